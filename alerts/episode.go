@@ -1,0 +1,110 @@
+package alerts
+
+import (
+	"time"
+
+	"hale/account"
+	"hale/vital"
+)
+
+// EpisodeID is an episode inside the house.
+type EpisodeID int64
+
+// State is where people are with an episode.
+type State string
+
+// The states. An acknowledgement can expire, which makes an acknowledged episode open again (see InForce).
+const (
+	Open         State = "open"
+	Acknowledged State = "acknowledged"
+	Closed       State = "closed"
+)
+
+// Closing says how a closed episode ended.
+type Closing string
+
+// The ways to end.
+const (
+	ClosedByPerson    Closing = "resolved" // a person resolved it with a next step
+	ClosedByCondition Closing = "cleared"  // a yellow one whose condition went away before anybody acted
+)
+
+// NextStep is what follows a resolved episode; there must be one.
+type NextStep string
+
+// The next steps.
+const (
+	StepNone     NextStep = "none"
+	StepRecheck  NextStep = "recheck"
+	StepCall     NextStep = "call"
+	StepHandOver NextStep = "hand_over"
+)
+
+// EntryKind is a kind of entry in an episode's log.
+type EntryKind string
+
+// The kinds of entry. The first group comes from the track, the second from people.
+const (
+	EntryOpened    EntryKind = "opened"
+	EntryOccurred  EntryKind = "occurred"  // a further reading beyond the limit
+	EntryWorsened  EntryKind = "worsened"  // the condition reached a worse level; breaks an acknowledgement
+	EntryCleared   EntryKind = "cleared"   // the condition no longer holds
+	EntryResumed   EntryKind = "resumed"   // the condition holds again while the episode is open
+	EntryAnnotated EntryKind = "annotated" // late data changed what is known of the past; undoes nothing
+
+	EntryAcknowledged EntryKind = "acknowledged"
+	EntryResolved     EntryKind = "resolved"
+	EntryNoted        EntryKind = "noted"
+)
+
+// Entry is one line of an episode's log (the timeline). Episodes are a fold over their entries in recorded order.
+type Entry struct {
+	ID          int64
+	Kind        EntryKind
+	RecordedAt  time.Time
+	Actor       account.Actor // zero for Hale itself
+	Level       Level         // opened, occurred, worsened: the level of the reading or condition
+	Reading     Mark          // the reading it tells of; zero for acts
+	Values      []float64     // of that reading
+	RuleVersion int           // in force for that reading
+	Historic    bool          // that reading came too late to page anybody
+	Closes      bool          // cleared: a yellow episode nobody acted on closes with its condition
+	Until       time.Time     // acknowledged: when the acknowledgement expires
+	NextStep    NextStep      // resolved
+	NextStepAt  time.Time     // resolved with recheck or call
+	Note        string
+}
+
+// Episode is a time in which a rule asks for a person's attention: at most one is open per patient and rule.
+type Episode struct {
+	ID          EpisodeID
+	UID         vital.UID
+	Org         vital.OrgID
+	Patient     vital.PatientID
+	Rule        RuleID
+	Metric      vital.Metric
+	State       State
+	Holds       bool      // the condition holds; apart from State
+	Level       Level     // worst since it opened
+	Historic    bool      // every reading in it came too late to page
+	RuleVersion int       // at opening
+	OpenedAt    time.Time // recorded
+	First, Last Mark      // readings that opened it and that it last occurred at
+	LastValues  []float64
+	Occurrences int
+	AckBy       account.StaffID
+	AckName     string
+	AckAt       time.Time
+	AckUntil    time.Time
+	ClosedAt    time.Time
+	Closing     Closing
+	NextStep    NextStep
+	NextStepAt  time.Time
+	Note        string
+	Version     int // counts changes that a person must have seen before acting: level, state
+}
+
+// AckInForce reports whether somebody has taken the episode and that has not expired.
+func (e *Episode) AckInForce(now time.Time) bool {
+	return e.State == Acknowledged && now.Before(e.AckUntil)
+}

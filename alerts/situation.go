@@ -1,0 +1,114 @@
+package alerts
+
+import (
+	"context"
+	"time"
+
+	"hale/push"
+	"hale/vital"
+)
+
+// Mark is a place in the order in which readings are judged: measured time, then the reading's id.
+type Mark struct {
+	At time.Time
+	ID int64
+}
+
+// Before reports whether m comes first.
+func (m Mark) Before(o Mark) bool { return m.At.Before(o.At) || m.At.Equal(o.At) && m.ID < o.ID }
+
+// IsZero reports whether m is no mark at all, which comes before all others.
+func (m Mark) IsZero() bool { return m.At.IsZero() && m.ID == 0 }
+
+// Point is a stored reading as rules see it.
+type Point struct {
+	Mark
+	Metric     vital.Metric
+	Values     []float64 // canonical units, in the order of the metric's components
+	ReceivedAt time.Time
+	Findings   vital.Finding
+}
+
+// Historic reports whether the reading came so late (more than vital.HistoricAfter) that nobody is to be paged.
+func (p Point) Historic() bool { return p.ReceivedAt.Sub(p.At) > vital.HistoricAfter }
+
+// Interval is a time in which a rule's condition held, from the reading that began it to the one that ended it.
+type Interval struct {
+	From  Mark
+	To    Mark // zero while it holds
+	Peak  Level
+	Count int  // readings in it that were themselves beyond a limit
+	Last  Mark // the latest of those
+}
+
+// Open reports whether the condition still holds.
+func (i Interval) Open() bool { return i.To.IsZero() }
+
+// Situation is what a patient's readings are judged against: the rules, the last interval of each rule's stored
+// track, and the open episodes. It can always be loaded again from what is stored.
+type Situation struct {
+	Org      vital.OrgID
+	Patient  vital.PatientID
+	Rules    []Rule
+	Last     map[RuleID]Interval   // the newest stored interval; missing when the track is empty
+	Episodes map[RuleID]Episode    // the open ones
+	Newest   map[vital.Metric]Mark // the newest stored reading, before the batch in hand
+}
+
+// Fresh is a reading that the record took for the first time in this batch.
+type Fresh struct {
+	Org     vital.OrgID
+	Patient vital.PatientID
+	Point   Point
+}
+
+// Change is one row of the partition's situation_change: what a judgement of this patient depends on has changed.
+type Change struct {
+	Patient vital.PatientID
+	Rejudge bool      // judge the stored readings anew
+	From    time.Time // from here on, when Rejudge
+}
+
+// Facts reads what is stored, inside the transaction of the batch that is being decided.
+type Facts interface {
+	// Situations loads one Situation per patient, in any order.
+	Situations(ctx context.Context, patients []vital.PatientID) ([]Situation, error)
+	// Points returns the patient's readings of the metric after the mark (not including it), in order.
+	Points(ctx context.Context, patient vital.PatientID, metric vital.Metric, after Mark) ([]Point, error)
+	// PointsBefore returns at most n readings before the mark and after the floor, in order.
+	PointsBefore(ctx context.Context, patient vital.PatientID, metric vital.Metric, before, floor Mark, n int) ([]Point, error)
+	// Intervals returns the stored intervals of the rule whose From is at or after the mark, and the one before it.
+	Intervals(ctx context.Context, patient vital.PatientID, rule RuleID, from Mark) ([]Interval, error)
+}
+
+// TrackChange replaces the stored intervals of a rule from a place on.
+type TrackChange struct {
+	Org       vital.OrgID
+	Patient   vital.PatientID
+	Rule      RuleID
+	DropFrom  Mark       // stored intervals whose From is at or after it are removed ...
+	Intervals []Interval // ... and these stand in their place
+}
+
+// EpisodeChange is an episode as it is after the batch, with the log entries that made it so. An Episode whose ID is
+// zero is new; the record fills ID and UID in place.
+type EpisodeChange struct {
+	Episode *Episode
+	Entries []Entry
+}
+
+// Outcome is what was decided about a batch; it is committed with the readings or not at all.
+type Outcome struct {
+	Tracks   []TrackChange
+	Episodes []EpisodeChange
+	Notices  []push.Notice
+}
+
+// Event tells the live feed that an episode changed. It carries ids and a version only.
+type Event struct {
+	ID      int64 // of the timeline entry; grows
+	Org     vital.OrgID
+	Patient vital.UID
+	Alert   vital.UID
+	Version int
+}

@@ -1,0 +1,74 @@
+package alerts
+
+import (
+	"context"
+	"time"
+
+	"hale/account"
+	"hale/vital"
+)
+
+// Alert is an episode as a person reads it: with the patient's name and number.
+type Alert struct {
+	Episode
+	PatientUID    vital.UID
+	PatientName   string
+	PatientNumber string
+	RuleUID       vital.UID
+}
+
+// Filter chooses alerts. The zero Filter is every alert of the organisation, newest first.
+type Filter struct {
+	Patient vital.UID // empty: all patients
+	States  []State   // empty: all
+	Before  vital.UID // page: only alerts that opened before this one; empty: from the newest
+	Limit   int       // 1 to 500; 0 means 100
+}
+
+// Amendment is what a person does to an episode: the entries to append, decided against the episode as it stands.
+type Amendment func(e Episode, now time.Time) ([]Entry, error)
+
+// Cases is the record as Triage needs it. Every method is bound to the actor's organisation.
+type Cases interface {
+	Alerts(ctx context.Context, actor account.Actor, f Filter) ([]Alert, error)
+	// Worklist returns every episode that is not closed, of every patient, unsorted.
+	Worklist(ctx context.Context, actor account.Actor) ([]Alert, error)
+	Alert(ctx context.Context, actor account.Actor, uid vital.UID) (Alert, error)
+	Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]Entry, error)
+	// Amend locks the episode, asks decide, appends its entries, folds them in and writes the audit row, in one
+	// transaction. It returns the alert as it is afterwards and the events to announce.
+	Amend(ctx context.Context, actor account.Actor, uid vital.UID, decide Amendment) (Alert, []Event, error)
+	// EventsSince returns the events after the one with this id, oldest first, for a feed that resumes. It may
+	// return some again that were seen before; it never leaves one out.
+	EventsSince(ctx context.Context, org vital.OrgID, id int64, limit int) ([]Event, error)
+}
+
+// RuleBook is the record as Limits needs it. Every method is bound to the actor's organisation.
+type RuleBook interface {
+	Rules(ctx context.Context, actor account.Actor, patient vital.UID) ([]Rule, error)
+	// AddVersion appends a version to the patient's rule of the metric, making the rule when there is none, and
+	// asks for the patient to be judged anew from v.EffectiveFrom on; expected is the number of the newest version
+	// the author has seen (fault.Conflict when there is a newer one).
+	AddVersion(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v Version) (Rule, error)
+}
+
+// Point of a chart: what was measured within one bucket of time.
+type Bucket struct {
+	Start         time.Time
+	Min, Max, Avg []float64 // one per component, canonical units
+	N             int
+}
+
+// SeriesQuery asks for a chart of one metric. Width 0 asks for single readings (at most 20,000).
+type SeriesQuery struct {
+	Patient  vital.UID
+	Metric   vital.Metric
+	From, To time.Time
+	Width    time.Duration
+}
+
+// Charts is the record as the patient page needs it.
+type Charts interface {
+	Series(ctx context.Context, actor account.Actor, q SeriesQuery) ([]Bucket, error)
+	Latest(ctx context.Context, actor account.Actor, patient vital.UID) ([]Point, error) // newest reading per metric
+}

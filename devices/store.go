@@ -1,0 +1,44 @@
+package devices
+
+import (
+	"context"
+	"time"
+
+	"hale/account"
+	"hale/vital"
+)
+
+// Registry is the record as the edges' Cache needs it.
+type Registry interface {
+	// Version grows with every change of a device, credential, grant or assignment of any organisation.
+	Version(ctx context.Context) (int64, error)
+	Snapshot(ctx context.Context) (*Snapshot, error)
+}
+
+// Enrolment is a new device as the desk describes it. UID is chosen by the desk and unique in the installation.
+type Enrolment struct {
+	UID        string
+	Model      string
+	SecretHash [32]byte
+	Sensors    []string // UIDs of further sensors that it may speak for
+}
+
+// Binding says whose a sensor's readings are from a time on.
+type Binding struct {
+	Sensor  string // UID of a device (its own sensor) or of a granted sensor
+	Patient vital.UID
+	From    time.Time
+	To      time.Time // zero: until further notice
+}
+
+// Kit is the record as the Desk needs it. Every method is bound to the actor's organisation and writes its audit row.
+type Kit interface {
+	Devices(ctx context.Context, actor account.Actor, limit int) ([]Device, error)
+	// Enrol stores a device; a UID that is taken is fault.Conflict.
+	Enrol(ctx context.Context, actor account.Actor, e Enrolment) (Device, error)
+	// Assign starts an assignment. It may lie in the past when the sensor has no earlier or overlapping assignment
+	// and nothing of it is stored or parked in that span; otherwise fault.Conflict says what stands there.
+	Assign(ctx context.Context, actor account.Actor, b Binding) (Assignment, error)
+	// Revoke makes the device's secret worthless at once.
+	Revoke(ctx context.Context, actor account.Actor, uid string) error
+}

@@ -1,0 +1,162 @@
+package vital
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+)
+
+// Partitions is P: the number of partitions of the stream. Changing it is a documented drain.
+const Partitions = 8
+
+// LiveWithin is the age up to which a reading is live; older ones take the late lane.
+const LiveWithin = 15 * time.Minute
+
+// Finding is something a device or Hale noticed about a reading. A finding is never a reason to hide a number.
+type Finding uint32
+
+// The findings. They are bits and stand in the record: never renumber.
+const (
+	IrregularPulse Finding = 1 << iota
+	BodyMovement
+	CuffLoose
+	PoorSignal
+	LowPerfusion
+	TimeAssumed  // the message had no time; arrival stands in for it
+	Historic     // measured more than 6 h before it arrived
+	SequenceSeen // its sequence number was seen before under another time
+)
+
+// HistoricAfter is the age, against the clock, from which a reading is historic: it never pages.
+const HistoricAfter = 6 * time.Hour
+
+// Key is the identity of a reading: the same key is the same measurement, however often it is sent.
+type Key struct {
+	Sensor SensorID
+	Metric Metric
+	SentAt time.Time // the device's own time, as sent, UTC, microseconds
+	Tie    int64     // the device's sequence number, else a hash of the quantities as sent
+}
+
+// Reading is one measurement on its way from the edge to the record.
+type Reading struct {
+	Key
+	HasSequence bool // Tie is the device's own sequence number
+	MeasuredAt  time.Time
+	ReceivedAt  time.Time
+	Org         OrgID
+	Device      DeviceID // who connected and spoke
+	Patient     PatientID
+	Assignment  AssignmentID
+	Epoch       int32 // of the assignment, as the edge knew it; re-checked in the batch transaction
+	Sent        [3]Quantity
+	N           uint8 // how many of Sent hold a number; an absent optional one in the middle does not occur
+	Findings    Finding
+}
+
+// ID is a hash of the identity: a short name for the reading and the second key of the order in which a condition
+// track is folded. It never depends on the patient, the corrected time or the arrival.
+func (k Key) ID() int64 {
+	var b [26]byte
+	binary.LittleEndian.PutUint64(b[0:], uint64(k.Sensor))
+	binary.LittleEndian.PutUint16(b[8:], uint16(k.Metric))
+	binary.LittleEndian.PutUint64(b[10:], uint64(k.SentAt.UnixMicro()))
+	binary.LittleEndian.PutUint64(b[18:], uint64(k.Tie))
+	sum := sha256.Sum256(b[:])
+	return int64(binary.LittleEndian.Uint64(sum[:8]) >> 1) // positive, so that it reads well
+}
+
+// TieOf hashes quantities as sent; it is the tie of a reading whose device counts no sequence.
+func TieOf(sent []Quantity) int64 {
+	b := make([]byte, 0, 33)
+	for _, q := range sent {
+		b = binary.LittleEndian.AppendUint64(b, uint64(q.Mantissa))
+		b = append(b, byte(q.Exponent))
+		b = binary.LittleEndian.AppendUint16(b, uint16(q.Unit))
+	}
+	sum := sha256.Sum256(b)
+	return int64(binary.LittleEndian.Uint64(sum[:8]) >> 1)
+}
+
+// Values returns the quantities in their metric's canonical units; absent ones are missing at the end.
+func (r *Reading) Values() []float64 {
+	d, ok := Define(r.Metric)
+	if !ok {
+		return nil
+	}
+	values := make([]float64, 0, r.N)
+	for i := 0; i < int(r.N) && i < len(d.Components); i++ {
+		v, _ := r.Sent[i].To(d.Components[i].Canonical)
+		values = append(values, v)
+	}
+	return values
+}
+
+// Partition returns the stream partition of whoever the reading belongs to: its patient, or its device when the
+// patient is not known.
+func (r *Reading) Partition() int {
+	if r.Patient != 0 {
+		return PartitionOf(uint64(r.Patient))
+	}
+	return PartitionOf(uint64(r.Device))
+}
+
+// PartitionOf spreads ids over the partitions; neighbours land apart.
+func PartitionOf(id uint64) int {
+	id ^= id >> 33
+	id *= 0xff51afd7ed558ccd // finaliser of MurmurHash3 (public domain)
+	id ^= id >> 33
+	id *= 0xc4ceb9fe1a85ec53
+	id ^= id >> 33
+	return int(id % Partitions)
+}
+
+// Reason names why a message or reading was refused; the sentence beside it says what to mend.
+type Reason string
+
+// The reasons of refusal.
+const (
+	ReasonUnparsable  Reason = "unparsable"   // not the format its topic promises
+	ReasonTooLarge    Reason = "too_large"    // above the packet limit; kept as head, length and hash
+	ReasonMetric      Reason = "metric"       // unknown metric, or a component is missing
+	ReasonUnit        Reason = "unit"         // unit missing, unknown or of another kind
+	ReasonNotANumber  Reason = "not_a_number" // NaN, infinity, text
+	ReasonImplausible Reason = "implausible"  // outside what a living person can have
+	ReasonClock       Reason = "clock"        // before 2015 or in the future
+	ReasonTopic       Reason = "topic"        // no topic of the wire, or one that is not this device's
+	ReasonSensor      Reason = "sensor"       // a gateway named a sensor that was not granted to it
+	ReasonConflict    Reason = "conflict"     // the same sequence number with another value
+)
+
+// Refused is a message, or one reading of it, that cannot be stored as a reading. It travels to the record like a
+// reading does, so that nothing is lost.
+type Refused struct {
+	Org        OrgID
+	Device     DeviceID
+	ReceivedAt time.Time
+	Topic      string
+	Reason     Reason
+	Detail     string // what to mend, for a person
+	Raw        []byte // as received; the head only when Length is larger
+	Length     int64  // of the whole message
+	Hash       [32]byte
+}
+
+// Partition returns the stream partition of the device that sent it.
+func (r *Refused) Partition() int { return PartitionOf(uint64(r.Device)) }
+
+// Record is one entry of an envelope: exactly one of the two is set.
+type Record struct {
+	Reading *Reading
+	Refused *Refused
+}
+
+// AheadAtMost is how far a device's clock may be ahead of ours.
+const AheadAtMost = 5 * time.Minute
+
+// ClockPlausible reports whether a time as sent can be true at now: from 2015-01-01 to now + 5 min. Age alone is
+// not a wrong clock.
+func ClockPlausible(t, now time.Time) bool {
+	earliest := time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC)
+	return !t.Before(earliest) && !t.After(now.Add(AheadAtMost))
+}

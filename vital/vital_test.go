@@ -1,0 +1,165 @@
+package vital_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"hale/vital"
+)
+
+func TestParseDecimalKeepsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	good := map[string]string{"120": "120", "36.80": "36.80", "-1.5": "-1.5", "0.05": "0.05", "1.2e2": "12e1", "0": "0", "5E-1": "0.5"}
+	for in, want := range good {
+		m, e, err := vital.ParseDecimal(in)
+		if err != nil {
+			t.Errorf("%q: %v", in, err)
+			continue
+		}
+		if got := (vital.Quantity{Mantissa: m, Exponent: e}).String(); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+	for _, bad := range []string{"", "NaN", "Infinity", "36,8", "1.", ".5", "--1", "1e99", "12345678901234567890", "0x10", "1e", " 1"} {
+		if _, _, err := vital.ParseDecimal(bad); err == nil {
+			t.Errorf("%q was taken for a number", bad)
+		}
+	}
+}
+
+func TestDecimalRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		q := vital.Quantity{Mantissa: rapid.Int64Range(-1e12, 1e12).Draw(t, "mantissa"), Exponent: rapid.Int8Range(-6, 0).Draw(t, "exponent")}
+		m, e, err := vital.ParseDecimal(q.String())
+		if err != nil || m != q.Mantissa || e != q.Exponent {
+			t.Fatalf("%+v printed as %s read as %d e%d, %v", q, q, m, e, err)
+		}
+	})
+}
+
+func TestConversions(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		value    float64
+		from, to vital.Unit
+		want     float64
+	}{
+		{16, vital.KiloPascal, vital.MmHg, 120.01},
+		{100.4, vital.Fahrenheit, vital.Celsius, 38},
+		{172.73, vital.Pound, vital.Kilogram, 78.349},
+		{12, vital.Stone, vital.Kilogram, 76.2035},
+		{6.7, vital.MmolPerL, vital.MgPerDL, 120.70},
+		{0.97, vital.Fraction, vital.Percent, 97},
+	}
+	for _, c := range cases {
+		got, ok := vital.Convert(c.value, c.from, c.to)
+		if !ok || math.Abs(got-c.want) > 0.01 {
+			t.Errorf("%v %s = %v %s, want %v", c.value, c.from.UCUM(), got, c.to.UCUM(), c.want)
+		}
+	}
+	if _, ok := vital.Convert(1, vital.Kilogram, vital.MmHg); ok {
+		t.Error("kilograms became a pressure")
+	}
+}
+
+func TestEveryAcceptedUnitConvertsAndParses(t *testing.T) {
+	t.Parallel()
+	for _, d := range vital.Metrics() {
+		if m, ok := vital.ParseMetric(d.Code); !ok || m != d.Metric {
+			t.Errorf("%s does not parse back", d.Code)
+		}
+		for _, c := range d.Components {
+			for _, u := range c.Accepted {
+				if _, ok := vital.Convert(1, u, c.Canonical); !ok {
+					t.Errorf("%s %s accepts %s but cannot convert it", d.Code, c.Code, u.UCUM())
+				}
+				if p, ok := vital.ParseUnit(u.UCUM()); !ok || p != u {
+					t.Errorf("unit %s does not parse back", u.UCUM())
+				}
+			}
+		}
+	}
+}
+
+func q(m int64, e int8, u vital.Unit) vital.Quantity {
+	return vital.Quantity{Mantissa: m, Exponent: e, Unit: u}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		metric vital.Metric
+		sent   []vital.Quantity
+		want   vital.Reason
+	}{
+		"a good blood pressure passes":             {vital.BloodPressure, []vital.Quantity{q(120, 0, vital.MmHg), q(80, 0, vital.MmHg)}, ""},
+		"with its pulse it passes too":             {vital.BloodPressure, []vital.Quantity{q(120, 0, vital.MmHg), q(80, 0, vital.MmHg), q(66, 0, vital.PerMinute)}, ""},
+		"a systolic alone is refused":              {vital.BloodPressure, []vital.Quantity{q(120, 0, vital.MmHg)}, vital.ReasonMetric},
+		"swapped values are refused":               {vital.BloodPressure, []vital.Quantity{q(80, 0, vital.MmHg), q(120, 0, vital.MmHg)}, vital.ReasonImplausible},
+		"a diastolic of 194 is refused":            {vital.BloodPressure, []vital.Quantity{q(220, 0, vital.MmHg), q(194, 0, vital.MmHg)}, vital.ReasonImplausible},
+		"a pressure in kilograms is refused":       {vital.BloodPressure, []vital.Quantity{q(120, 0, vital.Kilogram), q(80, 0, vital.MmHg)}, vital.ReasonUnit},
+		"a heart rate of 22 is kept":               {vital.HeartRate, []vital.Quantity{q(22, 0, vital.PerMinute)}, ""},
+		"the bounds themselves are plausible":      {vital.OxygenSat, []vital.Quantity{q(100, 0, vital.Percent)}, ""},
+		"a saturation as a fraction is understood": {vital.OxygenSat, []vital.Quantity{q(97, -2, vital.Fraction)}, ""},
+		"a skin temperature of 74.1 is refused":    {vital.SkinTemperature, []vital.Quantity{q(741, -1, vital.Celsius)}, vital.ReasonImplausible},
+		"an unknown metric is refused":             {vital.Metric(99), nil, vital.ReasonMetric},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reason, detail, ok := vital.Check(c.metric, c.sent)
+			if reason != c.want || ok != (c.want == "") {
+				t.Errorf("Check = %q (%s) %v, want %q", reason, detail, ok, c.want)
+			}
+			if !ok && detail == "" {
+				t.Error("refused without saying what to mend")
+			}
+		})
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 2, 5, 7, 25, 0, 0, time.UTC)
+	k := vital.Key{Sensor: 7, Metric: vital.Glucose, SentAt: at, Tie: vital.TieOf([]vital.Quantity{q(97, 0, vital.MgPerDL)})}
+	same := k
+	same.SentAt = at.In(time.FixedZone("x", 3600))
+	if k.ID() != same.ID() {
+		t.Error("the zone of the time changed the identity")
+	}
+	other := k
+	other.Tie = vital.TieOf([]vital.Quantity{q(98, 0, vital.MgPerDL)})
+	if k.ID() == other.ID() {
+		t.Error("two values in one clock minute are one")
+	}
+}
+
+func TestClockPlausible(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for at, want := range map[time.Time]bool{
+		now: true, now.Add(5 * time.Minute): true, now.Add(5*time.Minute + time.Second): false,
+		time.Date(2019, 4, 1, 0, 0, 0, 0, time.UTC): true, time.Date(2014, 12, 31, 23, 59, 59, 0, time.UTC): false, time.Unix(0, 0): false,
+	} {
+		if got := vital.ClockPlausible(at, now); got != want {
+			t.Errorf("ClockPlausible(%s) = %v", at, got)
+		}
+	}
+}
+
+func TestPartitionsAreEven(t *testing.T) {
+	t.Parallel()
+	var n [vital.Partitions]int
+	for id := uint64(1); id <= 8000; id++ {
+		n[vital.PartitionOf(id)]++
+	}
+	for p, c := range n {
+		if c < 800 || c > 1200 {
+			t.Errorf("partition %d holds %d of 8000", p, c)
+		}
+	}
+}
