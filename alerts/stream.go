@@ -7,15 +7,6 @@ import (
 	"hale/vital"
 )
 
-// Lane is one of the two subjects of a partition. Live is always read first.
-type Lane string
-
-// The lanes: live holds readings measured less than vital.LiveWithin before they arrived, late all others.
-const (
-	Live Lane = "live"
-	Late Lane = "late"
-)
-
 // Cursor is the position of a partition's owner. The record holds it; a batch commits only against the same epoch
 // and position, which is the fence against a paused process.
 type Cursor struct {
@@ -27,24 +18,18 @@ type Cursor struct {
 }
 
 // Seq returns the position in a lane.
-func (c Cursor) Seq(l Lane) uint64 {
-	if l == Live {
+func (c Cursor) Seq(l vital.Lane) uint64 {
+	if l == vital.Live {
 		return c.LiveSeq
 	}
 	return c.LateSeq
-}
-
-// Envelope is one message of the stream.
-type Envelope struct {
-	Seq     uint64
-	Records []vital.Record
 }
 
 // Reader reads one lane of one partition from a position on, in order and without gaps. It ends with an error of
 // kind fault.Gone when the position is no longer in the stream: that stops the partition, it is never skipped.
 type Reader interface {
 	// Next waits for at least one envelope and returns all that are there, up to about max records.
-	Next(ctx context.Context, max int) ([]Envelope, error)
+	Next(ctx context.Context, max int) ([]vital.Envelope, error)
 	// Ready reports without waiting whether Next would return at once.
 	Ready() bool
 	// Idle returns a sequence up to which everything of this lane has been handed out by Next, or 0 when unknown;
@@ -53,11 +38,8 @@ type Reader interface {
 	Close()
 }
 
-// Source opens readers and knows the stream's identity.
-type Source interface {
-	Identity(ctx context.Context) (string, error)
-	Open(ctx context.Context, partition int, lane Lane, after uint64) (Reader, error)
-}
+// OpenReader opens a reader on one lane of one partition, behind the given position.
+type OpenReader func(ctx context.Context, partition int, lane vital.Lane, after uint64) (Reader, error)
 
 // Announcer tells the live feed what was committed. A lost announcement loses nothing: feeds also catch up.
 type Announcer interface {
@@ -68,7 +50,7 @@ type Announcer interface {
 // empty: the cursor then moves alone, or only situation changes are worked off.
 type Batch struct {
 	Cursor  Cursor
-	Lane    Lane
+	Lane    vital.Lane
 	To      uint64 // new position in Lane; equal to the old one when nothing was read
 	Records []vital.Record
 	Now     time.Time

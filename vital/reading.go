@@ -160,3 +160,26 @@ func ClockPlausible(t, now time.Time) bool {
 	earliest := time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC)
 	return !t.Before(earliest) && !t.After(now.Add(AheadAtMost))
 }
+
+// Lane is one of the two subjects of a partition. Live is always read first.
+type Lane string
+
+// The lanes: Live holds what was measured less than LiveWithin before it arrived, Late all else.
+const (
+	Live Lane = "live"
+	Late Lane = "late"
+)
+
+// Lane returns the lane of a reading.
+func (r *Reading) Lane() Lane {
+	if r.ReceivedAt.Sub(r.MeasuredAt) < LiveWithin {
+		return Live
+	}
+	return Late
+}
+
+// Envelope is one message of the stream: records of one partition and lane that became durable together.
+type Envelope struct {
+	Seq     uint64
+	Records []Record
+}

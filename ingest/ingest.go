@@ -1,0 +1,50 @@
+// Package ingest turns what devices send into records: it decodes, normalises and checks once, finds device and
+// owner, and gathers records into envelopes, one in flight per partition and lane, so that what waits travels
+// together by itself. A message is acknowledged only when every envelope with a part of it is durable. The doors
+// are ingest/edge (Hale's own MQTT listener) and, later, ingest/bridge.
+package ingest
+
+import (
+	"context"
+	"time"
+
+	"hale/devices"
+	"hale/vital"
+)
+
+// Message is one publication as a door received it. The payload belongs to the core from Submit on.
+type Message struct {
+	Device     *devices.Device // who is connected; the patient is never taken from the payload
+	Topic      string
+	Payload    []byte
+	ReceivedAt time.Time
+	// Oversize is set when the door drained a message that is too large to take: Payload is then its head.
+	Oversize *Oversize
+}
+
+// Oversize describes a message of which only the head was kept.
+type Oversize struct {
+	Length int64
+	Hash   [32]byte // SHA-256 of the whole
+}
+
+// Refusal is one part of a message that was not taken as a reading.
+type Refusal struct {
+	Index  int // place in the array; 0 for a single object
+	Reason vital.Reason
+	Detail string
+}
+
+// Receipt tells what became of a message. With a nil Err all of it is durable: readings and refusals alike.
+type Receipt struct {
+	Err      error // fault.Unavailable: not durable, close the connection without an acknowledgement
+	Accepted int
+	Refused  []Refusal
+	Wanted   bool // the device asked for a receipt of acceptance
+}
+
+// Publisher makes records durable as one envelope. It returns nil only when the envelope is on disk; a publish with
+// an unknown outcome it repeats as the same envelope until ctx ends.
+type Publisher interface {
+	Publish(ctx context.Context, partition int, lane vital.Lane, records []vital.Record) error
+}
