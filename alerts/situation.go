@@ -44,15 +44,19 @@ type Interval struct {
 // Open reports whether the condition still holds.
 func (i Interval) Open() bool { return i.To.IsZero() }
 
+// TailLength is how many readings per metric a loaded Situation carries.
+const TailLength = 16
+
 // Situation is what a patient's readings are judged against: the rules, the last interval of each rule's stored
 // track, and the open episodes. It can always be loaded again from what is stored.
 type Situation struct {
 	Org      vital.OrgID
 	Patient  vital.PatientID
 	Rules    []Rule
-	Last     map[RuleID]Interval   // the newest stored interval; missing when the track is empty
-	Episodes map[RuleID]Episode    // the open ones
-	Newest   map[vital.Metric]Mark // the newest stored reading, before the batch in hand
+	Last     map[RuleID]Interval      // the newest stored interval; missing when the track is empty
+	Episodes map[RuleID]Episode       // the open ones
+	Newest   map[vital.Metric]Mark    // the newest stored reading, before the batch in hand
+	Tail     map[vital.Metric][]Point // per ruled metric the newest readings (at most TailLength) before the batch in hand, in order
 }
 
 // Fresh is a reading that the record took for the first time in this batch.
