@@ -108,3 +108,80 @@ type Episode struct {
 func (e *Episode) AckInForce(now time.Time) bool {
 	return e.State == Acknowledged && now.Before(e.AckUntil)
 }
+
+// ActedOn reports whether a person has done anything with the episode: it then never closes by itself.
+func (e *Episode) ActedOn() bool { return e.State != Open || e.AckBy != 0 || e.Note != "" }
+
+// FoldLog returns the episode that its log tells. Only the identity is taken from first: ID, UID, Org, Patient, Rule
+// and Metric.
+func FoldLog(first Episode, entries []Entry) Episode {
+	e := Episode{ID: first.ID, UID: first.UID, Org: first.Org, Patient: first.Patient, Rule: first.Rule, Metric: first.Metric}
+	for _, entry := range entries {
+		e = e.Apply(entry)
+	}
+	return e
+}
+
+// Apply returns the episode after one more entry of its log. Nothing opens a closed episode again.
+func (e Episode) Apply(entry Entry) Episode {
+	switch entry.Kind {
+	case EntryOpened:
+		e.State, e.Holds, e.Level, e.Historic = Open, true, entry.Level, entry.Historic
+		e.RuleVersion, e.OpenedAt, e.First, e.Version = entry.RuleVersion, entry.RecordedAt, entry.Reading, 1
+		e.occurred(entry)
+	case EntryOccurred:
+		e.occurred(entry)
+	case EntryWorsened:
+		e.worsened(entry)
+	case EntryCleared:
+		e.Holds = false
+		if entry.Closes && e.State != Closed {
+			e.State, e.Closing, e.ClosedAt = Closed, ClosedByCondition, entry.RecordedAt
+			e.Version++
+		}
+	case EntryResumed:
+		e.Holds = true
+	case EntryAcknowledged:
+		e.State, e.AckBy, e.AckName = Acknowledged, entry.Actor.Staff, entry.Actor.Name
+		e.AckAt, e.AckUntil = entry.RecordedAt, entry.Until
+		e.noted(entry)
+		e.Version++
+	case EntryResolved:
+		e.State, e.Closing, e.ClosedAt = Closed, ClosedByPerson, entry.RecordedAt
+		e.NextStep, e.NextStepAt = entry.NextStep, entry.NextStepAt
+		e.noted(entry)
+		e.Version++
+	case EntryNoted:
+		e.noted(entry)
+	case EntryAnnotated: // stands in the log for people to read
+	}
+	return e
+}
+
+func (e *Episode) occurred(entry Entry) {
+	e.Occurrences++
+	e.Historic = e.Historic && entry.Historic
+	if e.Last.IsZero() || e.Last.Before(entry.Reading) {
+		e.Last, e.LastValues = entry.Reading, entry.Values
+	}
+}
+
+// worsened raises the level. The person who acknowledged a lesser one has not seen this, so the episode is open
+// again; but what came too late to page anybody undoes no act. An entry without a reading tells of readings that were
+// counted before and are now judged to be worse.
+func (e *Episode) worsened(entry Entry) {
+	e.Level = max(e.Level, entry.Level)
+	if e.State == Acknowledged && !entry.Historic {
+		e.State, e.AckBy, e.AckName, e.AckAt, e.AckUntil = Open, 0, "", time.Time{}, time.Time{}
+	}
+	e.Version++
+	if !entry.Reading.IsZero() {
+		e.occurred(entry)
+	}
+}
+
+func (e *Episode) noted(entry Entry) {
+	if entry.Note != "" {
+		e.Note = entry.Note
+	}
+}

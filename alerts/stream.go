@@ -28,7 +28,8 @@ func (c Cursor) Seq(l vital.Lane) uint64 {
 // Reader reads one lane of one partition from a position on, in order and without gaps. It ends with an error of
 // kind fault.Gone when the position is no longer in the stream: that stops the partition, it is never skipped.
 type Reader interface {
-	// Next waits for at least one envelope and returns all that are there, up to about max records.
+	// Next waits for at least one envelope and returns all that are there, up to about max records. When its context
+	// ends first it returns the context's error and nothing is lost: the next call goes on where this one began.
 	Next(ctx context.Context, max int) ([]vital.Envelope, error)
 	// Ready reports without waiting whether Next would return at once.
 	Ready() bool

@@ -1,0 +1,41 @@
+# make up     start everything on this machine, with a demonstration
+# make test   what continuous integration runs: every test, on real parts
+# make check  test, and lint, vet, the race detector and longer fuzzing
+# make fmt    format the code
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+FUZZTIME ?= 20s
+
+# Two packages at a time: each may run a database, a stream and a browser of its own, and the deadlines in the tests
+# are those of a healthy machine.
+PARALLEL ?= 2
+
+.PHONY: up test check lint vet race fuzz fmt prerequisites
+
+up:
+	go run ./cmd/hale up
+
+prerequisites:
+	@scripts/prerequisites.sh
+
+test: prerequisites
+	go test -p $(PARALLEL) -timeout 15m ./...
+
+check: test lint vet race fuzz
+
+lint:
+	$(GOLANGCI) run ./...
+
+vet:
+	go vet ./...
+
+# The race detector makes everything several times slower.
+race: prerequisites
+	go test -race -p $(PARALLEL) -timeout 45m ./...
+
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+fmt:
+	$(GOLANGCI) fmt ./...

@@ -1,0 +1,229 @@
+package alerts
+
+import (
+	"slices"
+)
+
+// MaxWindow is the largest N of a rule: a state of N-1 readings can always be taken from a loaded Tail.
+const MaxWindow = TailLength
+
+// Runner is the state of a rule's condition track at a place in the order of readings. It is a plain value: a copy
+// is an independent state. A Runner outside an interval depends on nothing but the last readings since the last
+// interval ended, which is how it is resumed from what is stored; one inside an interval is only ever had by folding
+// the interval from its beginning.
+type Runner struct {
+	rule    *Rule
+	recent  [MaxWindow]Level // levels of the latest readings since the last end, the newest at n-1
+	n       int
+	holds   bool
+	current Interval // the one that holds, or the last one that this runner saw end
+	streak  int      // readings in a row that were inside by the margin
+}
+
+// Step is what one reading did to a track.
+type Step struct {
+	Level     Level // of the reading itself
+	Condition Level // of the condition after it: what at least K of the last N reach; None outside an interval
+	Version   int   // of the rule that judged it; 0 when none was in force
+	Began     bool  // it began an interval
+	Ended     bool  // it ended the interval
+	Occurred  bool  // it lies in an interval and is itself beyond a limit
+}
+
+// Resume returns the state outside any interval after the given readings, which are the latest ones (at least N-1,
+// when there are as many) since the last interval ended.
+func Resume(rule *Rule, since []Point) Runner {
+	r := Runner{rule: rule}
+	for _, p := range since[max(0, len(since)-MaxWindow):] {
+		level := None
+		if v, ok := rule.InForce(p.At); ok {
+			level = Judge(v, rule.Metric, p.Values)
+		}
+		r.push(level)
+	}
+	return r
+}
+
+// Holds reports whether the condition holds.
+func (r *Runner) Holds() bool { return r.holds }
+
+// Interval returns the interval that the last Step began, continued or ended.
+func (r *Runner) Interval() Interval { return r.current }
+
+// Step takes the next reading. Readings must come in the order of their marks.
+func (r *Runner) Step(p Point) Step {
+	v, ok := r.rule.InForce(p.At)
+	if !ok || !v.judges() {
+		return r.unjudged(p, v)
+	}
+	said := judge(v, r.rule.Metric, p.Values)
+	r.push(said.level)
+	step := Step{Level: said.level, Version: v.Number}
+	condition := r.condition(&v.Limit)
+	switch {
+	case r.holds:
+		r.hold(p, v, said, condition, &step)
+	case said.level >= Yellow && condition >= Yellow:
+		r.holds, r.streak = true, 0
+		r.current = Interval{From: p.Mark, Peak: condition, Count: 1, Last: p.Mark}
+		step.Began, step.Occurred, step.Condition = true, true, condition
+	}
+	return step
+}
+
+func (r *Runner) hold(p Point, v *Version, said verdict, condition Level, step *Step) {
+	switch {
+	case said.level >= Yellow:
+		// A reading beyond a limit inside an interval is at least yellow, even where K of N would not begin it anew.
+		step.Condition = max(condition, Yellow)
+		step.Occurred = true
+		r.streak = 0
+		r.current.Count++
+		r.current.Last = p.Mark
+		r.current.Peak = max(r.current.Peak, step.Condition)
+		return
+	case !said.judged: // nothing of what the rule looks at was measured: neither better nor worse
+	case said.returned:
+		r.streak++
+	default:
+		r.streak = 0
+	}
+	step.Condition = Yellow
+	if r.streak >= max(1, v.Limit.ClearAfter) {
+		r.end(p, step)
+	}
+}
+
+// unjudged takes a reading while the rule is switched off or not yet in force: that ends what held.
+func (r *Runner) unjudged(p Point, v *Version) Step {
+	step := Step{}
+	if v != nil {
+		step.Version = v.Number
+	}
+	r.push(None)
+	if r.holds {
+		r.end(p, &step)
+	}
+	return step
+}
+
+func (r *Runner) end(p Point, step *Step) {
+	r.holds, r.streak, r.n = false, 0, 0
+	r.current.To = p.Mark
+	step.Ended, step.Condition = true, None
+}
+
+func (r *Runner) push(level Level) {
+	if r.n == MaxWindow {
+		copy(r.recent[:], r.recent[1:])
+		r.n--
+	}
+	r.recent[r.n] = level
+	r.n++
+}
+
+// condition returns the highest level that at least K of the last N readings reach. An extreme reading needs no
+// second one.
+func (r *Runner) condition(limit *Limit) Level {
+	window := r.recent[max(0, r.n-max(1, min(limit.N, MaxWindow))):r.n]
+	if window[len(window)-1] == Extreme {
+		return Extreme
+	}
+	for level := Extreme; level >= Yellow; level-- {
+		reached := 0
+		for _, l := range window {
+			if l >= level {
+				reached++
+			}
+		}
+		if reached >= max(1, limit.K) {
+			return level
+		}
+	}
+	return None
+}
+
+// window returns the largest N of all versions of the rule.
+func (r *Rule) window() int {
+	widest := 1
+	for i := range r.Versions {
+		widest = max(widest, min(r.Versions[i].Limit.N, MaxWindow))
+	}
+	return widest
+}
+
+// FoldAll is the reference: the whole track of a rule, from all readings of its metric in any order.
+func FoldAll(rule *Rule, points []Point) []Interval {
+	ordered := slices.Clone(points)
+	slices.SortFunc(ordered, func(a, b Point) int { return a.Compare(b.Mark) })
+	return intervalsOf(fold(Resume(rule, nil), ordered).found)
+}
+
+// Compare orders marks: negative when m comes before o, positive when after.
+func (m Mark) Compare(o Mark) int {
+	switch {
+	case m.Before(o):
+		return -1
+	case o.Before(m):
+		return 1
+	}
+	return 0
+}
+
+// occurrence is a reading beyond a limit that lies in an interval.
+type occurrence struct {
+	Point
+	Step
+}
+
+// found is an interval with the readings that count in it.
+type found struct {
+	Interval
+	occurrences []occurrence
+}
+
+// peakAt returns the reading at which the condition first reached its peak.
+func (f *found) peakAt() occurrence {
+	for _, o := range f.occurrences {
+		if o.Condition == f.Peak {
+			return o
+		}
+	}
+	return f.occurrences[0]
+}
+
+// folded is a stretch of track and the state behind it.
+type folded struct {
+	found []found
+	after Runner
+}
+
+// fold takes points in order from a state outside an interval.
+func fold(r Runner, points []Point) folded {
+	var all []found
+	for _, p := range points {
+		step := r.Step(p)
+		if step.Began {
+			all = append(all, found{})
+		}
+		if len(all) == 0 {
+			continue
+		}
+		last := &all[len(all)-1]
+		if step.Occurred {
+			last.occurrences = append(last.occurrences, occurrence{p, step})
+		}
+		if step.Occurred || step.Ended {
+			last.Interval = r.current
+		}
+	}
+	return folded{found: all, after: r}
+}
+
+func intervalsOf(all []found) []Interval {
+	var list []Interval
+	for i := range all {
+		list = append(list, all[i].Interval)
+	}
+	return list
+}

@@ -1,0 +1,67 @@
+// Package hale watches over elderly people with chronic illness at home: their devices stream readings over MQTT, each
+// reading is judged against that patient's own plan, nurses triage the alerts, pharmacists adjust the medication plan,
+// and patients are reminded on their phones. This package holds no code. It is the map of the house.
+//
+// # The first way: from a reading to a next step
+//
+//	reading -> ingest -> stream -> alerts.Evaluate -> episode -> triage -> resolved with an outcome and a next step
+//
+// A device publishes what it measured to the device edge (ingest/edge), Hale's own MQTT listener; docs/wire.md says how.
+// The core (ingest) decodes the message, normalises the units, checks plausibility and asks who the sensor belongs to
+// (devices). What it accepts, and what it refuses with a reason and the raw bytes, goes into an envelope: one message of
+// the embedded JetStream (stream) that carries many readings of one partition. When that message is on disk, and not
+// before, the edge acknowledges to the device. From here on nothing may be lost, whatever dies.
+//
+// A partition's owner (alerts.Processor) takes envelopes in order, the live ones before the late. It loads the situation
+// of each patient concerned, and decides: alerts.Evaluate is a pure function that extends the condition track of every
+// rule, the intervals in which it held, and folds the changes into episodes. Then one transaction (postgres) writes
+// readings, episodes, deadlines, the timeline, the notices to send, and the position in the stream. Either all of it
+// happened or none, so a batch that is read twice is stored once.
+//
+// An episode that opens appears on the board (web) through a live feed (api/feed) within a moment. A nurse acknowledges
+// it, which has an end, and resolves it, which demands an outcome and a next step. Every act is checked by
+// account.Allow and leaves an audit row.
+//
+// # The second way: from a plan to adherence
+//
+//	plan -> schedule -> due dose -> reminder -> push -> taken | snoozed | skipped | not sure | missed -> adherence
+//
+// This way is not built yet; what stands of it today are the places in which it will live (push, careplan) and the shape
+// it will have. A signed medication plan is expanded into doses. Each dose is a row in the record, and the row is the
+// job: it is claimed under a lease when it is due, the patient is reminded (careplan.Reminder), the notice leaves through
+// an outbox (push.Dispatcher), and the answer, or its absence, settles the dose. No clock is kept in memory, so a restart
+// forgets nobody.
+//
+// # The rooms
+//
+// The words:
+//
+//   - vital: who and what is measured: ids, metrics (LOINC), units (UCUM), quantities, the reading and its identity.
+//   - fault: the kinds of error, from which every edge derives its status, its acknowledgement and its retry.
+//
+// The domains, which decide and use the standard library only:
+//
+//   - account: organisation, person, role, care team, consent, session, audit, and Allow, which says who may do what.
+//   - account/signin (to come): passwords, one-time codes, single sign-on.
+//   - devices: kit, sensor, assignment to a patient over time, pairing, credential, presence, clock.
+//   - careplan (to come): goals, medication plan, schedule, doses, adherence, reminders.
+//   - alerts: rules, Evaluate, the condition track, the episode, triage, escalation, replay, and the Processor.
+//   - push: notice, subscription, outbox, dispatcher; push/webpush and push/webhook (to come) send.
+//   - safe (to come): the patient's data safe: who looked, export, erase.
+//   - fhir (to come): FHIR R4 resources in and out, with no opinion about who may.
+//
+// The edges, which act:
+//
+//   - ingest: the core and its decoders; ingest/edge the MQTT listener, ingest/bridge (to come) the client of other brokers.
+//   - stream: envelopes in and out, the janitor, the live feed, and the embedded NATS server.
+//   - postgres: the record: pool, roles, migrations, one file per domain; postgres/embedded runs the database server.
+//   - api: JSON over HTTP described by OpenAPI; api/session and api/feed serve the screens too; api/fhirmap (to come) maps
+//     what we hold to FHIR and back.
+//   - web: the screens, rendered on the server, with all assets embedded.
+//   - simulators: patients and devices seen only from outside: physiology, a fleet, the replay of a data set, load.
+//   - cmd/hale: the one binary: up, serve, migrate, replay, doctor. Wiring only.
+//   - internal: helpers that tests share, and nothing else.
+//
+// Which room may import which is a table in arch_rules_test.go, and the tests of this package fail on any other arrow.
+// Why the house has this shape is told in docs/adr.
+package hale

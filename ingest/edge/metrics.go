@@ -1,0 +1,69 @@
+package edge
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hale/ingest"
+)
+
+// metrics counts what the edge does. No label names a device.
+type metrics struct {
+	connections prometheus.Gauge
+	connects    *prometheus.CounterVec
+	closed      *prometheus.CounterVec
+	accepted    prometheus.Counter
+	refused     prometheus.Counter
+	failed      prometheus.Counter
+	messages    *prometheus.CounterVec
+	received    prometheus.Counter
+	unacked     prometheus.Gauge
+	held        prometheus.Gauge
+	receipts    *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "hale", Subsystem: "edge", Name: name, Help: help})
+	}
+	counters := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hale", Subsystem: "edge", Name: name, Help: help}, []string{label})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "hale", Subsystem: "edge", Name: name, Help: help})
+	}
+	m := &metrics{
+		connections: gauge("connections", "Connections that are open, signed in or not."),
+		connects:    counters("connects_total", "Attempts to sign in, by CONNACK code; none when there was no answer.", "code"),
+		closed:      counters("closed_total", "Sessions that ended, by cause.", "cause"),
+		messages:    counters("messages_total", "Messages by outcome: accepted, refused (at least in part), failed (not durable, not acknowledged).", "outcome"),
+		received:    counter("received_bytes_total", "Bytes of messages, heads and payloads, that arrived."),
+		unacked:     gauge("unacknowledged_messages", "Messages with the core that are not durable yet."),
+		held:        gauge("held_bytes", "Bytes received, or about to be, that are not durable yet."),
+		receipts:    counters("receipts_total", "Receipts by outcome: sent, or dropped because the device does not read.", "outcome"),
+	}
+	m.accepted, m.refused, m.failed = m.messages.WithLabelValues("accepted"), m.messages.WithLabelValues("refused"), m.messages.WithLabelValues("failed")
+	return m
+}
+
+func (m *metrics) register(r prometheus.Registerer) error {
+	if r == nil {
+		return nil
+	}
+	for _, c := range []prometheus.Collector{m.connections, m.connects, m.closed, m.messages, m.received, m.unacked, m.held, m.receipts} {
+		if err := r.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *metrics) settled(r ingest.Receipt) {
+	switch {
+	case r.Err != nil:
+		m.failed.Inc()
+	case len(r.Refused) > 0:
+		m.refused.Inc()
+	default:
+		m.accepted.Inc()
+	}
+}

@@ -1,0 +1,192 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/alerts"
+	"hale/fault"
+	"hale/vital"
+)
+
+const moveLive = `UPDATE stream_cursor SET live_seq = @to WHERE partition = @partition AND epoch = @epoch AND live_seq = @from AND stream_identity = @stream`
+const moveLate = `UPDATE stream_cursor SET late_seq = @to WHERE partition = @partition AND epoch = @epoch AND late_seq = @from AND stream_identity = @stream`
+
+const takeChanges = `
+WITH taken AS (DELETE FROM situation_change WHERE partition = $1 RETURNING id, patient_id, rejudge_from)
+SELECT patient_id, rejudge_from FROM taken ORDER BY id`
+
+// Advance commits one batch, or nothing. See alerts.Store.
+//
+// Lock order: cursor row, situation changes, readings, episodes, outbox.
+func (w *Work) Advance(ctx context.Context, b alerts.Batch, decide alerts.Decide) (alerts.Result, error) {
+	batch := sift(b.Records)
+	if err := w.ensureMonths(ctx, batch.readings); err != nil {
+		return alerts.Result{}, err
+	}
+	res, err := w.advance(ctx, b, batch, decide, false)
+	if violatedKey(err) {
+		// Something stands above a high-water mark that we believed: a bug, or a sensor that changed partitions.
+		w.log.Error("copy met a reading that was there already; the batch is redone through staging", "partition", b.Cursor.Partition, "error", err)
+		w.forget(b.Cursor.Partition, b.Cursor.Epoch)
+		res, err = w.advance(ctx, b, batch, decide, true)
+	}
+	if err != nil {
+		return alerts.Result{}, classify(err)
+	}
+	return res, nil
+}
+
+func (w *Work) advance(ctx context.Context, b alerts.Batch, batch sifted, decide alerts.Decide, stageAll bool) (alerts.Result, error) {
+	tx, err := w.pool.Begin(ctx)
+	if err != nil {
+		return alerts.Result{}, fmt.Errorf("begin batch: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
+
+	res := alerts.Result{Cursor: b.Cursor, Duplicates: batch.duplicates}
+	if err := fence(ctx, tx, b); err != nil {
+		return res, err
+	}
+	changed, err := takeChanged(ctx, tx, b.Cursor.Partition)
+	if err != nil {
+		return res, err
+	}
+	f := &facts{tx: tx}
+	placed, err := settleOwners(ctx, tx, b, batch.readings)
+	if err != nil {
+		return res, err
+	}
+	filed, err := w.file(ctx, tx, b.Cursor, placed, stageAll)
+	if err != nil {
+		return res, err
+	}
+	res.Stored, res.Parked = len(filed.stored), filed.parked
+	res.Duplicates += len(batch.readings) - len(filed.stored) - filed.parked - len(filed.conflicts)
+	refused := append(batch.refused, filed.conflicts...)
+	if res.Refused, err = quarantine(ctx, tx, refused); err != nil {
+		return res, err
+	}
+
+	fresh := make([]alerts.Fresh, 0, len(filed.stored))
+	for _, r := range filed.stored {
+		if placed.elsewhere[r] {
+			continue // the partition of its owner judges it
+		}
+		p := alerts.Point{Mark: alerts.Mark{At: r.MeasuredAt, ID: r.ID()}, Metric: r.Metric, Values: r.Values(), ReceivedAt: r.ReceivedAt, Findings: r.Findings}
+		fresh = append(fresh, alerts.Fresh{Org: r.Org, Patient: r.Patient, Point: p})
+		f.exclude(r.Patient, p.Mark)
+	}
+	outcome, err := decide(ctx, f, changed, fresh)
+	if err != nil {
+		return res, fmt.Errorf("judge the batch: %w", err)
+	}
+	if res.Events, err = save(ctx, tx, outcome, b.Now); err != nil {
+		return res, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return res, fmt.Errorf("commit batch: %w", err)
+	}
+	filed.raise()
+	if b.Lane == vital.Live {
+		res.Cursor.LiveSeq = b.To
+	} else {
+		res.Cursor.LateSeq = b.To
+	}
+	return res, nil
+}
+
+// fence moves the position; that row is held until the end of the transaction, and it is what stops a process that
+// slept past its lease.
+func fence(ctx context.Context, tx pgx.Tx, b alerts.Batch) error {
+	query := moveLate
+	if b.Lane == vital.Live {
+		query = moveLive
+	}
+	tag, err := tx.Exec(ctx, query, pgx.NamedArgs{"to": int64(b.To), "from": int64(b.Cursor.Seq(b.Lane)), "partition": b.Cursor.Partition, "epoch": b.Cursor.Epoch, "stream": b.Cursor.Stream})
+	if err != nil {
+		return fmt.Errorf("move the position: %w", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return fault.New(fault.Conflict, "partition %d is not where epoch %d left it: another process has it", b.Cursor.Partition, b.Cursor.Epoch)
+	}
+	return nil
+}
+
+func takeChanged(ctx context.Context, tx pgx.Tx, partition int) ([]alerts.Change, error) {
+	rows, err := tx.Query(ctx, takeChanges, partition)
+	if err != nil {
+		return nil, fmt.Errorf("read situation changes: %w", err)
+	}
+	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Change, error) {
+		var c alerts.Change
+		var from *time.Time
+		err := row.Scan(&c.Patient, &from)
+		c.Rejudge, c.From = from != nil, timeOf(from)
+		return c, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read situation changes: %w", err)
+	}
+	return changes, nil
+}
+
+// sifted is a batch without what it holds twice.
+type sifted struct {
+	readings   []*vital.Reading // one per identity, in the order of the key
+	refused    []*vital.Refused
+	duplicates int
+}
+
+// sift keeps the first of each identity. Another value under the same sequence number is a conflict and refused.
+func sift(records []vital.Record) sifted {
+	var s sifted
+	seen := make(map[vital.Key]*vital.Reading, len(records))
+	for _, rec := range records {
+		switch {
+		case rec.Refused != nil:
+			s.refused = append(s.refused, rec.Refused)
+		case rec.Reading != nil:
+			k := rec.Reading.Key
+			k.SentAt = k.SentAt.UTC()
+			first := seen[k]
+			switch {
+			case first == nil:
+				seen[k] = rec.Reading
+				s.readings = append(s.readings, rec.Reading)
+			case conflicting(first, rec.Reading):
+				s.refused = append(s.refused, conflict(rec.Reading))
+			default:
+				s.duplicates++
+			}
+		}
+	}
+	sortByKey(s.readings)
+	return s
+}
+
+func conflicting(a, b *vital.Reading) bool {
+	return a.HasSequence && b.HasSequence && (a.N != b.N || a.Sent != b.Sent)
+}
+
+// conflict keeps a reading that contradicts a stored one: the first committed stands.
+func conflict(r *vital.Reading) *vital.Refused {
+	raw := []byte(describe(r))
+	return &vital.Refused{
+		Org: r.Org, Device: r.Device, ReceivedAt: r.ReceivedAt, Topic: "", Reason: vital.ReasonConflict,
+		Detail: fmt.Sprintf("sequence number %d of %s was sent before with another value; the first one stands", r.Tie, r.Metric),
+		Raw:    raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw),
+	}
+}
+
+func describe(r *vital.Reading) string {
+	s := fmt.Sprintf("sensor %d %s at %s seq %d:", r.Sensor, r.Metric, r.SentAt.UTC().Format(time.RFC3339Nano), r.Tie)
+	for i := range int(r.N) {
+		s += " " + r.Sent[i].String() + " " + r.Sent[i].Unit.UCUM()
+	}
+	return s
+}

@@ -1,0 +1,251 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/fault"
+	"hale/vital"
+)
+
+const alertColumns = episodeColumns + `, p.uid::text, p.name, p.number, r.uid::text`
+
+const alertTables = ` FROM episode e JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id JOIN rule r ON r.org_id = e.org_id AND r.id = e.rule_id `
+
+func scanAlert(row pgx.CollectableRow) (alerts.Alert, error) {
+	var a alerts.Alert
+	var err error
+	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.RuleUID)
+	return a, err
+}
+
+const selectAlerts = `SELECT ` + alertColumns + alertTables + `
+WHERE (@patient::uuid IS NULL OR p.uid = @patient) AND (@states::text[] IS NULL OR e.state = ANY(@states))
+  AND (@before::uuid IS NULL OR e.id < (SELECT b.id FROM episode b WHERE b.uid = @before))
+ORDER BY e.id DESC LIMIT @limit`
+
+// Alerts returns the organisation's alerts that the filter chooses, newest first.
+func (a *App) Alerts(ctx context.Context, actor account.Actor, f alerts.Filter) ([]alerts.Alert, error) {
+	args := pgx.NamedArgs{"patient": nil, "states": nil, "before": nil, "limit": f.Limit}
+	if f.Limit <= 0 {
+		args["limit"] = 100
+	}
+	for name, uid := range map[string]vital.UID{"patient": f.Patient, "before": f.Before} {
+		if uid == "" {
+			continue
+		}
+		u, err := parseUID(uid, name)
+		if err != nil {
+			return nil, err
+		}
+		args[name] = u
+	}
+	if len(f.States) > 0 {
+		states := make([]string, len(f.States))
+		for i, s := range f.States {
+			states[i] = string(s)
+		}
+		args["states"] = states
+	}
+	return a.queryAlerts(ctx, actor, selectAlerts, args)
+}
+
+const selectWorklist = `SELECT ` + alertColumns + alertTables + `WHERE e.state <> 'closed'`
+
+// Worklist returns every episode that is not closed.
+func (a *App) Worklist(ctx context.Context, actor account.Actor) ([]alerts.Alert, error) {
+	return a.queryAlerts(ctx, actor, selectWorklist, pgx.NamedArgs{})
+}
+
+func (a *App) queryAlerts(ctx context.Context, actor account.Actor, query string, args pgx.NamedArgs) ([]alerts.Alert, error) {
+	var list []alerts.Alert
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, query, args)
+		if err != nil {
+			return fmt.Errorf("list alerts: %w", err)
+		}
+		if list, err = pgx.CollectRows(rows, scanAlert); err != nil {
+			return fmt.Errorf("list alerts: %w", err)
+		}
+		return nil
+	})
+	return list, err
+}
+
+const selectAlert = `SELECT ` + alertColumns + alertTables + `WHERE e.uid = $1`
+
+// Alert returns one alert; fault.NotFound when the organisation has none of this name.
+func (a *App) Alert(ctx context.Context, actor account.Actor, uid vital.UID) (alerts.Alert, error) {
+	u, err := parseUID(uid, "alert")
+	if err != nil {
+		return alerts.Alert{}, err
+	}
+	var found alerts.Alert
+	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		found, err = oneAlert(ctx, tx, u)
+		return err
+	})
+	return found, err
+}
+
+func oneAlert(ctx context.Context, tx pgx.Tx, u uuid.UUID) (alerts.Alert, error) {
+	rows, err := tx.Query(ctx, selectAlert, u)
+	if err != nil {
+		return alerts.Alert{}, fmt.Errorf("load alert: %w", err)
+	}
+	found, err := pgx.CollectExactlyOneRow(rows, scanAlert)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return alerts.Alert{}, fault.New(fault.NotFound, "there is no alert %s", u)
+	}
+	if err != nil {
+		return alerts.Alert{}, fmt.Errorf("load alert: %w", err)
+	}
+	return found, nil
+}
+
+const selectLog = `
+SELECT t.id, t.kind, t.recorded_at, coalesce(t.actor_id, 0), t.actor_name, t.actor_role, t.level, t.reading_at, coalesce(t.reading_id, 0), t.vals,
+    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note
+FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id WHERE e.uid = $1 ORDER BY t.id`
+
+// Log returns the alert's log, oldest first.
+func (a *App) Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]alerts.Entry, error) {
+	u, err := parseUID(uid, "alert")
+	if err != nil {
+		return nil, err
+	}
+	var log []alerts.Entry
+	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, selectLog, u)
+		if err != nil {
+			return fmt.Errorf("load the timeline: %w", err)
+		}
+		log, err = pgx.CollectRows(rows, scanEntry)
+		if err != nil {
+			return fmt.Errorf("load the timeline: %w", err)
+		}
+		return nil
+	})
+	return log, err
+}
+
+func scanEntry(row pgx.CollectableRow) (alerts.Entry, error) {
+	var n alerts.Entry
+	var readingAt, until, next *time.Time
+	err := row.Scan(&n.ID, &n.Kind, &n.RecordedAt, &n.Actor.Staff, &n.Actor.Name, &n.Actor.Role, &n.Level, &readingAt, &n.Reading.ID, &n.Values,
+		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note)
+	n.RecordedAt, n.Reading.At, n.Until, n.NextStepAt = n.RecordedAt.UTC(), timeOf(readingAt), timeOf(until), timeOf(next)
+	return n, err
+}
+
+const lockEpisode = `SELECT e.patient_id FROM episode e WHERE e.uid = $1`
+const lockEpisodeRow = `SELECT 1 FROM episode e WHERE e.uid = $1 FOR UPDATE`
+
+// Amend lets a person act on an alert: the act, its log, its audit row and the word to the processor are one
+// transaction. See alerts.Cases.
+func (a *App) Amend(ctx context.Context, actor account.Actor, uid vital.UID, decide alerts.Amendment) (alerts.Alert, []alerts.Event, error) {
+	u, err := parseUID(uid, "alert")
+	if err != nil {
+		return alerts.Alert{}, nil, err
+	}
+	var after alerts.Alert
+	var events []alerts.Event
+	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		var patient vital.PatientID
+		switch err := tx.QueryRow(ctx, lockEpisode, u).Scan(&patient); {
+		case errors.Is(err, pgx.ErrNoRows):
+			return fault.New(fault.NotFound, "there is no alert %s", u)
+		case err != nil:
+			return fmt.Errorf("find alert: %w", err)
+		}
+		if err := tellProcessor(ctx, tx, actor.Org, patient, nil); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, lockEpisodeRow, u); err != nil {
+			return fmt.Errorf("lock alert: %w", err)
+		}
+		// The clock is read again: the locks may have taken their time.
+		var now time.Time
+		if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+			return fmt.Errorf("read the clock: %w", err)
+		}
+		before, err := oneAlert(ctx, tx, u)
+		if err != nil {
+			return err
+		}
+		entries, err := decide(before.Episode, now.UTC())
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			after = before
+			return nil
+		}
+		e := before.Episode
+		for i := range entries {
+			entries[i].Actor = actor
+			e = e.Apply(entries[i])
+		}
+		if events, err = saveEpisodes(ctx, tx, []alerts.EpisodeChange{{Episode: &e, Entries: entries}}, now.UTC()); err != nil {
+			return err
+		}
+		after = before
+		after.Episode = e
+		return nil
+	})
+	return after, events, err
+}
+
+const shareCursor = `SELECT 1 FROM stream_cursor WHERE partition = $1 FOR SHARE`
+const noteChange = `INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, at) VALUES ($1, $2, $3, $4, clock_timestamp())`
+
+// tellProcessor notes that what the patient's readings are judged against changes in this transaction. Holding the
+// cursor row shared keeps it apart from every batch: one before sees nothing of it, one after sees all of it.
+func tellProcessor(ctx context.Context, tx pgx.Tx, org vital.OrgID, patient vital.PatientID, rejudge *time.Time) error {
+	partition := vital.PartitionOf(uint64(patient))
+	if _, err := tx.Exec(ctx, shareCursor, partition); err != nil {
+		return fmt.Errorf("hold partition %d: %w", partition, err)
+	}
+	if _, err := tx.Exec(ctx, noteChange, int32(org), partition, int64(patient), rejudge); err != nil {
+		return fmt.Errorf("note the changed situation: %w", err)
+	}
+	return nil
+}
+
+// resumeOverlap is how far a feed that resumes looks behind the last event it saw: ids are drawn before commits, so
+// a smaller id can become visible later. No transaction of ours lasts as long.
+const resumeOverlap = 2 * time.Minute
+
+const eventsSince = `
+SELECT t.id, e.org_id, p.uid::text, e.uid::text, e.version
+FROM timeline t JOIN episode e ON e.org_id = t.org_id AND e.id = t.episode_id JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id
+WHERE t.recorded_at >= coalesce((SELECT l.recorded_at FROM timeline l WHERE l.id = $1), $3::timestamptz) - $4::interval AND t.id <> $1
+ORDER BY t.id LIMIT $2`
+
+// EventsSince returns what changed since the event with this id, and a little before it. See alerts.Cases.
+func (a *App) EventsSince(ctx context.Context, org vital.OrgID, id int64, limit int) ([]alerts.Event, error) {
+	var events []alerts.Event
+	err := a.inOrg(ctx, org, func(tx pgx.Tx, now time.Time) error {
+		rows, err := tx.Query(ctx, eventsSince, id, limit, now, resumeOverlap)
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Event, error) {
+			var e alerts.Event
+			err := row.Scan(&e.ID, &e.Org, &e.Patient, &e.Alert, &e.Version)
+			return e, err
+		})
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		return nil
+	})
+	return events, err
+}

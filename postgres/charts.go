@@ -1,0 +1,107 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/vital"
+)
+
+// rawLimit is how many single readings a chart without buckets returns at most.
+const rawLimit = 20_000
+
+const patientReadings = `
+FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = @patient) a
+JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = @metric AND r.sent_at BETWEEN @low AND @high AND r.patient_id = @patient
+WHERE r.measured_at >= @from AND r.measured_at < @to `
+
+const seriesRaw = `SELECT r.measured_at, 1, r.value, r.value, r.value, r.value2, r.value2, r.value2, r.value3, r.value3, r.value3 ` +
+	patientReadings + `ORDER BY r.measured_at, r.id LIMIT @limit`
+
+const seriesBuckets = `SELECT date_bin(@width::interval, r.measured_at, '2000-01-01Z'), count(*), min(r.value), max(r.value), avg(r.value),
+    min(r.value2), max(r.value2), avg(r.value2), min(r.value3), max(r.value3), avg(r.value3) ` + patientReadings + `GROUP BY 1 ORDER BY 1`
+
+// Series returns a chart of one metric of one patient.
+func (a *App) Series(ctx context.Context, actor account.Actor, q alerts.SeriesQuery) ([]alerts.Bucket, error) {
+	var buckets []alerts.Bucket
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		p, err := onePatient(ctx, tx, q.Patient)
+		if err != nil {
+			return err
+		}
+		query := seriesRaw
+		if q.Width > 0 {
+			query = seriesBuckets
+		}
+		rows, err := tx.Query(ctx, query, pgx.NamedArgs{
+			"patient": int64(p.ID), "metric": int16(q.Metric), "from": q.From, "to": q.To, "low": q.From.Add(-widen), "high": q.To.Add(widen), "width": q.Width, "limit": rawLimit,
+		})
+		if err != nil {
+			return fmt.Errorf("read the series: %w", err)
+		}
+		if buckets, err = pgx.CollectRows(rows, scanBucket); err != nil {
+			return fmt.Errorf("read the series: %w", err)
+		}
+		return nil
+	})
+	return buckets, err
+}
+
+func scanBucket(row pgx.CollectableRow) (alerts.Bucket, error) {
+	var b alerts.Bucket
+	var v [3]struct{ low, high, mean *float64 }
+	err := row.Scan(&b.Start, &b.N, &v[0].low, &v[0].high, &v[0].mean, &v[1].low, &v[1].high, &v[1].mean, &v[2].low, &v[2].high, &v[2].mean)
+	b.Start = b.Start.UTC()
+	for _, c := range v {
+		if c.low == nil {
+			break
+		}
+		b.Min, b.Max, b.Avg = append(b.Min, *c.low), append(b.Max, *c.high), append(b.Avg, *c.mean)
+	}
+	return b, err
+}
+
+const latest = `
+SELECT m.metric, n.measured_at, n.id, n.value, n.value2, n.value3, n.received_at, n.findings
+FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
+CROSS JOIN unnest($2::smallint[]) AS m (metric)
+CROSS JOIN LATERAL (
+    SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings FROM reading r
+    WHERE r.sensor_id = a.sensor_id AND r.metric = m.metric AND r.patient_id = $1 ORDER BY r.sent_at DESC LIMIT 1) n
+ORDER BY m.metric, n.measured_at DESC`
+
+// Latest returns the patient's newest reading of every metric that has one.
+func (a *App) Latest(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Point, error) {
+	var metrics []int16
+	for _, d := range vital.Metrics() {
+		metrics = append(metrics, int16(d.Metric))
+	}
+	var newest []alerts.Point
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		p, err := onePatient(ctx, tx, patient)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, latest, int64(p.ID), metrics)
+		if err != nil {
+			return fmt.Errorf("read the newest readings: %w", err)
+		}
+		var row pointRow
+		_, err = pgx.ForEachRow(rows, append([]any{&row.metric}, row.targets()...), func() error {
+			if n := len(newest); n == 0 || newest[n-1].Metric != row.metric {
+				newest = append(newest, row.point())
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read the newest readings: %w", err)
+		}
+		return nil
+	})
+	return newest, err
+}

@@ -1,0 +1,275 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"hale/alerts"
+	"hale/vital"
+)
+
+// filed is what a batch put into the record.
+type filed struct {
+	stored    []*vital.Reading
+	parked    int
+	conflicts []*vital.Refused
+	water     *highWater
+	raised    map[sensorMetric]time.Time
+}
+
+// raise lifts the high-water marks; only a committed batch may.
+func (f *filed) raise() {
+	for k, t := range f.raised {
+		if t.After(f.water.newest[k]) {
+			f.water.newest[k] = t
+		}
+	}
+}
+
+// file writes the batch's readings: those above their high-water mark by COPY, all others through staging, where
+// what is there already falls out. stageAll sends everything through staging.
+func (w *Work) file(ctx context.Context, tx pgx.Tx, c alerts.Cursor, p placed, stageAll bool) (filed, error) {
+	f := filed{water: w.water(c), raised: map[sensorMetric]time.Time{}}
+	if err := f.water.load(ctx, tx, p); err != nil {
+		return f, err
+	}
+	var above, below []*vital.Reading
+	for _, r := range p.owned {
+		k := sensorMetric{r.Sensor, r.Metric}
+		if !stageAll && r.SentAt.After(f.water.newest[k]) {
+			above = append(above, r)
+		} else {
+			below = append(below, r)
+		}
+		f.note(k, r.SentAt)
+	}
+	if len(above) > 0 {
+		if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(copyRows(above)), "COPY reading ("+readingColumns+") FROM STDIN (FORMAT binary)"); err != nil {
+			return f, fmt.Errorf("copy readings: %w", err)
+		}
+		f.stored = append(f.stored, above...)
+	}
+	if len(below) > 0 {
+		if err := f.stage(ctx, tx, below); err != nil {
+			return f, err
+		}
+	}
+	if len(p.unowned) > 0 {
+		if err := f.park(ctx, tx, p.unowned); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+func (f *filed) note(k sensorMetric, t time.Time) {
+	if t.After(f.raised[k]) {
+		f.raised[k] = t
+	}
+}
+
+const newestStored = `
+SELECT k.sensor, k.metric, greatest(
+    (SELECT r.sent_at FROM reading r WHERE r.sensor_id = k.sensor AND r.metric = k.metric ORDER BY r.sent_at DESC LIMIT 1),
+    (SELECT i.sent_at FROM inbox i WHERE i.sensor_id = k.sensor AND i.metric = k.metric ORDER BY i.sent_at DESC LIMIT 1))
+FROM unnest($1::bigint[], $2::smallint[]) AS k (sensor, metric)`
+
+// load fills in the marks that this epoch has not needed before.
+func (h *highWater) load(ctx context.Context, tx pgx.Tx, p placed) error {
+	var sensors []int64
+	var metrics []int16
+	asked := map[sensorMetric]bool{}
+	for _, list := range [2][]*vital.Reading{p.owned, p.unowned} {
+		for _, r := range list {
+			k := sensorMetric{r.Sensor, r.Metric}
+			if _, known := h.newest[k]; known || asked[k] {
+				continue
+			}
+			asked[k] = true
+			sensors = append(sensors, int64(k.sensor))
+			metrics = append(metrics, int16(k.metric))
+		}
+	}
+	if len(sensors) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, newestStored, sensors, metrics)
+	if err != nil {
+		return fmt.Errorf("load high-water marks: %w", err)
+	}
+	var k sensorMetric
+	var newest *time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&k.sensor, &k.metric, &newest}, func() error { h.newest[k] = timeOf(newest); return nil }); err != nil {
+		return fmt.Errorf("load high-water marks: %w", err)
+	}
+	return nil
+}
+
+const makeStaging = `CREATE TEMP TABLE IF NOT EXISTS reading_staging (LIKE reading) ON COMMIT DELETE ROWS`
+
+const fromStaging = `
+INSERT INTO reading (` + readingColumns + `)
+SELECT ` + readingColumns + ` FROM pg_temp.reading_staging s
+WHERE NOT EXISTS (SELECT FROM inbox i WHERE (i.sensor_id, i.metric, i.sent_at, i.tie) = (s.sensor_id, s.metric, s.sent_at, s.tie))
+ORDER BY sensor_id, metric, sent_at, tie
+ON CONFLICT (sensor_id, metric, sent_at, tie) DO NOTHING
+RETURNING sensor_id, metric, sent_at, tie`
+
+// stage copies rows beside the table and inserts those that are not there yet.
+func (f *filed) stage(ctx context.Context, tx pgx.Tx, readings []*vital.Reading) error {
+	if _, err := tx.Exec(ctx, makeStaging); err != nil {
+		return fmt.Errorf("make the staging table: %w", err)
+	}
+	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(copyRows(readings)), "COPY pg_temp.reading_staging ("+readingColumns+") FROM STDIN (FORMAT binary)"); err != nil {
+		return fmt.Errorf("copy into staging: %w", err)
+	}
+	rows, err := tx.Query(ctx, fromStaging)
+	if err != nil {
+		return fmt.Errorf("insert from staging: %w", err)
+	}
+	taken, err := collectKeys(rows)
+	if err != nil {
+		return fmt.Errorf("insert from staging: %w", err)
+	}
+	var sequenced []*vital.Reading
+	for _, r := range readings {
+		switch {
+		case taken[utcKey(r.Key)]:
+			f.stored = append(f.stored, r)
+		case r.HasSequence:
+			sequenced = append(sequenced, r)
+		}
+	}
+	return f.findConflicts(ctx, tx, sequenced)
+}
+
+func collectKeys(rows pgx.Rows) (map[vital.Key]bool, error) {
+	keys := map[vital.Key]bool{}
+	var k vital.Key
+	_, err := pgx.ForEachRow(rows, []any{&k.Sensor, &k.Metric, &k.SentAt, &k.Tie}, func() error { keys[utcKey(k)] = true; return nil })
+	return keys, err
+}
+
+func utcKey(k vital.Key) vital.Key {
+	k.SentAt = time.UnixMicro(k.SentAt.UnixMicro()).UTC()
+	return k
+}
+
+const storedQuantities = `
+SELECT r.mantissa, r.exponent, r.unit, r.mantissa2, r.exponent2, r.unit2, r.mantissa3, r.exponent3, r.unit3
+FROM reading r WHERE r.sensor_id = $1 AND r.metric = $2 AND r.sent_at = $3 AND r.tie = $4`
+
+// findConflicts looks at resent sequence numbers: the same number with another value is kept and refused.
+func (f *filed) findConflicts(ctx context.Context, tx pgx.Tx, resent []*vital.Reading) error {
+	for _, r := range resent {
+		var sent [3]vital.Quantity
+		var m2, m3 *int64
+		var e2, e3, u2, u3 *int16
+		err := tx.QueryRow(ctx, storedQuantities, int64(r.Sensor), int16(r.Metric), r.SentAt, r.Tie).
+			Scan(&sent[0].Mantissa, &sent[0].Exponent, &sent[0].Unit, &m2, &e2, &u2, &m3, &e3, &u3)
+		if errors.Is(err, pgx.ErrNoRows) {
+			continue // it waits in the inbox
+		}
+		if err != nil {
+			return fmt.Errorf("compare a resent sequence number: %w", err)
+		}
+		n := uint8(1)
+		for i, q := range []struct {
+			m    *int64
+			e, u *int16
+		}{{m2, e2, u2}, {m3, e3, u3}} {
+			if q.m != nil {
+				sent[i+1] = vital.Quantity{Mantissa: *q.m, Exponent: int8(*q.e), Unit: vital.Unit(*q.u)}
+				n++
+			}
+		}
+		if n != r.N || sent != r.Sent {
+			f.conflicts = append(f.conflicts, conflict(r))
+		}
+	}
+	return nil
+}
+
+const insertInbox = `
+INSERT INTO inbox (sensor_id, metric, sent_at, tie, org_id, device_id, id, measured_at, received_at,
+    mantissa, mantissa2, mantissa3, exponent, exponent2, exponent3, unit, unit2, unit3, findings, has_sequence, reason)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, 'no_owner'
+WHERE NOT EXISTS (SELECT FROM reading r WHERE r.sensor_id = $1 AND r.metric = $2 AND r.sent_at = $3 AND r.tie = $4)
+ON CONFLICT (sensor_id, metric, sent_at, tie) DO NOTHING`
+
+// park puts readings without an owner into the inbox.
+func (f *filed) park(ctx context.Context, tx pgx.Tx, readings []*vital.Reading) error {
+	batch := &pgx.Batch{}
+	for _, r := range readings {
+		var m [3]*int64
+		var e, u [3]*int16
+		for i := range int(r.N) {
+			exponent, unit := int16(r.Sent[i].Exponent), int16(r.Sent[i].Unit)
+			m[i], e[i], u[i] = &r.Sent[i].Mantissa, &exponent, &unit
+		}
+		batch.Queue(insertInbox, int64(r.Sensor), int16(r.Metric), r.SentAt, r.Tie, int32(r.Org), int64(r.Device), r.ID(), r.MeasuredAt, r.ReceivedAt,
+			m[0], m[1], m[2], e[0], e[1], e[2], u[0], u[1], u[2], int32(r.Findings), r.HasSequence).
+			Exec(func(tag pgconn.CommandTag) error { f.parked += int(tag.RowsAffected()); return nil })
+		f.note(sensorMetric{r.Sensor, r.Metric}, r.SentAt)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("park readings without an owner: %w", err)
+	}
+	return nil
+}
+
+const insertQuarantine = `
+INSERT INTO quarantine AS q (org_id, device_id, topic, reason, detail, raw, length, hash, identity, received_at, last_received_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, last_received_at = greatest(q.last_received_at, excluded.last_received_at)
+RETURNING times = 1`
+
+// quarantine keeps what was refused, once per device and content, and returns how many were new.
+func quarantine(ctx context.Context, tx pgx.Tx, refused []*vital.Refused) (int, error) {
+	if len(refused) == 0 {
+		return 0, nil
+	}
+	batch, added := &pgx.Batch{}, 0
+	for _, r := range refused {
+		h := sha256.New()
+		fmt.Fprintf(h, "%s\x00%s\x00", r.Topic, r.Reason)
+		h.Write(r.Hash[:])
+		raw := r.Raw
+		if raw == nil {
+			raw = []byte{}
+		}
+		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], h.Sum(nil), r.ReceivedAt).
+			QueryRow(func(row pgx.Row) error {
+				var first bool
+				if err := row.Scan(&first); err != nil {
+					return err
+				}
+				if first {
+					added++
+				}
+				return nil
+			})
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return 0, fmt.Errorf("quarantine: %w", err)
+	}
+	return added, nil
+}
+
+// violatedKey reports a violation of reading's primary key, whose index has a name per partition.
+func violatedKey(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && len(pg.TableName) >= 7 && pg.TableName[:7] == "reading"
+}
+
+// validText drops what PostgreSQL's text cannot hold: raw bytes stand beside it anyway.
+func validText(s string) string {
+	return string(bytes.ReplaceAll(bytes.ToValidUTF8([]byte(s), []byte("?")), []byte{0}, []byte("?")))
+}

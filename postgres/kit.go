@@ -1,0 +1,224 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/devices"
+	"hale/fault"
+	"hale/vital"
+)
+
+// Devices lists the organisation's devices by name, with the sensors each may speak for.
+func (a *App) Devices(ctx context.Context, actor account.Actor, limit int) ([]devices.Device, error) {
+	if limit <= 0 || limit > 1000 {
+		limit = 1000
+	}
+	var list []devices.Device
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		s := devices.Snapshot{Devices: map[string]*devices.Device{}}
+		if err := readDevices(ctx, tx, &s); err != nil {
+			return fmt.Errorf("list devices: %w", err)
+		}
+		for _, d := range s.Devices {
+			list = append(list, *d)
+		}
+		return nil
+	})
+	slices.SortFunc(list, func(x, y devices.Device) int {
+		if x.UID < y.UID {
+			return -1
+		}
+		return 1
+	})
+	if len(list) > limit {
+		list = list[:limit]
+	}
+	return list, err
+}
+
+const insertDevice = `INSERT INTO device (org_id, uid, model, secret_hash, created_at) VALUES ($1, $2, $3, $4, $5) RETURNING id`
+const insertOwnSensor = `INSERT INTO sensor (org_id, uid, device_id) VALUES ($1, $2, $3) RETURNING id`
+const findOrAddSensor = `
+WITH added AS (INSERT INTO sensor (org_id, uid) VALUES ($1, $2) ON CONFLICT (uid) DO NOTHING RETURNING id)
+SELECT id FROM added UNION ALL SELECT id FROM sensor WHERE uid = $2 AND device_id IS NULL`
+const insertGrant = `INSERT INTO gateway_grant (org_id, device_id, sensor_id) VALUES ($1, $2, $3)`
+
+// Enrol stores a device with its own sensor and the ones it may speak for. See devices.Kit.
+func (a *App) Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (devices.Device, error) {
+	d := devices.Device{Org: actor.Org, UID: e.UID, Model: e.Model, SecretHash: e.SecretHash, Sensors: map[string]vital.SensorID{}}
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+		err := tx.QueryRow(ctx, insertDevice, int32(d.Org), d.UID, d.Model, d.SecretHash[:], now).Scan(&d.ID)
+		if violated(err, "device_uid_key") {
+			return fault.New(fault.Conflict, "a device named %q is enrolled already", d.UID)
+		}
+		if err != nil {
+			return fmt.Errorf("enrol device: %w", err)
+		}
+		err = tx.QueryRow(ctx, insertOwnSensor, int32(d.Org), d.UID, int64(d.ID)).Scan(&d.Own)
+		if violated(err, "sensor_uid_key") {
+			return fault.New(fault.Conflict, "a sensor named %q exists already; choose another name for the device", d.UID)
+		}
+		if err != nil {
+			return fmt.Errorf("add the device's own sensor: %w", err)
+		}
+		for _, uid := range e.Sensors {
+			var id vital.SensorID
+			err := tx.QueryRow(ctx, findOrAddSensor, int32(d.Org), uid).Scan(&id)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return fault.New(fault.Conflict, "the name %q is taken and cannot be a sensor of this gateway", uid)
+			}
+			if err != nil {
+				return fmt.Errorf("add sensor: %w", err)
+			}
+			if _, err := tx.Exec(ctx, insertGrant, int32(d.Org), int64(d.ID), int64(id)); err != nil {
+				return fmt.Errorf("grant sensor: %w", err)
+			}
+			d.Sensors[uid] = id
+		}
+		if err := writeAudit(ctx, tx, account.Audit{Org: d.Org, At: now, Actor: actor, Action: string(account.EnrolDevice), Object: "device " + d.UID}); err != nil {
+			return err
+		}
+		return touchRegistry(ctx, tx)
+	})
+	return d, err
+}
+
+const revokeDevice = `UPDATE device SET revoked_at = $2 WHERE uid = $1 AND revoked_at IS NULL`
+
+// Revoke makes the device's secret worthless. Revoking twice is a success.
+func (a *App) Revoke(ctx context.Context, actor account.Actor, uid string) error {
+	return a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+		var there bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM device WHERE uid = $1)`, uid).Scan(&there); err != nil {
+			return fmt.Errorf("find device: %w", err)
+		}
+		if !there {
+			return fault.New(fault.NotFound, "there is no device %q", uid)
+		}
+		tag, err := tx.Exec(ctx, revokeDevice, uid, now)
+		if err != nil {
+			return fmt.Errorf("revoke device: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			return nil
+		}
+		if err := writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "revoke device", Object: "device " + uid}); err != nil {
+			return err
+		}
+		return touchRegistry(ctx, tx)
+	})
+}
+
+const findSensor = `SELECT s.id, coalesce(s.device_id, 0) FROM sensor s WHERE s.uid = $1`
+const speakersOf = `SELECT device_id FROM gateway_grant WHERE sensor_id = $1 UNION SELECT device_id FROM sensor WHERE id = $1 AND device_id IS NOT NULL`
+const lockSensor = `SELECT 1 FROM sensor WHERE id = $1 FOR UPDATE`
+const overlapping = `SELECT from_at, to_at FROM assignment WHERE sensor_id = $1 AND from_at < coalesce($3, 'infinity'::timestamptz) AND coalesce(to_at, 'infinity') > $2 LIMIT 1`
+const filedInSpan = `
+SELECT EXISTS (SELECT FROM reading WHERE sensor_id = $1 AND sent_at BETWEEN $2::timestamptz - $4::interval AND $3::timestamptz + $4::interval AND measured_at >= $2 AND measured_at < $3)
+    OR EXISTS (SELECT FROM inbox WHERE sensor_id = $1 AND measured_at >= $2 AND measured_at < $3)`
+const insertAssignment = `INSERT INTO assignment (org_id, sensor_id, patient_id, from_at, to_at, created_at) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, epoch`
+
+// Assign gives a sensor's readings to a patient from a time on. See devices.Kit.
+func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding) (devices.Assignment, error) {
+	var made devices.Assignment
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+		p, err := onePatient(ctx, tx, b.Patient)
+		if err != nil {
+			return err
+		}
+		var sensor vital.SensorID
+		var own vital.DeviceID
+		switch err := tx.QueryRow(ctx, findSensor, b.Sensor).Scan(&sensor, &own); {
+		case errors.Is(err, pgx.ErrNoRows):
+			return fault.New(fault.NotFound, "there is no sensor %q", b.Sensor)
+		case err != nil:
+			return fmt.Errorf("find sensor: %w", err)
+		}
+		if err := holdPartitions(ctx, tx, p.ID, sensor); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, lockSensor, int64(sensor)); err != nil {
+			return fmt.Errorf("lock sensor: %w", err)
+		}
+		if err := free(ctx, tx, sensor, b, now); err != nil {
+			return err
+		}
+		made = devices.Assignment{Org: p.Org, Sensor: sensor, Patient: p.ID, From: utcOf(b.From), To: b.To}
+		if err := tx.QueryRow(ctx, insertAssignment, int32(p.Org), int64(sensor), int64(p.ID), made.From, nullTime(made.To), now).Scan(&made.ID, &made.Epoch); err != nil {
+			return fmt.Errorf("assign sensor: %w", err)
+		}
+		if _, err := tx.Exec(ctx, noteChange, int32(p.Org), vital.PartitionOf(uint64(p.ID)), int64(p.ID), nil); err != nil {
+			return fmt.Errorf("note the changed situation: %w", err)
+		}
+		row := account.Audit{Org: p.Org, At: now, Actor: actor, Action: string(account.AssignDevice), Patient: p.ID, Object: "sensor " + b.Sensor, Detail: "from " + made.From.Format(time.RFC3339)}
+		if err := writeAudit(ctx, tx, row); err != nil {
+			return err
+		}
+		return touchRegistry(ctx, tx)
+	})
+	return made, err
+}
+
+// holdPartitions holds, shared and in order, the partition of the patient and those of the devices that speak for
+// the sensor: a batch that files readings of it comes wholly before or wholly after.
+func holdPartitions(ctx context.Context, tx pgx.Tx, patient vital.PatientID, sensor vital.SensorID) error {
+	rows, err := tx.Query(ctx, speakersOf, int64(sensor))
+	if err != nil {
+		return fmt.Errorf("find who speaks for the sensor: %w", err)
+	}
+	speakers, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("find who speaks for the sensor: %w", err)
+	}
+	partitions := []int{vital.PartitionOf(uint64(patient))}
+	for _, d := range speakers {
+		partitions = append(partitions, vital.PartitionOf(uint64(d)))
+	}
+	slices.Sort(partitions)
+	for _, p := range slices.Compact(partitions) {
+		if _, err := tx.Exec(ctx, shareCursor, p); err != nil {
+			return fmt.Errorf("hold partition %d: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// free refuses an assignment that overlaps another, or that starts in the past over readings that are filed or
+// parked: giving those to somebody is a refile, which judges both people anew.
+func free(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, b devices.Binding, now time.Time) error {
+	var from time.Time
+	var to *time.Time
+	err := tx.QueryRow(ctx, overlapping, int64(sensor), b.From, nullTime(b.To)).Scan(&from, &to)
+	if err == nil {
+		until := "until further notice"
+		if to != nil {
+			until = "until " + to.UTC().Format(time.RFC3339)
+		}
+		return fault.New(fault.Conflict, "the sensor is assigned from %s %s: end that first", from.UTC().Format(time.RFC3339), until)
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("look for overlapping assignments: %w", err)
+	}
+	end := now
+	if !b.To.IsZero() && b.To.Before(now) {
+		end = b.To
+	}
+	if !b.From.Before(end) {
+		return nil
+	}
+	var filed bool
+	if err := tx.QueryRow(ctx, filedInSpan, int64(sensor), b.From, end, widen).Scan(&filed); err != nil {
+		return fmt.Errorf("look for readings in that span: %w", err)
+	}
+	if filed {
+		return fault.New(fault.Conflict, "readings of this sensor since %s are stored or parked already: assign it from now on, and claim those apart", b.From.UTC().Format(time.RFC3339))
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// Operator is what only somebody at the console may do: make organisations and staff. It connects for each act.
+type Operator struct{ AdminURL string }
+
+const findOrg = `SELECT id FROM org WHERE name = $1`
+const insertOrg = `INSERT INTO org (uid, name, created_at) VALUES ($1, $2, $3) RETURNING id`
+const upsertStaff = `
+INSERT INTO staff (org_id, uid, login, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (login) DO UPDATE SET password_hash = excluded.password_hash, name = excluded.name, role = excluded.role
+WHERE staff.org_id = excluded.org_id
+RETURNING id`
+const endSessions = `UPDATE session SET ended_at = $3 WHERE org_id = $1 AND staff_id = $2 AND ended_at IS NULL`
+
+// Staff is a person to be made or given a new password.
+type Staff struct {
+	Organisation string
+	Login        string
+	Name         string
+	Role         account.Role
+	PasswordHash string
+}
+
+// SetStaff makes the organisation and the person where they are missing, and sets the password; sessions that were
+// opened with the old one end. A login that another organisation has is fault.Conflict.
+func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) {
+	who := account.Actor{Name: s.Name, Role: s.Role}
+	err := o.do(ctx, func(tx pgx.Tx, now time.Time) error {
+		err := tx.QueryRow(ctx, findOrg, s.Organisation).Scan(&who.Org)
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = tx.QueryRow(ctx, insertOrg, string(newUID()), s.Organisation, now).Scan(&who.Org)
+		}
+		if err != nil {
+			return fmt.Errorf("find or make the organisation: %w", err)
+		}
+		err = tx.QueryRow(ctx, upsertStaff, int32(who.Org), string(newUID()), s.Login, s.Name, string(s.Role), s.PasswordHash, now).Scan(&who.Staff)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fault.New(fault.Conflict, "the login %q belongs to another organisation", s.Login)
+		}
+		if err != nil {
+			return fmt.Errorf("set staff: %w", err)
+		}
+		if _, err := tx.Exec(ctx, endSessions, int32(who.Org), int64(who.Staff), now); err != nil {
+			return fmt.Errorf("end old sessions: %w", err)
+		}
+		return writeAudit(ctx, tx, account.Audit{Org: who.Org, At: now, Actor: account.Actor{Name: "operator"}, Action: "set staff", Object: "staff " + s.Login, Detail: string(s.Role)})
+	})
+	return who, err
+}
+
+// Organisations lists the organisations by name.
+func (o Operator) Organisations(ctx context.Context) (map[string]vital.OrgID, error) {
+	list := map[string]vital.OrgID{}
+	err := o.do(ctx, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, `SELECT name, id FROM org`)
+		if err != nil {
+			return fmt.Errorf("list organisations: %w", err)
+		}
+		var name string
+		var id vital.OrgID
+		_, err = pgx.ForEachRow(rows, []any{&name, &id}, func() error { list[name] = id; return nil })
+		return err
+	})
+	return list, err
+}
+
+func (o Operator) do(ctx context.Context, f func(tx pgx.Tx, now time.Time) error) error {
+	conn, err := pgx.Connect(ctx, o.AdminURL)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "connect to the database")
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return classify(pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		var now time.Time
+		if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+			return fmt.Errorf("read the clock: %w", err)
+		}
+		return f(tx, now.UTC())
+	}))
+}

@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/alerts"
+	"hale/devices"
+	"hale/vital"
+)
+
+// placed is a batch whose owners have been checked against the record.
+type placed struct {
+	owned     []*vital.Reading
+	unowned   []*vital.Reading
+	elsewhere map[*vital.Reading]bool // owned, but judged by another partition
+}
+
+const assignmentsByID = `SELECT id, epoch FROM assignment WHERE id = ANY($1)`
+
+const assignmentsOfSensors = `
+SELECT org_id, id, sensor_id, patient_id, from_at, to_at, epoch FROM assignment WHERE sensor_id = ANY($1) ORDER BY sensor_id, from_at`
+
+const changeElsewhere = `
+INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, at) VALUES ($1, $2, $3, $4, $5)`
+
+// settleOwners checks the assignment that the edge saw: one query for the whole batch where all is well. Where the
+// assignment has changed since, or there was none, the record's own assignments decide.
+func settleOwners(ctx context.Context, tx pgx.Tx, b alerts.Batch, readings []*vital.Reading) (placed, error) {
+	p := placed{elsewhere: map[*vital.Reading]bool{}}
+	if len(readings) == 0 {
+		return p, nil
+	}
+	ids := map[vital.AssignmentID]bool{}
+	for _, r := range readings {
+		if r.Assignment != 0 {
+			ids[r.Assignment] = true
+		}
+	}
+	epochs, err := currentEpochs(ctx, tx, ids)
+	if err != nil {
+		return p, err
+	}
+	var doubtful []*vital.Reading
+	for _, r := range readings {
+		if e, ok := epochs[r.Assignment]; ok && e == r.Epoch && r.Patient != 0 {
+			p.owned = append(p.owned, r)
+			p.judgedElsewhere(r, b.Cursor.Partition)
+		} else {
+			doubtful = append(doubtful, r)
+		}
+	}
+	if len(doubtful) > 0 {
+		if err := p.resettle(ctx, tx, b.Cursor.Partition, doubtful); err != nil {
+			return p, err
+		}
+	}
+	return p, p.tellOthers(ctx, tx, b.Now)
+}
+
+func currentEpochs(ctx context.Context, tx pgx.Tx, ids map[vital.AssignmentID]bool) (map[vital.AssignmentID]int32, error) {
+	list := make([]int64, 0, len(ids))
+	for id := range ids {
+		list = append(list, int64(id))
+	}
+	rows, err := tx.Query(ctx, assignmentsByID, list)
+	if err != nil {
+		return nil, fmt.Errorf("check assignments: %w", err)
+	}
+	epochs := make(map[vital.AssignmentID]int32, len(list))
+	var id vital.AssignmentID
+	var epoch int32
+	if _, err := pgx.ForEachRow(rows, []any{&id, &epoch}, func() error { epochs[id] = epoch; return nil }); err != nil {
+		return nil, fmt.Errorf("check assignments: %w", err)
+	}
+	return epochs, nil
+}
+
+func (p *placed) resettle(ctx context.Context, tx pgx.Tx, partition int, doubtful []*vital.Reading) error {
+	sensors := map[vital.SensorID]bool{}
+	list := []int64{}
+	for _, r := range doubtful {
+		if !sensors[r.Sensor] {
+			sensors[r.Sensor] = true
+			list = append(list, int64(r.Sensor))
+		}
+	}
+	rows, err := tx.Query(ctx, assignmentsOfSensors, list)
+	if err != nil {
+		return fmt.Errorf("load assignments: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, scanAssignment)
+	if err != nil {
+		return fmt.Errorf("load assignments: %w", err)
+	}
+	now := devices.Snapshot{Assignments: map[vital.SensorID][]devices.Assignment{}}
+	for _, a := range all {
+		now.Assignments[a.Sensor] = append(now.Assignments[a.Sensor], a)
+	}
+	for _, r := range doubtful {
+		a, ok := now.Owner(r.Sensor, r.MeasuredAt)
+		if !ok {
+			r.Patient, r.Assignment, r.Epoch = 0, 0, 0
+			p.unowned = append(p.unowned, r)
+			continue
+		}
+		r.Org, r.Patient, r.Assignment, r.Epoch = a.Org, a.Patient, a.ID, a.Epoch
+		p.owned = append(p.owned, r)
+		p.judgedElsewhere(r, partition)
+	}
+	return nil
+}
+
+func (p *placed) judgedElsewhere(r *vital.Reading, partition int) {
+	if vital.PartitionOf(uint64(r.Patient)) != partition {
+		p.elsewhere[r] = true
+	}
+}
+
+// tellOthers asks the partitions of owners that the edge did not know of to judge the readings that are filed here.
+func (p *placed) tellOthers(ctx context.Context, tx pgx.Tx, now time.Time) error {
+	earliest := map[vital.PatientID]*vital.Reading{}
+	for r := range p.elsewhere {
+		if e := earliest[r.Patient]; e == nil || r.MeasuredAt.Before(e.MeasuredAt) {
+			earliest[r.Patient] = r
+		}
+	}
+	for patient, r := range earliest {
+		if _, err := tx.Exec(ctx, changeElsewhere, int32(r.Org), vital.PartitionOf(uint64(patient)), int64(patient), r.MeasuredAt, now); err != nil {
+			return fmt.Errorf("tell the owner's partition: %w", err)
+		}
+	}
+	return nil
+}
+
+func scanAssignment(row pgx.CollectableRow) (devices.Assignment, error) {
+	var a devices.Assignment
+	var to *time.Time
+	err := row.Scan(&a.Org, &a.ID, &a.Sensor, &a.Patient, &a.From, &to, &a.Epoch)
+	a.From, a.To = a.From.UTC(), timeOf(to)
+	return a, err
+}

@@ -1,0 +1,232 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/fault"
+	"hale/vital"
+)
+
+const patientColumns = `id, uid::text, org_id, name, birth_year, sex, zone, number, created_at`
+
+func scanPatient(row pgx.CollectableRow) (account.Patient, error) {
+	var p account.Patient
+	err := row.Scan(&p.ID, &p.UID, &p.Org, &p.Name, &p.BirthYear, &p.Sex, &p.Zone, &p.Number, &p.CreatedAt)
+	p.CreatedAt = p.CreatedAt.UTC()
+	return p, err
+}
+
+const selectPatients = `SELECT ` + patientColumns + ` FROM patient
+WHERE $1 = '' OR strpos(lower(name), lower($1)) > 0 OR number = $1
+ORDER BY name COLLATE "und-x-icu", id LIMIT $2`
+
+// Patients lists the organisation's patients by name; query matches a part of the name or the whole number.
+func (a *App) Patients(ctx context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error) {
+	if limit <= 0 || limit > 1000 {
+		limit = 1000
+	}
+	var list []account.Patient
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, selectPatients, query, limit)
+		if err != nil {
+			return fmt.Errorf("list patients: %w", err)
+		}
+		if list, err = pgx.CollectRows(rows, scanPatient); err != nil {
+			return fmt.Errorf("list patients: %w", err)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// Patient returns one patient; fault.NotFound when the organisation has nobody of this id.
+func (a *App) Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error) {
+	var p account.Patient
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) (err error) {
+		p, err = onePatient(ctx, tx, uid)
+		return err
+	})
+	return p, err
+}
+
+func onePatient(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Patient, error) {
+	u, err := parseUID(uid, "patient")
+	if err != nil {
+		return account.Patient{}, err
+	}
+	rows, err := tx.Query(ctx, `SELECT `+patientColumns+` FROM patient WHERE uid = $1`, u)
+	if err != nil {
+		return account.Patient{}, fmt.Errorf("load patient: %w", err)
+	}
+	p, err := pgx.CollectExactlyOneRow(rows, scanPatient)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return account.Patient{}, fault.New(fault.NotFound, "there is no patient %s", uid)
+	}
+	if err != nil {
+		return account.Patient{}, fmt.Errorf("load patient: %w", err)
+	}
+	return p, nil
+}
+
+const insertPatient = `
+INSERT INTO patient (org_id, uid, name, number, birth_year, sex, zone, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`
+
+// AddPatient stores a new patient with the default limits, and the audit row.
+func (a *App) AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error) {
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+		p.Org, p.UID, p.CreatedAt = actor.Org, newUID(), now
+		err := tx.QueryRow(ctx, insertPatient, int32(p.Org), string(p.UID), p.Name, p.Number, p.BirthYear, p.Sex, p.Zone, p.CreatedAt).Scan(&p.ID)
+		if violated(err, "patient_number") {
+			return fault.New(fault.Conflict, "the number %q is another patient's", p.Number)
+		}
+		if err != nil {
+			return fmt.Errorf("add patient: %w", err)
+		}
+		for _, d := range alerts.Defaults() {
+			rule, err := addRule(ctx, tx, p.Org, p.ID, d.Metric)
+			if err != nil {
+				return err
+			}
+			d.Version.Number, d.Version.CreatedAt = 1, now
+			if err := addVersion(ctx, tx, p.Org, rule, d.Version); err != nil {
+				return err
+			}
+		}
+		return writeAudit(ctx, tx, account.Audit{Org: p.Org, At: now, Actor: actor, Action: string(account.AddPatient), Patient: p.ID, Object: "patient " + string(p.UID)})
+	})
+	return p, err
+}
+
+const insertRule = `INSERT INTO rule (org_id, uid, patient_id, kind, metric) VALUES ($1, $2, $3, 'limit', $4) RETURNING id`
+
+func addRule(ctx context.Context, tx pgx.Tx, org vital.OrgID, patient vital.PatientID, metric vital.Metric) (alerts.RuleID, error) {
+	var id alerts.RuleID
+	if err := tx.QueryRow(ctx, insertRule, int32(org), string(newUID()), int64(patient), int16(metric)).Scan(&id); err != nil {
+		return 0, fmt.Errorf("add rule: %w", err)
+	}
+	return id, nil
+}
+
+const insertVersion = `
+INSERT INTO rule_version (org_id, rule_id, number, effective_from, enabled, spec, advice, author_id, author_name, reason, review_by, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+
+func addVersion(ctx context.Context, tx pgx.Tx, org vital.OrgID, rule alerts.RuleID, v alerts.Version) error {
+	spec, err := json.Marshal(v.Limit)
+	if err != nil {
+		return fmt.Errorf("write the limits: %w", err)
+	}
+	_, err = tx.Exec(ctx, insertVersion, int32(org), int64(rule), v.Number, v.EffectiveFrom, v.Enabled, spec, v.Advice, nullID(v.Author), v.AuthorName, v.Reason, nullTime(v.ReviewBy), v.CreatedAt)
+	if err != nil {
+		return fmt.Errorf("add version %d of rule %d: %w", v.Number, rule, err)
+	}
+	return nil
+}
+
+// Record writes an audit row for something that changed nothing.
+func (a *App) Record(ctx context.Context, row account.Audit) error {
+	return a.inOrg(ctx, row.Org, func(tx pgx.Tx, now time.Time) error {
+		row.At = now
+		return writeAudit(ctx, tx, row)
+	})
+}
+
+const selectRules = `
+SELECT r.id, r.uid::text, r.org_id, r.patient_id, r.kind, r.metric, v.number, v.effective_from, v.enabled, v.spec, v.advice, coalesce(v.author_id, 0), v.author_name, v.reason, v.review_by, v.created_at
+FROM patient p JOIN rule r ON r.org_id = p.org_id AND r.patient_id = p.id JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
+WHERE p.id = $1 ORDER BY r.metric, r.id, v.number`
+
+// Rules returns the patient's rules with all their versions.
+func (a *App) Rules(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Rule, error) {
+	var rules []alerts.Rule
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		p, err := onePatient(ctx, tx, patient)
+		if err != nil {
+			return err
+		}
+		rules, err = rulesOf(ctx, tx, p.ID)
+		return err
+	})
+	return rules, err
+}
+
+func rulesOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]alerts.Rule, error) {
+	rows, err := tx.Query(ctx, selectRules, int64(patient))
+	if err != nil {
+		return nil, fmt.Errorf("load rules: %w", err)
+	}
+	rules, err := collectRules(rows)
+	if err != nil {
+		return nil, fmt.Errorf("load rules: %w", err)
+	}
+	return rules, nil
+}
+
+// AddVersion appends a version to the patient's rule of the metric. See alerts.RuleBook.
+func (a *App) AddVersion(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v alerts.Version) (alerts.Rule, error) {
+	var after alerts.Rule
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+		p, err := onePatient(ctx, tx, patient)
+		if err != nil {
+			return err
+		}
+		// The cursor row, held shared, comes first in the lock order; it also keeps two authors apart from a batch.
+		if err := tellProcessor(ctx, tx, p.Org, p.ID, &v.EffectiveFrom); err != nil {
+			return err
+		}
+		rule, newest, err := ruleFor(ctx, tx, p, metric)
+		if err != nil {
+			return err
+		}
+		if newest != expected {
+			return fault.New(fault.Conflict, "the limits are at version %d by now, not %d: look at them again before you change them", newest, expected)
+		}
+		v.Number, v.CreatedAt, v.Author, v.AuthorName = newest+1, now, actor.Staff, actor.Name
+		if err := addVersion(ctx, tx, p.Org, rule, v); err != nil {
+			if violated(err, "rule_version_pkey") {
+				return fault.New(fault.Conflict, "somebody changed these limits in the same moment: look at them again")
+			}
+			return err
+		}
+		rules, err := rulesOf(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		for _, r := range rules {
+			if r.ID == rule {
+				after = r
+			}
+		}
+		return writeAudit(ctx, tx, account.Audit{
+			Org: p.Org, At: now, Actor: actor, Action: string(account.SetLimits), Patient: p.ID,
+			Object: "rule " + string(after.UID), Detail: fmt.Sprintf("%s version %d from %s", metric, v.Number, v.EffectiveFrom.UTC().Format(time.RFC3339)),
+		})
+	})
+	return after, err
+}
+
+const newestVersion = `
+SELECT r.id, (SELECT max(v.number) FROM rule_version v WHERE v.org_id = r.org_id AND v.rule_id = r.id)
+FROM rule r WHERE r.patient_id = $1 AND r.kind = 'limit' AND r.metric = $2`
+
+func ruleFor(ctx context.Context, tx pgx.Tx, p account.Patient, metric vital.Metric) (alerts.RuleID, int, error) {
+	var id alerts.RuleID
+	var newest int
+	err := tx.QueryRow(ctx, newestVersion, int64(p.ID), int16(metric)).Scan(&id, &newest)
+	if errors.Is(err, pgx.ErrNoRows) {
+		id, err = addRule(ctx, tx, p.Org, p.ID, metric)
+		return id, 0, err
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("find rule: %w", err)
+	}
+	return id, newest, nil
+}

@@ -1,0 +1,193 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// The database roles.
+const (
+	RoleOwner   = "hale_owner"
+	RoleMigrate = "hale_migrate"
+	RoleApp     = "hale_app"
+	RoleWork    = "hale_work"
+)
+
+// Config says how to reach the database.
+type Config struct {
+	URL func(role string) string // connection string to use for a database role
+	// SetRole is set when every URL logs in as one user who is a member of the roles: the role is then taken on
+	// after connecting. Without it the URL's user is the role.
+	SetRole  bool
+	MaxConns int32 // per pool; 0 means 12
+	Log      *slog.Logger
+}
+
+func openPool(ctx context.Context, cfg Config, role string) (*pgxpool.Pool, error) {
+	pc, err := pgxpool.ParseConfig(cfg.URL(role))
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "the database URL cannot be read")
+	}
+	if cfg.SetRole {
+		pc.ConnConfig.RuntimeParams["role"] = role
+	}
+	pc.ConnConfig.RuntimeParams["application_name"] = "hale " + role
+	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	pc.ConnConfig.ConnectTimeout = 5 * time.Second
+	pc.MaxConns = 12
+	if cfg.MaxConns > 0 {
+		pc.MaxConns = cfg.MaxConns
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, err, "connect to the database as %s", role)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fault.Wrap(fault.Unavailable, err, "connect to the database as %s", role)
+	}
+	return pool, nil
+}
+
+// App is the record as people reach it: always inside one organisation.
+type App struct{ pool *pgxpool.Pool }
+
+// OpenApp connects as hale_app.
+func OpenApp(ctx context.Context, cfg Config) (*App, error) {
+	pool, err := openPool(ctx, cfg, RoleApp)
+	if err != nil {
+		return nil, err
+	}
+	return &App{pool: pool}, nil
+}
+
+// Close gives the connections back.
+func (a *App) Close() { a.pool.Close() }
+
+// Ping reports whether the database answers.
+func (a *App) Ping(ctx context.Context) error {
+	return fault.Wrap(fault.Unavailable, a.pool.Ping(ctx), "the database does not answer")
+}
+
+// inOrg runs f in a transaction that sees one organisation only, and hands it the clock.
+func (a *App) inOrg(ctx context.Context, org vital.OrgID, f func(tx pgx.Tx, now time.Time) error) error {
+	if org == 0 {
+		return fault.New(fault.Unauthenticated, "sign in first")
+	}
+	const enter = `SELECT set_config('app.org', $1, true), clock_timestamp()`
+	err := pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		var now time.Time
+		if err := tx.QueryRow(ctx, enter, fmt.Sprint(int32(org))).Scan(nil, &now); err != nil {
+			return fmt.Errorf("enter the organisation: %w", err)
+		}
+		return f(tx, now.UTC())
+	})
+	return classify(err)
+}
+
+// classify gives errors of the database a kind, by SQLSTATE and never by text.
+func classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	var already *fault.Error
+	if errors.As(err, &already) {
+		return err
+	}
+	if away(err) {
+		return fault.Wrap(fault.Unavailable, err, "the record is not reachable just now")
+	}
+	return err
+}
+
+// away reports whether the same work may succeed later: the server is gone, going, or asks to try again.
+func away(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code[:2] {
+		case "08", "53", "57", "58": // connection, resources, operator intervention, system
+			return true
+		case "40": // serialization, deadlock
+			return true
+		}
+		return false
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
+// violated reports whether err is a violation of the named constraint or unique index.
+func violated(err error, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code[:2] == "23" && pg.ConstraintName == constraint
+}
+
+func newUID() vital.UID { return vital.UID(uuid.Must(uuid.NewV7()).String()) }
+
+// parseUID refuses what is no UUID as something that does not exist, before the database has to.
+func parseUID(uid vital.UID, what string) (uuid.UUID, error) {
+	u, err := uuid.Parse(string(uid))
+	if err != nil {
+		return uuid.UUID{}, fault.New(fault.NotFound, "there is no %s %q", what, string(uid))
+	}
+	return u, nil
+}
+
+func nullTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func timeOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+func nullID[T ~int64](id T) *int64 {
+	if id == 0 {
+		return nil
+	}
+	n := int64(id)
+	return &n
+}
+
+const insertAudit = `INSERT INTO audit (org_id, at, actor_id, actor_name, actor_role, session_uid, action, patient_id, object, detail)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+
+func auditArgs(a account.Audit) []any {
+	name := a.Actor.Name
+	if a.Actor.Staff == 0 && name == "" {
+		name = "hale"
+	}
+	return []any{int32(a.Org), a.At, nullID(a.Actor.Staff), name, string(a.Actor.Role), string(a.Actor.Session), a.Action, nullID(a.Patient), a.Object, a.Detail}
+}
+
+func writeAudit(ctx context.Context, tx pgx.Tx, a account.Audit) error {
+	if _, err := tx.Exec(ctx, insertAudit, auditArgs(a)...); err != nil {
+		return fmt.Errorf("write audit row %q: %w", a.Action, err)
+	}
+	return nil
+}

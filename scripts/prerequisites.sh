@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Sees to it that what the tests need is there: Go, PostgreSQL 15 or later, a Chromium, mosquitto_pub. Silent when all
+# of it is. What is missing it installs (as root on a Debian-like system) or names with the command that installs it.
+# It keeps to what bash 3 knows, so that it can speak on a Mac too.
+#
+# PREREQUISITES_ROOT is put before every absolute path that is looked at or written: prerequisites_test.go uses it.
+set -euo pipefail
+
+root=${PREREQUISITES_ROOT:-}
+oldest=15 # PostgreSQL
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# The same places in which `hale up` looks, in the same order.
+have_postgresql() {
+  local bin version
+  for bin in "${HALE_PG_BIN:-}" "$root"/usr/lib/postgresql/*/bin "$root"/usr/pgsql-*/bin \
+    "$root"/opt/homebrew/opt/postgresql*/bin "$root"/usr/local/opt/postgresql*/bin "$(dirname "$(command -v postgres || echo /)")"; do
+    [ -x "$bin/postgres" ] && [ -x "$bin/initdb" ] || continue
+    version=$("$bin/postgres" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+    [ "${version:-0}" -ge "$oldest" ] && return 0
+  done
+  return 1
+}
+
+have_chromium() {
+  local name
+  for name in chromium chromium-browser google-chrome google-chrome-stable headless-shell; do
+    have "$name" && return 0
+  done
+  return 1
+}
+
+# lacking prints the packages that are not there, by Debian's names, on one line.
+lacking() {
+  local all=""
+  have_postgresql || all="$all postgresql"
+  have_chromium || all="$all $chromium"
+  have mosquitto_pub || all="$all mosquitto-clients"
+  echo "${all# }"
+}
+
+# Debian's package starts a database server on port 5432 when it is installed. We want the programs only, so we say so
+# beforehand; a machine that has PostgreSQL already never comes here. The last setting in the file wins.
+no_cluster_of_its_own() {
+  local conf=$root/etc/postgresql-common/createcluster.conf
+  mkdir -p "$(dirname "$conf")"
+  printf '%s\n' '# Written by hale: it runs a private server of its own and needs none on port 5432.' \
+    'create_main_cluster = false' >>"$conf"
+}
+
+# includes_postgresql reports whether a list of packages has PostgreSQL in it.
+includes_postgresql() { case " $1 " in *" postgresql "*) return 0 ;; *) return 1 ;; esac; }
+
+if ! have go; then
+  echo "The tests need Go 1.26 or later: https://go.dev/dl" >&2
+  exit 1
+fi
+
+chromium=chromium
+if grep -qs '^ID=ubuntu' "$root/etc/os-release"; then chromium=chromium-browser; fi
+
+need=$(lacking)
+[ -n "$need" ] || exit 0
+
+if [ ! -e "$root/etc/debian_version" ] || ! have apt-get; then
+  echo "The tests need real parts, and these are missing: $need" >&2
+  echo "Install them with your system's package manager (PostgreSQL $oldest or later; mosquitto-clients is what holds mosquitto_pub)." >&2
+  exit 1
+fi
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "The tests need real parts, and these are missing: $need" >&2
+  echo "This installs them:" >&2
+  if includes_postgresql "$need"; then
+    echo "  sudo mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' | sudo tee -a /etc/postgresql-common/createcluster.conf" >&2
+  fi
+  echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends $need" >&2
+  exit 1
+fi
+
+echo "Installing what the tests need and this machine lacks: $need"
+if includes_postgresql "$need"; then no_cluster_of_its_own; fi
+export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
+apt-get update -q
+# shellcheck disable=SC2086 # a list of package names, split on purpose
+apt-get install -q -y --no-install-recommends $need
+
+need=$(lacking)
+if [ -n "$need" ]; then
+  echo "Installed, and yet missing or too old: $need (PostgreSQL must be $oldest or later)." >&2
+  exit 1
+fi
