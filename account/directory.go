@@ -2,8 +2,12 @@ package account
 
 import (
 	"context"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
+	"hale/fault"
 	"hale/vital"
 )
 
@@ -23,7 +27,117 @@ type Credentials interface {
 	// Login returns who has this login name, with the password hash (PHC string); fault.NotFound when nobody.
 	Login(ctx context.Context, login string) (Actor, string, error)
 	OpenSession(ctx context.Context, tokenHash []byte, s Session) error
-	// Session returns a session that has not ended or run out at now; fault.Unauthenticated otherwise.
+	// Session returns a session that has not ended or run out at now; fault.Unauthenticated otherwise. SeenAt of what
+	// it returns is the look before this one (it may be a minute old: the record need not write every look).
 	Session(ctx context.Context, tokenHash []byte, now time.Time) (Session, error)
 	EndSession(ctx context.Context, tokenHash []byte, now time.Time) error
+}
+
+// Directory is the people of an organisation as its staff find them.
+type Directory struct {
+	People People
+	Now    func() time.Time
+}
+
+// MostPatients is how many patients one listing returns at most.
+const MostPatients = 500
+
+// Patients returns the patients whose name or number matches the query (all when it is empty), by name. A limit of 0
+// means 100.
+func (d *Directory) Patients(ctx context.Context, actor Actor, query string, limit int) ([]Patient, error) {
+	if err := Allow(actor, SeePatients, nil); err != nil {
+		return nil, err
+	}
+	if limit == 0 {
+		limit = 100
+	}
+	if limit < 0 || limit > MostPatients {
+		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", MostPatients)
+	}
+	return d.People.Patients(ctx, actor, strings.TrimSpace(query), limit)
+}
+
+// Patient returns one patient's record and writes down that the actor looked at it.
+func (d *Directory) Patient(ctx context.Context, actor Actor, uid vital.UID) (Patient, error) {
+	return d.look(ctx, actor, uid, SeePatients, "")
+}
+
+// Readings returns the patient whose readings the actor is about to see, and writes that look down; what names the
+// readings without a value, for example "blood_pressure".
+func (d *Directory) Readings(ctx context.Context, actor Actor, uid vital.UID, what string) (Patient, error) {
+	return d.look(ctx, actor, uid, SeeReadings, what)
+}
+
+// look finds a patient and writes the audit row first: what cannot be written down is not shown.
+func (d *Directory) look(ctx context.Context, actor Actor, uid vital.UID, action Action, detail string) (Patient, error) {
+	if err := Allow(actor, action, nil); err != nil {
+		return Patient{}, err
+	}
+	p, err := d.People.Patient(ctx, actor, uid)
+	if err != nil {
+		return Patient{}, err
+	}
+	if err := Allow(actor, action, &p); err != nil {
+		return Patient{}, err
+	}
+	audit := Audit{
+		Org: actor.Org, At: d.Now(), Actor: actor, Action: "look", Patient: p.ID,
+		Object: "patient " + string(p.UID), Detail: detail,
+	}
+	if err := d.People.Record(ctx, audit); err != nil {
+		return Patient{}, err
+	}
+	return p, nil
+}
+
+// AddPatient takes a new person into the actor's organisation. Name and Zone are needed; Sex is "unknown" when empty.
+// Whatever the caller says of ID, UID, Org and CreatedAt is not used.
+func (d *Directory) AddPatient(ctx context.Context, actor Actor, p Patient) (Patient, error) {
+	if err := Allow(actor, AddPatient, nil); err != nil {
+		return Patient{}, err
+	}
+	now := d.Now()
+	p.Name, p.Number = strings.TrimSpace(p.Name), strings.TrimSpace(p.Number)
+	if p.Sex == "" {
+		p.Sex = "unknown"
+	}
+	if err := p.check(now); err != nil {
+		return Patient{}, err
+	}
+	p.ID, p.UID, p.Org, p.CreatedAt = 0, "", actor.Org, now
+	return d.People.AddPatient(ctx, actor, p)
+}
+
+// The longest name and number of a patient, in characters, and the earliest year of birth of a living person.
+const (
+	longestName   = 200
+	longestNumber = 64
+	firstBirth    = 1900
+)
+
+func (p *Patient) check(now time.Time) error {
+	if !printable(p.Name, longestName) || p.Name == "" {
+		return fault.New(fault.Invalid, "name: give 1 to %d printable characters", longestName)
+	}
+	if !printable(p.Number, longestNumber) {
+		return fault.New(fault.Invalid, "number: give at most %d printable characters", longestNumber)
+	}
+	if p.BirthYear != 0 && (p.BirthYear < firstBirth || p.BirthYear > now.Year()) {
+		return fault.New(fault.Invalid, "birth_year: give a year from %d to %d, or leave it out", firstBirth, now.Year())
+	}
+	switch p.Sex {
+	case "female", "male", "other", "unknown":
+	default:
+		return fault.New(fault.Invalid, "sex: give female, male, other or unknown")
+	}
+	// The empty zone and "Local" would load, but mean the server's clock and not the patient's home.
+	if _, err := time.LoadLocation(p.Zone); err != nil || p.Zone == "" || p.Zone == "Local" {
+		return fault.New(fault.Invalid, "zone: give a time zone of the IANA data base, for example Europe/Ljubljana")
+	}
+	return nil
+}
+
+func printable(s string, most int) bool {
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= most &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -6,10 +6,9 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sort"
 	"time"
 
-	"hale/fault"
-	"hale/push"
 	"hale/vital"
 )
 
@@ -18,6 +17,7 @@ import (
 type Decider struct {
 	kept    *cache
 	pending map[vital.PatientID]*patient // of the batch in hand, until it is committed
+	mended  int                          // tracks that did not follow from the stored readings and were judged anew
 }
 
 // DefaultPatients is how many patients' states a Decider keeps unless told otherwise: about 4 kB each.
@@ -68,9 +68,11 @@ func (d *Decider) decide(ctx context.Context, now time.Time, facts Facts, change
 		if !known {
 			continue // nobody of that id: erased, or a reading that waits in the inbox
 		}
-		if err := p.judge(ctx, now, facts, work[id], &out); err != nil {
+		mended, err := p.judge(ctx, now, facts, work[id], &out)
+		if err != nil {
 			return Outcome{}, fmt.Errorf("judge patient %d: %w", id, err)
 		}
+		d.mended += mended
 	}
 	return out, nil
 }
@@ -204,11 +206,13 @@ func (t *track) fromTail(tail []Point) {
 	if i < 0 || t.rule.window() > 1 {
 		return
 	}
-	t.state, t.ready = fold(Resume(t.rule, nil), tail[i:]).after, true
+	if all := fold(Resume(t.rule, nil), tail[i:]); all.is(t.last) {
+		t.state, t.ready = all.after, true
+	}
 }
 
-// judge does one patient's part of a batch.
-func (p *patient) judge(ctx context.Context, now time.Time, facts Facts, todo *task, out *Outcome) error {
+// judge does one patient's part of a batch and returns how many tracks had to be mended.
+func (p *patient) judge(ctx context.Context, now time.Time, facts Facts, todo *task, out *Outcome) (mended int, err error) {
 	for i, kept := range p.tracks {
 		fresh := todo.fresh[kept.rule.Metric]
 		if len(fresh) == 0 && !todo.rejudge {
@@ -223,12 +227,19 @@ func (p *patient) judge(ctx context.Context, now time.Time, facts Facts, todo *t
 			j.follower.newest = fresh[n-1].Mark
 		}
 		if err := j.do(ctx, todo, fresh); err != nil {
-			return fmt.Errorf("rule %d: %w", t.rule.ID, err)
+			return mended, fmt.Errorf("rule %d: %w", t.rule.ID, err)
+		}
+		if j.mended {
+			mended++
 		}
 		j.save(out)
 	}
-	return nil
+	return mended, nil
 }
+
+// Mended returns how often a stored track did not follow from the stored readings, and was therefore judged anew.
+// That never happens unless something else wrote to the record.
+func (d *Decider) Mended() int { return d.mended }
 
 // judgement is one rule's part of a batch.
 type judgement struct {
@@ -237,6 +248,7 @@ type judgement struct {
 	track    *track
 	follower follower
 
+	mended    bool // what was stored did not follow from the readings
 	dirty     bool // intervals replace what is stored from dropFrom on
 	dropFrom  Mark
 	intervals []Interval
@@ -246,28 +258,15 @@ type judgement struct {
 // of the track is the same however the readings are spread over batches.
 func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 	t := j.track
-	split, _ := slices.BinarySearchFunc(fresh, t.newest, func(p Point, m Mark) int {
-		if m.Before(p.Mark) {
-			return 1
-		}
-		return -1
-	})
+	split := sort.Search(len(fresh), func(i int) bool { return t.newest.Before(fresh[i].Mark) })
 	late, ahead := fresh[:split], fresh[split:]
-	switch {
-	case todo.rejudge:
-		from := Mark{At: todo.from, ID: math.MinInt64}
-		if len(late) > 0 && late[0].Before(from) {
-			from = late[0].Mark
-		}
-		if err := j.revise(ctx, from, causeRule); err != nil {
-			return err
-		}
-	case len(late) > 0 && !j.harmless(late):
-		if err := j.revise(ctx, late[0].Mark, causeLate); err != nil {
+	switch change, cause := j.change(todo, late); {
+	case !change.IsZero():
+		if err := j.revise(ctx, change, cause); err != nil {
 			return err
 		}
 	case !t.ready:
-		if err := j.resume(ctx, late); err != nil {
+		if err := j.resume(ctx); err != nil {
 			return err
 		}
 	}
@@ -275,6 +274,23 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 		j.step(p)
 	}
 	return nil
+}
+
+// change returns from where on the past must be judged anew, and why; the zero mark when it stands.
+func (j *judgement) change(todo *task, late []Point) (from Mark, cause string) {
+	if len(late) > 0 && (todo.rejudge || !j.harmless(late)) {
+		from, cause = late[0].Mark, causeLate
+	}
+	if todo.rejudge {
+		// A rule that changes after the newest reading changes nothing of what was judged.
+		if rule := (Mark{At: todo.from, ID: math.MinInt64}); rule.Before(j.track.newest) {
+			cause = causeRule
+			if from.IsZero() || rule.Before(from) {
+				from = rule
+			}
+		}
+	}
+	return from, cause
 }
 
 // harmless reports whether late readings can change nothing: a rule that looks at single readings, whose condition
@@ -326,24 +342,4 @@ func (j *judgement) save(out *Outcome) {
 	}
 	out.Episodes = append(out.Episodes, j.follower.changes...)
 	out.Notices = append(out.Notices, j.follower.notices...)
-}
-
-// once drops notices that say what an earlier one of the same batch has said.
-func once(notices []push.Notice) []push.Notice {
-	type key struct {
-		topic push.Topic
-		dedup string
-	}
-	seen := make(map[key]bool, len(notices))
-	return slices.DeleteFunc(notices, func(n push.Notice) bool {
-		k := key{n.Topic, fmt.Sprintf("%d/%s", n.Org, n.Dedup)}
-		was := seen[k]
-		seen[k] = true
-		return was
-	})
-}
-
-// errTrack is for a stored track that does not fit the stored readings: that is our own mistake.
-func errTrack(rule RuleID, from Mark) error {
-	return fault.New(fault.Internal, "rule %d: the interval that begins at reading %d does not follow from the stored readings", rule, from.ID)
 }

@@ -62,7 +62,10 @@ func (f *follower) revised(before []Interval, after []found, logged []Mark, caus
 	if shrunk {
 		f.annotates(Mark{}, cause+": the condition held for a shorter time than was known")
 	}
-	if f.open.Holds && !holds {
+	switch {
+	case holds && !f.open.Holds:
+		f.append(Entry{Kind: EntryResumed, RecordedAt: f.now})
+	case f.open.Holds && !holds:
 		// Only its own end, or a person who changed the rule, closes a yellow episode: no late normal reading takes
 		// an alert away.
 		to, own := f.endOf(after)

@@ -16,7 +16,9 @@ type verdict struct {
 // Judge returns how bad the reading is for this version of a limit rule. Blood pressure is one reading: the worst
 // component counts. A component that is absent or not a number is not judged; neither is anything by a version that
 // is not enabled.
-func Judge(v *Version, metric vital.Metric, values []float64) Level { return judge(v, metric, values).level }
+func Judge(v *Version, metric vital.Metric, values []float64) Level {
+	return judge(v, metric, values).level
+}
 
 func judge(v *Version, metric vital.Metric, values []float64) verdict {
 	all := verdict{returned: true}

@@ -103,7 +103,7 @@ func (j *judgement) revise(ctx context.Context, change Mark, cause string) error
 	switch {
 	case len(after) > 0:
 		t.last = after[len(after)-1]
-	case len(from.stored) > 0 || from.at.Before(t.last.From):
+	case len(from.stored) > 0:
 		t.last, err = j.lastBefore(ctx, from.at)
 		if err != nil {
 			return err
@@ -132,9 +132,10 @@ func (j *judgement) lastBefore(ctx context.Context, from Mark) (Interval, error)
 	return list[0], nil
 }
 
-// resume folds the open interval from its beginning to the newest reading before this batch. Late readings that were
-// found harmless are left out: they cannot be there, since the condition holds.
-func (j *judgement) resume(ctx context.Context, _ []Point) error {
+// resume folds the open interval from its beginning to the newest reading before this batch. When what is stored
+// does not follow from the readings, the track is judged anew from there: a wrong track is mended in the open, with
+// an annotation, rather than allowed to stop a whole partition.
+func (j *judgement) resume(ctx context.Context) error {
 	t := j.track
 	floor, err := j.endBefore(ctx, t.last.From)
 	if err != nil {
@@ -149,12 +150,16 @@ func (j *judgement) resume(ctx context.Context, _ []Point) error {
 		return err
 	}
 	now := fold(Resume(t.rule, before), points)
-	if n := len(now.found); n != 1 || !now.found[0].same(t.last) {
-		return errTrack(t.rule.ID, t.last.From)
+	if !now.is(t.last) {
+		j.mended = true
+		return j.revise(ctx, t.last.From, causeRule)
 	}
 	t.state, t.ready = now.after, true
 	return nil
 }
+
+// is reports whether the stretch is exactly this one interval.
+func (f *folded) is(iv Interval) bool { return len(f.found) == 1 && f.found[0].same(iv) }
 
 // same reports whether two intervals say the same.
 func (i Interval) same(o Interval) bool {

@@ -39,6 +39,24 @@ type Kit interface {
 	// Assign starts an assignment. It may lie in the past when the sensor has no earlier or overlapping assignment
 	// and nothing of it is stored or parked in that span; otherwise fault.Conflict says what stands there.
 	Assign(ctx context.Context, actor account.Actor, b Binding) (Assignment, error)
+	// Intake tells what became of everything the device sent so far; fault.NotFound when there is no such device.
+	Intake(ctx context.Context, actor account.Actor, uid string) (Intake, error)
 	// Revoke makes the device's secret worthless at once.
 	Revoke(ctx context.Context, actor account.Actor, uid string) error
+}
+
+// Intake tells what became of what a device sent: every reading ends in exactly one of the three.
+type Intake struct {
+	Stored      int                  // readings in the record
+	Parked      int                  // waiting for an owner
+	Quarantined map[vital.Reason]int // refused, by reason
+}
+
+// Total counts all of it.
+func (i Intake) Total() int {
+	n := i.Stored + i.Parked
+	for _, q := range i.Quarantined {
+		n += q
+	}
+	return n
 }

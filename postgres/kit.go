@@ -222,3 +222,37 @@ func free(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, b devices.Bindi
 	}
 	return nil
 }
+
+const countReadings = `
+SELECT (SELECT count(*) FROM reading r WHERE r.sensor_id IN (SELECT id FROM speaks) AND r.device_id = $1),
+       (SELECT count(*) FROM inbox i WHERE i.device_id = $1 AND i.state = 'waiting')`
+const sensorsOfDevice = `WITH speaks AS (SELECT id FROM sensor WHERE device_id = $1 UNION SELECT sensor_id FROM gateway_grant WHERE device_id = $1) `
+const countQuarantine = `SELECT reason, count(*) FROM quarantine WHERE device_id = $1 GROUP BY reason`
+
+// Intake tells what became of everything the device sent so far. See devices.Kit.
+func (a *App) Intake(ctx context.Context, actor account.Actor, uid string) (devices.Intake, error) {
+	in := devices.Intake{Quarantined: map[vital.Reason]int{}}
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		var id int64
+		switch err := tx.QueryRow(ctx, `SELECT id FROM device WHERE uid = $1`, uid).Scan(&id); {
+		case errors.Is(err, pgx.ErrNoRows):
+			return fault.New(fault.NotFound, "there is no device %q", uid)
+		case err != nil:
+			return fmt.Errorf("find device: %w", err)
+		}
+		if err := tx.QueryRow(ctx, sensorsOfDevice+countReadings, id).Scan(&in.Stored, &in.Parked); err != nil {
+			return fmt.Errorf("count readings: %w", err)
+		}
+		rows, err := tx.Query(ctx, countQuarantine, id)
+		if err != nil {
+			return fmt.Errorf("count quarantined messages: %w", err)
+		}
+		var reason vital.Reason
+		var n int
+		if _, err := pgx.ForEachRow(rows, []any{&reason, &n}, func() error { in.Quarantined[reason] = n; return nil }); err != nil {
+			return fmt.Errorf("count quarantined messages: %w", err)
+		}
+		return nil
+	})
+	return in, err
+}

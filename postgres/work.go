@@ -119,14 +119,17 @@ func (w *Work) fenced(ctx context.Context, c alerts.Cursor, query string, args p
 	return nil
 }
 
-// Committed returns the lowest position that every partition has committed in both lanes: below it the stream may
-// be purged.
-func (w *Work) Committed(ctx context.Context) (uint64, error) {
-	var low uint64
-	if err := w.pool.QueryRow(ctx, `SELECT min(least(live_seq, late_seq)) FROM stream_cursor`).Scan(&low); err != nil {
+const lowestPosition = `
+SELECT CASE WHEN count(*) FILTER (WHERE stream_identity <> $1) > 0 THEN 0 ELSE min(least(live_seq, late_seq)) END FROM stream_cursor`
+
+// Committed returns the lowest position that every partition has committed in both lanes of this stream: below it
+// the stream may be purged. It is 0 as long as a partition has no position in the stream.
+func (w *Work) Committed(ctx context.Context, stream string) (uint64, error) {
+	var low int64
+	if err := w.pool.QueryRow(ctx, lowestPosition, stream).Scan(&low); err != nil {
 		return 0, classify(fmt.Errorf("read the lowest position: %w", err))
 	}
-	return low, nil
+	return uint64(low), nil
 }
 
 // Pending reports whether situation changes wait for the partition.

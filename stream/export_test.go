@@ -1,6 +1,15 @@
 package stream
 
-import "encoding/binary"
+import (
+	"context"
+	"encoding/binary"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 // Reseal makes a copy of b whose magic, version and checksum are right, for the fuzzer.
 func Reseal(b []byte) []byte {
@@ -12,3 +21,121 @@ func Reseal(b []byte) []byte {
 	return c
 }
 
+// SyncsAlways reports whether the server syncs every write.
+func SyncsAlways(s *Server) bool { return s.current.JetStreamConfig().SyncAlways }
+
+// Delete takes the stream away, as a person with the server's own tool would.
+func Delete(t *testing.T, c *Conn) {
+	t.Helper()
+	if err := c.js.DeleteStream(t.Context(), defaultName); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PurgeTo removes everything up to and including seq, as a person would.
+func PurgeTo(t *testing.T, s *Stream, seq uint64) {
+	t.Helper()
+	if err := s.js.Purge(t.Context(), jetstream.WithPurgeSequence(seq+1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PurgeSubject removes all messages of one subject, as a person would.
+func PurgeSubject(t *testing.T, s *Stream, subject string) {
+	t.Helper()
+	if err := s.js.Purge(t.Context(), jetstream.WithPurgeSubject(subject)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Bounds returns the first and the last sequence of the stream, and its bytes.
+func Bounds(t *testing.T, s *Stream) (first, last, bytes uint64) {
+	t.Helper()
+	state, err := s.state(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.FirstSeq, state.LastSeq, state.Bytes
+}
+
+// Age returns when the message at seq was stored.
+func Age(t *testing.T, s *Stream, seq uint64) time.Time {
+	t.Helper()
+	_, at, err := s.firstFrom(t.Context(), seq, ">")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// PublishRaw stores bytes that are no envelope of ours.
+func PublishRaw(t *testing.T, s *Stream, subject string, data []byte) uint64 {
+	t.Helper()
+	ack, err := s.conn.js.Publish(t.Context(), subject, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ack.Sequence
+}
+
+// MakeCareless makes a stream under our name with settings that lose readings.
+func MakeCareless(t *testing.T, c *Conn) {
+	t.Helper()
+	_, err := c.js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: defaultName, Subjects: []string{"hale.>"}, MaxAge: time.Hour, Discard: jetstream.DiscardOld, MaxMsgs: 10, MaxBytes: 1 << 20,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// WhatLoses names the settings of the stream that lose readings.
+func WhatLoses(t *testing.T, s *Stream) (wrong []string) {
+	t.Helper()
+	info, err := s.js.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := info.Config
+	for what, bad := range map[string]bool{
+		"age": c.MaxAge != 0, "discards old": c.Discard != jetstream.DiscardNew, "count": c.MaxMsgs > 0, "count per subject": c.MaxMsgsPerSubject > 0,
+		"memory": c.Storage != jetstream.FileStorage, "no limit": c.MaxBytes <= 0, "retention": c.Retention != jetstream.LimitsPolicy,
+		"deletes": !c.DenyDelete, "unsynced": c.PersistMode != jetstream.DefaultPersistMode, "subjects": len(c.Subjects) != 2,
+	} {
+		if bad {
+			wrong = append(wrong, what)
+		}
+	}
+	return wrong
+}
+
+// Mute replaces the stream by a listener that swallows what is published and never answers; it counts.
+func Mute(t *testing.T, c *Conn) *atomic.Int64 {
+	t.Helper()
+	Delete(t, c)
+	var swallowed atomic.Int64
+	sub, err := c.nc.Subscribe(liveSubject+"*", func(*nats.Msg) { swallowed.Add(1) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sub.Unsubscribe() })
+	if err := c.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return &swallowed
+}
+
+// SetRestart replaces what a publisher does about a stuck server.
+func SetRestart(c *Conn, restart func()) {
+	c.restart = func(context.Context) error { restart(); return nil }
+}
+
+// Consumers returns how many consumers the stream has.
+func Consumers(t *testing.T, s *Stream) int {
+	t.Helper()
+	state, err := s.state(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Consumers
+}

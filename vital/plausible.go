@@ -13,6 +13,11 @@ func Check(m Metric, sent []Quantity) (reason Reason, detail string, ok bool) {
 	if !known {
 		return ReasonMetric, "unknown metric", false
 	}
+	return d.Check(sent)
+}
+
+// Check is the function of that name for whoever holds the definition already.
+func (d *Definition) Check(sent []Quantity) (reason Reason, detail string, ok bool) {
 	values := make([]float64, len(d.Components))
 	for i, c := range d.Components {
 		if i >= len(sent) {
@@ -34,7 +39,7 @@ func Check(m Metric, sent []Quantity) (reason Reason, detail string, ok bool) {
 		}
 		values[i] = v
 	}
-	if m == BloodPressure && values[0]-values[1] < minPulsePressure {
+	if d.Metric == BloodPressure && values[0]-values[1] < minPulsePressure {
 		return ReasonImplausible, fmt.Sprintf("blood_pressure %s/%s: systolic must exceed diastolic by at least %d mm[Hg]", trim(values[0]), trim(values[1]), minPulsePressure), false
 	}
 	return "", "", true

@@ -75,6 +75,10 @@ scan:
 
 // Float returns the number as the nearest float64.
 func (q Quantity) Float() float64 {
+	// An integer and a power of ten that float64 holds exactly have a quotient that is rounded once, so correctly.
+	if q.Exponent <= 0 && q.Exponent >= -6 && q.Mantissa > -1<<53 && q.Mantissa < 1<<53 {
+		return float64(q.Mantissa) / [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6}[-q.Exponent]
+	}
 	f, err := strconv.ParseFloat(q.String(), 64)
 	if err != nil {
 		return math.NaN()

@@ -115,3 +115,16 @@ func ParseUnit(s string) (Unit, bool) {
 	}
 	return NoUnit, false
 }
+
+// Units returns every spelling that ParseUnit takes, for whoever looks up many.
+func Units() map[string]Unit {
+	all := map[string]Unit{}
+	for u := MmHg; u <= lastUnit; u++ {
+		n := unitNames(u)
+		all[n.ucum] = u
+		for _, a := range n.aliases {
+			all[a] = u
+		}
+	}
+	return all
+}

@@ -2,6 +2,7 @@ package vital_test
 
 import (
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -162,4 +163,30 @@ func TestPartitionsAreEven(t *testing.T) {
 			t.Errorf("partition %d holds %d of 8000", p, c)
 		}
 	}
+}
+
+func TestUnitsAreThoseThatParseUnitTakes(t *testing.T) {
+	t.Parallel()
+	units := vital.Units()
+	for _, spelling := range []string{"mm[Hg]", "mmHg", "/min", "bpm", "1", "{score}", "mL"} {
+		if _, ok := units[spelling]; !ok {
+			t.Errorf("%q is missing", spelling)
+		}
+	}
+	for spelling, u := range units {
+		if got, ok := vital.ParseUnit(spelling); !ok || got != u {
+			t.Errorf("ParseUnit(%q) = %v, %v, want %v", spelling, got, ok, u)
+		}
+	}
+}
+
+func TestFloatIsTheNearestNumber(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		q := vital.Quantity{Mantissa: rapid.Int64Range(-1e18+1, 1e18-1).Draw(t, "mantissa"), Exponent: rapid.Int8Range(-10, 3).Draw(t, "exponent")}
+		want, err := strconv.ParseFloat(q.String(), 64)
+		if err != nil || q.Float() != want {
+			t.Fatalf("%s became %v, want %v (%v)", q, q.Float(), want, err)
+		}
+	})
 }

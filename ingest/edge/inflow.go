@@ -18,10 +18,11 @@ const (
 type inflow struct {
 	source io.Reader
 	// arm is called before each wait for bytes; it sets how long that may take.
-	arm  func() error
-	buf  []byte
-	r, w int // what lies in buf unread
-	calm int
+	arm   func() error
+	buf   []byte
+	r, w  int // what lies in buf unread
+	calm  int
+	total int64 // bytes that have arrived
 }
 
 func newInflow(source io.Reader, arm func() error) *inflow {
@@ -85,6 +86,7 @@ func (f *inflow) body(n int) ([]byte, error) {
 		b = slices.Grow(b, chunk)
 		got, err := f.source.Read(b[len(b) : len(b)+chunk])
 		b = b[:len(b)+got]
+		f.total += int64(got)
 		if err != nil && len(b) < n {
 			return nil, err
 		}
@@ -101,6 +103,7 @@ func (f *inflow) fill() error {
 	}
 	n, err := f.source.Read(f.buf[f.w:])
 	f.w += n
+	f.total += int64(n)
 	f.fit(n)
 	if n > 0 {
 		return nil

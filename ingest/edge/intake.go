@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"os"
-	"slices"
 
 	"hale/ingest"
 )
@@ -47,7 +46,7 @@ func (s *session) packet(ctx context.Context) error {
 	if _, err := s.in.peek(1); err != nil {
 		return err
 	}
-	s.midway = true
+	s.begin()
 	h, err := readHeader(s.in)
 	if err != nil {
 		return err
@@ -216,6 +215,7 @@ func (s *session) take(ctx context.Context, h header, p publish, headLength int)
 	if err := s.server.hold(ctx, e.cost); err != nil {
 		return err
 	}
+	s.begin() // again, since it was us who kept the device waiting
 	var err error
 	e.message = ingest.Message{Topic: s.topic}
 	if oversize {
@@ -249,7 +249,7 @@ func (s *session) drain(length int) ([]byte, *ingest.Oversize, error) {
 	}
 	o := &ingest.Oversize{Length: int64(length)}
 	hash.Sum(o.Hash[:0])
-	return slices.Clip(head), o, nil
+	return head, o, nil
 }
 
 // room waits until the messages that wait for the window are few enough to read another. Reading on a little while the

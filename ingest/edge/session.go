@@ -56,13 +56,15 @@ type session struct {
 	will      *will
 	device    atomic.Pointer[devices.Device]
 	stopped   atomic.Bool                                       // no more is read
+	outlived  atomic.Bool                                       // the device has connected again since
 	submit    func(m ingest.Message, done func(ingest.Receipt)) // the core, for as long as the server may wait for it
 	cancel    context.CancelFunc                                // ends the reader's waiting
 
 	// Of the reader alone.
-	topic    string // of the last message, since most messages of a device have the same
-	midway   bool   // within a packet: the next bytes are due soon
-	wireCost int    // bytes of the packet being read
+	topic  string    // of the last message, since most messages of a device have the same
+	midway bool      // within a packet: the next bytes are due soon
+	mark   int64     // where in the stream the chunk began that is due
+	due    time.Time // when it must be there
 
 	mu         sync.Mutex
 	changed    *sync.Cond // the reader waits on it, and serve when it ends
@@ -103,10 +105,10 @@ func (s *session) serve(ctx context.Context) {
 	ended := s.ended
 	s.mu.Unlock()
 	_ = s.conn.Close() // it is closed already, save after a drain
-	superseded := s.server.forget(s)
+	s.server.forget(s)
 	s.server.metrics.closed.WithLabelValues(string(ended)).Inc()
 	s.server.log.Info("device disconnected", "device", s.uid, "cause", string(ended))
-	if s.will != nil && ended.leavesWill() && !superseded {
+	if s.will != nil && ended.leavesWill() && !s.outlived.Load() {
 		s.server.metrics.unacked.Inc()
 		s.submit(ingest.Message{
 			Device: s.device.Load(), Topic: s.will.topic, Payload: s.will.payload, ReceivedAt: s.server.now(),
@@ -169,16 +171,24 @@ func (s *session) dropWaiting() {
 	s.waiting = 0
 }
 
-// arm sets how long the reader may wait for the next bytes. It runs before each read, so the time in which we held the
-// device back never counts against it.
+// begin starts the time in which the next chunk of a packet must come.
+func (s *session) begin() {
+	s.midway, s.mark, s.due = true, s.in.total, time.Now().Add(s.server.limits.ChunkWithin)
+}
+
+// arm sets how long the reader may wait for the next bytes: between packets by the keep-alive, within a packet so that
+// chunk after chunk comes in time. It runs before each read, so the time in which we held the device back never counts
+// against it.
 func (s *session) arm() error {
-	wait := s.keepAlive
-	if s.midway {
-		wait = s.server.limits.ChunkWithin
-	}
 	deadline := time.Time{}
-	if wait > 0 {
-		deadline = time.Now().Add(wait)
+	switch {
+	case s.midway:
+		if s.in.total-s.mark >= inflowBusy {
+			s.begin()
+		}
+		deadline = s.due
+	case s.keepAlive > 0:
+		deadline = time.Now().Add(s.keepAlive)
 	}
 	if err := s.conn.SetReadDeadline(deadline); err != nil {
 		return err

@@ -1,0 +1,327 @@
+package signin_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hale/account"
+	"hale/account/signin"
+	"hale/fault"
+)
+
+// book keeps credentials and sessions in memory, by the hash it is given.
+type book struct {
+	mu       sync.Mutex
+	hash     string // of nurse's password
+	away     error  // what Login answers when set
+	sessions map[string]account.Session
+	logins   int
+}
+
+func (b *book) Login(_ context.Context, login string) (account.Actor, string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.logins++
+	if b.away != nil {
+		return account.Actor{}, "", b.away
+	}
+	if login != "nurse" {
+		return account.Actor{}, "", fault.New(fault.NotFound, "nobody")
+	}
+	return account.Actor{Org: 1, Staff: 2, Name: "N", Role: account.Nurse}, b.hash, nil
+}
+
+func (b *book) OpenSession(_ context.Context, tokenHash []byte, s account.Session) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sessions[string(tokenHash)] = s
+	return nil
+}
+
+func (b *book) Session(_ context.Context, tokenHash []byte, now time.Time) (account.Session, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := b.sessions[string(tokenHash)]
+	if !ok {
+		return s, fault.New(fault.Unauthenticated, "no session")
+	}
+	looked := s
+	looked.SeenAt = now
+	b.sessions[string(tokenHash)] = looked
+	return s, nil
+}
+
+func (b *book) EndSession(_ context.Context, tokenHash []byte, _ time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.sessions, string(tokenHash))
+	return nil
+}
+
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+func service(t *testing.T) (*signin.Service, *book, *clock) {
+	t.Helper()
+	b := &book{hash: signin.Hash("correct horse"), sessions: map[string]account.Session{}}
+	c := &clock{t: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+	return signin.New(b, c.now), b, c
+}
+
+func TestHashAndVerify(t *testing.T) {
+	t.Parallel()
+	hash := signin.Hash("pässword")
+	if !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("hash is %s", hash)
+	}
+	if hash == signin.Hash("pässword") {
+		t.Error("two hashes of one password are the same: no salt")
+	}
+	for password, want := range map[string]bool{"pässword": true, "passwort": false, "": false, "pässword ": false} {
+		got, err := signin.Verify(password, hash)
+		if err != nil || got != want {
+			t.Errorf("%q: %v, %v", password, got, err)
+		}
+	}
+}
+
+// TestVerifyReadsAForeignHash pins the algorithm to the reference implementation: argon2 -id -t 2 -m 16 -p 1 of
+// "password" with the salt "somesalt" (the test vector of its repository, in PHC form).
+func TestVerifyReadsAForeignHash(t *testing.T) {
+	t.Parallel()
+	const vector = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+	if ok, err := signin.Verify("password", vector); !ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+}
+
+func TestVerifyRefusesWhatIsNoHash(t *testing.T) {
+	t.Parallel()
+	good := signin.Hash("x")
+	for name, hash := range map[string]string{
+		"an empty text":           "",
+		"a plain password":        "x",
+		"another algorithm":       strings.Replace(good, "argon2id", "argon2i", 1),
+		"another version":         strings.Replace(good, "v=19", "v=16", 1),
+		"a cost of nothing":       strings.Replace(good, "t=2", "t=0", 1),
+		"a cost nobody can pay":   strings.Replace(good, "m=19456", "m=99999999", 1),
+		"a truncated key":         good[:len(good)-30],
+		"a salt that is not text": strings.Replace(good, "p=1$", "p=1$!", 1),
+	} {
+		if ok, err := signin.Verify("x", hash); ok || !errors.Is(err, signin.ErrHash) {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+	}
+}
+
+func TestNewPasswordIsReadableAndNew(t *testing.T) {
+	t.Parallel()
+	form := regexp.MustCompile(`^[0-9a-hjkmnp-tv-z]{4}(-[0-9a-hjkmnp-tv-z]{4}){3}$`)
+	seen := map[string]bool{}
+	for range 200 {
+		p := signin.NewPassword()
+		if !form.MatchString(p) || seen[p] {
+			t.Fatalf("password %q (seen before: %v)", p, seen[p])
+		}
+		seen[p] = true
+	}
+}
+
+func TestASessionFromSignInToSignOut(t *testing.T) {
+	t.Parallel()
+	s, b, _ := service(t)
+	token, opened, err := s.SignIn(t.Context(), " nurse ", "correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(token))
+	if _, ok := b.sessions[string(sum[:])]; !ok || len(b.sessions) != 1 {
+		t.Error("the session is not kept under the SHA-256 of its token")
+	}
+	uuid7 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	if !uuid7.MatchString(string(opened.UID)) || opened.Actor.Session != opened.UID || len(opened.CSRF) < 40 || opened.CSRF == token {
+		t.Errorf("opened %+v", opened)
+	}
+	found, err := s.SessionOf(t.Context(), token)
+	if err != nil || found.Actor.Role != account.Nurse {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	for range 2 {
+		if err := s.SignOut(t.Context(), token); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.SessionOf(t.Context(), token); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("after signing out: %v", err)
+	}
+	for _, junk := range []string{"", "x", strings.Repeat("A", 42), strings.Repeat("é", 43)} {
+		if _, err := s.SessionOf(t.Context(), junk); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("token %q: %v", junk, err)
+		}
+	}
+}
+
+func TestASessionRunsOut(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		every time.Duration // a look each time this has passed
+		looks int
+		want  bool
+	}{
+		"11 hours of rest are fine":                   {11 * time.Hour, 1, true},
+		"13 hours of rest end it":                     {13 * time.Hour, 1, false},
+		"whoever keeps working stays for six days":    {8 * time.Hour, 18, true},
+		"after seven days even a busy session is out": {8 * time.Hour, 21, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, b, clock := service(t)
+			token, _, err := s.SignIn(t.Context(), "nurse", "correct horse")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range c.looks {
+				clock.pass(c.every)
+				_, err = s.SessionOf(t.Context(), token)
+			}
+			if c.want != (err == nil) || !c.want && !fault.Is(err, fault.Unauthenticated) {
+				t.Errorf("last look: %v", err)
+			}
+			if !c.want && len(b.sessions) != 0 {
+				t.Error("a session that ran out was not ended")
+			}
+		})
+	}
+}
+
+func TestAWrongLoginAndAWrongPasswordAreOne(t *testing.T) {
+	t.Parallel()
+	s, _, _ := service(t)
+	_, _, wrongPassword := s.SignIn(t.Context(), "nurse", "x")
+	_, _, wrongLogin := s.SignIn(t.Context(), "nobody", "correct horse")
+	_, _, empty := s.SignIn(t.Context(), "", "")
+	for _, err := range []error{wrongPassword, wrongLogin, empty} {
+		if !fault.Is(err, fault.Unauthenticated) || fault.MessageOf(err) != "login or password is wrong" {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestGuessingIsSlowedDown(t *testing.T) {
+	t.Parallel()
+	for _, login := range []string{"nurse", "nobody"} {
+		s, b, clock := service(t)
+		for i := range 5 {
+			if _, _, err := s.SignIn(t.Context(), login, "x"); !fault.Is(err, fault.Unauthenticated) {
+				t.Fatalf("guess %d: %v", i, err)
+			}
+		}
+		asked := b.logins
+		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			want *= time.Second
+			_, _, err := s.SignIn(t.Context(), login, "correct horse")
+			var wait *signin.TooManyError
+			if !errors.As(err, &wait) || wait.RetryAfter() != want || !fault.Is(err, fault.Unavailable) {
+				t.Fatalf("%s: got %v, want a wait of %s", login, err, want)
+			}
+			clock.pass(want)
+			if _, _, err := s.SignIn(t.Context(), login, "x"); !fault.Is(err, fault.Unauthenticated) {
+				t.Fatalf("after the wait: %v", err)
+			}
+		}
+		if b.logins != asked+8 {
+			t.Errorf("the record was asked %d times while the login had to wait", b.logins-asked-8)
+		}
+		if login != "nurse" {
+			continue
+		}
+		clock.pass(time.Minute)
+		if _, _, err := s.SignIn(t.Context(), login, "correct horse"); err != nil {
+			t.Errorf("the right password after the wait: %v", err)
+		}
+		if _, _, err := s.SignIn(t.Context(), login, "x"); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("the right password did not wipe the slate: %v", err)
+		}
+	}
+}
+
+func TestOneGuesserDoesNotKeepOutOthers(t *testing.T) {
+	t.Parallel()
+	s, _, _ := service(t)
+	for range 6 {
+		s.SignIn(t.Context(), "nobody", "x") //nolint:errcheck // the failures are what is wanted here
+	}
+	if _, _, err := s.SignIn(t.Context(), "nurse", "correct horse"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGuessesAllAtOnceAreCountedOneByOne(t *testing.T) {
+	t.Parallel()
+	s, b, _ := service(t)
+	var all sync.WaitGroup
+	for range 30 {
+		all.Go(func() {
+			if _, _, err := s.SignIn(t.Context(), "nurse", "x"); err == nil {
+				t.Error("a guess was right")
+			}
+		})
+	}
+	all.Wait()
+	if b.logins > 5 {
+		t.Errorf("%d guesses were verified without a wait", b.logins)
+	}
+}
+
+func TestPeopleOfOneLoginSignInTogether(t *testing.T) {
+	t.Parallel()
+	s, b, _ := service(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, _, err := s.SignIn(t.Context(), "nurse", "correct horse"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if len(b.sessions) != 8 {
+		t.Errorf("%d sessions", len(b.sessions))
+	}
+}
+
+func TestARecordThatIsAwayIsNobodysFailure(t *testing.T) {
+	t.Parallel()
+	s, b, _ := service(t)
+	b.away = fault.New(fault.Unavailable, "the record is away")
+	for range 20 {
+		if _, _, err := s.SignIn(t.Context(), "nurse", "correct horse"); err == nil || fault.MessageOf(err) != "the record is away" {
+			t.Fatalf("got %v", err)
+		}
+	}
+	b.away = nil
+	if _, _, err := s.SignIn(t.Context(), "nurse", "correct horse"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,18 @@
+package alerts
+
+// Holding reports whether the condition holds after all these readings; for tests.
+func Holding(rule *Rule, points []Point) bool {
+	all := FoldAll(rule, points)
+	return len(all) > 0 && all[len(all)-1].Open()
+}
+
+// Counted returns the readings that count in the track's intervals; for tests.
+func Counted(rule *Rule, points []Point) []Mark {
+	var marks []Mark
+	for _, f := range fold(Resume(rule, nil), points).found {
+		for _, o := range f.occurrences {
+			marks = append(marks, o.Mark)
+		}
+	}
+	return marks
+}

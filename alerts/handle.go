@@ -1,0 +1,199 @@
+package alerts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// Triage is what people do with alerts.
+type Triage struct {
+	Cases     Cases
+	Announcer Announcer // nil: nobody listens
+	Now       func() time.Time
+}
+
+// Why an act was refused with fault.Conflict; the message says who did what.
+var (
+	ErrStale  = errors.New("the alert has changed since it was read")
+	ErrClosed = errors.New("the alert is closed")
+)
+
+// The bounds of what people may ask for.
+const (
+	AcknowledgeFor    = time.Hour      // an acknowledgement lasts so long unless said otherwise
+	AcknowledgeAtMost = 24 * time.Hour // ... and never longer
+	StepWithin        = 90 * 24 * time.Hour
+	defaultPage       = 100
+	largestPage       = 500
+)
+
+// List returns alerts, newest first.
+func (t *Triage) List(ctx context.Context, actor account.Actor, f Filter) ([]Alert, error) {
+	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
+		return nil, err
+	}
+	if f.Limit == 0 {
+		f.Limit = defaultPage
+	}
+	if f.Limit < 1 || f.Limit > largestPage {
+		return nil, fault.New(fault.Invalid, "limit must be 1 to %d", largestPage)
+	}
+	for _, s := range f.States {
+		switch s {
+		case Open, Acknowledged, Closed:
+		default:
+			return nil, fault.New(fault.Invalid, "state must be %s, %s or %s", Open, Acknowledged, Closed)
+		}
+	}
+	return t.Cases.Alerts(ctx, actor, f)
+}
+
+// Get returns one alert.
+func (t *Triage) Get(ctx context.Context, actor account.Actor, uid vital.UID) (Alert, error) {
+	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
+		return Alert{}, err
+	}
+	return t.Cases.Alert(ctx, actor, uid)
+}
+
+// Log returns the timeline of one alert, oldest entry first.
+func (t *Triage) Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]Entry, error) {
+	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
+		return nil, err
+	}
+	return t.Cases.Log(ctx, actor, uid)
+}
+
+// Acknowledge takes the alert until a time (zero: for AcknowledgeFor), which says: I am looking after it. expected is
+// the version that the actor has seen. Errors: fault.Invalid with what to mend; fault.Conflict wrapping ErrStale or
+// ErrClosed, with who did what.
+func (t *Triage) Acknowledge(ctx context.Context, actor account.Actor, uid vital.UID, expected int, until time.Time, note string) (Alert, error) {
+	return t.act(ctx, actor, uid, expected, note, func(now time.Time) (Entry, error) {
+		if until.IsZero() {
+			until = now.Add(AcknowledgeFor)
+		}
+		if !until.After(now) || until.After(now.Add(AcknowledgeAtMost)) {
+			return Entry{}, fault.New(fault.Invalid, "an acknowledgement must end within the next %d hours", int(AcknowledgeAtMost.Hours()))
+		}
+		return Entry{Kind: EntryAcknowledged, Until: until.UTC()}, nil
+	})
+}
+
+// Resolve closes the alert with what follows from it. A recheck and a call need a time, the others have none. expected
+// and the errors are as in Acknowledge.
+func (t *Triage) Resolve(ctx context.Context, actor account.Actor, uid vital.UID, expected int, next NextStep, at time.Time, note string) (Alert, error) {
+	return t.act(ctx, actor, uid, expected, note, func(now time.Time) (Entry, error) {
+		switch next {
+		case StepRecheck, StepCall:
+			if !at.After(now) || at.After(now.Add(StepWithin)) {
+				return Entry{}, fault.New(fault.Invalid, "say when to %s: a time within the next %d days", next, int(StepWithin.Hours()/24))
+			}
+		case StepNone, StepHandOver:
+			if !at.IsZero() {
+				return Entry{}, fault.New(fault.Invalid, "next step %q has no time; leave it out", next)
+			}
+		default:
+			return Entry{}, fault.New(fault.Invalid, "a next step is needed: %s, %s, %s or %s", StepNone, StepRecheck, StepCall, StepHandOver)
+		}
+		entry := Entry{Kind: EntryResolved, NextStep: next}
+		if !at.IsZero() {
+			entry.NextStepAt = at.UTC()
+		}
+		return entry, nil
+	})
+}
+
+func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, expected int, note string, make func(now time.Time) (Entry, error)) (Alert, error) {
+	if err := account.Allow(actor, account.HandleAlert, nil); err != nil {
+		return Alert{}, err
+	}
+	note = strings.TrimSpace(note)
+	switch {
+	case expected < 1:
+		return Alert{}, fault.New(fault.Invalid, "say which version of the alert you have seen")
+	case len(note) > longestReason || !utf8.ValidString(note):
+		return Alert{}, fault.New(fault.Invalid, "a note may have %d characters of UTF-8 at most", longestReason)
+	}
+	if _, err := make(t.Now().UTC()); err != nil { // refuse what can never be right before anything is locked
+		return Alert{}, err
+	}
+	after, events, err := t.Cases.Amend(ctx, actor, uid, func(e Episode, now time.Time) ([]Entry, error) {
+		if err := account.Allow(actor, account.HandleAlert, &account.Patient{ID: e.Patient, Org: e.Org}); err != nil {
+			return nil, err
+		}
+		if err := e.actable(expected); err != nil {
+			return nil, err
+		}
+		entry, err := make(now)
+		if err != nil {
+			return nil, err
+		}
+		entry.Actor, entry.RecordedAt, entry.Note = actor, now, note
+		return []Entry{entry}, nil
+	})
+	if errors.Is(err, ErrStale) || errors.Is(err, ErrClosed) {
+		return Alert{}, t.explain(ctx, actor, uid, err)
+	}
+	if err != nil {
+		return Alert{}, err
+	}
+	if t.Announcer != nil && len(events) > 0 {
+		t.Announcer.Announce(ctx, events)
+	}
+	return after, nil
+}
+
+// actable reports whether somebody who has seen the expected version may act on the episode.
+func (e *Episode) actable(expected int) error {
+	switch {
+	case e.State == Closed:
+		return fault.Wrap(fault.Conflict, ErrClosed, "the alert is closed")
+	case e.Version != expected:
+		return fault.Wrap(fault.Conflict, ErrStale, "the alert has changed since you read it")
+	}
+	return nil
+}
+
+// explain makes the refusal say who did what: the latest change that whoever acts must have seen.
+func (t *Triage) explain(ctx context.Context, actor account.Actor, uid vital.UID, refusal error) error {
+	log, err := t.Cases.Log(ctx, actor, uid)
+	if err != nil {
+		return refusal // the short form is true as well
+	}
+	why := errors.Unwrap(refusal)
+	if why == nil {
+		why = refusal
+	}
+	for i := len(log) - 1; i >= 0; i-- {
+		if what := log[i].said(); what != "" {
+			return fault.Wrap(fault.Conflict, why, "%s at %s UTC; look again", what, log[i].RecordedAt.UTC().Format("15:04"))
+		}
+	}
+	return refusal
+}
+
+// said tells in words what an entry changed that somebody must have seen before acting; "" when nothing.
+func (e *Entry) said() string {
+	switch e.Kind {
+	case EntryAcknowledged:
+		return fmt.Sprintf("%s acknowledged it", e.Actor.Name)
+	case EntryResolved:
+		return fmt.Sprintf("%s resolved it", e.Actor.Name)
+	case EntryWorsened:
+		return fmt.Sprintf("it became %s", e.Level)
+	case EntryCleared:
+		if e.Closes {
+			return "it closed by itself, the readings were back inside the limits,"
+		}
+	case EntryOpened, EntryOccurred, EntryResumed, EntryAnnotated, EntryNoted:
+	}
+	return ""
+}

@@ -1,0 +1,138 @@
+package alerts
+
+import (
+	"context"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// Limits is what people do with a patient's limits: look, and set new versions.
+type Limits struct {
+	Book RuleBook
+	Now  func() time.Time
+}
+
+// Get returns the patient's rules with all their versions.
+func (l *Limits) Get(ctx context.Context, actor account.Actor, patient vital.UID) ([]Rule, error) {
+	if err := account.Allow(actor, account.SeeReadings, nil); err != nil {
+		return nil, err
+	}
+	return l.Book.Rules(ctx, actor, patient)
+}
+
+// Set appends a version to the patient's rule of the metric; expected is the newest version that the author has seen,
+// 0 when there was no rule. Of v it takes EffectiveFrom (zero: from now on), Enabled, Limit, Advice, Reason and
+// ReviewBy. It returns fault.Invalid with what to mend, and fault.Conflict when somebody else has set a newer one.
+func (l *Limits) Set(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v Version) (Rule, error) {
+	if err := account.Allow(actor, account.SetLimits, nil); err != nil {
+		return Rule{}, err
+	}
+	now := l.Now().UTC()
+	if v.EffectiveFrom.IsZero() {
+		v.EffectiveFrom = now
+	}
+	v.Author, v.AuthorName, v.CreatedAt = actor.Staff, actor.Name, now
+	v.Reason, v.Advice = strings.TrimSpace(v.Reason), strings.TrimSpace(v.Advice)
+	if err := v.check(metric, now); err != nil {
+		return Rule{}, err
+	}
+	return l.Book.AddVersion(ctx, actor, patient, metric, expected, v)
+}
+
+const (
+	longestReason = 2000                 // bytes of a reason, a note or an advice
+	furthestAhead = 366 * 24 * time.Hour // how far in the future limits may begin
+)
+
+func (v *Version) check(metric vital.Metric, now time.Time) error {
+	switch {
+	case v.Reason == "":
+		return fault.New(fault.Invalid, "say why: a change of limits needs a reason")
+	case len(v.Reason) > longestReason || len(v.Advice) > longestReason:
+		return fault.New(fault.Invalid, "reason and advice may have %d characters at most", longestReason)
+	case v.EffectiveFrom.After(now.Add(furthestAhead)):
+		return fault.New(fault.Invalid, "limits may begin at most a year ahead")
+	case !v.ReviewBy.IsZero() && v.ReviewBy.Before(v.EffectiveFrom):
+		return fault.New(fault.Invalid, "the review date lies before the limits begin")
+	}
+	if v.Enabled && !v.judges() {
+		return fault.New(fault.Invalid, "set at least one bound, or switch the rule off")
+	}
+	return v.Limit.Check(metric)
+}
+
+// Check returns fault.Invalid with what to mend when the limit cannot judge readings of the metric.
+func (l *Limit) Check(metric vital.Metric) error {
+	d, ok := vital.Define(metric)
+	if !ok {
+		return fault.New(fault.Invalid, "there is no such metric")
+	}
+	switch {
+	case len(l.Components) > len(d.Components):
+		return fault.New(fault.Invalid, "%s has %d components, limits were given for %d", d.Code, len(d.Components), len(l.Components))
+	case l.K < 1 || l.N < l.K:
+		return fault.New(fault.Invalid, "k of n: k must be at least 1 and not more than n (got %d of %d)", l.K, l.N)
+	case l.N > MaxWindow:
+		return fault.New(fault.Invalid, "k of n: n may be at most %d (got %d)", MaxWindow, l.N)
+	case l.ClearAfter < 1 || l.ClearAfter > MaxWindow:
+		return fault.New(fault.Invalid, "clear after: must be 1 to %d readings (got %d)", MaxWindow, l.ClearAfter)
+	}
+	for i := range l.Components {
+		if err := l.Components[i].check(d.Code, d.Components[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bounds) check(metric string, c vital.Component) error {
+	names, bounds := boundNames(), b.ordered()
+	low := 2 // the last low bound in the order
+	before := -1
+	for i, p := range bounds {
+		if p == nil {
+			continue
+		}
+		if math.IsNaN(*p) || math.IsInf(*p, 0) || *p < c.Min || *p > c.Max {
+			return fault.New(fault.Invalid, "%s %s: %s must be a number from %s to %s", metric, c.Code, names[i], number(c.Min), number(c.Max))
+		}
+		if before >= 0 {
+			switch last := *bounds[before]; {
+			case *p < last:
+				return fault.New(fault.Invalid, "%s %s: %s (%s) must not be below %s (%s)", metric, c.Code, names[i], number(*p), names[before], number(last))
+			case *p == last && before <= low && i > low:
+				return fault.New(fault.Invalid, "%s %s: %s and %s (%s) leave no value between them", metric, c.Code, names[before], names[i], number(*p))
+			}
+		}
+		before = i
+	}
+	return b.checkMargin(metric, c)
+}
+
+func (b *Bounds) checkMargin(metric string, c vital.Component) error {
+	if math.IsNaN(b.Margin) || math.IsInf(b.Margin, 0) || b.Margin < 0 {
+		return fault.New(fault.Invalid, "%s %s: margin must be a number from 0", metric, c.Code)
+	}
+	low, high := c.Min, c.Max
+	if p := first(b.YellowLow, b.RedLow, b.ExtremeLow); p != nil {
+		low = *p + b.Margin
+	}
+	if p := first(b.YellowHigh, b.RedHigh, b.ExtremeHigh); p != nil {
+		high = *p - b.Margin
+		if low >= high { // a high bound itself is outside
+			return fault.New(fault.Invalid, "%s %s: with a margin of %s no value counts as returned, the condition would never end", metric, c.Code, number(b.Margin))
+		}
+	}
+	if low > high {
+		return fault.New(fault.Invalid, "%s %s: with a margin of %s no value counts as returned, the condition would never end", metric, c.Code, number(b.Margin))
+	}
+	return nil
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

@@ -1,0 +1,203 @@
+package feed
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/api/session"
+	"hale/fault"
+	"hale/vital"
+)
+
+const (
+	heartbeatEvery = 5 * time.Second // a client that is gone shows only in a failing flush
+	sessionEvery   = 3 * time.Second // how long an ended session may still hear
+	flushWithin    = 10 * time.Second
+	awayAtMost     = 30 * time.Second // how long the record may be away before a session that cannot be checked ends
+	resumeLimit    = 2_000            // a client that missed more than this is told to load anew
+)
+
+// Stream is the live feed as server-sent events: `alert` with the ids and the version of an alert that changed, and
+// `reload` when the client must fetch anew whatever it shows: at the start, unless it resumes, and when it missed too
+// much. A client that resumes names the last event it saw (Last-Event-ID, or ?last_event_id=).
+type Stream struct {
+	Hub    *Hub
+	SignIn session.SignIn
+
+	// The intervals of heartbeats and of looks at the session; zero means 5 s and 3 s.
+	Heartbeat, Recheck time.Duration
+}
+
+// Handle answers GET /v1/feed. It runs behind session.Keeper.Identify.
+func (s *Stream) Handle(c *fiber.Ctx) error {
+	ctx := c.UserContext()
+	actor := session.Actor(ctx)
+	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
+		return err
+	}
+	after, resumes, err := lastEventID(c)
+	if err != nil {
+		return err
+	}
+	place, err := s.Hub.subscribe(actor.Org)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "text/event-stream; charset=utf-8")
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	c.Set("X-Accel-Buffering", "no") // a proxy must hand on what it gets at once
+	l := &listener{
+		Stream: s, place: place, conn: c.Context().Conn(), actor: actor, token: session.Token(ctx),
+		after: after, resumes: resumes, told: map[int64]struct{}{},
+	}
+	lasting := context.WithoutCancel(ctx) // the stream outlives the request's handler and its deadline
+	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer s.Hub.leave(place)
+		ctx, cancel := context.WithCancel(lasting)
+		defer cancel()
+		l.out = w
+		l.run(ctx)
+	})
+	return nil
+}
+
+// lastEventID returns the event after which the client resumes.
+func lastEventID(c *fiber.Ctx) (id int64, resumes bool, err error) {
+	given := c.Get("Last-Event-ID", c.Query("last_event_id"))
+	if given == "" {
+		return 0, false, nil
+	}
+	id, err = strconv.ParseInt(given, 10, 64)
+	if err != nil || id < 0 {
+		return 0, false, fault.New(fault.Invalid, "last_event_id: give the id of an event of this feed")
+	}
+	return id, true, nil
+}
+
+// listener is one open connection, run by one goroutine.
+type listener struct {
+	*Stream
+	place   *subscription
+	conn    net.Conn
+	out     *bufio.Writer
+	actor   account.Actor
+	token   string
+	after   int64
+	resumes bool
+	told    map[int64]struct{} // what the resumption told, so that the queue does not tell it again
+	away    time.Time          // since when the session could not be checked; zero: it could
+}
+
+// run writes until the client is gone, lags behind, is signed out, or the server ends.
+func (l *listener) run(ctx context.Context) {
+	if !l.begin(ctx) {
+		return
+	}
+	heartbeat := time.NewTicker(orElse(l.Heartbeat, heartbeatEvery))
+	defer heartbeat.Stop()
+	recheck := time.NewTicker(orElse(l.Recheck, sessionEvery))
+	defer recheck.Stop()
+	for {
+		ok := false
+		select {
+		case n, open := <-l.place.queue:
+			ok = open && l.tell(n)
+		case <-heartbeat.C:
+			ok = l.write(":\n\n")
+		case now := <-recheck.C:
+			ok = l.stillSignedIn(ctx, now)
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+func orElse(d, fallback time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return fallback
+}
+
+// begin tells what the client missed, or that it must load; the subscription stands already, so nothing falls between.
+func (l *listener) begin(ctx context.Context) bool {
+	if !l.resumes {
+		return l.tell(news{reload: true})
+	}
+	missed, err := l.Hub.record.EventsSince(ctx, l.actor.Org, l.after, resumeLimit)
+	if err != nil || len(missed) >= resumeLimit {
+		return l.tell(news{reload: true})
+	}
+	for _, e := range missed {
+		if !l.tell(news{event: e}) {
+			return false
+		}
+		l.told[e.ID] = struct{}{}
+	}
+	return l.write(":\n\n")
+}
+
+// tell writes one piece of news, after asking again whether this person may hear it.
+func (l *listener) tell(n news) bool {
+	if n.reload {
+		return l.write("event: reload\ndata: {}\n\n")
+	}
+	if _, again := l.told[n.event.ID]; again {
+		return true
+	}
+	if account.Allow(l.actor, account.SeeAlerts, &account.Patient{Org: n.event.Org}) != nil {
+		return true
+	}
+	return l.write(frame(n.event))
+}
+
+// frame returns an event in the form of the HTML standard, section 9.2.
+func frame(e alerts.Event) string {
+	data, err := json.Marshal(struct {
+		Alert   vital.UID `json:"alert"`
+		Patient vital.UID `json:"patient"`
+		Version int       `json:"version"`
+	}{e.Alert, e.Patient, e.Version})
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("id: %d\nevent: alert\ndata: %s\n\n", e.ID, data)
+}
+
+// stillSignedIn looks at the session again: its end, or another role, acts within seconds.
+func (l *listener) stillSignedIn(ctx context.Context, now time.Time) bool {
+	asking, cancel := context.WithTimeout(ctx, sessionEvery)
+	defer cancel()
+	s, err := l.SignIn.SessionOf(asking, l.token)
+	switch {
+	case err == nil:
+		l.actor, l.away = s.Actor, time.Time{}
+		return s.Actor.Org == l.place.org && account.Allow(s.Actor, account.SeeAlerts, nil) == nil
+	case fault.Is(err, fault.Unauthenticated):
+		return false
+	case l.away.IsZero():
+		l.away = now
+	}
+	return now.Sub(l.away) < awayAtMost
+}
+
+// write flushes text to the client; false means that the client is gone.
+func (l *listener) write(text string) bool {
+	if l.conn != nil && l.conn.SetWriteDeadline(time.Now().Add(flushWithin)) != nil {
+		return false
+	}
+	if _, err := l.out.WriteString(text); err != nil {
+		return false
+	}
+	return l.out.Flush() == nil
+}

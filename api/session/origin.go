@@ -1,0 +1,61 @@
+package session
+
+import (
+	"crypto/subtle"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"hale/fault"
+)
+
+// changes reports whether the request's method may change something.
+func changes(c *fiber.Ctx) bool {
+	switch c.Method() {
+	case fiber.MethodGet, fiber.MethodHead, fiber.MethodOptions:
+		return false
+	default:
+		return true
+	}
+}
+
+// sameOrigin refuses a changing request that a page of another origin sends. Browsers name the sender in Origin (and
+// the newer ones in Sec-Fetch-Site); programs send neither.
+func (k *Keeper) sameOrigin(c *fiber.Ctx) error {
+	if !changes(c) {
+		return nil
+	}
+	origin := c.Get(fiber.HeaderOrigin)
+	switch {
+	case origin != "" && slices.Contains(k.Origins, origin):
+		return nil
+	case origin != "" && k.own(origin, string(c.Request().Host())):
+		return nil
+	case origin == "" && !slices.Contains([]string{"cross-site", "same-site"}, c.Get("Sec-Fetch-Site")):
+		return nil
+	}
+	return fault.New(fault.Forbidden, "the request comes from a page of another site")
+}
+
+// own reports whether an Origin names the host that the request was sent to.
+func (k *Keeper) own(origin, host string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false // among others "null", the origin of a sandboxed page
+	}
+	if k.Secure && u.Scheme != "https" {
+		return false
+	}
+	return strings.EqualFold(u.Host, host)
+}
+
+// carries reports whether the request carries the session's CSRF value.
+func carries(c *fiber.Ctx, want string) bool {
+	got := c.Get(CSRFHeader)
+	if got == "" {
+		got = c.FormValue(CSRFField)
+	}
+	return want != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
+}

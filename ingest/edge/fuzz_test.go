@@ -1,0 +1,59 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"pgregory.net/rapid"
+
+	"hale/devices"
+)
+
+// FuzzConnection sends anything behind a good CONNECT: whatever it is, the session ends, and everything it held is given
+// back.
+func FuzzConnection(f *testing.F) {
+	for seed := range 30 {
+		one, two := rapid.Custom(anyPacket).Example(seed), rapid.Custom(anyPacket).Example(seed+100)
+		f.Add(append(encodePaho(f, one), encodePaho(f, two)...))
+	}
+	f.Add(encodePaho(f, message("hale/v1/d1/readings", 1, 1, string(make([]byte, 3000)))))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		core := &recorder{always: accepted}
+		registry := kit(1, "d1")
+		s := New(Config{
+			Snapshot: func() (*devices.Snapshot, bool) { return registry, true }, Core: core,
+			Limits: Limits{Packet: 1 << 10, Drained: 1 << 20, HeldBytes: 4 << 10},
+		})
+		ours, theirs := net.Pipe()
+		s.admit(context.Background(), context.Background(), theirs)
+		go func() { // reads the answers until the server hangs up
+			for {
+				if _, err := packets.ReadPacket(ours); err != nil {
+					return
+				}
+			}
+		}()
+		stream := bytes.Join([][]byte{encodePaho(t, hello("d1")), data}, nil)
+		if err := ours.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = ours.Write(stream) // the server may hang up in the middle
+		_ = ours.Close()
+		s.workers.Wait()
+		if !s.held.TryAcquire(int64(s.limits.HeldBytes)) {
+			t.Error("bytes are held that nobody has")
+		}
+		if len(s.sessions) != 0 || s.open.Load() != 0 || s.handshakes.Load() != 0 {
+			t.Error("the session is not forgotten")
+		}
+		for _, m := range core.taken {
+			if m.Device == nil || !publishable([]byte(m.Topic)) || len(m.Payload) > 4<<10 {
+				t.Errorf("the core was handed %+v", m.Message)
+			}
+		}
+	})
+}

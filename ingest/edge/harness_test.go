@@ -1,0 +1,292 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"hale/devices"
+	"hale/fault"
+	"hale/ingest"
+	"hale/vital"
+)
+
+const patience = 10 * time.Second
+
+// eventually polls until the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(patience); !holds(); <-ticker.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("this did not come: %s", what)
+		}
+	}
+}
+
+// recorder stands for the ingest core: it keeps what is submitted, and the test says when that is durable.
+type recorder struct {
+	always func(ingest.Message) ingest.Receipt // when set, everything is durable at once
+
+	mu    sync.Mutex
+	taken []taken
+	full  chan struct{} // when set, Submit waits until it is closed
+}
+
+type taken struct {
+	ingest.Message
+	done func(ingest.Receipt)
+}
+
+func (r *recorder) Submit(ctx context.Context, m ingest.Message, done func(ingest.Receipt)) {
+	r.mu.Lock()
+	full := r.full
+	r.mu.Unlock()
+	if full != nil {
+		select {
+		case <-full:
+		case <-ctx.Done():
+			done(ingest.Receipt{Err: fault.Wrap(fault.Unavailable, ctx.Err(), "submit")})
+			return
+		}
+	}
+	r.mu.Lock()
+	r.taken = append(r.taken, taken{m, done})
+	r.mu.Unlock()
+	if r.always != nil {
+		done(r.always(m))
+	}
+}
+
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.taken)
+}
+
+// wait returns the messages when there are n, and fails when there are more.
+func (r *recorder) wait(t *testing.T, n int) []taken {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d messages at the core", n), func() bool { return r.count() >= n })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.taken) != n {
+		t.Fatalf("%d messages at the core, want %d", len(r.taken), n)
+	}
+	return append([]taken{}, r.taken...)
+}
+
+func accepted(ingest.Message) ingest.Receipt { return ingest.Receipt{Accepted: 1} }
+
+// house is a running server with its core and registry.
+type house struct {
+	*Server
+	core      *recorder
+	registry  atomic.Pointer[devices.Snapshot]
+	away      atomic.Bool // the registry cannot be reached
+	announced struct {
+		sync.Mutex
+		epochs map[string][]int64
+	}
+	stop  context.CancelFunc
+	ended chan error
+}
+
+const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"
+
+// kit makes a snapshot of devices that have the secret.
+func kit(version int64, uids ...string) *devices.Snapshot {
+	s := &devices.Snapshot{Version: version, Devices: map[string]*devices.Device{}}
+	for i, uid := range uids {
+		s.Devices[uid] = &devices.Device{ID: vital.DeviceID(i + 1), Org: 1, UID: uid, SecretHash: sha256.Sum256([]byte(secret)), Own: vital.SensorID(i + 1)}
+	}
+	return s
+}
+
+// open starts a server on a free port, with the devices d1, d2, d3.
+func open(t *testing.T, limits Limits, core *recorder) *house {
+	t.Helper()
+	h := &house{core: core, ended: make(chan error, 1)}
+	h.registry.Store(kit(1, "d1", "d2", "d3"))
+	h.announced.epochs = map[string][]int64{}
+	if limits.WatchEvery == 0 {
+		limits.WatchEvery = 10 * time.Millisecond
+	}
+	h.Server = New(Config{
+		Addr:     "127.0.0.1:0",
+		Snapshot: func() (*devices.Snapshot, bool) { return h.registry.Load(), !h.away.Load() },
+		Core:     core,
+		NodeID:   "edge-1",
+		Takeover: func(device string, epoch int64) {
+			h.announced.Lock()
+			defer h.announced.Unlock()
+			h.announced.epochs[device] = append(h.announced.epochs[device], epoch)
+		},
+		Limits: limits,
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	if err := h.Listen(ctx); err != nil {
+		t.Fatal(err)
+	}
+	go func() { h.ended <- h.Run(ctx) }()
+	eventually(t, "ready", h.Ready)
+	t.Cleanup(func() {
+		stop()
+		h.core.mu.Lock()
+		left := h.core.taken
+		h.core.mu.Unlock()
+		for _, m := range left { // what a test left open does not hold the drain up; done twice is ignored
+			m.done(ingest.Receipt{Err: errors.New("the test is over")})
+		}
+		select {
+		case err := <-h.ended:
+			h.ended <- err
+		case <-time.After(patience):
+			t.Error("the server does not stop")
+		}
+	})
+	return h
+}
+
+// raw is a client that is no more than a socket.
+type raw struct {
+	t *testing.T
+	net.Conn
+}
+
+func (h *house) dial(t *testing.T) raw {
+	t.Helper()
+	conn, err := net.Dial("tcp", h.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return raw{t, conn}
+}
+
+func hello(uid string) *packets.ConnectPacket {
+	p := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
+	p.ProtocolName, p.ProtocolVersion, p.CleanSession = "MQTT", 4, true
+	p.ClientIdentifier, p.UsernameFlag, p.Username, p.PasswordFlag, p.Password = uid, true, uid, true, []byte(secret)
+	return p
+}
+
+// connect returns a client that is signed in.
+func (h *house) connect(t *testing.T, uid string, change ...func(*packets.ConnectPacket)) raw {
+	t.Helper()
+	r := h.dial(t)
+	p := hello(uid)
+	for _, c := range change {
+		c(p)
+	}
+	r.send(p)
+	r.expect(`CONNACK: dup: false qos: 0 retain: false rLength: 2 sessionpresent: false returncode: 0`)
+	return r
+}
+
+func (r raw) send(list ...packets.ControlPacket) {
+	r.t.Helper()
+	var b bytes.Buffer
+	for _, p := range list {
+		if err := p.Write(&b); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.write(b.String())
+}
+
+func (r raw) write(data string) {
+	r.t.Helper()
+	if err := r.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := io.WriteString(r.Conn, data); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// receive returns the next packet.
+func (r raw) receive() packets.ControlPacket {
+	r.t.Helper()
+	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		r.t.Fatal(err)
+	}
+	p, err := packets.ReadPacket(r.Conn)
+	if err != nil {
+		r.t.Fatalf("no packet: %v", err)
+	}
+	return p
+}
+
+// expect reads packets and compares them as paho prints them.
+func (r raw) expect(want ...string) {
+	r.t.Helper()
+	for _, w := range want {
+		if got := r.receive().String(); got != w {
+			r.t.Fatalf("received %q, want %q", got, w)
+		}
+	}
+}
+
+// closed waits until the server has closed the connection, without another packet before.
+func (r raw) closed() {
+	r.t.Helper()
+	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		r.t.Fatal(err)
+	}
+	rest, err := io.ReadAll(r.Conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		r.t.Fatal("the connection stays open")
+	}
+	if len(rest) > 0 {
+		r.t.Fatalf("received %x before the end", rest)
+	}
+}
+
+// quiet fails when a packet comes or the connection ends within that time.
+func (r raw) quiet(within time.Duration) {
+	r.t.Helper()
+	if err := r.SetReadDeadline(time.Now().Add(within)); err != nil {
+		r.t.Fatal(err)
+	}
+	var b [1]byte
+	if n, err := r.Read(b[:]); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		r.t.Fatalf("received %x, %v; want silence", b[:n], err)
+	}
+}
+
+func message(topic string, qos byte, id uint16, payload string) *packets.PublishPacket {
+	p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	p.TopicName, p.Qos, p.MessageID, p.Payload = topic, qos, id, []byte(payload)
+	return p
+}
+
+func (r raw) subscribe(id uint16, filters ...string) {
+	r.t.Helper()
+	p := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
+	p.MessageID, p.Topics, p.Qoss = id, filters, make([]byte, len(filters))
+	r.send(p)
+}
+
+func (r raw) ping() {
+	r.t.Helper()
+	r.send(packets.NewControlPacket(packets.Pingreq))
+	r.expect("PINGRESP: dup: false qos: 0 retain: false rLength: 0")
+}
+
+func ack(name string, id int) string {
+	return fmt.Sprintf("%s: dup: false qos: 0 retain: false rLength: 2 MessageID: %d", name, id)
+}
