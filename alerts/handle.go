@@ -111,7 +111,7 @@ func (t *Triage) Resolve(ctx context.Context, actor account.Actor, uid vital.UID
 	})
 }
 
-func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, expected int, note string, make func(now time.Time) (Entry, error)) (Alert, error) {
+func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, expected int, note string, entryAt func(now time.Time) (Entry, error)) (Alert, error) {
 	if err := account.Allow(actor, account.HandleAlert, nil); err != nil {
 		return Alert{}, err
 	}
@@ -122,7 +122,7 @@ func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, ex
 	case len(note) > longestReason || !utf8.ValidString(note):
 		return Alert{}, fault.New(fault.Invalid, "a note may have %d characters of UTF-8 at most", longestReason)
 	}
-	if _, err := make(t.Now().UTC()); err != nil { // refuse what can never be right before anything is locked
+	if _, err := entryAt(t.Now().UTC()); err != nil { // refuse what can never be right before anything is locked
 		return Alert{}, err
 	}
 	after, events, err := t.Cases.Amend(ctx, actor, uid, func(e Episode, now time.Time) ([]Entry, error) {
@@ -132,7 +132,7 @@ func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, ex
 		if err := e.actable(expected); err != nil {
 			return nil, err
 		}
-		entry, err := make(now)
+		entry, err := entryAt(now)
 		if err != nil {
 			return nil, err
 		}
@@ -168,9 +168,9 @@ func (t *Triage) explain(ctx context.Context, actor account.Actor, uid vital.UID
 	if err != nil {
 		return refusal // the short form is true as well
 	}
-	why := errors.Unwrap(refusal)
-	if why == nil {
-		why = refusal
+	why := ErrStale
+	if errors.Is(refusal, ErrClosed) {
+		why = ErrClosed
 	}
 	for i := len(log) - 1; i >= 0; i-- {
 		if what := log[i].said(); what != "" {

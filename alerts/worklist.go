@@ -31,11 +31,11 @@ func (t *Triage) Worklist(ctx context.Context, actor account.Actor) ([]Case, err
 	if err != nil {
 		return nil, err
 	}
-	return Sort(all, t.Now()), nil
+	return SortWorklist(all, t.Now()), nil
 }
 
-// Sort groups alerts into a worklist as of now.
-func Sort(all []Alert, now time.Time) []Case {
+// SortWorklist groups alerts into a worklist as of now.
+func SortWorklist(all []Alert, now time.Time) []Case {
 	byPatient := make(map[vital.UID][]Alert)
 	for _, a := range all {
 		byPatient[a.PatientUID] = append(byPatient[a.PatientUID], a)

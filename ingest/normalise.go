@@ -69,11 +69,10 @@ func (v *vocabulary) quantities(e *element, w *word, r *vital.Reading) *refusal 
 			return refuse(vital.ReasonMetric, "%s cannot be sent in this format", w.Code)
 		}
 		a := &e.amounts[p]
-		missing := a.value.kind == absent && !a.nested || a.value.kind == null && !a.nested && c.Optional
-		if missing && c.Optional {
+		if c.Optional && (a.value.kind == absent || a.value.kind == null) {
 			return nil
 		}
-		if missing || a.value.kind == absent {
+		if a.value.kind == absent {
 			return refuse(vital.ReasonMetric, "%s needs %s", w.Code, c.Code)
 		}
 		q, no := v.quantity(e, a, c, p)

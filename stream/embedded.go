@@ -159,8 +159,11 @@ func ready(ctx context.Context, ns *server.Server, log *serverLog) error {
 	case <-ctx.Done():
 		return fault.Wrap(fault.Unavailable, ctx.Err(), "wait for the embedded stream server")
 	}
-	if !ns.ReadyForConnections(5*time.Second) || !ns.JetStreamEnabled() {
-		return fault.New(fault.Unavailable, "the embedded stream server did not start: %s", log.reason())
+	if why := log.reason(); why != "" {
+		return fault.New(fault.Unavailable, "the embedded stream server did not start: %s", why)
+	}
+	if !ns.ReadyForConnections(timeLeft(ctx, 5*time.Second)) || !ns.JetStreamEnabled() {
+		return fault.New(fault.Unavailable, "the embedded stream server did not start and does not say why")
 	}
 	return nil
 }

@@ -32,6 +32,8 @@ type Stream struct {
 	identity string
 	maxBytes int64
 	js       jetstream.Stream
+
+	lookEvery time.Duration // of readers; tests look always
 }
 
 const (
@@ -143,7 +145,7 @@ func refusedSettings(err error, name string) error {
 
 func (c *Conn) opened(cfg StreamConfig, js jetstream.Stream) *Stream {
 	c.metrics.maxBytes.Set(float64(cfg.MaxBytes))
-	return &Stream{conn: c, name: cfg.Name, identity: identityOf(js.CachedInfo()), maxBytes: cfg.MaxBytes, js: js}
+	return &Stream{conn: c, name: cfg.Name, identity: identityOf(js.CachedInfo()), maxBytes: cfg.MaxBytes, js: js, lookEvery: lookEvery}
 }
 
 // identityOf names this very stream: one that is deleted and made again under the same name is another.

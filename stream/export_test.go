@@ -139,3 +139,27 @@ func Consumers(t *testing.T, s *Stream) int {
 	}
 	return state.Consumers
 }
+
+// Queued returns how many envelopes the reader has read ahead.
+func Queued(r *Reader) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.queue)
+}
+
+// QueuedBytes returns how many bytes the reader has read ahead.
+func QueuedBytes(r *Reader) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes
+}
+
+// ForgetRestart lets the server be restarted at once again.
+func ForgetRestart(s *Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restarted = time.Time{}
+}
+
+// LookAlways makes the stream's readers look before every message whether some were taken away.
+func LookAlways(s *Stream) { s.lookEvery = -1 }

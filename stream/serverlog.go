@@ -45,11 +45,9 @@ func (l *serverLog) Debugf(string, ...any) {}
 // Tracef drops the server's protocol trace, which would hold readings.
 func (l *serverLog) Tracef(string, ...any) {}
 
+// reason returns the last fatal error, or "".
 func (l *serverLog) reason() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.fatal == "" {
-		return "it did not say why"
-	}
 	return l.fatal
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -233,6 +234,7 @@ func (s socket) path() string { return filepath.Join(s.dir, fmt.Sprintf(".s.PGSQ
 
 func (s socket) url(role, db string) string {
 	query := url.Values{"host": {s.dir}, "port": {strconv.Itoa(s.port)}}
-	u := url.URL{Scheme: "postgresql", User: url.User(role), Path: "/" + db, RawQuery: query.Encode()}
+	// PostgreSQL's clients know %20 for a space, and not the plus that a form would send.
+	u := url.URL{Scheme: "postgresql", User: url.User(role), Path: "/" + db, RawQuery: strings.ReplaceAll(query.Encode(), "+", "%20")}
 	return u.String()
 }

@@ -435,6 +435,9 @@ GRANT INSERT ON reading, inbox, quarantine, condition_interval, episode, timelin
 GRANT UPDATE ON stream_cursor, episode, quarantine TO hale_work;
 GRANT DELETE ON situation_change, condition_interval TO hale_work;
 
+-- One notice per dedup key: ON CONFLICT has to see the key.
+GRANT SELECT (org_id, topic, dedup) ON outbox TO hale_app, hale_work;
+
 -- Signing in happens before the organisation is known: two look-ups by an unguessable or unique key pass the policy.
 RESET ROLE;
 GRANT SELECT, UPDATE ON staff, session TO hale_migrate;

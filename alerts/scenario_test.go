@@ -1,0 +1,380 @@
+package alerts_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/push"
+	"hale/vital"
+)
+
+// TestScenarios plays the timetables in testdata: see testdata/README.md for how they are written.
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) < 25 {
+		t.Fatalf("found %d scenarios (%v), there are more", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			header, timetable, ok := strings.Cut(string(text), "\n\n")
+			if !ok || len(header) < 20 {
+				t.Fatal("a scenario begins with a few plain words and an empty line")
+			}
+			want := withoutBlank(timetable)
+			s := &scenario{record: newRecord(), decider: alerts.NewDecider(0)}
+			for _, line := range want {
+				if strings.HasPrefix(line, "  ") {
+					continue // what is expected
+				}
+				s.said = append(s.said, line)
+				if err := s.play(line); err != nil {
+					t.Fatalf("line %q: %v", line, err)
+				}
+			}
+			if diff := cmp.Diff(strings.Join(want, "\n"), strings.Join(s.said, "\n")); diff != "" {
+				t.Errorf("%s\nlines with - are expected, lines with + are what happened:\n%s", header, diff)
+			}
+			s.check(t)
+		})
+	}
+}
+
+func withoutBlank(text string) []string {
+	return slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
+}
+
+// scenario is a timetable being played.
+type scenario struct {
+	*record
+	decider *alerts.Decider
+	said    []string
+	day     int // from 0
+	now     time.Time
+	nextID  int64
+	noticed int
+}
+
+// play does what one line says.
+func (s *scenario) play(line string) error {
+	first, rest, _ := strings.Cut(line, " ")
+	switch {
+	case first == "limits":
+		return s.limits(rest)
+	case first == "day":
+		n, err := strconv.Atoi(rest)
+		s.day = n - 1
+		return err
+	case first == "restart":
+		s.decider.Forget()
+		return nil
+	case line == "end":
+		s.end()
+		return nil
+	}
+	now, err := s.clock(first)
+	if err != nil {
+		return err
+	}
+	s.now = now
+	var made []logged
+	switch {
+	case strings.HasPrefix(rest, "Ana sets "):
+		made, err = s.sets(strings.TrimPrefix(rest, "Ana sets "))
+	case strings.HasPrefix(rest, "Ana "):
+		made, err = s.acts(strings.Fields(rest)[1:])
+	default:
+		made, err = s.arrive(strings.Split(rest, ";"))
+	}
+	s.tell(made)
+	return err
+}
+
+// clock reads "08:10" of the current day.
+func (s *scenario) clock(text string) (time.Time, error) {
+	at, err := time.Parse("15:04", text)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return epoch().AddDate(0, 0, s.day).Add(time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute), nil
+}
+
+// limits reads "heart_rate default" or "heart_rate value yellow_high 101 margin 5, k 2 of 3, clear after 1".
+func (s *scenario) limits(text string) error {
+	metric, l, err := parseLimits(text)
+	if err != nil {
+		return err
+	}
+	s.rules = append(s.rules, alerts.Rule{
+		ID: alerts.RuleID(len(s.rules) + 1), Org: org, Patient: patient, Kind: alerts.KindLimit, Metric: metric,
+		Versions: []alerts.Version{{Number: 1, EffectiveFrom: epoch().AddDate(-1, 0, 0), Enabled: true, Limit: l}},
+	})
+	return nil
+}
+
+func parseLimits(text string) (vital.Metric, alerts.Limit, error) {
+	name, text, _ := strings.Cut(text, " ")
+	metric, ok := vital.ParseMetric(name)
+	if !ok {
+		return 0, alerts.Limit{}, fmt.Errorf("no metric %q", name)
+	}
+	if text == "default" {
+		for _, d := range alerts.Defaults() {
+			if d.Metric == metric {
+				return metric, d.Version.Limit, nil
+			}
+		}
+		return 0, alerts.Limit{}, fmt.Errorf("%s has no default", name)
+	}
+	definition, _ := vital.Define(metric)
+	l := alerts.Limit{Components: make([]alerts.Bounds, len(definition.Components)), K: 1, N: 1, ClearAfter: 2}
+	for part := range strings.SplitSeq(text, ",") {
+		words := strings.Fields(part)
+		switch {
+		case words[0] == "k":
+			l.K, l.N = atoi(words[1]), atoi(words[3])
+		case words[0] == "clear":
+			l.ClearAfter = atoi(words[2])
+		default:
+			i := slices.IndexFunc(definition.Components, func(c vital.Component) bool { return c.Code == words[0] })
+			if i < 0 || len(words)%2 == 0 {
+				return 0, l, fmt.Errorf("cannot read %q", part)
+			}
+			for pair := range slices.Chunk(words[1:], 2) {
+				if err := setBound(&l.Components[i], pair[0], pair[1]); err != nil {
+					return 0, l, err
+				}
+			}
+		}
+	}
+	return metric, l, l.Check(metric)
+}
+
+func atoi(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return -1 // refused by Check
+	}
+	return n
+}
+
+func setBound(b *alerts.Bounds, name, text string) error {
+	v, err := strconv.ParseFloat(text, 64)
+	switch name {
+	case "extreme_low":
+		b.ExtremeLow = &v
+	case "red_low":
+		b.RedLow = &v
+	case "yellow_low":
+		b.YellowLow = &v
+	case "yellow_high":
+		b.YellowHigh = &v
+	case "red_high":
+		b.RedHigh = &v
+	case "extreme_high":
+		b.ExtremeHigh = &v
+	case "margin":
+		b.Margin = v
+	default:
+		return fmt.Errorf("no bound %q", name)
+	}
+	return err
+}
+
+// arrive reads "heart_rate 120" or "heart_rate 120 measured 07:00" or "... measured day 1 07:00".
+func (s *scenario) arrive(readings []string) ([]logged, error) {
+	var points []alerts.Point
+	for _, text := range readings {
+		words := strings.Fields(text)
+		metric, ok := vital.ParseMetric(words[0])
+		if !ok || len(words) < 2 {
+			return nil, fmt.Errorf("cannot read %q", text)
+		}
+		p := alerts.Point{Metric: metric, ReceivedAt: s.now}
+		for v := range strings.SplitSeq(words[1], "/") {
+			f, err := strconv.ParseFloat(v, 64)
+			if err != nil {
+				return nil, err
+			}
+			p.Values = append(p.Values, f)
+		}
+		s.nextID++
+		p.Mark = alerts.Mark{At: s.now, ID: s.nextID}
+		if len(words) > 2 {
+			at, err := s.measured(words[3:])
+			if err != nil {
+				return nil, err
+			}
+			p.At = at
+		}
+		points = append(points, p)
+	}
+	return s.take(s.decider, s.now, 1, points...)
+}
+
+func (s *scenario) measured(words []string) (time.Time, error) {
+	day := s.day
+	defer func() { s.day = day }()
+	if len(words) == 3 {
+		s.day = atoi(words[1]) - 1
+		words = words[2:]
+	}
+	return s.clock(words[0])
+}
+
+// acts reads "acknowledges alert 1" and "resolves alert 1".
+func (s *scenario) acts(words []string) ([]logged, error) {
+	id := atoi(words[2])
+	if id < 1 || id > len(s.episodes) {
+		return nil, fmt.Errorf("there is no alert %d", id)
+	}
+	entry := alerts.Entry{RecordedAt: s.now, Actor: ana()}
+	switch words[0] {
+	case "acknowledges":
+		entry.Kind, entry.Until = alerts.EntryAcknowledged, s.now.Add(time.Hour)
+	case "resolves":
+		entry.Kind, entry.NextStep = alerts.EntryResolved, alerts.StepNone
+	default:
+		return nil, fmt.Errorf("Ana cannot do %q", words[0])
+	}
+	return s.amend(s.episodes[id-1], entry), nil
+}
+
+// sets reads "heart_rate off from 08:00" and "heart_rate value yellow_high 110 from 08:00".
+func (s *scenario) sets(text string) ([]logged, error) {
+	text, from, _ := strings.Cut(text, " from ")
+	at, err := s.measured(strings.Fields(from))
+	if err != nil {
+		return nil, err
+	}
+	name, off := strings.CutSuffix(text, " off")
+	if off {
+		text = name + " default"
+	}
+	metric, l, err := parseLimits(text)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(s.rules, func(r alerts.Rule) bool { return r.Metric == metric })
+	s.addVersion(i, alerts.Version{EffectiveFrom: at, Enabled: !off, Limit: l})
+	return s.take(s.decider, s.now, 1)
+}
+
+// tell writes down what came of a line.
+func (s *scenario) tell(made []logged) {
+	for _, l := range made {
+		s.said = append(s.said, fmt.Sprintf("  alert %d %s", l.alert, s.words(l.Entry)))
+	}
+	for _, n := range s.notices[s.noticed:] {
+		what := map[push.Topic]string{push.AlertOpened: "opened", push.AlertWorsened: "worsened", push.ContactNow: "contact now"}[n.Topic]
+		s.said = append(s.said, fmt.Sprintf("  notice: %s, %s", what, n.Severity))
+	}
+	s.noticed = len(s.notices)
+}
+
+func (s *scenario) words(e alerts.Entry) string {
+	said := string(e.Kind)
+	switch e.Kind {
+	case alerts.EntryOpened, alerts.EntryOccurred, alerts.EntryWorsened:
+		said += " " + e.Level.String()
+		if !e.Reading.IsZero() {
+			said += " by " + valuesOf(e.Values) + " at " + timeOf(e.Reading.At)
+		}
+		if e.Historic {
+			said += " (historic)"
+		}
+	case alerts.EntryCleared:
+		if !e.Reading.IsZero() {
+			said += " at " + timeOf(e.Reading.At)
+		}
+		if e.Closes {
+			said += " and closed"
+		}
+	case alerts.EntryAcknowledged, alerts.EntryResolved:
+		said += " by " + e.Actor.Name
+	case alerts.EntryAnnotated, alerts.EntryResumed, alerts.EntryNoted:
+	}
+	if e.Note != "" {
+		said += ", " + e.Note
+	}
+	return said
+}
+
+func valuesOf(values []float64) string {
+	var parts []string
+	for _, v := range values {
+		parts = append(parts, strconv.FormatFloat(v, 'f', -1, 64))
+	}
+	return strings.Join(parts, "/")
+}
+
+func timeOf(at time.Time) string {
+	if day := int(at.Sub(epoch()).Hours()/24) + 1; day > 1 {
+		return fmt.Sprintf("day %d %s", day, at.Format("15:04"))
+	}
+	return at.Format("15:04")
+}
+
+// end writes down how everything stands.
+func (s *scenario) end() {
+	for _, e := range s.episodes {
+		state := string(e.State)
+		if e.State == alerts.Closed {
+			state += " (" + string(e.Closing) + ")"
+		}
+		parts := []string{state, e.Level.String(), fmt.Sprintf("%d readings", e.Occurrences)}
+		if e.Holds {
+			parts = append(parts, "holds")
+		}
+		if e.Historic {
+			parts = append(parts, "historic")
+		}
+		s.said = append(s.said, fmt.Sprintf("  alert %d: %s", e.ID, strings.Join(parts, ", ")))
+	}
+	for _, r := range s.rules {
+		for _, i := range s.tracks[r.ID] {
+			until := "still holds"
+			if !i.Open() {
+				until = "until " + timeOf(i.To.At)
+			}
+			s.said = append(s.said, fmt.Sprintf("  condition of %s: from %s %s, %s, %d readings", r.Metric, timeOf(i.From.At), until, i.Peak, i.Count))
+		}
+	}
+}
+
+// check checks what holds in every scenario: the track is that of the reference, the episodes are their logs.
+func (s *scenario) check(t *testing.T) {
+	for i := range s.rules {
+		r := &s.rules[i]
+		if diff := cmp.Diff(alerts.FoldAll(r, s.of(r.Metric)), s.tracks[r.ID], cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("the track of %s differs from the reference (-want +got):\n%s", r.Metric, diff)
+		}
+	}
+	for _, e := range s.episodes {
+		if diff := cmp.Diff(alerts.FoldLog(*e, s.logs[e.ID]), *e); diff != "" {
+			t.Errorf("alert %d is not what its log says (-log +alert):\n%s", e.ID, diff)
+		}
+	}
+	if s.decider.Mended() > 0 {
+		t.Error("a stored track did not follow from the stored readings")
+	}
+	if account.Allow(ana(), account.HandleAlert, nil) != nil {
+		t.Error("Ana may not handle alerts")
+	}
+}

@@ -1,0 +1,170 @@
+// Package api is Hale's JSON over HTTP: patients, charts, limits, devices, alerts and the worklist, described by OpenAPI
+// 3.1 at /openapi.json and answered with problem details (RFC 9457) when something is wrong. It decides nothing: it
+// finds out who asks (api/session), calls the domain's service, and says the answer.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/api/feed"
+	"hale/api/session"
+	"hale/devices"
+	"hale/fault"
+	"hale/vital"
+)
+
+// Directory is the people (account.Directory). Its methods check account.Allow.
+type Directory interface {
+	Patients(ctx context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error)
+	Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error)
+	Readings(ctx context.Context, actor account.Actor, uid vital.UID, what string) (account.Patient, error)
+	AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error)
+}
+
+// Triage is what people do with alerts (alerts.Triage). Its methods check account.Allow.
+type Triage interface {
+	List(ctx context.Context, actor account.Actor, f alerts.Filter) ([]alerts.Alert, error)
+	Worklist(ctx context.Context, actor account.Actor) ([]alerts.PatientWork, error)
+	Get(ctx context.Context, actor account.Actor, uid vital.UID) (alerts.Alert, error)
+	Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]alerts.Entry, error)
+	Acknowledge(ctx context.Context, actor account.Actor, uid vital.UID, expected int, until time.Time, note string) (alerts.Alert, error)
+	Resolve(ctx context.Context, actor account.Actor, uid vital.UID, expected int, step alerts.NextStep, at time.Time, note string) (alerts.Alert, error)
+}
+
+// Limits is the patients' limits (alerts.Limits). Its methods check account.Allow.
+type Limits interface {
+	Get(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Rule, error)
+	Set(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v alerts.Version) (alerts.Rule, error)
+}
+
+// Desk is the devices (devices.Desk). Its methods check account.Allow.
+type Desk interface {
+	Devices(ctx context.Context, actor account.Actor, limit int) ([]devices.Device, error)
+	Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (d devices.Device, secret string, err error)
+	Assign(ctx context.Context, actor account.Actor, b devices.Binding) (devices.Assignment, error)
+	Revoke(ctx context.Context, actor account.Actor, uid string) error
+}
+
+// Check is one condition of being ready.
+type Check struct {
+	Name   string `json:"name" example:"database" doc:"What was looked at"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty" doc:"What is missing, for the operator"`
+}
+
+// Config is what a Server is made of. Ready, Metrics, Register, Organisation, Mount and ErrorPage may be left out.
+type Config struct {
+	Directory Directory
+	Triage    Triage
+	Limits    Limits
+	Charts    alerts.Charts
+	Desk      Desk
+	Session   *session.Keeper
+	Feed      *feed.Hub
+	Log       *slog.Logger
+	Now       func() time.Time
+
+	// Organisation returns the name of the actor's organisation.
+	Organisation func(ctx context.Context, actor account.Actor) (string, error)
+	// Ready looks at what must be there before the server may be sent anything.
+	Ready func(ctx context.Context) []Check
+	// Metrics answers /metrics; it is served to this machine only. Register is where the server's own metrics go.
+	Metrics  http.Handler
+	Register prometheus.Registerer
+	// Mount adds routes of others, the screens for one.
+	Mount []func(*fiber.App)
+	// ErrorPage answers an error for a browser that asked for a page outside /v1; message may be shown to anybody.
+	ErrorPage func(c *fiber.Ctx, status int, message string) error
+}
+
+// Server is the HTTP server.
+type Server struct {
+	Config
+	app *fiber.App
+	api huma.API
+}
+
+const (
+	bodyLimit     = 4 << 20 // bytes
+	headerLimit   = 16 << 10
+	readWithin    = 30 * time.Second
+	writeWithin   = 60 * time.Second // a feed sets its own deadline at each flush
+	idleWithin    = 2 * time.Minute
+	answerWithin  = 30 * time.Second
+	shutdownAfter = 10 * time.Second
+)
+
+// New returns a server with all its routes. It listens to nobody until Run.
+func New(cfg Config) *Server {
+	s := &Server{Config: cfg}
+	s.app = fiber.New(fiber.Config{
+		AppName: "Hale", DisableStartupMessage: true,
+		Immutable:    true, // values of a request may outlive its handler
+		BodyLimit:    bodyLimit,
+		ReadTimeout:  readWithin,
+		WriteTimeout: writeWithin,
+		IdleTimeout:  idleWithin, ReadBufferSize: headerLimit,
+		ErrorHandler: s.answerError,
+	})
+	s.app.Use(s.observe(), s.recoverPanic)
+	s.app.Use("/v1", s.identify)
+	s.api = humafiber.New(s.app, describe())
+	s.addHealth()
+	s.addDocs()
+	s.addSession()
+	s.addPatients()
+	s.addLimits()
+	s.addDevices()
+	s.addAlerts()
+	s.addFeed()
+	for _, mount := range cfg.Mount {
+		mount(s.app)
+	}
+	return s
+}
+
+// App returns the Fiber application, for tests that send requests without a socket.
+func (s *Server) App() *fiber.App { return s.app }
+
+// Run serves until ctx ends; then it closes the feeds, lets the requests in hand finish, and returns. It closes the
+// listener.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.app.Listener(listener) }()
+	select {
+	case err := <-served:
+		return fault.Wrap(fault.Internal, err, "serve HTTP")
+	case <-ctx.Done():
+	}
+	s.Feed.Close()
+	err := s.app.ShutdownWithTimeout(shutdownAfter)
+	if err == nil {
+		err = <-served
+	}
+	return fault.Wrap(fault.Internal, err, "stop serving HTTP")
+}
+
+// identify finds out who asks. Signing in is open to whoever has an old cookie.
+func (s *Server) identify(c *fiber.Ctx) error {
+	if c.Method() == fiber.MethodPost && c.Path() == "/v1/session" {
+		return s.Session.SameOrigin(c)
+	}
+	return s.Session.Identify(c)
+}
+
+func (s *Server) addFeed() {
+	stream := &feed.Stream{Hub: s.Feed, SignIn: s.Session.SignIn}
+	s.app.Get("/v1/feed", stream.Handle)
+	s.describeFeed()
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"hale/account"
+	"hale/api/session"
+	"hale/fault"
+)
+
+type whoBody struct {
+	Name         string    `json:"name" example:"Ana Novak"`
+	Role         string    `json:"role" example:"nurse" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator"`
+	Organisation string    `json:"organisation" example:"Community care north"`
+	CSRF         string    `json:"csrf" doc:"Send it as X-CSRF-Token with requests that change something, when the cookie signs them in"`
+	ExpiresAt    time.Time `json:"expires_at" doc:"The session ends then, or after 12 hours without a request"`
+	Token        string    `json:"token,omitempty" doc:"For programs: Authorization: Bearer <token>. Only in the answer to signing in"`
+}
+
+type signInInput struct {
+	Body struct {
+		Login    string `json:"login" minLength:"1" maxLength:"200" example:"nurse"`
+		Password string `json:"password" minLength:"1" maxLength:"1024" writeOnly:"true"`
+	}
+}
+
+type whoOutput struct {
+	Cookies []string `header:"Set-Cookie"`
+	Body    whoBody
+}
+
+type signOutOutput struct {
+	Cookies []string `header:"Set-Cookie"`
+}
+
+func (s *Server) addSession() {
+	signIn := public(op(http.MethodPost, "/v1/session", "sign-in", tagSession, "Sign in", http.StatusTooManyRequests))
+	signIn.Description = "Opens a session, sets its cookie and returns its token. After five wrong attempts a login has to wait before the next one."
+	add(s, signIn, s.signIn)
+	add(s, op(http.MethodGet, "/v1/session", "who-am-i", tagSession, "Who is signed in"), s.whoAmI)
+	add(s, op(http.MethodDelete, "/v1/session", "sign-out", tagSession, "Sign out"), s.signOut)
+}
+
+func (s *Server) signIn(ctx context.Context, _ account.Actor, in *signInInput) (*whoOutput, error) {
+	out := &whoOutput{}
+	token, opened, err := s.Session.Open(ctx, out.set, in.Body.Login, in.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	if out.Body, err = s.who(ctx, opened); err != nil {
+		return nil, err
+	}
+	out.Body.Token = token
+	return out, nil
+}
+
+func (o *whoOutput) set(cookie string) { o.Cookies = append(o.Cookies, cookie) }
+
+func (s *Server) whoAmI(ctx context.Context, actor account.Actor, _ *struct{}) (*whoOutput, error) {
+	if err := signedIn(actor); err != nil {
+		return nil, err
+	}
+	current, _ := session.Of(ctx)
+	body, err := s.who(ctx, current)
+	return &whoOutput{Body: body}, err
+}
+
+func (s *Server) signOut(ctx context.Context, actor account.Actor, _ *struct{}) (*signOutOutput, error) {
+	if err := signedIn(actor); err != nil {
+		return nil, err
+	}
+	out := &signOutOutput{}
+	err := s.Session.Close(ctx, func(cookie string) { out.Cookies = append(out.Cookies, cookie) })
+	return out, err
+}
+
+func (s *Server) who(ctx context.Context, current account.Session) (whoBody, error) {
+	body := whoBody{Name: current.Actor.Name, Role: string(current.Actor.Role), CSRF: current.CSRF, ExpiresAt: current.ExpiresAt}
+	if s.Organisation == nil {
+		return body, nil
+	}
+	var err error
+	body.Organisation, err = s.Organisation(ctx, current.Actor)
+	return body, fault.Wrap(fault.KindOf(err), err, "name the organisation")
+}

@@ -1,0 +1,84 @@
+// Command hale watches over people at home: `hale up` starts everything on one machine, `hale serve` runs roles apart.
+// This package is wiring only: what the house does stands in the packages beside it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // patients' zones must be known on machines without a zone database
+
+	"github.com/alecthomas/kong"
+
+	"hale/fault"
+)
+
+// program is what every command gets.
+type program struct {
+	ctx context.Context
+	out io.Writer // answers: what a script reads
+	err io.Writer // progress and log: what a person reads
+	env func(string) string
+	log *slog.Logger
+}
+
+type commands struct {
+	LogLevel string `help:"Least severe log line to print." enum:"debug,info,warn,error" default:"warn" env:"HALE_LOG_LEVEL"`
+
+	Up      upCommand      `cmd:"" help:"Start everything on this machine: PostgreSQL, NATS, the device edge, the processor, the API and a living demo."`
+	Serve   serveCommand   `cmd:"" help:"Run chosen roles against a PostgreSQL and a NATS that run elsewhere."`
+	Migrate migrateCommand `cmd:"" help:"Make the database roles and bring the tables to this version."`
+	Staff   staffCommand   `cmd:"" help:"Make a member of staff, or set a new password."`
+	Replay  replayCommand  `cmd:"" help:"Replay recorded readings through the front door and score the alerts."`
+	Doctor  doctorCommand  `cmd:"" help:"Check what Hale needs on this machine and say how to mend it."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr, os.Getenv)
+	stop()
+	os.Exit(code)
+}
+
+// run is main without the process: tests start it with their own streams.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(string) string) int {
+	var c commands
+	code := -1
+	parser, err := kong.New(&c, kong.Name("hale"), kong.Description("Hale watches over people with chronic illness at home. It is no emergency service."),
+		kong.Writers(stdout, stderr), kong.Exit(func(n int) { code = n }), kong.UsageOnError())
+	if err != nil {
+		fmt.Fprintln(stderr, "hale:", err)
+		return 2
+	}
+	chosen, err := parser.Parse(args)
+	if code >= 0 {
+		return code // --help
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "hale:", err)
+		return 2
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		level = slog.LevelWarn
+	}
+	p := &program{ctx: ctx, out: stdout, err: stderr, env: env, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
+	if err := chosen.Run(p); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(stderr, "hale:", explain(err))
+		return 1
+	}
+	return 0
+}
+
+// explain returns the whole of an error for the person at the console: unlike a visitor, they may see causes.
+func explain(err error) string {
+	if fault.KindOf(err) == fault.Internal {
+		return err.Error() + " (this is our own mistake; run again with --log-level=debug and report it)"
+	}
+	return err.Error()
+}

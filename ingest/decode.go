@@ -1,0 +1,179 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"strings"
+	"time"
+
+	"hale/devices"
+	"hale/vital"
+)
+
+// maxElements is how many readings one message may carry.
+const maxElements = 1000
+
+// Of a refused part no more than this is kept; its length and hash tell of the rest.
+const rawKept = 64 << 10
+
+// maxTopicKept bounds what is kept of a topic that is none of ours.
+const maxTopicKept = 1 << 10
+
+// decoder turns one message into readings and refusals. It is used again for other messages: what it found is copied
+// out before.
+type decoder struct {
+	vocabulary
+	snapshot *devices.Snapshot
+	device   *devices.Device
+	message  *Message
+	sensor   vital.SensorID
+	received time.Time
+
+	element  element
+	readings []vital.Reading
+	refused  []vital.Refused
+	told     []Refusal
+	wanted   bool
+}
+
+// forget makes the decoder ready for another message, and lets go of this one's bytes.
+func (d *decoder) forget() {
+	clear(d.refused)
+	clear(d.told)
+	*d = decoder{vocabulary: d.vocabulary, readings: d.readings[:0], refused: d.refused[:0], told: d.told[:0]}
+}
+
+// decode finds the readings and refusals of the message. What is wrong with it ends as a refusal: it cannot fail.
+func (d *decoder) decode() {
+	to, sensor, no := find(d.message.Topic, d.device)
+	switch {
+	case no != nil:
+		d.refuseWhole(no)
+	case d.message.Oversize != nil:
+		d.refuseWhole(refuse(vital.ReasonTooLarge, "the message has %d bytes; send smaller ones", d.message.Oversize.Length))
+	case to == toStatus:
+		d.status()
+	default:
+		d.sensor = sensor
+		d.body()
+	}
+}
+
+// status takes a status, which for now is only looked at: it is JSON.
+func (d *decoder) status() {
+	s := scanner{src: d.message.Payload}
+	s.space()
+	_, err := s.value()
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		d.refuseWhole(&refusal{vital.ReasonUnparsable, err.Error()})
+	}
+}
+
+// body takes a message of readings: one object, or a list of them. Elements stand alone, but a message that stops being
+// JSON somewhere is refused as a whole, because it is not known where an element ends.
+func (d *decoder) body() {
+	s := scanner{src: d.message.Payload}
+	s.space()
+	err := d.elements(&s)
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		d.readings, d.refused, d.told = d.readings[:0], d.refused[:0], d.told[:0]
+		d.wanted = false
+		d.refuseWhole(&refusal{vital.ReasonUnparsable, err.Error()})
+	}
+}
+
+// end reports what stands behind the message's value.
+func (s *scanner) end() error {
+	s.space()
+	if s.at < len(s.src) {
+		return s.wrong("something follows the end of the message")
+	}
+	return nil
+}
+
+func (d *decoder) elements(s *scanner) error {
+	switch s.peek() {
+	case '{':
+		return d.one(s, 0)
+	case '[':
+	default:
+		return s.wrong("a message is an object or a list of objects")
+	}
+	more, err := s.enter(']')
+	for index := 0; more && err == nil; index++ {
+		if index == maxElements {
+			return &syntaxError{s.at, "the list has more than 1000 elements; send it in parts"}
+		}
+		if err = d.one(s, index); err != nil {
+			return err
+		}
+		more, err = s.more(']')
+	}
+	return err
+}
+
+// one takes one element: it becomes a reading or a refusal. The error is one of syntax.
+func (d *decoder) one(s *scanner, index int) error {
+	start := s.at
+	if s.peek() != '{' {
+		v, err := s.value()
+		if err == nil {
+			d.refuseElement(s.src[start:s.at], index, refuse(vital.ReasonUnparsable, "the element is %s; send an object", v.kind))
+		}
+		return err
+	}
+	e := &d.element
+	*e = element{}
+	if err := s.element(e); err != nil {
+		return err
+	}
+	d.wanted = d.wanted || e.receipt.kind == boolean && e.receipt.raw[0] == 't'
+	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
+	r := &d.readings[len(d.readings)-1]
+	if no := d.normalise(e, r); no != nil {
+		d.readings = d.readings[:len(d.readings)-1]
+		d.refuseElement(s.src[start:s.at], index, no)
+		return nil
+	}
+	d.address(r)
+	return nil
+}
+
+// address says whose the reading is: by the sensor that measured it and the time when it did, never by the payload.
+func (d *decoder) address(r *vital.Reading) {
+	r.Org, r.Device, r.Sensor = d.device.Org, d.device.ID, d.sensor
+	a, ok := d.snapshot.Owner(d.sensor, r.MeasuredAt)
+	if !ok || a.Org != d.device.Org {
+		return // it waits in the inbox
+	}
+	r.Patient, r.Assignment, r.Epoch = a.Patient, a.ID, a.Epoch
+}
+
+// refuseWhole keeps the message as it is, or its head when the door drained it.
+func (d *decoder) refuseWhole(no *refusal) {
+	d.refuseElement(d.message.Payload, 0, no)
+	if o := d.message.Oversize; o != nil {
+		last := &d.refused[len(d.refused)-1]
+		last.Length, last.Hash = o.Length, o.Hash
+	}
+}
+
+// refuseElement keeps raw, which is what Length and Hash are of, with the reason.
+func (d *decoder) refuseElement(raw []byte, index int, no *refusal) {
+	d.refused = append(d.refused, vital.Refused{
+		Org: d.device.Org, Device: d.device.ID, ReceivedAt: d.received, Topic: printable(d.message.Topic),
+		Reason: no.reason, Detail: no.detail,
+		Raw: raw[:min(len(raw), rawKept)], Length: int64(len(raw)), Hash: sha256.Sum256(raw),
+	})
+	d.told = append(d.told, Refusal{Index: index, Reason: no.reason, Detail: no.detail})
+}
+
+// printable returns a topic as text that every store and screen takes.
+func printable(topic string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(topic[:min(len(topic), maxTopicKept)], "?"), "\x00", "?")
+}
