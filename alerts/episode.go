@@ -84,7 +84,7 @@ type Episode struct {
 	Rule        RuleID
 	Metric      vital.Metric
 	State       State
-	Holds       bool      // the condition holds; apart from State
+	Holds       bool      // the condition holds, apart from State; of a closed one: it held when it was closed
 	Level       Level     // worst since it opened
 	Historic    bool      // every reading in it came too late to page
 	RuleVersion int       // at opening

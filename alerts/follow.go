@@ -30,6 +30,7 @@ type follower struct {
 	open    *Episode // the open one as it is now; nil when there is none
 	changes []EpisodeChange
 	notices []push.Notice
+	spoken  int // notices there were before the latest episode was opened
 }
 
 // step follows one reading that is newer than all before it.
@@ -137,6 +138,7 @@ func (f *follower) discovers(iv *found, unlogged []occurrence, worse bool) {
 func (f *follower) opens(o occurrence) {
 	f.open = &Episode{Org: f.org, Patient: f.patient, Rule: f.rule.ID, Metric: f.rule.Metric}
 	f.changes = append(f.changes, EpisodeChange{Episode: f.open})
+	f.spoken = len(f.notices)
 	entry := f.told(EntryOpened, o)
 	entry.Level = o.Condition
 	f.append(entry)
@@ -179,8 +181,13 @@ func (f *follower) worsens(iv *found, cause string) {
 	}
 }
 
+// clears tells that the condition holds no more. A yellow episode nobody acted on closes with it; one that opened in
+// the same batch is there to be read, but nobody is called for what was over before it was known.
 func (f *follower) clears(to Mark, mayClose bool) {
 	closes := mayClose && f.open.Level == Yellow && !f.open.ActedOn()
+	if closes && f.open.ID == 0 {
+		f.notices = f.notices[:f.spoken]
+	}
 	f.append(Entry{Kind: EntryCleared, RecordedAt: f.now, Reading: to, Closes: closes})
 }
 

@@ -188,7 +188,11 @@ func (r *record) commit(out alerts.Outcome) ([]logged, error) {
 			return nil, fmt.Errorf("rule %d has %d open episodes", stored.Rule, open)
 		}
 	}
-	r.notices = append(r.notices, out.Notices...)
+	for _, n := range out.Notices {
+		if !slices.ContainsFunc(r.notices, func(o push.Notice) bool { return o.Topic == n.Topic && o.Dedup == n.Dedup }) {
+			r.notices = append(r.notices, n)
+		}
+	}
 	return made, nil
 }
 

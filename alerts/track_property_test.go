@@ -2,6 +2,7 @@ package alerts_test
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -61,17 +62,24 @@ func drawPoints(t *rapid.T) []alerts.Point {
 
 func TestTrackIsTheSameHoweverReadingsArrive(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		rule := drawRule(t)
-		r := newRecord(rule)
-		arrive(t, r, alerts.NewDecider(0))
-		all := r.of(vital.HeartRate)
-		want := alerts.FoldAll(&r.rules[0], rapid.Permutation(all).Draw(t, "order of the reference"))
-		if diff := cmp.Diff(want, r.tracks[rule.ID], cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("track differs from the reference (-want +got):\n%s", diff)
-		}
-		checkEpisodes(t, r, rule.ID)
-	})
+	for shard := range 10 { // each is a hundred draws, or as many as -rapid.checks says
+		t.Run(strconv.Itoa(shard), func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, checkTrack)
+		})
+	}
+}
+
+func checkTrack(t *rapid.T) {
+	rule := drawRule(t)
+	r := newRecord(rule)
+	arrive(t, r, alerts.NewDecider(0))
+	all := r.of(vital.HeartRate)
+	want := alerts.FoldAll(&r.rules[0], rapid.Permutation(all).Draw(t, "order of the reference"))
+	if diff := cmp.Diff(want, r.tracks[rule.ID], cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("track differs from the reference (-want +got):\n%s", diff)
+	}
+	checkEpisodes(t, r, rule.ID)
 }
 
 // arrive lets readings come in any order and batches, with everything that may happen in between.

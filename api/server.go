@@ -35,7 +35,7 @@ type Directory interface {
 // Triage is what people do with alerts (alerts.Triage). Its methods check account.Allow.
 type Triage interface {
 	List(ctx context.Context, actor account.Actor, f alerts.Filter) ([]alerts.Alert, error)
-	Worklist(ctx context.Context, actor account.Actor) ([]alerts.PatientWork, error)
+	Worklist(ctx context.Context, actor account.Actor) ([]alerts.Case, error)
 	Get(ctx context.Context, actor account.Actor, uid vital.UID) (alerts.Alert, error)
 	Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]alerts.Entry, error)
 	Acknowledge(ctx context.Context, actor account.Actor, uid vital.UID, expected int, until time.Time, note string) (alerts.Alert, error)

@@ -26,3 +26,10 @@ func (c *Core) Held() int64 { return c.budget.used() }
 
 // CostOf returns what a record is estimated to take in an envelope.
 func CostOf(r vital.Record) int { return costOf(r) }
+
+// Waiting returns how many submissions wait for room.
+func (c *Core) Waiting() int {
+	c.budget.mu.Lock()
+	defer c.budget.mu.Unlock()
+	return len(c.budget.line)
+}

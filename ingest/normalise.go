@@ -135,8 +135,8 @@ func when(e *element, r *vital.Reading) *refusal {
 		t = r.ReceivedAt
 		r.Findings |= vital.TimeAssumed
 	case text:
-		sent := e.time.plain()
-		if err := t.UnmarshalText(sent); err != nil {
+		sent, ok := e.time.plain(), false
+		if t, ok = instant(sent); !ok {
 			return timeRefused(sent)
 		}
 	case boolean, number, list, object:
@@ -159,11 +159,23 @@ func when(e *element, r *vital.Reading) *refusal {
 // timeRefused says what is wrong with a text that is no time of RFC 3339. Most often it lacks the zone: we do not guess
 // where a device thinks it is.
 func timeRefused(sent []byte) *refusal {
-	var t time.Time
-	if t.UnmarshalText(append(append(make([]byte, 0, len(sent)+1), sent...), 'Z')) == nil {
+	if _, ok := instant(append(append(make([]byte, 0, len(sent)+1), sent...), 'Z')); ok {
 		return refuse(vital.ReasonClock, "time %s has no zone; add Z for UTC or an offset such as +01:00", quote(sent))
 	}
 	return refuse(vital.ReasonClock, "time %s is not of the form 2026-11-21T07:25:00Z (RFC 3339, with zone)", quote(sent))
+}
+
+// instant reads a time of RFC 3339. The standard library also takes hours of one digit, a comma for the point and
+// offsets of a day and more; what a device means by those we would have to guess.
+func instant(b []byte) (t time.Time, ok bool) {
+	const shortest = len("2006-01-02T15:04:05Z")
+	if len(b) < shortest || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[19] == ',' {
+		return t, false
+	}
+	if zone := b[len(b)-5:]; b[len(b)-1] != 'Z' && (string(zone[:2]) > "23" || string(zone[3:]) > "59") {
+		return t, false
+	}
+	return t, t.UnmarshalText(b) == nil
 }
 
 // sequence reads the tie of the reading's identity: the device's own count, else a hash of the quantities as sent.

@@ -10,7 +10,6 @@ import (
 
 	"hale/account"
 	"hale/fault"
-	"hale/vital"
 )
 
 // Operator is what only somebody at the console may do: make organisations and staff. It connects for each act.
@@ -59,22 +58,6 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 		return writeAudit(ctx, tx, account.Audit{Org: who.Org, At: now, Actor: account.Actor{Name: "operator"}, Action: "set staff", Object: "staff " + s.Login, Detail: string(s.Role)})
 	})
 	return who, err
-}
-
-// Organisations lists the organisations by name.
-func (o Operator) Organisations(ctx context.Context) (map[string]vital.OrgID, error) {
-	list := map[string]vital.OrgID{}
-	err := o.do(ctx, func(tx pgx.Tx, _ time.Time) error {
-		rows, err := tx.Query(ctx, `SELECT name, id FROM org`)
-		if err != nil {
-			return fmt.Errorf("list organisations: %w", err)
-		}
-		var name string
-		var id vital.OrgID
-		_, err = pgx.ForEachRow(rows, []any{&name, &id}, func() error { list[name] = id; return nil })
-		return err
-	})
-	return list, err
 }
 
 func (o Operator) do(ctx context.Context, f func(tx pgx.Tx, now time.Time) error) error {

@@ -230,3 +230,12 @@ func ruleFor(ctx context.Context, tx pgx.Tx, p account.Patient, metric vital.Met
 	}
 	return id, newest, nil
 }
+
+// Organisation returns the name of the actor's organisation.
+func (a *App) Organisation(ctx context.Context, actor account.Actor) (string, error) {
+	var name string
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		return tx.QueryRow(ctx, `SELECT name FROM org`).Scan(&name)
+	})
+	return name, err
+}

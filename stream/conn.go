@@ -66,6 +66,7 @@ func dial(ctx context.Context, url string, cfg Config, more ...nats.Option) (*Co
 		// Nothing is kept back for a later connection: an envelope is repeated by whoever holds it.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(c.disconnected),
+		nats.ClosedHandler(func(nc *nats.Conn) { c.disconnected(nc, nil) }),
 		nats.ReconnectHandler(func(*nats.Conn) { c.log.Info("stream server is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			c.log.Warn("stream server complains", "error", err)

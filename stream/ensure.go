@@ -22,7 +22,8 @@ import (
 type StreamConfig struct {
 	Name     string // "HALE" when empty
 	MaxBytes int64  // at which it is full; must be space that is really there: Server.MaxBytes, or the site's own figure
-	Replicas int    // 1 when 0; 3 on a cluster
+	Replicas int    // 3 on a cluster
+	// A stream that exists keeps its size and replicas when these are 0. A new one needs a size, and has one replica.
 }
 
 // Stream is the one stream that holds all partitions.
@@ -49,35 +50,41 @@ func (c *Conn) Ensure(ctx context.Context, cfg StreamConfig) (*Stream, error) {
 	if cfg.Name == "" {
 		cfg.Name = defaultName
 	}
-	if cfg.MaxBytes <= 0 {
-		return nil, fault.New(fault.Invalid, "stream %s needs a size: a stream without one fills the disk", cfg.Name)
-	}
-	cfg.Replicas = max(cfg.Replicas, 1)
-
 	ctx, cancel := c.ask(ctx)
 	defer cancel()
-	js, err := c.create(ctx, cfg)
-	if err == nil {
-		return c.opened(cfg, js), nil
+	js, err := c.js.Stream(ctx, cfg.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		js, err = c.create(ctx, cfg)
 	}
-	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return nil, refusedSettings(err, cfg.Name)
-	}
-	if js, err = c.js.Stream(ctx, cfg.Name); err != nil {
+	if err != nil {
 		return nil, wrap(err, "look at stream %s", cfg.Name)
 	}
 	if js, err = c.repair(ctx, cfg, js); err != nil {
 		return nil, err
 	}
-	return c.opened(cfg, js), nil
+	info := js.CachedInfo()
+	c.metrics.maxBytes.Set(float64(info.Config.MaxBytes))
+	return &Stream{conn: c, name: cfg.Name, identity: identityOf(info), maxBytes: info.Config.MaxBytes, js: js, lookEvery: lookEvery}, nil
 }
 
+// create makes the stream, or returns the one that another process made at the same moment.
 func (c *Conn) create(ctx context.Context, cfg StreamConfig) (jetstream.Stream, error) {
+	if cfg.MaxBytes <= 0 {
+		return nil, fault.New(fault.Invalid, "stream %s needs a size: a stream without one fills the disk", cfg.Name)
+	}
+	js, err := c.js.CreateStream(ctx, required(cfg, jetstream.StreamConfig{
+		MaxConsumers: -1, Replicas: 1, Metadata: map[string]string{identityKey: newIdentity()},
+	}))
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return c.js.Stream(ctx, cfg.Name)
+	}
+	return js, refusedSettings(err, cfg.Name)
+}
+
+func newIdentity() string {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails: it ends the process first
-	return c.js.CreateStream(ctx, required(cfg, jetstream.StreamConfig{
-		MaxConsumers: -1, Metadata: map[string]string{identityKey: hex.EncodeToString(id)},
-	}))
+	return hex.EncodeToString(id)
 }
 
 // required sets everything that the promises rest on; the rest stays as it is.
@@ -92,8 +99,12 @@ func required(cfg StreamConfig, have jetstream.StreamConfig) jetstream.StreamCon
 	have.MaxMsgs = -1
 	have.MaxMsgsPerSubject = -1
 	have.MaxMsgSize = -1
-	have.MaxBytes = cfg.MaxBytes
-	have.Replicas = cfg.Replicas
+	if cfg.MaxBytes > 0 {
+		have.MaxBytes = cfg.MaxBytes
+	}
+	if cfg.Replicas > 0 {
+		have.Replicas = cfg.Replicas
+	}
 	have.NoAck = false
 	have.AllowDirect = true
 	have.DenyDelete = true // one message taken out of the middle could not be told from one that never was
@@ -111,15 +122,16 @@ func (c *Conn) repair(ctx context.Context, cfg StreamConfig, js jetstream.Stream
 	if have.Mirror != nil || len(have.Sources) > 0 || have.Sealed {
 		return nil, fault.New(fault.Invalid, "stream %s is a copy or sealed; give Hale a stream of its own", cfg.Name)
 	}
+	if have.MaxBytes <= 0 && cfg.MaxBytes <= 0 {
+		return nil, fault.New(fault.Invalid, "stream %s needs a size: a stream without one fills the disk", cfg.Name)
+	}
 	want := required(cfg, have)
 	if want.Metadata[identityKey] == "" {
-		fresh := make([]byte, 16)
-		_, _ = rand.Read(fresh)
 		want.Metadata = maps.Clone(have.Metadata)
 		if want.Metadata == nil {
 			want.Metadata = map[string]string{}
 		}
-		want.Metadata[identityKey] = hex.EncodeToString(fresh)
+		want.Metadata[identityKey] = newIdentity()
 	}
 	slices.Sort(have.Subjects)
 	slices.Sort(want.Subjects)
@@ -141,11 +153,6 @@ func refusedSettings(err error, name string) error {
 		return fault.Wrap(fault.Invalid, err, "stream %s cannot be set up; mend the setting that the server names, or the space it may use", name)
 	}
 	return wrap(err, "set up stream %s", name)
-}
-
-func (c *Conn) opened(cfg StreamConfig, js jetstream.Stream) *Stream {
-	c.metrics.maxBytes.Set(float64(cfg.MaxBytes))
-	return &Stream{conn: c, name: cfg.Name, identity: identityOf(js.CachedInfo()), maxBytes: cfg.MaxBytes, js: js, lookEvery: lookEvery}
 }
 
 // identityOf names this very stream: one that is deleted and made again under the same name is another.

@@ -163,3 +163,26 @@ func ForgetRestart(s *Server) {
 
 // LookAlways makes the stream's readers look before every message whether some were taken away.
 func LookAlways(s *Stream) { s.lookEvery = -1 }
+
+// ServerID names the server that runs now.
+func ServerID(s *Server) string { return s.current.ID() }
+
+// message is a delivery of a consumer, as far as a reader looks at it.
+type message struct {
+	jetstream.Msg
+	consumer, stream uint64
+	data             []byte
+}
+
+// Metadata is part of jetstream.Msg.
+func (m message) Metadata() (*jetstream.MsgMetadata, error) {
+	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Consumer: m.consumer, Stream: m.stream}}, nil
+}
+
+// Data is part of jetstream.Msg.
+func (m message) Data() []byte { return m.data }
+
+// Accept gives a reader a delivery while it expects another one.
+func Accept(r *Reader, consumer, seq, expected uint64, data []byte) error {
+	return r.accept(message{consumer: consumer, stream: seq, data: data}, expected)
+}

@@ -95,11 +95,12 @@ func (f *Feed) listen(ctx context.Context, subject string, heard func(*nats.Msg)
 func (f *Feed) receive(ctx context.Context, sub *nats.Subscription, subject string, heard func(*nats.Msg)) error {
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
+		if ctx.Err() != nil || f.conn.nc.IsClosed() {
+			return nil
+		}
 		switch {
 		case err == nil:
 			heard(m)
-		case ctx.Err() != nil, f.conn.nc.IsClosed():
-			return nil
 		case errors.Is(err, nats.ErrSlowConsumer): // catching up is the listener's part
 			f.conn.log.Warn("announcements were dropped", "subject", subject)
 		default:

@@ -136,6 +136,9 @@ func (p *Publisher) lowWater() error {
 
 // attempt sends the envelope once and waits for the acknowledgement.
 func (p *Publisher) attempt(ctx context.Context, subject string, envelope []byte) error {
+	if p.stream.conn.nc.IsClosed() {
+		return nats.ErrConnectionClosed
+	}
 	up, release := p.stream.conn.whileConnected(ctx)
 	defer release()
 	limited, cancel := context.WithTimeout(up, p.cfg.AckWithin)

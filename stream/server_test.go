@@ -167,7 +167,7 @@ func TestServerRefusesAnAddressThatOthersReach(t *testing.T) {
 
 func TestServerThatCannotStartSaysWhy(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,8 +263,20 @@ func TestEnsureMendsSettingsThatLoseReadings(t *testing.T) {
 	if s.Identity() == "" || s.Identity()[0] == '-' {
 		t.Errorf("a stream that was there before got the identity %q", s.Identity())
 	}
+}
+
+func TestEnsureNeedsASizeForANewStreamOnly(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, startServer(t, stream.ServerConfig{}))
 	if _, err := conn.Ensure(soon(t), stream.StreamConfig{}); !fault.Is(err, fault.Invalid) {
-		t.Errorf("a stream without a size: %v, want invalid", err)
+		t.Errorf("a new stream without a size: %v, want invalid", err)
+	}
+	ensure(t, conn, 8<<20)
+	if s := ensure(t, conn, 0); s.MaxBytes() != 8<<20 {
+		t.Errorf("whoever names no size changed it to %d", s.MaxBytes())
+	}
+	if _, err := conn.Ensure(soon(t), stream.StreamConfig{MaxBytes: 1 << 20, Replicas: 3}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("three replicas on one server: %v, want invalid", err)
 	}
 }
 

@@ -94,6 +94,6 @@ func (l Limits) withDefaults() Limits {
 	within(&l.DrainWithin, 10*time.Second)
 	within(&l.WatchEvery, 500*time.Millisecond)
 	within(&l.WrongSecretFor, 50*time.Millisecond)
-	l.HeldBytes = max(l.HeldBytes, l.Packet+messageCost) // or the largest packet could never be taken
+	l.HeldBytes = max(l.HeldBytes, max(l.Packet, headKept)+maxTopic+messageCost) // or the largest message would wait for ever
 	return l
 }

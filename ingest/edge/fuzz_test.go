@@ -26,7 +26,7 @@ func FuzzConnection(f *testing.F) {
 		registry := kit(1, "d1")
 		s := New(Config{
 			Snapshot: func() (*devices.Snapshot, bool) { return registry, true }, Core: core,
-			Limits: Limits{Packet: 1 << 10, Drained: 1 << 20, HeldBytes: 4 << 10},
+			Limits: Limits{Packet: 1 << 10, Drained: 1 << 20, HeldBytes: 1},
 		})
 		ours, theirs := net.Pipe()
 		s.admit(context.Background(), context.Background(), theirs)

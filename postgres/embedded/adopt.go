@@ -48,13 +48,13 @@ func readPIDFile(data string) (r running, there bool) {
 
 // living returns the server that runs on the cluster now. A process id alone proves nothing: after a power cut it may be
 // anybody's.
-func (c *cluster) living() (r running, alive bool) {
+func (c *cluster) living(ctx context.Context) (r running, alive bool) {
 	r, there := readPIDFile(c.data)
 	if !there || !c.alive(r.pid) {
 		return r, false
 	}
 	if _, known := serverOf(r.pid, c.data); !known && r.status == "ready" {
-		return r, listens(r.socket) // the best that can be asked where the system does not tell whose a process is
+		return r, listens(ctx, r.socket) // the best that can be asked where the system does not tell whose a process is
 	}
 	return r, true
 }
@@ -81,7 +81,7 @@ type found struct {
 // adopt returns the server that lives on from an earlier run, nil when there is none. A server that is on its way out,
 // because it was told to stop or because it was the child of a Hale that has died, is waited for instead.
 func (c *cluster) adopt(ctx context.Context) (*found, error) {
-	r, alive := c.living()
+	r, alive := c.living(ctx)
 	if !alive {
 		return nil, nil
 	}

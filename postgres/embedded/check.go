@@ -39,7 +39,7 @@ func Check(cfg Config) []Finding {
 	findings := []Finding{c.checkPrograms()}
 	user, err := chooseUser(c.data)
 	if err != nil {
-		return append(findings, Finding{Name: "database user", Detail: fault.MessageOf(err), Mend: "as said"})
+		return append(findings, Finding{Name: "database user", Detail: fault.MessageOf(err), Mend: "run hale as an ordinary user, with a data directory of that user"})
 	}
 	c.user = user
 	return append(findings, c.checkUser(), c.checkPlace(), c.checkSpace(), c.checkSocket(), c.checkPostmaster())
@@ -130,7 +130,7 @@ func (c *cluster) checkSocket() Finding {
 func (c *cluster) checkPostmaster() Finding {
 	f := Finding{Name: "leftover server", OK: true, Detail: "none"}
 	held, err := c.isLocked()
-	r, alive := c.living()
+	r, alive := c.living(context.Background())
 	_, there := readPIDFile(c.data)
 	switch {
 	case err != nil:

@@ -85,12 +85,10 @@ func clusterVersion(dir string) int {
 func places(cfg Config) []string {
 	var dirs []string
 	for _, pattern := range []string{
-		"usr/lib/postgresql/*/bin",                                   // Debian, Ubuntu
-		"usr/pgsql-*/bin",                                            // the PostgreSQL project's packages for Red Hat's systems
-		"opt/homebrew/opt/postgresql*/bin",                           // Homebrew on Apple silicon
-		"usr/local/opt/postgresql*/bin",                              // Homebrew on Intel
-		"home/linuxbrew/.linuxbrew/opt/postgresql*/bin",              // Homebrew on Linux
-		"Applications/Postgres.app/Contents/Versions/[0-9][0-9]/bin", // Postgres.app
+		"usr/lib/postgresql/*/bin",         // Debian, Ubuntu
+		"usr/pgsql-*/bin",                  // the PostgreSQL project's packages for Red Hat's systems
+		"opt/homebrew/opt/postgresql*/bin", // Homebrew on Apple silicon
+		"usr/local/opt/postgresql*/bin",    // Homebrew on Intel
 	} {
 		found, err := filepath.Glob(filepath.Join(cfg.SearchRoot, pattern))
 		if err != nil {

@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -205,8 +206,8 @@ func owner(t *testing.T, name string) *syscall.Credential {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stat := info.Sys().(*syscall.Stat_t)
-	if int(stat.Uid) == os.Geteuid() {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(stat.Uid) == os.Geteuid() {
 		return nil
 	}
 	return &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
@@ -279,7 +280,7 @@ func copyOf(t *testing.T, program string) string {
 		t.Fatal(err)
 	}
 	name := filepath.Join(room(t), "hale")
-	if err := os.WriteFile(name, text, 0o755); err != nil {
+	if err := errors.Join(os.WriteFile(name, text, 0o755), os.Chmod(name, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	return name

@@ -26,15 +26,15 @@ func ping(ctx context.Context, path string) (ready bool, err error) {
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
-		return false, nil //nolint:nilerr // not there yet: whoever polls knows whether the process lives
+		return false, nil // not there yet: whoever polls knows whether the process lives
 	}
-	defer conn.Close() //nolint:errcheck // nothing was written that could be lost
+	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
 		return false, err
 	}
 	if _, err := conn.Write(startup()); err != nil {
-		return false, nil //nolint:nilerr // it closed the door on us, which it does when it stops
+		return false, nil // it closed the door on us, which it does when it stops
 	}
 	ready, err = greeting(conn)
 	if ready {
@@ -44,8 +44,8 @@ func ping(ctx context.Context, path string) (ready bool, err error) {
 }
 
 // listens reports whether anybody takes connections on a socket.
-func listens(s socket) bool {
-	conn, err := net.DialTimeout("unix", s.path(), pingTimeout)
+func listens(ctx context.Context, s socket) bool {
+	conn, err := (&net.Dialer{Timeout: pingTimeout}).DialContext(ctx, "unix", s.path())
 	if err != nil {
 		return false
 	}

@@ -103,9 +103,19 @@ func runServer(t *testing.T, dir, socketDir string) *exec.Cmd {
 		cmd.Process.Signal(syscall.SIGQUIT) //nolint:errcheck // it has ended, or does now
 		<-ended
 	})
+	eventually(t, "the server listens", func() bool {
+		select {
+		case <-ended:
+			t.Fatal("the server that the test runs by hand has ended")
+		default:
+		}
+		_, err := os.Stat(filepath.Join(socketDir, ".s.PGSQL.5433"))
+		return err == nil
+	})
 	return cmd
 }
 
+//nolint:tparallel // the second case goes on with the directory of the first
 func TestAdoption(t *testing.T) {
 	t.Parallel()
 	dir := furnished(t)
@@ -130,10 +140,6 @@ func TestAdoption(t *testing.T) {
 
 	t.Run("an adopted server that ends by itself is told", func(t *testing.T) {
 		server := runServer(t, dir, filepath.Join(dir, "socket"))
-		eventually(t, "the server writes its pid file", func() bool {
-			_, err := os.Stat(filepath.Join(dir, "postgres", "postmaster.pid"))
-			return err == nil
-		})
 		s := start(t, config(dir))
 		if !s.Adopted() {
 			t.Fatal("it was not adopted")
@@ -144,6 +150,21 @@ func TestAdoption(t *testing.T) {
 		eventually(t, "Done is closed", func() bool { return s.Err() != nil })
 		<-s.Done()
 	})
+}
+
+func TestServerThatWasToEndWithItsHaleIsNotAdopted(t *testing.T) {
+	t.Parallel()
+	dir := furnished(t)
+	server := runServer(t, dir, filepath.Join(dir, "socket"))
+	// Its hale has just been killed: the lock is free, and the signal that the kernel sends has not arrived yet.
+	note := fmt.Sprintf("%d\n%d\n", server.Process.Pid, server.Process.Pid)
+	if err := os.WriteFile(filepath.Join(dir, "hale.lock"), []byte(note), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, config(dir))
+	if s.Adopted() || s.PID() == server.Process.Pid || !gone(server.Process.Pid) {
+		t.Errorf("adopted %t, pid %d; the old server had pid %d and is gone: %t", s.Adopted(), s.PID(), server.Process.Pid, gone(server.Process.Pid))
+	}
 }
 
 func TestStalePIDFile(t *testing.T) {
@@ -235,12 +256,11 @@ func TestCheck(t *testing.T) {
 		}
 	})
 
-	t.Run("a server without a hale is told apart from one that has its own", func(t *testing.T) {
+	t.Run("a server without a hale is told", func(t *testing.T) {
 		t.Parallel()
 		dir := furnished(t)
 		server := runServer(t, dir, filepath.Join(dir, "socket"))
-		eventually(t, "the server is seen", func() bool { return !finding(t, config(dir), "leftover server").OK })
-		if f := finding(t, config(dir), "leftover server"); !strings.Contains(f.Mend, fmt.Sprintf("kill -INT %d", server.Process.Pid)) {
+		if f := finding(t, config(dir), "leftover server"); f.OK || !strings.Contains(f.Mend, fmt.Sprintf("kill -INT %d", server.Process.Pid)) {
 			t.Errorf("%+v", f)
 		}
 		start(t, config(dir))

@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+
+	"hale/account"
+)
+
+type healthOutput struct {
+	Body struct {
+		OK bool `json:"ok"`
+	}
+}
+
+type readyOutput struct {
+	Status int
+	Body   struct {
+		Ready  bool    `json:"ready"`
+		Checks []Check `json:"checks"`
+	}
+}
+
+func (s *Server) addHealth() {
+	health := public(op(http.MethodGet, "/healthz", "get-health", tagService, "Is the process alive"))
+	add(s, health, func(context.Context, account.Actor, *struct{}) (*healthOutput, error) {
+		out := &healthOutput{}
+		out.Body.OK = true
+		return out, nil
+	})
+	ready := public(op(http.MethodGet, "/readyz", "get-readiness", tagService, "May the server be sent anything"))
+	ready.Description = "503 until every check holds."
+	add(s, ready, s.ready)
+	if s.Metrics != nil {
+		s.app.Get("/metrics", onlyHere, adaptor.HTTPHandler(s.Metrics))
+	}
+}
+
+func (s *Server) ready(ctx context.Context, _ account.Actor, _ *struct{}) (*readyOutput, error) {
+	out := &readyOutput{Status: http.StatusOK}
+	out.Body.Ready, out.Body.Checks = true, []Check{}
+	if s.Ready != nil {
+		out.Body.Checks = orEmpty(s.Ready(ctx))
+	}
+	for _, check := range out.Body.Checks {
+		if !check.OK {
+			out.Body.Ready, out.Status = false, http.StatusServiceUnavailable
+		}
+	}
+	return out, nil
+}
+
+// onlyHere hides a route from everybody but this machine. A proxy on this machine speaks for others, and says so.
+func onlyHere(c *fiber.Ctx) error {
+	forwarded := c.Get(fiber.HeaderXForwardedFor) != "" || c.Get(fiber.HeaderForwarded) != ""
+	if forwarded || !c.Context().RemoteIP().IsLoopback() {
+		return fiber.ErrNotFound
+	}
+	return c.Next()
+}
+
+// describeFeed puts the raw route of the live feed into the description.
+func (s *Server) describeFeed() {
+	o := op(http.MethodGet, "/v1/feed", "follow-alerts", tagAlerts, "Hear at once that an alert changed (server-sent events)")
+	o.Description = "Event `alert` carries {\"alert\", \"patient\", \"version\"}; fetch the alert to see it. Event `reload` asks you to fetch anew whatever you show: " +
+		"at the start, unless you resume, and when you missed too much. A comment comes every 5 s. Resume with Last-Event-ID."
+	o.Parameters = []*huma.Param{
+		{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Description: "Tell what came after this event"},
+		{Name: "last_event_id", In: "query", Schema: &huma.Schema{Type: huma.TypeString}, Description: "The same, for clients that cannot set a header"},
+	}
+	o.Responses = map[string]*huma.Response{
+		"200":     {Description: "Events, until one side closes", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}},
+		"default": {Description: "Error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/ErrorModel"}}}},
+	}
+	s.api.OpenAPI().AddOperation(&o)
+}

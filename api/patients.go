@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/fault"
+	"hale/vital"
+)
+
+type alertCount struct {
+	Open  int    `json:"open" doc:"Alerts that are not closed"`
+	Worst string `json:"worst" enum:"none,yellow,red,extreme"`
+}
+
+type patientBody struct {
+	ID        vital.UID   `json:"id" format:"uuid"`
+	Name      string      `json:"name" example:"Ana Novak"`
+	Number    string      `json:"number" example:"P-0017"`
+	BirthYear int         `json:"birth_year,omitempty" doc:"Left out when not known" example:"1941"`
+	Sex       string      `json:"sex" enum:"female,male,other,unknown"`
+	Zone      string      `json:"zone" doc:"Time zone of the home (IANA)" example:"Europe/Ljubljana"`
+	Alerts    *alertCount `json:"alerts,omitempty" doc:"Left out for roles that do not see alerts"`
+
+	Latest []latestBody `json:"latest,omitempty" doc:"The newest reading of each metric; only of one patient, and for roles that see readings"`
+}
+
+func patientOf(p *account.Patient) patientBody {
+	return patientBody{ID: p.UID, Name: p.Name, Number: p.Number, BirthYear: p.BirthYear, Sex: p.Sex, Zone: p.Zone}
+}
+
+type patientsInput struct {
+	Query string `query:"q" maxLength:"200" doc:"A part of the name, or the number"`
+	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+}
+
+type patientsOutput struct {
+	Body struct {
+		Patients []patientBody `json:"patients"`
+	}
+}
+
+type newPatientInput struct {
+	Body struct {
+		Name      string `json:"name" minLength:"1" maxLength:"200" example:"Ana Novak"`
+		Number    string `json:"number,omitempty" maxLength:"64" doc:"The programme's own number; no two patients have the same" example:"P-0017"`
+		BirthYear int    `json:"birth_year,omitempty" minimum:"1900" maximum:"2200" example:"1941"`
+		Sex       string `json:"sex,omitempty" enum:"female,male,other,unknown" doc:"unknown when left out"`
+		Zone      string `json:"zone" minLength:"1" maxLength:"64" doc:"Time zone of the home (IANA)" example:"Europe/Ljubljana"`
+	}
+}
+
+type newPatientOutput struct {
+	Location string `header:"Location"`
+	Body     patientBody
+}
+
+type patientInput struct {
+	ID string `path:"id" format:"uuid"`
+}
+
+type latestBody struct {
+	Metric     string      `json:"metric" example:"heart_rate"`
+	Display    string      `json:"display" example:"Heart rate"`
+	MeasuredAt time.Time   `json:"measured_at"`
+	ReceivedAt time.Time   `json:"received_at"`
+	Values     []valueBody `json:"values"`
+}
+
+type valueBody struct {
+	Code  string  `json:"code" example:"value"`
+	Unit  string  `json:"unit" doc:"UCUM" example:"/min"`
+	Value float64 `json:"value" example:"66"`
+}
+
+type patientOutput struct{ Body patientBody }
+
+func (s *Server) addPatients() {
+	add(s, op(http.MethodGet, "/v1/patients", "list-patients", tagPatients, "Patients by name"), s.listPatients)
+	add(s, created(op(http.MethodPost, "/v1/patients", "add-patient", tagPatients, "Take a patient into the programme", http.StatusBadRequest, http.StatusConflict)), s.addPatient)
+	one := op(http.MethodGet, "/v1/patients/{id}", "get-patient", tagPatients, "One patient, with the newest readings", http.StatusNotFound)
+	one.Description = "The look is written into the audit trail."
+	add(s, one, s.getPatient)
+	series := op(http.MethodGet, "/v1/patients/{id}/series", "get-series", tagPatients, "Readings of one metric, for a chart", http.StatusNotFound)
+	series.Description = "Few readings come as they are (bucket_seconds 0), many as the minimum, maximum and mean of equal spans of time. The look is written into the audit trail."
+	add(s, series, s.getSeries)
+}
+
+func (s *Server) listPatients(ctx context.Context, actor account.Actor, in *patientsInput) (*patientsOutput, error) {
+	list, err := s.Directory.Patients(ctx, actor, in.Query, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.alertCounts(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	out := &patientsOutput{}
+	out.Body.Patients = make([]patientBody, len(list))
+	for i := range list {
+		out.Body.Patients[i] = patientOf(&list[i])
+		out.Body.Patients[i].Alerts = counts.of(list[i].UID)
+	}
+	return out, nil
+}
+
+// counts is how many alerts wait per patient; nil for roles that do not see them.
+type counts map[vital.UID]alertCount
+
+func (c counts) of(patient vital.UID) *alertCount {
+	if c == nil {
+		return nil
+	}
+	n, some := c[patient]
+	if !some {
+		n.Worst = alerts.None.String()
+	}
+	return &n
+}
+
+func (s *Server) alertCounts(ctx context.Context, actor account.Actor) (counts, error) {
+	cases, err := s.Triage.Worklist(ctx, actor)
+	if fault.Is(err, fault.Forbidden) {
+		return nil, nil //nolint:nilnil // nil counts say that this role sees none
+	}
+	if err != nil {
+		return nil, err
+	}
+	all := make(counts, len(cases))
+	for _, c := range cases {
+		worst := alerts.None
+		for i := range c.Alerts {
+			worst = max(worst, c.Alerts[i].Level)
+		}
+		all[c.Patient] = alertCount{Open: len(c.Alerts), Worst: worst.String()}
+	}
+	return all, nil
+}
+
+func (s *Server) addPatient(ctx context.Context, actor account.Actor, in *newPatientInput) (*newPatientOutput, error) {
+	p, err := s.Directory.AddPatient(ctx, actor, account.Patient{
+		Name: in.Body.Name, Number: in.Body.Number, BirthYear: in.Body.BirthYear, Sex: in.Body.Sex, Zone: in.Body.Zone,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &newPatientOutput{Location: "/v1/patients/" + string(p.UID), Body: patientOf(&p)}, nil
+}
+
+func (s *Server) getPatient(ctx context.Context, actor account.Actor, in *patientInput) (*patientOutput, error) {
+	p, err := s.Directory.Patient(ctx, actor, vital.UID(in.ID))
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.alertCounts(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	out := &patientOutput{Body: patientOf(&p)}
+	out.Body.Alerts = counts.of(p.UID)
+	if account.Allow(actor, account.SeeReadings, &p) != nil {
+		return out, nil
+	}
+	latest, err := s.Charts.Latest(ctx, actor, p.UID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range latest {
+		if d, ok := vital.Define(r.Metric); ok {
+			out.Body.Latest = append(out.Body.Latest, latestOf(d, r))
+		}
+	}
+	return out, nil
+}
+
+func latestOf(d vital.Definition, r alerts.Point) latestBody {
+	body := latestBody{Metric: d.Code, Display: d.Display, MeasuredAt: r.At.UTC(), ReceivedAt: r.ReceivedAt.UTC(), Values: []valueBody{}}
+	for i, v := range r.Values[:min(len(r.Values), len(d.Components))] {
+		body.Values = append(body.Values, valueBody{Code: d.Components[i].Code, Unit: d.Components[i].Canonical.UCUM(), Value: v})
+	}
+	return body
+}

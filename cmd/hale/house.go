@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"hale/account"
+	"hale/account/signin"
+	"hale/alerts"
+	"hale/api"
+	"hale/api/feed"
+	"hale/api/session"
+	"hale/devices"
+	"hale/fault"
+	"hale/ingest"
+	"hale/ingest/edge"
+	"hale/postgres"
+	"hale/stream"
+	"hale/vital"
+	"hale/web"
+)
+
+// The roles that a process can take on.
+const (
+	roleEdge    = "edge"
+	roleProcess = "process"
+	roleAPI     = "api"
+)
+
+// house is one process of Hale: the roles it takes on, wired together.
+type house struct {
+	roles    []string
+	owner    string // names this process in the record; unique among those that run at once
+	database postgres.Config
+	stream   *stream.Stream
+	conn     *stream.Conn
+	http     net.Listener // of role api
+	mqtt     net.Listener // of role edge
+	lease    time.Duration
+	number   string // whom to call in an emergency
+	log      *slog.Logger
+
+	registry  *prometheus.Registry
+	app       *postgres.App
+	work      *postgres.Work
+	processor *alerts.Processor
+	edge      *edge.Server
+	cache     *devices.Cache
+}
+
+// renewals is how often a lease is renewed within its length: one late renewal must not lose a partition.
+const renewals = 6
+
+func (h *house) has(role string) bool { return slices.Contains(h.roles, role) }
+
+// run opens the record and runs the roles until ctx ends. ready is called once when everything is up.
+func (h *house) run(ctx context.Context, ready func()) error {
+	h.registry = prometheus.NewRegistry()
+	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var err error
+	if h.work, err = postgres.OpenWork(ctx, h.database); err != nil {
+		return err
+	}
+	defer h.work.Close()
+	if h.app, err = postgres.OpenApp(ctx, h.database); err != nil {
+		return err
+	}
+	defer h.app.Close()
+
+	var stages []stage
+	if h.has(roleProcess) {
+		stages = append(stages, h.processing()...)
+	}
+	if h.has(roleEdge) {
+		stages = append(stages, h.taking()...)
+	}
+	if h.has(roleAPI) {
+		stages = append(stages, h.answering()...)
+	}
+	stages = append(stages, stage{name: "ready", run: func(ctx context.Context) error { return h.whenReady(ctx, ready) }})
+	return runStages(ctx, h.log, stages)
+}
+
+// whenReady calls ready when every check holds, and then waits for the end.
+func (h *house) whenReady(ctx context.Context, ready func()) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if !slices.ContainsFunc(h.checks(ctx), func(c api.Check) bool { return !c.OK }) {
+			ready()
+			<-ctx.Done()
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// checks looks at what must be there before this process may be sent anything.
+func (h *house) checks(ctx context.Context) []api.Check {
+	list := []api.Check{checked("database", h.app.Ping(ctx)), {Name: "stream", OK: h.conn.Up()}}
+	if h.processor != nil {
+		list = append(list, api.Check{Name: "partitions", OK: h.processor.Ready(), Detail: partitionsMissing(h.processor.Status())})
+	}
+	if h.edge != nil {
+		_, reachable := h.cache.Current()
+		list = append(list, api.Check{Name: "edge", OK: h.edge.Ready()}, api.Check{Name: "registry", OK: reachable})
+	}
+	return list
+}
+
+func checked(name string, err error) api.Check {
+	if err != nil {
+		return api.Check{Name: name, Detail: fault.MessageOf(err)}
+	}
+	return api.Check{Name: name, OK: true}
+}
+
+func partitionsMissing(list []alerts.PartitionStatus) string {
+	text := ""
+	for _, s := range list {
+		if s.State != alerts.PartitionOwned {
+			text += fmt.Sprintf("partition %d is %s; ", s.Partition, s.State)
+		}
+	}
+	return text
+}
+
+// processing judges what the stream holds, and keeps partitions and stream in order.
+func (h *house) processing() []stage {
+	judged := newProcessorMetrics(h.registry)
+	h.processor = alerts.NewProcessor(alerts.Config{
+		Store: h.work,
+		Open: func(ctx context.Context, partition int, lane vital.Lane, after uint64) (alerts.Reader, error) {
+			return h.stream.OpenReader(ctx, partition, lane, after)
+		},
+		Identity:  func(context.Context) (string, error) { return h.stream.Identity(), nil },
+		Announcer: announcer{h.conn.Feed(), h.log},
+		Owner:     h.owner,
+		Lease:     h.lease,
+		Renew:     h.lease / renewals,
+		Log:       h.log,
+		Watch:     judged.watch(),
+	})
+	janitor := &stream.Janitor{
+		Stream:  h.stream,
+		Cursors: func(ctx context.Context) (uint64, error) { return h.work.Committed(ctx, h.stream.Identity()) },
+		Log:     h.log,
+	}
+	return []stage{
+		{name: "keeper of partitions", run: func(ctx context.Context) error {
+			return every(ctx, time.Hour, func(ctx context.Context) { h.logged("partitions are not kept", h.work.KeepPartitions(ctx)) })
+		}},
+		{name: "janitor of the stream", run: janitor.Run},
+		{name: "processor", run: h.processor.Run, bound: 20 * time.Second},
+	}
+}
+
+func (h *house) logged(message string, err error) {
+	if err != nil {
+		h.log.Error(message, "error", err)
+	}
+}
+
+// every runs f at once and then at an interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func(context.Context)) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		f(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// taking accepts devices and makes durable what they send.
+func (h *house) taking() []stage {
+	h.cache = devices.NewCache(devices.CacheConfig{Registry: h.work, Log: h.log})
+	core := ingest.New(ingest.Config{
+		Snapshot:   func() *devices.Snapshot { s, _ := h.cache.Current(); return s },
+		Publisher:  h.stream.Publisher(stream.PublisherConfig{}),
+		Log:        h.log,
+		Registerer: h.registry,
+	})
+	h.edge = edge.New(edge.Config{
+		Listener: h.mqtt, Snapshot: h.cache.Current, Core: core, NodeID: h.owner, Log: h.log, Registerer: h.registry,
+	})
+	return []stage{
+		{name: "registry", run: h.cache.Run},
+		{name: "registry nudges", run: func(ctx context.Context) error {
+			return h.conn.Feed().OnNudge(ctx, nudgeRegistry, h.cache.Nudge)
+		}},
+		{name: "ingest core", run: core.Run, bound: 20 * time.Second},
+		{name: "device edge", run: h.edge.Run, bound: 15 * time.Second},
+	}
+}
+
+// nudgeRegistry is the topic on which an API tells the edges that a device or assignment changed.
+const nudgeRegistry = "registry"
+
+// answering serves people: the API, the live feed and the screens.
+func (h *house) answering() []stage {
+	feeder := h.conn.Feed()
+	directory := &account.Directory{People: h.app}
+	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Now: time.Now}
+	limits := &alerts.Limits{Rules: h.app}
+	desk := &devices.Desk{Kit: h.app, Changed: func(ctx context.Context) { feeder.Nudge(ctx, nudgeRegistry) }}
+	keeper := session.New(signin.New(h.app, time.Now))
+	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
+	pages := web.New(web.Config{
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Session: keeper, Number: h.number, Log: h.log, Now: time.Now,
+	})
+	server := api.New(api.Config{
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Session: keeper, Feed: hub, Log: h.log, Now: time.Now,
+		Organisation: h.app.Organisation,
+		Ready:        h.checks,
+		Metrics:      promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}),
+		Register:     h.registry,
+		Mount:        pages.Mounts(),
+		ErrorPage:    pages.ErrorPage,
+	})
+	return []stage{
+		{name: "live feed", run: hub.Run},
+		{name: "API", run: func(ctx context.Context) error { return server.Run(ctx, h.http) }, bound: 15 * time.Second},
+	}
+}
+
+// announcer tells the live feed what was committed.
+type announcer struct {
+	feed *stream.Feed
+	log  *slog.Logger
+}
+
+// Announce sends every event to whoever listens for its organisation.
+func (a announcer) Announce(ctx context.Context, events []alerts.Event) {
+	for _, e := range events {
+		b, err := json.Marshal(e)
+		if err != nil {
+			a.log.Error("an event cannot be written", "error", err)
+			continue
+		}
+		a.feed.Announce(ctx, int32(e.Org), b)
+	}
+}
+
+// listener hears what announcers tell.
+type listener struct {
+	feed *stream.Feed
+	log  *slog.Logger
+}
+
+// Listen hands every announced event to heard until ctx ends.
+func (l listener) Listen(ctx context.Context, heard func(org vital.OrgID, e alerts.Event)) error {
+	return l.feed.Listen(ctx, func(org int32, payload []byte) {
+		var e alerts.Event
+		if err := json.Unmarshal(payload, &e); err != nil {
+			l.log.Error("an announcement cannot be read", "error", err)
+			return
+		}
+		heard(vital.OrgID(org), e)
+	})
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/schollz/progressbar/v3"
+
+	"hale/fault"
+	"hale/simulators"
+)
+
+type replayCommand struct {
+	Dir         string  `arg:"" help:"Folder in the layout of the TIHM data set (Physiology.csv, Demographics.csv, Labels.csv)." type:"existingdir"`
+	Data        string  `help:"Data directory of the running 'hale up'." placeholder:"DIR" env:"HALE_DATA"`
+	URL         string  `help:"Address of another running Hale, instead of --data." placeholder:"URL"`
+	MQTT        string  `help:"Address of its device edge." placeholder:"ADDR"`
+	Login       string  `help:"Login there." placeholder:"NAME"`
+	Password    string  `help:"Password there; better given in the environment." placeholder:"PASSWORD" env:"HALE_PASSWORD"`
+	Credentials string  `help:"File that keeps the devices' secrets between runs." placeholder:"FILE"`
+	Limits      string  `help:"JSON file of limits that every replayed person gets as their own." placeholder:"FILE" type:"existingfile"`
+	Rate        float64 `help:"Messages a second over all devices; 0 is as fast as they are taken." default:"0"`
+	Score       bool    `help:"Compare the alerts with the labels."`
+	JSON        bool    `help:"Print the result as one JSON object."`
+}
+
+// Run replays the recording against a running Hale.
+func (c *replayCommand) Run(p *program) error {
+	rec, err := simulators.ReadTIHM(c.Dir)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "cannot replay %s", c.Dir)
+	}
+	if err := c.find(p); err != nil {
+		return err
+	}
+	r := &simulators.Replay{MQTT: c.MQTT, Credentials: c.Credentials, Rate: c.Rate, Progress: progress(p)}
+	if c.Limits != "" {
+		if r.Limits, err = simulators.ReadLimits(c.Limits); err != nil {
+			return fault.Wrap(fault.Invalid, err, "cannot use these limits")
+		}
+	}
+	if r.Staff, err = simulators.SignIn(p.ctx, c.URL, c.Login, c.Password); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "cannot replay")
+	}
+	res, err := r.Run(p.ctx, rec, c.Score)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "the replay stopped")
+	}
+	if c.JSON {
+		return json.NewEncoder(p.out).Encode(res)
+	}
+	return tellReplay(p, res)
+}
+
+// find fills in where the running Hale is.
+func (c *replayCommand) find(p *program) error {
+	if c.URL != "" {
+		if c.MQTT == "" || c.Login == "" || c.Password == "" || c.Credentials == "" {
+			return fault.New(fault.Invalid, "with --url say --mqtt, --login, --password and --credentials as well")
+		}
+		return nil
+	}
+	dir, err := (&upCommand{Data: c.Data}).directory(p)
+	if err != nil {
+		return err
+	}
+	a, err := findRunning(dir)
+	if err != nil {
+		return err
+	}
+	c.URL, c.MQTT, c.Login, c.Password = a.URL, a.MQTT, a.Login, a.Password
+	if c.Credentials == "" {
+		c.Credentials = filepath.Join(dir, "replay-devices.json")
+	}
+	return nil
+}
+
+// progress shows one bar per step on standard error.
+func progress(p *program) func(step string, done, total int) {
+	var bar *progressbar.ProgressBar
+	current := ""
+	names := map[string]string{"enrol": "enrolling people", "send": "sending readings", "settle": "waiting for the record", "collect": "reading alerts"}
+	return func(step string, done, total int) {
+		if step != current {
+			current = step
+			bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.err), progressbar.OptionSetDescription(fmt.Sprintf("%-24s", names[step])),
+				progressbar.OptionShowCount(), progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100_000_000), progressbar.OptionOnCompletion(func() { fmt.Fprintln(p.err) }))
+		}
+		_ = bar.Set(done) // a bar that cannot be drawn is no reason to stop
+	}
+}
+
+func tellReplay(p *program, r *simulators.ReplayResult) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d rows sent as %d messages in %.1f s, every one acknowledged\n", r.Rows, r.Messages, r.Seconds)
+	fmt.Fprintf(&b, "stored %d (%d new)   quarantined %d (%d new)   waiting for an owner %d\n", r.Stored, r.NewStored, total(r.Quarantined), r.NewRefused, r.Parked)
+	for _, reason := range sortedKeys(r.Quarantined) {
+		fmt.Fprintf(&b, "  quarantined as %s: %d\n", reason, r.Quarantined[reason])
+	}
+	fmt.Fprintf(&b, "alerts %d (%d new)\n", r.Alerts, r.NewAlerts)
+	if r.Score != nil {
+		fmt.Fprintf(&b, "\n%-18s %9s %9s %9s %8s %10s\n", "label", "labelled", "hit", "alert", "recall", "precision")
+		for _, s := range r.Score.Types {
+			fmt.Fprintf(&b, "%-18s %9d %9d %9d %8s %10s\n", s.Type, s.LabelledDays, s.HitDays, s.AlertDays, share(s.Recall, s.LabelledDays), share(s.Precision, s.AlertDays))
+		}
+		if l := r.Score.Latency; l != nil {
+			fmt.Fprintf(&b, "\nfrom PUBACK to the alert on the API, %d readings: p50 %.0f ms, p99 %.0f ms, longest %.0f ms\n", l.Count, l.P50ms, l.P99ms, l.MaxMs)
+		} else {
+			fmt.Fprintf(&b, "\nno reading of this run caused or joined an alert: there is no latency to tell\n")
+		}
+	}
+	_, err := fmt.Fprint(p.out, b.String())
+	return err
+}
+
+func share(v float64, of int) string {
+	if of == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+func total(m map[string]int) int {
+	n := 0
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+func sortedKeys(m map[string]int) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

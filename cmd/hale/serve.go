@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"hale/account"
+	"hale/account/signin"
+	"hale/fault"
+	"hale/postgres"
+	"hale/stream"
+)
+
+type serveCommand struct {
+	Roles       []string      `help:"Roles of this process." default:"edge,process,api" env:"HALE_ROLES"`
+	NATS        string        `help:"URL of the NATS server or cluster." required:"" placeholder:"URL" env:"NATS_URL"`
+	NATSCreds   string        `help:"File with NATS credentials." placeholder:"FILE" env:"HALE_NATS_CREDENTIALS"`
+	Database    string        `help:"URL of the PostgreSQL database; its user must be a member of hale_app and hale_work." required:"" placeholder:"URL" env:"DATABASE_URL"`
+	HTTP        string        `help:"Address of the API and the screens (role api)." default:"127.0.0.1:8080" placeholder:"ADDR" env:"HALE_HTTP"`
+	MQTT        string        `help:"Address of the device edge (role edge)." default:"127.0.0.1:1883" placeholder:"ADDR" env:"HALE_MQTT"`
+	StreamBytes int64         `help:"Largest size of the stream in bytes; the NATS server must really have it." default:"4294967296" env:"HALE_STREAM_BYTES"`
+	Replicas    int           `help:"Copies of the stream that a NATS cluster keeps." default:"1" env:"HALE_STREAM_REPLICAS"`
+	Lease       time.Duration `help:"How long a silent process keeps its partitions (role process)." default:"30s" env:"HALE_LEASE"`
+	Emergency   string        `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
+}
+
+// Run takes on the roles until it is told to end.
+func (c *serveCommand) Run(p *program) error {
+	for _, r := range c.Roles {
+		if !slices.Contains([]string{roleEdge, roleProcess, roleAPI}, r) {
+			return fault.New(fault.Invalid, "there is no role %q; the roles are edge, process and api", r)
+		}
+	}
+	owner, err := ownerName()
+	if err != nil {
+		return err
+	}
+	conn, err := stream.Dial(p.ctx, c.NATS, stream.Config{Name: owner, Credentials: c.NATSCreds, Log: p.log})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	flow, err := conn.Ensure(p.ctx, stream.StreamConfig{MaxBytes: c.StreamBytes, Replicas: c.Replicas})
+	if err != nil {
+		return err
+	}
+	h := &house{
+		roles: c.Roles, owner: owner, stream: flow, conn: conn, number: c.Emergency, lease: c.Lease, log: p.log,
+		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
+	}
+	if h.has(roleAPI) {
+		if h.http, err = listen(p.ctx, c.HTTP, defaultHTTP); err != nil {
+			return err
+		}
+	}
+	if h.has(roleEdge) {
+		if h.mqtt, err = listen(p.ctx, c.MQTT, defaultMQTT); err != nil {
+			return errors.Join(err, closeIfOpen(h))
+		}
+	}
+	return h.run(p.ctx, func() { fmt.Fprintln(p.err, "hale: ready") })
+}
+
+func closeIfOpen(h *house) error {
+	if h.http == nil {
+		return nil
+	}
+	return h.http.Close()
+}
+
+// ownerName is unique to this process: two processes must never take each other for the same owner of a partition.
+func ownerName() (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	var salt [4]byte
+	if _, err := rand.Read(salt[:]); err != nil {
+		return "", fmt.Errorf("draw a name: %w", err)
+	}
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), hex.EncodeToString(salt[:])), nil
+}
+
+type migrateCommand struct {
+	Database string `help:"URL of the PostgreSQL database; a superuser the first time, later a member of hale_migrate." required:"" placeholder:"URL" env:"DATABASE_URL"`
+}
+
+// Run migrates the database.
+func (c *migrateCommand) Run(p *program) error {
+	if err := postgres.Migrate(p.ctx, c.Database); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.out, "The database is at this version.")
+	return err
+}
+
+type staffCommand struct {
+	Database     string `help:"URL of the PostgreSQL database as an administrator." required:"" placeholder:"URL" env:"DATABASE_URL"`
+	Organisation string `help:"Name of the organisation; it is made when it is missing." required:""`
+	Login        string `help:"Name to sign in with." required:""`
+	Name         string `help:"The person's name." required:""`
+	Role         string `help:"What the person is to the organisation." required:"" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator"`
+}
+
+// Run makes the person and prints a password, which exists nowhere else.
+func (c *staffCommand) Run(p *program) error {
+	password := signin.NewPassword()
+	_, err := postgres.Operator{AdminURL: c.Database}.SetStaff(context.WithoutCancel(p.ctx), postgres.Staff{
+		Organisation: c.Organisation, Login: c.Login, Name: c.Name, Role: account.Role(c.Role), PasswordHash: signin.Hash(password),
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.out, "%s can sign in as %s with %s\n", c.Name, c.Login, password)
+	return err
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hale/account"
+	"hale/account/signin"
+	"hale/fault"
+	"hale/postgres"
+	"hale/postgres/embedded"
+	"hale/simulators"
+	"hale/stream"
+)
+
+// Default addresses. Plain HTTP and MQTT stay on this machine; a busy default moves to the next free port.
+const (
+	defaultHTTP = "127.0.0.1:8080"
+	defaultMQTT = "127.0.0.1:1883"
+)
+
+type upCommand struct {
+	Data      string `help:"Directory of everything Hale keeps. Default: /var/lib/hale as root, else $XDG_DATA_HOME/hale." placeholder:"DIR" env:"HALE_DATA"`
+	HTTP      string `help:"Address of the API and the screens (default 127.0.0.1:8080, or the next free port)." placeholder:"ADDR" env:"HALE_HTTP"`
+	MQTT      string `help:"Address of the device edge (default 127.0.0.1:1883, or the next free port)." placeholder:"ADDR" env:"HALE_MQTT"`
+	Demo      bool   `help:"Let a handful of simulated patients live." default:"true" negatable:""`
+	JSON      bool   `help:"Print one JSON line when ready, and nothing else, on standard output."`
+	NoInstall bool   `help:"Do not install a missing PostgreSQL."`
+	Emergency string `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
+	NATS      string `help:"Also let other processes of this machine reach the embedded NATS at this address." placeholder:"ADDR" hidden:""`
+}
+
+// announcement is what `up` tells when it is ready, and what it leaves in its data directory while it runs.
+type announcement struct {
+	URL         string `json:"url"`
+	MQTT        string `json:"mqtt"`
+	Login       string `json:"login"`
+	Password    string `json:"password"`
+	Credentials string `json:"credentials"` // file of device secrets
+	Data        string `json:"data"`
+	PID         int    `json:"pid"`
+}
+
+// organisation is the one that `up` makes on a fresh directory.
+const organisation = "Hale"
+
+// runningFile tells other commands of this machine where `up` runs. It holds a password: mode 0600.
+const runningFile = "running.json"
+
+// Run starts everything and stays until it is told to end.
+func (c *upCommand) Run(p *program) error {
+	dir, err := c.directory(p)
+	if err != nil {
+		return err
+	}
+	cfg := databaseConfig(p, dir, !c.NoInstall)
+	server, err := embedded.Start(p.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	runErr := c.withDatabase(p, dir, server)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 30*time.Second)
+	defer cancel()
+	return errors.Join(runErr, server.Stop(stop))
+}
+
+func (c *upCommand) directory(p *program) (string, error) {
+	dir := c.Data
+	switch {
+	case dir != "":
+	case os.Geteuid() == 0:
+		dir = "/var/lib/hale"
+	case p.env("XDG_DATA_HOME") != "":
+		dir = filepath.Join(p.env("XDG_DATA_HOME"), "hale")
+	default:
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fault.Wrap(fault.Invalid, err, "no home directory is known: say --data DIR")
+		}
+		dir = filepath.Join(home, ".local", "share", "hale")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fault.Wrap(fault.Invalid, err, "--data %s", dir)
+	}
+	return dir, nil
+}
+
+// databaseConfig is how the embedded PostgreSQL is found and started.
+func databaseConfig(p *program, dir string, install bool) embedded.Config {
+	return embedded.Config{
+		Dir: dir, BinDir: p.env("HALE_PG_BIN"), PathEnv: p.env("PATH"), RuntimeDir: p.env("XDG_RUNTIME_DIR"), Install: install,
+		Log: p.log, Out: func(line string) { fmt.Fprintln(p.err, line) }, Now: time.Now,
+	}
+}
+
+func (c *upCommand) withDatabase(p *program, dir string, server *embedded.Server) error {
+	ctx, cancel := context.WithCancelCause(p.ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-server.Done():
+			cancel(server.Err())
+		case <-ctx.Done():
+		}
+	}()
+	if err := postgres.Migrate(ctx, server.SuperURL("hale")); err != nil {
+		return err
+	}
+	told := announcement{Login: "staff", Password: signin.NewPassword(), Credentials: filepath.Join(dir, "devices.json"), Data: dir, PID: os.Getpid()}
+	_, err := postgres.Operator{AdminURL: server.SuperURL("hale")}.SetStaff(ctx, postgres.Staff{
+		Organisation: organisation, Login: told.Login, Name: "Nurse on duty", Role: account.Administrator, PasswordHash: signin.Hash(told.Password),
+	})
+	if err != nil {
+		return err
+	}
+	nats, err := stream.StartServer(ctx, stream.ServerConfig{Dir: filepath.Join(dir, "stream"), SyncAlways: true, Listen: c.NATS, Log: p.log})
+	if err != nil {
+		return err
+	}
+	err = c.withStream(ctx, p, server, nats, told)
+	stop, stopped := context.WithTimeout(context.WithoutCancel(p.ctx), 15*time.Second)
+	defer stopped()
+	err = errors.Join(err, nats.Shutdown(stop))
+	if cause := context.Cause(ctx); cause != nil && p.ctx.Err() == nil {
+		return errors.Join(cause, err)
+	}
+	return err
+}
+
+func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded.Server, nats *stream.Server, told announcement) error {
+	conn, err := nats.Connect(ctx, stream.Config{Log: p.log})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	flow, err := conn.Ensure(ctx, stream.StreamConfig{MaxBytes: nats.MaxBytes()})
+	if err != nil {
+		return err
+	}
+	h := &house{
+		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", stream: flow, conn: conn, number: c.Emergency, log: p.log,
+		database: postgres.Config{URL: server.URL, Log: p.log},
+	}
+	if h.http, err = listen(ctx, c.HTTP, defaultHTTP); err != nil {
+		return err
+	}
+	if h.mqtt, err = listen(ctx, c.MQTT, defaultMQTT); err != nil {
+		return errors.Join(err, h.http.Close())
+	}
+	told.URL, told.MQTT = "http://"+h.http.Addr().String(), h.mqtt.Addr().String()
+	defer func() { _ = os.Remove(filepath.Join(told.Data, runningFile)) }() // a leftover is recognised by its pid
+
+	ready := make(chan struct{})
+	go func() {
+		select {
+		case <-ready:
+			c.live(ctx, p, told)
+		case <-ctx.Done():
+		}
+	}()
+	return h.run(ctx, func() { close(ready) })
+}
+
+// live tells that everything is up, and lets the demo run.
+func (c *upCommand) live(ctx context.Context, p *program, told announcement) {
+	if err := told.leave(); err != nil {
+		p.log.Error("other commands will not find this one", "error", err)
+	}
+	if err := c.tell(p, told); err != nil {
+		p.log.Error("cannot print where to go", "error", err)
+	}
+	if !c.Demo {
+		return
+	}
+	staff, err := simulators.SignIn(ctx, told.URL, told.Login, told.Password)
+	if err == nil {
+		demo := &simulators.Demo{Staff: staff, MQTT: told.MQTT, Credentials: told.Credentials, Now: time.Now}
+		err = demo.Run(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		p.log.Error("the demo's patients have stopped", "error", err)
+	}
+}
+
+func (c *upCommand) tell(p *program, told announcement) error {
+	if c.JSON {
+		return json.NewEncoder(p.out).Encode(told)
+	}
+	_, err := fmt.Fprintf(p.out, `Hale is up.
+
+  Board    %s
+  Login    %s
+  Password %s   (made for this run)
+  Devices  mqtt://%s   (secrets of enrolled devices: %s)
+  API      %s/docs
+
+`, told.URL, told.Login, told.Password, told.MQTT, told.Credentials, told.URL)
+	if err == nil && c.Demo {
+		_, err = fmt.Fprintln(p.out, "Five simulated patients are living; two of them will need you within a minute.")
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(p.out, "Hale is no emergency service. Ctrl-C ends it.")
+	}
+	return err
+}
+
+func (a announcement) leave() error {
+	b, err := json.MarshalIndent(a, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", runningFile, err)
+	}
+	if err := os.WriteFile(filepath.Join(a.Data, runningFile), append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", runningFile, err)
+	}
+	return nil
+}
+
+// findRunning reads what an `up` on the directory left, and checks that it still answers.
+func findRunning(dir string) (announcement, error) {
+	var a announcement
+	b, err := os.ReadFile(filepath.Join(dir, runningFile)) //nolint:gosec // the user names the directory
+	if err != nil {
+		return a, fault.Wrap(fault.NotFound, err, "no `hale up` runs on %s: start one, or say --data DIR", dir)
+	}
+	if err := json.Unmarshal(b, &a); err != nil {
+		return a, fault.Wrap(fault.Invalid, err, "%s cannot be read", filepath.Join(dir, runningFile))
+	}
+	conn, err := net.DialTimeout("tcp", a.MQTT, 2*time.Second)
+	if err != nil {
+		return a, fault.Wrap(fault.Unavailable, err, "the `hale up` of %s does not answer", dir)
+	}
+	return a, conn.Close()
+}

@@ -1,0 +1,145 @@
+package ingest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hale/ingest"
+	"hale/vital"
+)
+
+// FuzzDecode holds the decoder against the standard library's: it takes what that takes, finds the same elements, and
+// an accepted reading says what the element says.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		`{"metric":"blood_pressure","systolic":{"value":128,"unit":"mm[Hg]"},"diastolic":{"value":79,"unit":"mm[Hg]"},"pulse":{"value":66,"unit":"/min"},"time":"2026-11-21T07:25:00Z","seq":7,"findings":["irregular_pulse"]}`,
+		`{"metric":"blood_pressure","systolic":128,"diastolic":79,"pulse":66,"unit":"mm[Hg]","time":"2026-11-21T07:25:00Z"}`,
+		`[{"metric":"heart_rate","value":61,"unit":"/min","time":"2026-11-21T07:25:00.250+01:00","receipt":true},{"metric":"glucose","value":6.70}]`,
+		`[{"metric":"steps","value":-0e1,"unit":"{steps}"},7,"a\u00e9\ud83d\ude00\\",null,[[]],{},{"a":{"b":[1,{}]}}]`,
+		`{"metric":"heart_rate","value":NaN,"unit":"/min"}`,
+		`{"metric":"heart_rate","metric":"steps","value":01}`,
+		`{"m\u0065tric":"sleep_duration","value":7.5e0,"unit":"h","seq":0}`,
+		"[ ]", "", " ", "[", `{"`, `{"a":"\u12`, "\xff\xfe", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+	} {
+		f.Add([]byte(seed))
+	}
+	core := ingest.New(ingest.Config{Snapshot: registry, Publisher: taker{}})
+	snapshot := registry()
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		given := bytes.Clone(payload)
+		m := message(readings, "")
+		m.Payload = payload
+		records, receipt := core.Decode(snapshot, m)
+		if !bytes.Equal(payload, given) {
+			t.Fatal("the payload was changed")
+		}
+		if len(records) != receipt.Accepted+len(receipt.Refused) {
+			t.Fatalf("%d records, receipt %+v", len(records), receipt)
+		}
+		if whole := refusedWhole(receipt); whole != "" {
+			ours := strings.Contains(whole, "deep in each other") || strings.Contains(whole, "more than 1000") || strings.Contains(whole, "an object or a list")
+			if !ours && json.Valid(payload) {
+				t.Fatalf("refused JSON: %s", whole)
+			}
+			return
+		}
+		compare(t, payload, records, receipt)
+	})
+}
+
+func refusedWhole(r ingest.Receipt) string {
+	if len(r.Refused) == 1 && strings.HasPrefix(r.Refused[0].Detail, "not JSON") {
+		return r.Refused[0].Detail
+	}
+	return ""
+}
+
+func compare(t *testing.T, payload []byte, records []vital.Record, receipt ingest.Receipt) {
+	t.Helper()
+	if !json.Valid(payload) {
+		t.Fatal("took what is no JSON")
+	}
+	var elements []json.RawMessage
+	if one := bytes.TrimSpace(payload); one[0] == '{' {
+		elements = append(elements, one)
+	} else if err := json.Unmarshal(payload, &elements); err != nil {
+		t.Fatal(err)
+	}
+	if len(records) != len(elements) {
+		t.Fatalf("%d elements became %d records", len(elements), len(records))
+	}
+	next := 0
+	for i, e := range elements {
+		n := i - next
+		if n < len(receipt.Refused) && receipt.Refused[n].Index == i {
+			kept := records[receipt.Accepted+n].Refused
+			if len(e) <= ingest.RawKept && !bytes.Equal(kept.Raw, e) || kept.Length != int64(len(e)) {
+				t.Fatalf("element %d is %q, kept is %q", i, e, kept.Raw)
+			}
+			continue
+		}
+		same(t, e, records[next].Reading)
+		next++
+	}
+	if next != receipt.Accepted {
+		t.Fatalf("%d of %d readings belong to an element", next, receipt.Accepted)
+	}
+}
+
+// same checks a reading against a slow and plain decoding of its element.
+func same(t *testing.T, element []byte, r *vital.Reading) {
+	t.Helper()
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(element, &fields); err != nil {
+		t.Fatalf("%q: %v", element, err)
+	}
+	word := func(raw json.RawMessage) (s string) {
+		if err := json.Unmarshal(raw, &s); err != nil {
+			t.Fatalf("%q: %v", raw, err)
+		}
+		return s
+	}
+	if m, ok := vital.ParseMetric(word(fields["metric"])); !ok || m != r.Metric {
+		t.Fatalf("%q became %s", element, r.Metric)
+	}
+	definition, _ := vital.Define(r.Metric)
+	for i, q := range r.Sent[:r.N] {
+		code := definition.Components[i].Code
+		value, unit := fields[code], fields["unit"]
+		if value[0] == '{' {
+			var nested map[string]json.RawMessage
+			if err := json.Unmarshal(value, &nested); err != nil {
+				t.Fatal(err)
+			}
+			value, unit = nested["value"], nested["unit"]
+		} else if code == "pulse" {
+			unit = json.RawMessage(`"/min"`)
+		}
+		if want, err := strconv.ParseFloat(string(value), 64); err != nil || q.Float() != want {
+			t.Fatalf("%s %s became %s (%v)", code, value, q, err)
+		}
+		if u, ok := vital.ParseUnit(word(unit)); !ok || u != q.Unit {
+			t.Fatalf("unit %s became %s", unit, q.Unit.UCUM())
+		}
+	}
+	if _, _, ok := vital.Check(r.Metric, r.Sent[:r.N]); !ok || r.N == 0 {
+		t.Fatalf("%q is not plausible", element)
+	}
+	if r.HasSequence != (fields["seq"] != nil && string(fields["seq"]) != "null") || r.HasSequence && strconv.FormatInt(r.Tie, 10) != string(fields["seq"]) {
+		t.Fatalf("sequence %s became %d", fields["seq"], r.Tie)
+	}
+	sent := moment()
+	if raw := fields["time"]; raw != nil && string(raw) != "null" {
+		var err error
+		if sent, err = time.Parse(time.RFC3339Nano, word(raw)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !r.SentAt.Equal(sent.Truncate(time.Microsecond)) || !vital.ClockPlausible(r.SentAt, moment()) || r.SentAt.Location() != time.UTC {
+		t.Fatalf("time %s became %s", fields["time"], r.SentAt)
+	}
+}

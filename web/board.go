@@ -1,0 +1,216 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/api/session"
+	"hale/vital"
+)
+
+// boardView is the worklist: the patients that wait for somebody, and below them those that somebody looks after.
+type boardView struct {
+	Waiting []caseView
+	Taken   []caseView
+	Summary string // "3 to call, 11 to check, 2 taken"
+	Quiet   string // how many patients have no open alert
+	Empty   bool   // no patient at all
+	CanAdd  bool
+}
+
+// caseView is one patient on the worklist.
+type caseView struct {
+	Patient vital.UID
+	Name    string
+	Number  string
+	Level   levelView
+	Since   moment
+	Rows    []rowView
+}
+
+// levelView is a level as shape, word and colour.
+type levelView struct{ Code, Word string }
+
+func viewLevel(l alerts.Level) levelView { return levelView{Code: l.String(), Word: levelWord(l)} }
+
+// rowView is one alert in a list.
+type rowView struct {
+	ID         vital.UID
+	Version    int
+	CSRF       string
+	Back       string // where the form leads when no script is at work
+	Patient    string
+	Level      levelView
+	Metric     string
+	Values     string
+	Since      moment // it waits since then
+	Measured   moment
+	Times      string // "seen 3 times"; empty for once
+	Historic   bool
+	InsideNow  bool // the readings are back inside the limits
+	TakenBy    string
+	TakenUntil moment
+	Expired    string // who had taken it, when that has run out
+	Closed     string // how it ended; empty while it has not
+	CanTake    bool
+	CanResolve bool
+}
+
+// rowMaker makes rows for one reader.
+type rowMaker struct {
+	clock clock
+	csrf  string
+	may   bool // the reader may handle alerts
+	back  string
+}
+
+func (m rowMaker) row(a *alerts.Alert) rowView {
+	inForce := a.AckInForce(m.clock.now)
+	r := rowView{
+		ID: a.UID, Version: a.Version, CSRF: m.csrf, Back: m.back, Patient: a.PatientName, Level: viewLevel(a.Level),
+		Metric: metricWord(a.Metric), Values: valueWords(a.Metric, a.LastValues),
+		Since: m.clock.at(a.OpenedAt), Measured: m.clock.at(a.Last.At), Historic: a.Historic,
+	}
+	if a.Occurrences > 1 {
+		r.Times = strconv.Itoa(a.Occurrences) + " readings"
+	}
+	switch {
+	case a.State == alerts.Closed:
+		r.Closed = closedWords(a, m.clock)
+		return r
+	case inForce:
+		r.TakenBy, r.TakenUntil = a.AckName, m.clock.at(a.AckUntil)
+	case a.State == alerts.Acknowledged:
+		r.Expired = a.AckName
+	}
+	r.InsideNow = !a.Holds
+	r.CanTake, r.CanResolve = m.may && !inForce, m.may
+	return r
+}
+
+// closedWords says how an alert ended.
+func closedWords(a *alerts.Alert, k clock) string {
+	if a.Closing == alerts.ClosedByCondition {
+		return "closed by itself " + k.short(a.ClosedAt)
+	}
+	text := "resolved " + k.short(a.ClosedAt) + ": " + stepWord(a.NextStep)
+	if !a.NextStepAt.IsZero() {
+		text += " at " + k.short(a.NextStepAt)
+	}
+	return text
+}
+
+// board answers GET /.
+func (w *Web) board(c *fiber.Ctx) error {
+	actor := session.Actor(c.UserContext())
+	if !may(actor, account.SeeAlerts) && may(actor, account.SeePatients) {
+		return c.Redirect("/patients", http.StatusSeeOther) // the device desk has no board
+	}
+	view, err := w.boardView(c)
+	if err != nil {
+		return err
+	}
+	return w.page(c, "board", "Triage board", "board", view)
+}
+
+// boardList answers GET /board/list: the part of the board that changes.
+func (w *Web) boardList(c *fiber.Ctx) error {
+	view, err := w.boardView(c)
+	if err != nil {
+		return err
+	}
+	return w.fragment(c, "worklist", view)
+}
+
+func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
+	ctx := c.UserContext()
+	s, _ := session.Of(ctx)
+	cases, err := w.Triage.Worklist(ctx, s.Actor)
+	if err != nil {
+		return boardView{}, err
+	}
+	people, err := w.heads.count(ctx, w.Directory, s.Actor, w.Now())
+	if err != nil {
+		return boardView{}, err
+	}
+	maker := rowMaker{clock: clock{now: w.Now(), zone: w.Zone}, csrf: s.CSRF, may: may(s.Actor, account.HandleAlert), back: "/"}
+	return viewBoard(cases, people, maker, may(s.Actor, account.AddPatient)), nil
+}
+
+func viewBoard(cases []alerts.Case, people int, maker rowMaker, canAdd bool) boardView {
+	view := boardView{CanAdd: canAdd, Empty: people == 0 && len(cases) == 0}
+	call, check := 0, 0
+	for i := range cases {
+		one := &cases[i]
+		v := caseView{
+			Patient: one.Patient, Name: one.Name, Number: one.Number, Level: viewLevel(one.Level), Since: maker.clock.at(one.WaitingSince),
+		}
+		for j := range one.Alerts {
+			v.Rows = append(v.Rows, maker.row(&one.Alerts[j]))
+		}
+		switch {
+		case one.Acknowledged:
+			view.Taken = append(view.Taken, v)
+			continue
+		case one.Level >= alerts.Red:
+			call++
+		default:
+			check++
+		}
+		view.Waiting = append(view.Waiting, v)
+	}
+	view.Summary = fmt.Sprintf("%d to call, %d to check, %d taken", call, check, len(view.Taken))
+	view.Quiet = quietWords(people, len(cases))
+	return view
+}
+
+// quietWords says how many patients have no open alert, and does not call them well: who measures nothing raises none.
+func quietWords(people, onBoard int) string {
+	if people >= account.MostPatients {
+		return fmt.Sprintf("More than %d patients; the others have no open alert.", account.MostPatients-1)
+	}
+	quiet := max(0, people-onBoard)
+	return fmt.Sprintf("%d of %d patients have no open alert.", quiet, max(people, onBoard))
+}
+
+// headcount knows for a short while how many patients an organisation has, since every open board asks for it several
+// times a second when much happens.
+type headcount struct {
+	mu    sync.Mutex
+	known map[vital.OrgID]counted
+}
+
+type counted struct {
+	people int
+	at     time.Time
+}
+
+const countAgain = 10 * time.Second
+
+func newHeadcount() *headcount { return &headcount{known: map[vital.OrgID]counted{}} }
+
+// count returns how many patients the actor's organisation has, up to account.MostPatients.
+func (h *headcount) count(ctx context.Context, directory Directory, actor account.Actor, now time.Time) (int, error) {
+	h.mu.Lock()
+	last, ok := h.known[actor.Org]
+	h.mu.Unlock()
+	if ok && now.Sub(last.at) < countAgain {
+		return last.people, nil
+	}
+	all, err := directory.Patients(ctx, actor, "", account.MostPatients)
+	if err != nil {
+		return 0, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.known[actor.Org] = counted{people: len(all), at: now}
+	return len(all), nil
+}

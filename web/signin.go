@@ -1,0 +1,51 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/gofiber/fiber/v2"
+
+	"hale/api/session"
+	"hale/fault"
+)
+
+// signInView is the form, with what was wrong the last time.
+type signInView struct {
+	Login, Next, Error string
+}
+
+// signInPage answers GET /signin.
+func (w *Web) signInPage(c *fiber.Ctx) error {
+	next := local(c.Query("next"))
+	if _, known := session.Of(c.UserContext()); known {
+		return c.Redirect(next, http.StatusSeeOther)
+	}
+	return w.page(c, "signin", "Sign in", "", signInView{Next: next})
+}
+
+// signIn answers POST /signin. What is wrong is said on the form, with the login kept and the password not.
+func (w *Web) signIn(c *fiber.Ctx) error {
+	view := signInView{Login: c.FormValue("login"), Next: local(c.FormValue("next"))}
+	_, _, err := w.Sessions.Open(c.UserContext(), session.SetCookie(c), view.Login, c.FormValue("password"))
+	if err == nil {
+		return c.Redirect(view.Next, http.StatusSeeOther)
+	}
+	if !fault.Is(err, fault.Unauthenticated) && !fault.Is(err, fault.Unavailable) {
+		return err
+	}
+	if wait, ok := session.RetryAfter(err); ok {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(wait.Seconds())))
+	}
+	view.Error = sentence(fault.MessageOf(err))
+	c.Status(session.Status(err))
+	return w.page(c, "signin", "Sign in", "", view)
+}
+
+// signOut answers POST /signout.
+func (w *Web) signOut(c *fiber.Ctx) error {
+	if err := w.Sessions.Close(c.UserContext(), session.SetCookie(c)); err != nil {
+		return err
+	}
+	return c.Redirect("/signin", http.StatusSeeOther)
+}

@@ -1,0 +1,100 @@
+// Package web is the screens that staff work with: the triage board, an alert, the patients and their charts. Pages are
+// rendered on the server and are whole without scripts; htmx and a few small scripts make them live. Everything a page
+// needs is embedded in the binary.
+package web
+
+import (
+	"context"
+	"html/template"
+	"log/slog"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/api/session"
+	"hale/vital"
+)
+
+// Directory finds patients and writes down who looked (account.Directory).
+type Directory interface {
+	Patients(ctx context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error)
+	Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error)
+	Readings(ctx context.Context, actor account.Actor, uid vital.UID, what string) (account.Patient, error)
+}
+
+// Triage is what staff see of alerts and do with them (alerts.Triage).
+type Triage interface {
+	List(ctx context.Context, actor account.Actor, f alerts.Filter) ([]alerts.Alert, error)
+	Worklist(ctx context.Context, actor account.Actor) ([]alerts.Case, error)
+	Get(ctx context.Context, actor account.Actor, uid vital.UID) (alerts.Alert, error)
+	Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]alerts.Entry, error)
+	Acknowledge(ctx context.Context, actor account.Actor, uid vital.UID, expected int, until time.Time, note string) (alerts.Alert, error)
+	Resolve(ctx context.Context, actor account.Actor, uid vital.UID, expected int, step alerts.NextStep, at time.Time, note string) (alerts.Alert, error)
+}
+
+// Limits tells a patient's rules with all their versions (alerts.Limits).
+type Limits interface {
+	Get(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Rule, error)
+}
+
+// Config is what the screens need. Directory, Triage, Limits, Charts, Sessions, Log and Now are required.
+type Config struct {
+	Directory Directory
+	Triage    Triage
+	Limits    Limits
+	Charts    alerts.Charts
+	Sessions  *session.Keeper
+	Zone      *time.Location // of the staff, for times that concern no single patient; UTC when nil
+	Emergency string         // the local emergency number; "112" when empty
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// DefaultEmergency is the emergency number of the European Union (Directive (EU) 2018/1972, article 109) and of many
+// countries besides.
+const DefaultEmergency = "112"
+
+// Web is the screens. Create it with New and put it on an app with Mount.
+type Web struct {
+	Config
+	templates *template.Template
+	assets    *assets
+	heads     *headcount
+}
+
+// New returns the screens over the given services.
+func New(c Config) *Web {
+	if c.Emergency == "" {
+		c.Emergency = DefaultEmergency
+	}
+	if c.Zone == nil {
+		c.Zone = time.UTC
+	}
+	w := &Web{Config: c, assets: loadAssets(), heads: newHeadcount()}
+	w.templates = template.Must(template.New("").Funcs(template.FuncMap{"asset": w.assets.path}).ParseFS(templateFiles, "templates/*.html"))
+	return w
+}
+
+// Mount puts the screens on the app. It answers only the screens' own paths, so that the API's stand beside them.
+func (w *Web) Mount(app *fiber.App) {
+	app.Get("/static/:stamp/*", w.static)
+	app.Get("/favicon.ico", w.favicon)
+
+	open := []fiber.Handler{w.faults, headers, w.identify}
+	get := func(path string, h fiber.Handler) { app.Get(path, append(open[:3:3], w.signedIn, h)...) }
+	post := func(path string, h fiber.Handler) { app.Post(path, append(open[:3:3], w.signedIn, h)...) }
+
+	app.Get("/signin", append(open[:3:3], w.signInPage)...)
+	app.Post("/signin", w.faults, headers, w.Sessions.SameOrigin, w.signIn)
+	post("/signout", w.signOut)
+
+	get("/", w.board)
+	get("/board/list", w.boardList)
+	get("/alerts/:id", w.alert)
+	post("/alerts/:id/acknowledge", w.acknowledge)
+	post("/alerts/:id/resolve", w.resolve)
+	get("/patients", w.patients)
+	get("/patients/:id", w.patient)
+}
