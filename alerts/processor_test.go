@@ -36,7 +36,7 @@ type ledger struct {
 
 func newLedger() *ledger {
 	return &ledger{
-		lanes:  map[vital.Lane]*lane{vital.Live: {more: make(chan struct{}, 1)}, vital.Late: {more: make(chan struct{}, 1)}},
+		lanes:  map[vital.Lane]*lane{vital.Live: {}, vital.Late: {}},
 		opened: map[vital.Lane][]uint64{},
 	}
 }
@@ -117,7 +117,7 @@ type lane struct {
 	all  []vital.Envelope
 	idle uint64
 	gone bool
-	more chan struct{}
+	more chan struct{} // made in the bubble: a channel from outside would let no time pass
 }
 
 func (l *lane) publish(records int) {
@@ -186,6 +186,9 @@ func running(t *testing.T, l *ledger, change func(c *alerts.Config), body func(p
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		for _, lane := range l.lanes {
+			lane.more = make(chan struct{}, 1)
+		}
 		c := alerts.Config{
 			Store: l, Open: l.open, Owner: "test", Partitions: []int{3},
 			Identity: func(context.Context) (string, error) { return "stream", nil },
@@ -288,7 +291,7 @@ func TestAConflictMeansTheRecordIsAskedAgain(t *testing.T) {
 		l.lanes[vital.Live].publish(1)
 		l.lanes[vital.Live].publish(1)
 		passes(3 * time.Second)
-		want(t, "attempts", []string{"live to 2, 4 records", "live to 3, 1 records", "live to 4, 1 records"}, l.seen())
+		want(t, "attempts", []string{"live to 2, 4 records", "live to 4, 2 records", "live to 4, 1 records"}, l.seen())
 		want(t, "opened behind", []uint64{0, 3}, l.opened[vital.Live])
 	})
 }

@@ -39,7 +39,7 @@ func drawVersion(t *rapid.T) alerts.Version {
 func drawRule(t *rapid.T) alerts.Rule {
 	first := drawVersion(t)
 	first.Number, first.EffectiveFrom = 1, epoch().Add(-time.Hour)
-	if rapid.IntRange(0, 3).Draw(t, "simple") > 0 { // most rules look at single readings, and take other ways
+	if rapid.Bool().Draw(t, "simple") { // many rules look at single readings, and take other ways
 		first.Limit.K, first.Limit.N = 1, 1
 	}
 	return alerts.Rule{ID: 11, Org: org, Patient: patient, Kind: alerts.KindLimit, Metric: vital.HeartRate, Versions: []alerts.Version{first}}

@@ -139,10 +139,9 @@ func (h *house) Amend(_ context.Context, _ account.Actor, uid vital.UID, decide 
 	for _, e := range entries {
 		h.log = append(h.log, e)
 		h.episode.Version++
-		switch e.Kind {
-		case alerts.EntryAcknowledged:
+		if e.Kind == alerts.EntryAcknowledged {
 			h.episode.State, h.episode.AckName, h.episode.AckUntil = alerts.Acknowledged, e.Actor.Name, e.Until
-		case alerts.EntryResolved:
+		} else {
 			h.episode.State, h.episode.Closing, h.episode.NextStep, h.episode.ClosedAt = alerts.Closed, alerts.ClosedByPerson, e.NextStep, e.RecordedAt
 		}
 	}
@@ -181,6 +180,14 @@ func (h *house) Latest(context.Context, account.Actor, vital.UID) ([]alerts.Poin
 	return []alerts.Point{{Mark: alerts.Mark{At: noon()}, Metric: vital.BloodPressure, Values: []float64{172, 96}}}, nil
 }
 
+// The services that the API is wired to in cmd fit it.
+var (
+	_ api.Directory = (*account.Directory)(nil)
+	_ api.Triage    = (*alerts.Triage)(nil)
+	_ api.Limits    = (*alerts.Limits)(nil)
+	_ api.Desk      = (*devices.Desk)(nil)
+)
+
 // kit is a desk with one device.
 type kit struct{}
 
@@ -189,8 +196,11 @@ func (kit) Devices(_ context.Context, actor account.Actor, _ int) ([]devices.Dev
 	return []devices.Device{{UID: "hub-1", Model: "Hub", Sensors: map[string]vital.SensorID{"b": 2, "a": 1}}}, err
 }
 
-func (kit) Enrol(_ context.Context, actor account.Actor, e devices.Enrolment) (devices.Device, string, error) {
-	return devices.Device{UID: e.UID}, "secret", account.Allow(actor, account.EnrolDevice, nil)
+func (kit) Enrol(_ context.Context, actor account.Actor, e devices.Enrolment) (devices.Enrolled, error) {
+	if e.UID == "" {
+		e.UID = "made-up"
+	}
+	return devices.Enrolled{Device: devices.Device{UID: e.UID}, Secret: "secret"}, account.Allow(actor, account.EnrolDevice, nil)
 }
 
 func (kit) Assign(_ context.Context, actor account.Actor, b devices.Binding) (devices.Assignment, error) {
@@ -265,6 +275,26 @@ func (a answer) json(t *testing.T) map[string]any {
 		t.Fatalf("%v in %s", err, a.body)
 	}
 	return m
+}
+
+// object is a JSON object within an answer.
+func object(t *testing.T, v any) map[string]any {
+	t.Helper()
+	m, ok := v.(map[string]any)
+	if !ok {
+		t.Fatalf("%v is no object", v)
+	}
+	return m
+}
+
+// item is one entry of a JSON list within an answer.
+func item(t *testing.T, v any, i int) map[string]any {
+	t.Helper()
+	list, ok := v.([]any)
+	if !ok || len(list) <= i {
+		t.Fatalf("%v has no item %d", v, i)
+	}
+	return object(t, list[i])
 }
 
 // ask sends a request as whoever's role the token names; headers come in pairs.

@@ -37,7 +37,7 @@ type enrolInput struct {
 	Body struct {
 		UID     string   `json:"uid,omitempty" pattern:"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$" doc:"Made up when left out" example:"bp-0017"`
 		Model   string   `json:"model" minLength:"1" maxLength:"200" example:"Cuff 3000"`
-		Sensors []string `json:"sensors,omitempty" maxItems:"100" doc:"Further sensors that it may speak for, as a gateway does"`
+		Sensors []string `json:"sensors,omitempty" maxItems:"256" doc:"Further sensors that it may speak for, as a gateway does"`
 	}
 }
 
@@ -94,12 +94,12 @@ func (s *Server) listDevices(ctx context.Context, actor account.Actor, in *devic
 }
 
 func (s *Server) enrol(ctx context.Context, actor account.Actor, in *enrolInput) (*enrolOutput, error) {
-	d, secret, err := s.Desk.Enrol(ctx, actor, devices.Enrolment{UID: in.Body.UID, Model: in.Body.Model, Sensors: in.Body.Sensors})
+	made, err := s.Desk.Enrol(ctx, actor, devices.Enrolment{UID: in.Body.UID, Model: in.Body.Model, Sensors: in.Body.Sensors})
 	if err != nil {
 		return nil, err
 	}
-	out := &enrolOutput{Location: "/v1/devices/" + d.UID}
-	out.Body.UID, out.Body.Secret = d.UID, secret
+	out := &enrolOutput{Location: "/v1/devices/" + made.Device.UID}
+	out.Body.UID, out.Body.Secret = made.Device.UID, made.Secret
 	return out, nil
 }
 

@@ -167,16 +167,16 @@ func TestAddingPatients(t *testing.T) {
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	s, _ := server(t)
-	rules, _ := ask(t, s, "nurse", "GET", "/v1/patients/"+ana+"/limits", "").json(t)["rules"].([]any)
-	if len(rules) != 1 || rules[0].(map[string]any)["version"] != 2.0 {
-		t.Errorf("rules %v", rules)
+	rule := item(t, ask(t, s, "nurse", "GET", "/v1/patients/"+ana+"/limits", "").json(t)["rules"], 0)
+	if rule["version"] != 2.0 || rule["metric"] != "blood_pressure" {
+		t.Errorf("rule %v", rule)
 	}
 	path, good := "/v1/patients/"+ana+"/limits/blood_pressure", bodyFor("set-limits")
 	a := ask(t, s, "nurse", "PUT", path, good, "If-Match", `"2"`)
 	if a.status != http.StatusOK || a.header.Get("ETag") != `"3"` {
 		t.Fatalf("%d %s %v", a.status, a.body, a.header)
 	}
-	version := a.json(t)["versions"].([]any)[2].(map[string]any)
+	version := item(t, a.json(t)["versions"], 2)
 	delete(version, "created_at")
 	want := map[string]any{
 		"number": 3.0, "effective_from": "2026-05-01T12:00:00Z", "enabled": true, "components": []any{map[string]any{"red_high": 160.0}},
@@ -206,6 +206,9 @@ func TestDevices(t *testing.T) {
 	}
 	a := ask(t, s, "device_desk", "POST", "/v1/devices", bodyFor("enrol-device"))
 	if a.status != http.StatusCreated || a.json(t)["secret"] != "secret" || a.json(t)["uid"] != "bp-1" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := ask(t, s, "device_desk", "POST", "/v1/devices", `{"model":"Cuff"}`); a.json(t)["uid"] != "made-up" || a.header.Get("Location") != "/v1/devices/made-up" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	if a := ask(t, s, "device_desk", "POST", "/v1/devices", `{"uid":"a/b","model":"x"}`); a.status != http.StatusUnprocessableEntity {
@@ -319,8 +322,8 @@ func TestAReadingsIDSurvivesLanguagesWithoutLargeNumbers(t *testing.T) {
 func TestWorklist(t *testing.T) {
 	t.Parallel()
 	s, _ := server(t)
-	got := ask(t, s, "nurse", "GET", "/v1/worklist", "").json(t)["patients"].([]any)[0].(map[string]any)
-	if got["level"] != "red" || got["waiting_since"] != "2026-05-01T12:00:00Z" || got["acknowledged"] != false || len(got["alerts"].([]any)) != 1 {
+	got := item(t, ask(t, s, "nurse", "GET", "/v1/worklist", "").json(t)["patients"], 0)
+	if got["level"] != "red" || got["waiting_since"] != "2026-05-01T12:00:00Z" || got["acknowledged"] != false || item(t, got["alerts"], 0)["id"] != alarm {
 		t.Errorf("got %v", got)
 	}
 	if diff := cmp.Diff(map[string]any{"id": ana, "name": "Ana Novak", "number": "P-1"}, got["patient"]); diff != "" {

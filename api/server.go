@@ -51,7 +51,7 @@ type Limits interface {
 // Desk is the devices (devices.Desk). Its methods check account.Allow.
 type Desk interface {
 	Devices(ctx context.Context, actor account.Actor, limit int) ([]devices.Device, error)
-	Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (d devices.Device, secret string, err error)
+	Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (devices.Enrolled, error)
 	Assign(ctx context.Context, actor account.Actor, b devices.Binding) (devices.Assignment, error)
 	Revoke(ctx context.Context, actor account.Actor, uid string) error
 }
@@ -164,7 +164,8 @@ func (s *Server) identify(c *fiber.Ctx) error {
 }
 
 func (s *Server) addFeed() {
-	stream := &feed.Stream{Hub: s.Feed, SignIn: s.Session.SignIn}
+	who := func(ctx context.Context) (account.Actor, string) { return session.Actor(ctx), session.Token(ctx) }
+	stream := &feed.Stream{Hub: s.Feed, Who: who, Sessions: s.Session.SignIn}
 	s.app.Get("/v1/feed", stream.Handle)
 	s.describeFeed()
 }

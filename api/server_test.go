@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"regexp"
@@ -102,9 +103,9 @@ func TestTheDescriptionIsWhole(t *testing.T) {
 			t.Errorf("%s points nowhere", ref)
 		}
 	}
-	for path, item := range doc["paths"].(map[string]any) {
-		for method, o := range item.(map[string]any) {
-			checkOperation(t, method+" "+path, o.(map[string]any))
+	for path, item := range object(t, doc["paths"]) {
+		for method, o := range object(t, item) {
+			checkOperation(t, method+" "+path, object(t, o))
 		}
 	}
 	if strings.Contains(a.body, `"$schema"`) {
@@ -131,8 +132,8 @@ func checkOperation(t *testing.T, name string, o map[string]any) {
 	inPath := map[string]bool{}
 	params, _ := o["parameters"].([]any)
 	for _, p := range params {
-		if p := p.(map[string]any); p["in"] == "path" {
-			inPath[p["name"].(string)] = p["required"] == true
+		if p := object(t, p); p["in"] == "path" {
+			inPath[fmt.Sprint(p["name"])] = p["required"] == true
 		}
 	}
 	for _, m := range regexp.MustCompile(`\{(\w+)\}`).FindAllStringSubmatch(name, -1) {
@@ -141,8 +142,8 @@ func checkOperation(t *testing.T, name string, o map[string]any) {
 		}
 	}
 	success, problem := false, false
-	for status, r := range o["responses"].(map[string]any) {
-		content, _ := r.(map[string]any)["content"].(map[string]any)
+	for status, r := range object(t, o["responses"]) {
+		content, _ := object(t, r)["content"].(map[string]any)
 		success = success || strings.HasPrefix(status, "2")
 		problem = problem || content["application/problem+json"] != nil
 	}
@@ -230,7 +231,7 @@ func TestErrorPagesAreForBrowsersOutsideTheAPI(t *testing.T) {
 // listen runs a server on a port of its own and stops it with the test.
 func listen(t *testing.T, s *api.Server) (base string, stop func() error) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"hale/devices"
 	"hale/fault"
 	"hale/ingest"
-	"hale/vital"
 )
 
 const beat = `{"metric":"heart_rate","value":61,"unit":"/min","seq":%d}`
@@ -25,7 +24,7 @@ func submit(h *harness, told *receipts, n int, payload string) {
 }
 
 // until waits for a condition that another goroutine brings about.
-func until(t testing.TB, what string, holds func() bool) {
+func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !holds(); {
 		if time.Now().After(deadline) {

@@ -97,7 +97,7 @@ func (s *stream) Publish(ctx context.Context, partition int, lane vital.Lane, re
 }
 
 // next returns the next envelope that was handed over.
-func (s *stream) next(t testing.TB) envelope {
+func (s *stream) next(t *testing.T) envelope {
 	t.Helper()
 	select {
 	case e := <-s.envelopes:
@@ -115,8 +115,8 @@ type harness struct {
 	stopping context.CancelFunc
 }
 
-func start(t testing.TB, c ingest.Config) *harness {
-	t.Helper()
+func start(tb testing.TB, c ingest.Config) *harness {
+	tb.Helper()
 	if c.Snapshot == nil {
 		s := registry()
 		c.Snapshot = func() *devices.Snapshot { return s }
@@ -132,10 +132,10 @@ func start(t testing.TB, c ingest.Config) *harness {
 	h.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("Run: %v", err)
+			tb.Errorf("Run: %v", err)
 		}
 	})
-	t.Cleanup(h.stop)
+	tb.Cleanup(h.stop)
 	return h
 }
 
@@ -162,7 +162,7 @@ func (r *receipts) of(n int) func(ingest.Receipt) {
 }
 
 // wait returns when n receipts have come in all.
-func (r *receipts) wait(t testing.TB, n int) {
+func (r *receipts) wait(t *testing.T, n int) {
 	t.Helper()
 	for deadline := time.After(10 * time.Second); ; {
 		r.mu.Lock()
@@ -179,7 +179,7 @@ func (r *receipts) wait(t testing.TB, n int) {
 	}
 }
 
-func (r *receipts) one(t testing.TB, n int) ingest.Receipt {
+func (r *receipts) one(t *testing.T, n int) ingest.Receipt {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()

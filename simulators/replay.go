@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -226,16 +227,13 @@ func (r *Replay) send(ctx context.Context, people []*enrolled, watch *watch) (in
 		acked++
 		r.progress("send", acked, total)
 	}
-	interval := time.Duration(0)
-	if r.Rate > 0 {
-		interval = time.Duration(float64(time.Second) * float64(len(people)) / r.Rate)
-	}
+	pace := &pace{began: time.Now(), rate: r.Rate}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	for _, e := range people {
 		wg.Go(func() {
-			if err := r.sendOne(ctx, e, interval, watch, note); err != nil {
+			if err := r.sendOne(ctx, e, pace, watch, note); err != nil {
 				cancel(fmt.Errorf("device %s: %w", e.device, err))
 			}
 		})
@@ -247,33 +245,45 @@ func (r *Replay) send(ctx context.Context, people []*enrolled, watch *watch) (in
 	return acked, nil
 }
 
-func (r *Replay) sendOne(ctx context.Context, e *enrolled, interval time.Duration, watch *watch, note func()) error {
+func (r *Replay) sendOne(ctx context.Context, e *enrolled, pace *pace, watch *watch, note func()) error {
 	w, err := Dial(ctx, r.MQTT, e.device, e.secret, 200)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = w.Close() }()
 	topic := "hale/v1/" + e.device + "/readings"
-	due := time.Now()
 	for i := range e.Messages {
 		m := &e.Messages[i]
-		if interval > 0 {
-			due = due.Add(interval)
-			if err := waitUntil(ctx, due); err != nil {
-				return err
-			}
+		if err := pace.wait(ctx); err != nil {
+			return err
 		}
 		err := w.Publish(ctx, topic, m.Body, func(at time.Time) { watch.acked(e, m, at); note() })
 		if err != nil {
 			return err
 		}
-		if interval > 0 {
+		if pace.rate > 0 {
 			if err := w.Flush(); err != nil {
 				return err
 			}
 		}
 	}
 	return w.Drain(ctx)
+}
+
+// pace spreads the messages of all devices evenly over time.
+type pace struct {
+	began time.Time
+	rate  float64 // a second; 0: no bound
+	taken atomic.Int64
+}
+
+// wait waits for the next free moment.
+func (p *pace) wait(ctx context.Context) error {
+	if p.rate <= 0 {
+		return ctx.Err()
+	}
+	n := p.taken.Add(1)
+	return waitUntil(ctx, p.began.Add(time.Duration(float64(n)/p.rate*float64(time.Second))))
 }
 
 func waitUntil(ctx context.Context, t time.Time) error {

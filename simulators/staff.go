@@ -159,7 +159,6 @@ type Bounds map[string]float64
 
 // Limits is a patient's limit rule of one metric, as the API takes it.
 type Limits struct {
-	Version       int       `json:"version,omitempty"`
 	EffectiveFrom time.Time `json:"effective_from"`
 	Reason        string    `json:"reason"`
 	Enabled       bool      `json:"enabled"`
@@ -178,11 +177,11 @@ type Rule struct {
 
 // Rules returns the patient's rules.
 func (s *Staff) Rules(ctx context.Context, patient string) ([]Rule, error) {
-	var out struct{ Limits []Rule }
+	var out struct{ Rules []Rule }
 	if err := s.call(ctx, http.MethodGet, "/v1/patients/"+patient+"/limits", nil, nil, &out); err != nil {
 		return nil, fmt.Errorf("read limits: %w", err)
 	}
-	return out.Limits, nil
+	return out.Rules, nil
 }
 
 // SetLimits makes a new version of the patient's rule of a metric on top of the given one.

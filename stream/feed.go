@@ -95,16 +95,21 @@ func (f *Feed) listen(ctx context.Context, subject string, heard func(*nats.Msg)
 func (f *Feed) receive(ctx context.Context, sub *nats.Subscription, subject string, heard func(*nats.Msg)) error {
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
-		if ctx.Err() != nil || f.conn.nc.IsClosed() {
-			return nil
-		}
 		switch {
 		case err == nil:
 			heard(m)
 		case errors.Is(err, nats.ErrSlowConsumer): // catching up is the listener's part
 			f.conn.log.Warn("announcements were dropped", "subject", subject)
 		default:
-			return fault.Wrap(fault.Unavailable, err, "listen to %s", subject)
+			return f.ended(ctx, subject, err)
 		}
 	}
+}
+
+// ended tells the orderly end of a subscription from one that failed.
+func (f *Feed) ended(ctx context.Context, subject string, err error) error {
+	if orderly := ctx.Err() != nil || f.conn.nc.IsClosed(); !orderly {
+		return fault.Wrap(fault.Unavailable, err, "listen to %s", subject)
+	}
+	return nil
 }

@@ -41,6 +41,8 @@ type unitName struct {
 
 func unitNames(u Unit) unitName {
 	switch u {
+	case NoUnit:
+		return unitName{}
 	case MmHg:
 		return unitName{"mm[Hg]", []string{"mmHg"}}
 	case KiloPascal:

@@ -62,8 +62,7 @@ func (w *Web) alertPage(c *fiber.Ctx, status int, given alertView) error {
 		return err
 	}
 	k := clock{now: w.Now()}.in(p.Zone)
-	maker := rowMaker{clock: k, csrf: s.CSRF, may: may(s.Actor, account.HandleAlert), back: "/alerts/" + string(a.UID)}
-	view := viewAlert(&a, p, log, rules, maker)
+	view := viewAlert(&a, p, log, rules, w.maker(s, k, "/alerts/"+string(a.UID)))
 	view.Error, view.Notice = given.Error, given.Notice
 	view.Step, view.StepAt, view.StepNote = given.Step, given.StepAt, given.StepNote
 	c.Status(status)
@@ -104,7 +103,7 @@ func versionWords(v *alerts.Version, k clock) string {
 		by = "by " + v.AuthorName
 	}
 	text := "Version " + strconv.Itoa(v.Number) + ", " + by + ", in force from " + k.exact(v.EffectiveFrom)
-	if v.Reason != "" {
+	if v.Reason != "" && v.Reason != alerts.DefaultReason {
 		text += ": " + v.Reason
 	}
 	return text
@@ -192,11 +191,18 @@ func (w *Web) tooLate(c *fiber.Ctx, s account.Session, uid vital.UID, back strin
 }
 
 func (w *Web) row(c *fiber.Ctx, s account.Session, a *alerts.Alert, back string, notice noticeView) error {
-	maker := rowMaker{clock: clock{now: w.Now(), zone: w.Zone}, csrf: s.CSRF, may: may(s.Actor, account.HandleAlert), back: back}
+	k := clock{now: w.Now(), zone: w.Zone}
+	if back != "/" { // a page of the patient speaks by the patient's clock
+		p, err := w.Directory.Patient(c.UserContext(), s.Actor, a.PatientUID)
+		if err != nil {
+			return err
+		}
+		k = k.in(p.Zone)
+	}
 	return w.fragment(c, "row-answer", struct {
 		Row    rowView
 		Notice noticeView
-	}{maker.row(a), notice})
+	}{w.maker(s, k, back).row(a), notice})
 }
 
 // resolve answers POST /alerts/{id}/resolve. What is wrong is said beside the form, with what was written kept.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +48,7 @@ type rowView struct {
 	Version    int
 	CSRF       string
 	Back       string // where the form leads when no script is at work
+	Live       bool   // a script may change the row alone; not where other forms of the page show the same version
 	Patient    string
 	Level      levelView
 	Metric     string
@@ -68,14 +70,24 @@ type rowView struct {
 type rowMaker struct {
 	clock clock
 	csrf  string
-	may   bool // the reader may handle alerts
-	back  string
+	me    account.StaffID
+	may   bool   // the reader may handle alerts
+	back  string // the page that the rows stand on
+	live  bool
+}
+
+// maker returns what makes the rows of a page for whoever is signed in.
+func (w *Web) maker(s account.Session, k clock, page string) rowMaker {
+	return rowMaker{
+		clock: k, csrf: s.CSRF, me: s.Actor.Staff, may: may(s.Actor, account.HandleAlert), back: page,
+		live: !strings.HasPrefix(page, "/alerts/"),
+	}
 }
 
 func (m rowMaker) row(a *alerts.Alert) rowView {
 	inForce := a.AckInForce(m.clock.now)
 	r := rowView{
-		ID: a.UID, Version: a.Version, CSRF: m.csrf, Back: m.back, Patient: a.PatientName, Level: viewLevel(a.Level),
+		ID: a.UID, Version: a.Version, CSRF: m.csrf, Back: m.back, Live: m.live, Patient: a.PatientName, Level: viewLevel(a.Level),
 		Metric: metricWord(a.Metric), Values: valueWords(a.Metric, a.LastValues),
 		Since: m.clock.at(a.OpenedAt), Measured: m.clock.at(a.Last.At), Historic: a.Historic,
 	}
@@ -87,7 +99,10 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 		r.Closed = closedWords(a, m.clock)
 		return r
 	case inForce:
-		r.TakenBy, r.TakenUntil = a.AckName, m.clock.at(a.AckUntil)
+		r.TakenBy, r.TakenUntil = a.AckName+" has", m.clock.at(a.AckUntil)
+		if a.AckBy == m.me {
+			r.TakenBy = "You have"
+		}
 	case a.State == alerts.Acknowledged:
 		r.Expired = a.AckName
 	}
@@ -141,7 +156,7 @@ func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
 	if err != nil {
 		return boardView{}, err
 	}
-	maker := rowMaker{clock: clock{now: w.Now(), zone: w.Zone}, csrf: s.CSRF, may: may(s.Actor, account.HandleAlert), back: "/"}
+	maker := w.maker(s, clock{now: w.Now(), zone: w.Zone}, "/")
 	return viewBoard(cases, people, maker, may(s.Actor, account.AddPatient)), nil
 }
 

@@ -17,6 +17,11 @@ import (
 // headers sets what every page is sent with. Nothing of a page may be kept, framed, or loaded from anywhere else.
 // Referrer-Policy must not be no-referrer: browsers then send the Origin "null" with our own forms (Fetch, section 3.2).
 func headers(c *fiber.Ctx) error {
+	setHeaders(c)
+	return c.Next()
+}
+
+func setHeaders(c *fiber.Ctx) {
 	c.Set(fiber.HeaderContentSecurityPolicy,
 		"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'")
 	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
@@ -25,7 +30,6 @@ func headers(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderPermissionsPolicy, "camera=(), microphone=(), geolocation=(), payment=()")
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Vary("HX-Request")
-	return c.Next()
 }
 
 // identify finds out who speaks, unless the app has done so before.
@@ -69,7 +73,20 @@ func (w *Web) faults(c *fiber.Ctx) error {
 		c.Set("HX-Reswap", "innerHTML")
 		return w.fragment(c, "notice", noticeView{Bad: true, Text: message})
 	}
-	return w.page(c, "fault", http.StatusText(status), "", struct{ Status, Message string }{http.StatusText(status), message})
+	return w.faultPage(c, status, message)
+}
+
+func (w *Web) faultPage(c *fiber.Ctx, status int, message string) error {
+	title := http.StatusText(status)
+	return w.page(c, "fault", title, "", struct{ Status, Message string }{title, message})
+}
+
+// ErrorPage answers a browser that asked for something that is no screen and is not there. message may be shown to
+// anybody.
+func (w *Web) ErrorPage(c *fiber.Ctx, status int, message string) error {
+	setHeaders(c)
+	c.Status(status)
+	return w.faultPage(c, status, sentence(message))
 }
 
 func (w *Web) toSignIn(c *fiber.Ctx) error {
@@ -96,7 +113,9 @@ func local(path string) string {
 }
 
 // may reports whether the request's actor may do something at all, for what a page offers.
-func may(actor account.Actor, action account.Action) bool { return account.Allow(actor, action, nil) == nil }
+func may(actor account.Actor, action account.Action) bool {
+	return account.Allow(actor, action, nil) == nil
+}
 
 // sentence returns the text as a sentence: our messages begin in lower case and end without a point.
 func sentence(s string) string {

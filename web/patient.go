@@ -84,7 +84,7 @@ func (w *Web) patient(c *fiber.Ctx) error {
 		Readings: may(s.Actor, account.SeeReadings), Alerts: may(s.Actor, account.SeeAlerts),
 	}
 	if view.Alerts {
-		maker := rowMaker{clock: k, csrf: s.CSRF, may: may(s.Actor, account.HandleAlert), back: "/patients/" + string(p.UID)}
+		maker := w.maker(s, k, "/patients/"+string(p.UID))
 		if err := w.addAlerts(ctx, s.Actor, &view, maker, vital.UID(c.Query("before"))); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ type Source interface {
 	Listen(ctx context.Context, heard func(org vital.OrgID, e alerts.Event)) error
 }
 
-// Record answers what was committed after an event; see alerts.Cases.
+// Record answers what was committed after an event, or lately when it knows no event of that id; see alerts.Cases.
 type Record interface {
 	EventsSince(ctx context.Context, org vital.OrgID, id int64, limit int) ([]alerts.Event, error)
 }
@@ -55,7 +55,7 @@ type room struct {
 	told    map[int64]struct{} // ids that were handed out
 	order   []int64            // the same, oldest first, as a ring
 	next    int
-	last    int64 // the greatest id that was handed out; 0 when none was
+	last    int64 // the greatest id that was handed out; 0 asks the record for the latest news
 
 	owesReload bool      // more was missed than is worth telling one by one
 	reloaded   time.Time // when that was last told
@@ -161,7 +161,8 @@ func (h *Hub) hand(org vital.OrgID, e alerts.Event) {
 	h.tell(r, news{event: e})
 }
 
-// owe notes that there is more news than is worth telling one by one.
+// owe notes that there is more news than is worth telling one by one: more than the limit, and the record did not name
+// the rest. The next question is for the latest news again (0), not for what stands behind a window that is full.
 func (h *Hub) owe(org vital.OrgID, events []alerts.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -169,15 +170,10 @@ func (h *Hub) owe(org vital.OrgID, events []alerts.Event) {
 	if r == nil {
 		return
 	}
-	fresh := false
 	for _, e := range events {
-		fresh = r.remember(e.ID) || fresh
+		r.remember(e.ID)
 	}
-	// More may stand behind the limit, which the record has not named: only when the last of these is the newest that
-	// was told, and all are old, is nothing missing.
-	if fresh || events[len(events)-1].ID < r.last {
-		r.owesReload = true
-	}
+	r.owesReload, r.last = true, 0
 }
 
 // settle tells the rooms that are owed a reload, each at most once in reloadEvery.

@@ -13,7 +13,6 @@ import (
 
 	"hale/account"
 	"hale/alerts"
-	"hale/api/session"
 	"hale/fault"
 	"hale/vital"
 )
@@ -26,21 +25,28 @@ const (
 	resumeLimit    = 2_000            // a client that missed more than this is told to load anew
 )
 
+// Sessions tells whether a session lasts (account/signin.Service); fault.Unauthenticated when it does not.
+type Sessions interface {
+	SessionOf(ctx context.Context, token string) (account.Session, error)
+}
+
 // Stream is the live feed as server-sent events: `alert` with the ids and the version of an alert that changed, and
 // `reload` when the client must fetch anew whatever it shows: at the start, unless it resumes, and when it missed too
 // much. A client that resumes names the last event it saw (Last-Event-ID, or ?last_event_id=).
 type Stream struct {
-	Hub    *Hub
-	SignIn session.SignIn
+	Hub *Hub
+	// Who returns who speaks in a request, and the token by which Sessions knows them.
+	Who      func(ctx context.Context) (account.Actor, string)
+	Sessions Sessions
 
 	// The intervals of heartbeats and of looks at the session; zero means 5 s and 3 s.
 	Heartbeat, Recheck time.Duration
 }
 
-// Handle answers GET /v1/feed. It runs behind session.Keeper.Identify.
+// Handle answers GET /v1/feed. It runs behind the middleware that finds out who speaks.
 func (s *Stream) Handle(c *fiber.Ctx) error {
 	ctx := c.UserContext()
-	actor := session.Actor(ctx)
+	actor, token := s.Who(ctx)
 	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
 		return err
 	}
@@ -56,7 +62,7 @@ func (s *Stream) Handle(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set("X-Accel-Buffering", "no") // a proxy must hand on what it gets at once
 	l := &listener{
-		Stream: s, place: place, conn: c.Context().Conn(), actor: actor, token: session.Token(ctx),
+		Stream: s, place: place, conn: c.Context().Conn(), actor: actor, token: token,
 		after: after, resumes: resumes, told: map[int64]struct{}{},
 	}
 	lasting := context.WithoutCancel(ctx) // the stream outlives the request's handler and its deadline
@@ -178,7 +184,7 @@ func frame(e alerts.Event) string {
 func (l *listener) stillSignedIn(ctx context.Context, now time.Time) bool {
 	asking, cancel := context.WithTimeout(ctx, sessionEvery)
 	defer cancel()
-	s, err := l.SignIn.SessionOf(asking, l.token)
+	s, err := l.Sessions.SessionOf(asking, l.token)
 	switch {
 	case err == nil:
 		l.actor, l.away = s.Actor, time.Time{}

@@ -144,7 +144,11 @@ func (h *house) processing() []stage {
 	h.processor = alerts.NewProcessor(alerts.Config{
 		Store: h.work,
 		Open: func(ctx context.Context, partition int, lane vital.Lane, after uint64) (alerts.Reader, error) {
-			return h.stream.OpenReader(ctx, partition, lane, after)
+			r, err := h.stream.OpenReader(ctx, partition, lane, after)
+			if err != nil {
+				return nil, err // not r: a nil *Reader in an interface is not nil
+			}
+			return r, nil
 		},
 		Identity:  func(context.Context) (string, error) { return h.stream.Identity(), nil },
 		Announcer: announcer{h.conn.Feed(), h.log},
@@ -216,11 +220,11 @@ const nudgeRegistry = "registry"
 // answering serves people: the API, the live feed and the screens.
 func (h *house) answering() []stage {
 	feeder := h.conn.Feed()
-	directory := &account.Directory{People: h.app}
+	directory := &account.Directory{People: h.app, Now: time.Now}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Now: time.Now}
-	limits := &alerts.Limits{Rules: h.app}
-	desk := &devices.Desk{Kit: h.app, Changed: func(ctx context.Context) { feeder.Nudge(ctx, nudgeRegistry) }}
-	keeper := session.New(signin.New(h.app, time.Now))
+	limits := &alerts.Limits{Book: h.app, Now: time.Now}
+	desk := &devices.Desk{Kit: h.app, Patients: h.app, Changed: func(ctx context.Context) { feeder.Nudge(ctx, nudgeRegistry) }}
+	keeper := &session.Keeper{SignIn: signin.New(h.app, time.Now)}
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
 	pages := web.New(web.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Session: keeper, Number: h.number, Log: h.log, Now: time.Now,

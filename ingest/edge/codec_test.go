@@ -62,7 +62,7 @@ func connectAsPaho(body []byte) (*packets.ConnectPacket, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
+	p := blank[*packets.ConnectPacket](packets.Connect)
 	p.ProtocolName, p.ProtocolVersion, p.CleanSession, p.Keepalive = c.protocol, c.level, c.cleanSession, c.keepAlive
 	p.ClientIdentifier, p.UsernameFlag, p.Username = c.clientID, c.hasUser, c.user
 	p.PasswordFlag, p.Password = c.hasPassword, c.password
@@ -84,7 +84,7 @@ func publishAsPaho(h header, body []byte) (uint16, *packets.PublishPacket, error
 	if err != nil {
 		return 0, nil, err
 	}
-	theirs := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	theirs := blank[*packets.PublishPacket](packets.Publish)
 	theirs.Dup, theirs.Qos, theirs.Retain = p.dup, p.qos, p.retain
 	theirs.TopicName, theirs.MessageID, theirs.Payload = string(p.topic), p.id, body[n:]
 	return p.id, theirs, nil
@@ -123,6 +123,15 @@ func sameAsPaho(ours, theirs decoded) string {
 		}
 	}
 	return cmp.Diff(theirs, ours)
+}
+
+// blank returns an empty packet of paho's of that kind.
+func blank[P packets.ControlPacket](kind byte) P {
+	p, ok := packets.NewControlPacket(kind).(P)
+	if !ok {
+		panic("paho has no such packet")
+	}
+	return p
 }
 
 func encodePaho(t interface{ Fatal(...any) }, p packets.ControlPacket) []byte {
@@ -201,17 +210,17 @@ func TestWhatTheEdgeSendsIsWhatPahoWouldSend(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.Uint16Range(1, 65535).Draw(t, "id")
-		connack := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
+		connack := blank[*packets.ConnackPacket](packets.Connack)
 		connack.ReturnCode = rapid.ByteRange(0, 5).Draw(t, "code")
-		suback := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
+		suback := blank[*packets.SubackPacket](packets.Suback)
 		suback.MessageID, suback.ReturnCodes = id, rapid.SliceOfN(rapid.SampledFrom([]byte{0, subackFailure}), 1, 200).Draw(t, "codes")
-		puback := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
-		pubrec := packets.NewControlPacket(packets.Pubrec).(*packets.PubrecPacket)
-		pubrel := packets.NewControlPacket(packets.Pubrel).(*packets.PubrelPacket)
-		pubcomp := packets.NewControlPacket(packets.Pubcomp).(*packets.PubcompPacket)
-		unsuback := packets.NewControlPacket(packets.Unsuback).(*packets.UnsubackPacket)
+		puback := blank[*packets.PubackPacket](packets.Puback)
+		pubrec := blank[*packets.PubrecPacket](packets.Pubrec)
+		pubrel := blank[*packets.PubrelPacket](packets.Pubrel)
+		pubcomp := blank[*packets.PubcompPacket](packets.Pubcomp)
+		unsuback := blank[*packets.UnsubackPacket](packets.Unsuback)
 		puback.MessageID, pubrec.MessageID, pubrel.MessageID, pubcomp.MessageID, unsuback.MessageID = id, id, id, id, id
-		publish := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+		publish := blank[*packets.PublishPacket](packets.Publish)
 		publish.TopicName = rapid.StringMatching(`[a-z/]{1,200}`).Draw(t, "topic")
 		publish.Payload = make([]byte, rapid.SampledFrom([]int{0, 1, 100, 127, 128, 16_383, 16_384, 70_000, 2_097_152}).Draw(t, "length"))
 

@@ -51,7 +51,7 @@ type Limits struct {
 	Drained        int           // remaining length of a PUBLISH from which the connection is closed; 16 MiB
 	ConnectWithin  time.Duration // from accepting to the end of CONNECT; 10 s
 	ChunkWithin    time.Duration // for each 16 KiB of a packet that has begun; 30 s
-	WriteWithin    time.Duration // for each write; 10 s
+	WriteWithin    time.Duration // for each write; 30 s, since a long receipt on a slow line takes a while
 	DrainWithin    time.Duration // for outstanding acknowledgements when the server stops; 10 s
 	WatchEvery     time.Duration // how often credentials of live connections are checked again; 500 ms
 	WrongSecretFor time.Duration // delay of the first CONNACK 4 to an address, doubling up to 64 times; 50 ms
@@ -90,7 +90,7 @@ func (l Limits) withDefaults() Limits {
 	count(&l.Drained, 16<<20)
 	within(&l.ConnectWithin, 10*time.Second)
 	within(&l.ChunkWithin, 30*time.Second)
-	within(&l.WriteWithin, 10*time.Second)
+	within(&l.WriteWithin, 30*time.Second)
 	within(&l.DrainWithin, 10*time.Second)
 	within(&l.WatchEvery, 500*time.Millisecond)
 	within(&l.WrongSecretFor, 50*time.Millisecond)

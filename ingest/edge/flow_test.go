@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -79,7 +78,7 @@ func TestQualityOfServiceIsAnsweredByItsRules(t *testing.T) {
 	t.Parallel()
 	h := open(t, Limits{}, &recorder{always: accepted})
 	d := h.connect(t, "d1")
-	release := packets.NewControlPacket(packets.Pubrel).(*packets.PubrelPacket)
+	release := blank[*packets.PubrelPacket](packets.Pubrel)
 	release.MessageID = 9
 	d.send(message("hale/v1/d1/readings", 2, 8, "x"))
 	d.expect(ack("PUBREC", 8))
@@ -150,11 +149,11 @@ func TestPingsAreAnsweredWhileTheCoreIsFull(t *testing.T) {
 
 func TestADeviceThatIsHeldBackIsNotTakenForDead(t *testing.T) {
 	t.Parallel()
-	h := open(t, Limits{Window: 1, ReadAhead: 1}, &recorder{})
+	h := open(t, Limits{Window: 1, ReadAhead: 1, ChunkWithin: 500 * time.Millisecond}, &recorder{})
 	d := h.connect(t, "d1", func(p *packets.ConnectPacket) { p.Keepalive = 1 })
 	const n = 20
 	for id := 1; id <= n; id++ {
-		d.send(message("hale/v1/d1/readings", 1, uint16(id), strings.Repeat("x", 3000)))
+		d.send(message("hale/v1/d1/readings", 1, uint16(id), strings.Repeat("x", 20_000)))
 	}
 	d.quiet(1800 * time.Millisecond) // longer than one and a half times the keep-alive
 	for id := 1; id <= n; id++ {
@@ -197,6 +196,7 @@ func TestTheEdgeHoldsABoundedNumberOfBytes(t *testing.T) {
 	})
 }
 
+//nolint:tparallel // its parts are the steps of one connection
 func TestMessagesThatAreTooLarge(t *testing.T) {
 	t.Parallel()
 	h := open(t, Limits{}, &recorder{always: accepted})
@@ -265,17 +265,29 @@ func TestReceiptsTellWhatBecameOfAMessage(t *testing.T) {
 
 func TestWhoDoesNotReadIsGivenUpWithoutHarmToOthers(t *testing.T) {
 	t.Parallel()
-	h := open(t, Limits{WriteWithin: 100 * time.Millisecond}, &recorder{always: accepted})
+	h := open(t, Limits{WriteWithin: 50 * time.Millisecond}, &recorder{always: accepted})
 	d, neighbour := h.connect(t, "d1"), h.connect(t, "d2")
-	pings := strings.Repeat("\xc0\x00", 32<<10)
+	d.subscribe(1, "hale/v1/d1/commands")
+	d.expect("SUBACK: dup: false qos: 0 retain: false rLength: 3 MessageID: 1")
+	large := make([]byte, 200<<10)
 	eventually(t, "the connection is given up", func() bool {
-		if err := d.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		_, err := d.Write([]byte(pings))
-		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+		h.Deliver("d1", Commands, large)
+		return h.open.Load() == 1
 	})
 	neighbour.ping()
+}
+
+func TestPingsWithoutEndAreBounded(t *testing.T) {
+	t.Parallel()
+	s := New(Config{})
+	one := &session{server: s, out: make([]byte, maxAnswersBehind+1), flushing: true}
+	if err := one.reply(appendPingresp); !errors.Is(err, errDeaf) {
+		t.Errorf("error %v, want that the device does not read", err)
+	}
+	one.out = one.out[:maxAnswersBehind]
+	if err := one.reply(appendPingresp); err != nil || len(one.out) != maxAnswersBehind+2 {
+		t.Errorf("error %v and %d bytes, want an answer", err, len(one.out))
+	}
 }
 
 func TestNothingIsLeftRunning(t *testing.T) {

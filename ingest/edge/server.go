@@ -140,26 +140,25 @@ func (s *Server) drain(stopWork func()) {
 func (s *Server) accept(ctx, work context.Context) error {
 	const longestPause = time.Second
 	pause := time.Duration(0)
-	for {
+	for ctx.Err() == nil {
 		conn, err := s.listener.Accept()
 		switch {
 		case err == nil:
 			pause = 0
 			s.admit(ctx, work, conn)
 			continue
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
+		case ctx.Err() == nil && errors.Is(err, net.ErrClosed):
 			return fault.Wrap(fault.Unavailable, err, "accept devices")
 		}
 		// Out of file descriptors, mostly: the listener is good and somebody will leave.
 		pause = min(max(2*pause, 5*time.Millisecond), longestPause)
-		s.log.Error("cannot accept a device, trying again", "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
+			s.log.Error("cannot accept a device, trying again", "error", err)
 		}
 	}
+	return nil
 }
 
 // admit starts to serve a connection, unless there are too many.

@@ -101,7 +101,7 @@ func (b *Browser) Tab(t testing.TB, width, height int) *Tab {
 	t.Cleanup(stop)
 	tab.Ctx = limited
 	command(tab, network.Enable, network.EnableParams{})
-	command(tab, log.Enable, log.EnableParams{})
+	command(tab, log.Enable, cdp.Empty{})
 	tab.Do(chromedp.EmulateViewport(int64(width), int64(height)))
 	return tab
 }

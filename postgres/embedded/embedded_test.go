@@ -221,7 +221,11 @@ func TestStartThatFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		if os.Geteuid() == 0 { // the database user's, or it is refused for being somebody else's
-			stat := owner(t, filepath.Join(furnished(t), "postgres"))
+			from, err := template()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stat := owner(t, filepath.Join(from, "postgres"))
 			if err := os.Chown(filepath.Dir(note), int(stat.Uid), int(stat.Gid)); err != nil {
 				t.Fatal(err)
 			}

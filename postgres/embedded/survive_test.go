@@ -74,6 +74,13 @@ func TestStartRightAfterAKill(t *testing.T) {
 	dir := furnished(t)
 	h := startHale(t, dir, nil)
 	query(t, h.URL, "CREATE TABLE kept AS SELECT generate_series(1, 50000) AS n")
+	note, err := os.ReadFile(filepath.Join(dir, "hale.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%d\n%d\n", h.cmd.Process.Pid, h.PID); runtime.GOOS == "linux" && string(note) != want {
+		t.Errorf("the lock file says %q, want hale's process id and that of the server that ends with it: %q", note, want)
+	}
 	h.kill()
 	s := start(t, config(dir)) // the old server may still be writing its last checkpoint
 	if runtime.GOOS == "linux" && (s.Adopted() || s.PID() == h.PID) {

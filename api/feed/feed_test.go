@@ -1,0 +1,480 @@
+package feed
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/fault"
+	"hale/vital"
+)
+
+// air is an in-process source.
+type air struct {
+	mu    sync.Mutex
+	heard func(vital.OrgID, alerts.Event)
+	ready chan struct{}
+}
+
+func (a *air) Listen(ctx context.Context, heard func(vital.OrgID, alerts.Event)) error {
+	a.mu.Lock()
+	a.heard = heard
+	a.mu.Unlock()
+	close(a.ready)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (a *air) announce(events ...alerts.Event) {
+	<-a.ready
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range events {
+		a.heard(e.Org, e)
+	}
+}
+
+// ledger is a record that answers, as the real one may, with events that were told before.
+type ledger struct {
+	mu     sync.Mutex
+	events []alerts.Event
+	err    error
+	window int64 // how far behind the id it looks, as the real one does by time; 10 when 0
+	asked  []int64
+}
+
+func (l *ledger) EventsSince(_ context.Context, org vital.OrgID, id int64, limit int) ([]alerts.Event, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = append(l.asked, id)
+	window := l.window
+	if window == 0 {
+		window = 10
+	}
+	var list []alerts.Event
+	for _, e := range l.events {
+		if e.Org == org && e.ID > id-window && e.ID != id && len(list) < limit {
+			list = append(list, e)
+		}
+	}
+	return list, l.err
+}
+
+func (l *ledger) write(events ...alerts.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, events...)
+}
+
+// door knows tokens as "<org> <role>"; a person can be sent away.
+type door struct {
+	mu   sync.Mutex
+	gone error
+}
+
+func (d *door) SessionOf(_ context.Context, token string) (account.Session, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	org, role, _ := strings.Cut(token, ":")
+	n, err := strconv.Atoi(org)
+	if err != nil {
+		return account.Session{}, fault.New(fault.Unauthenticated, "no session")
+	}
+	return account.Session{Actor: account.Actor{Org: vital.OrgID(n), Role: account.Role(role)}}, d.gone
+}
+
+func (d *door) close(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gone = err
+}
+
+type tokenKey struct{}
+
+// who is the part of api/session that a feed needs.
+func (b *bed) who(ctx context.Context) (account.Actor, string) {
+	token, _ := ctx.Value(tokenKey{}).(string)
+	s, err := b.door.SessionOf(ctx, token)
+	if err != nil {
+		return account.Actor{}, ""
+	}
+	return s.Actor, token
+}
+
+func statuses() map[fault.Kind]int {
+	return map[fault.Kind]int{
+		fault.Unauthenticated: http.StatusUnauthorized, fault.Forbidden: http.StatusForbidden, fault.Invalid: http.StatusUnprocessableEntity,
+	}
+}
+
+// bed is a feed on a port of its own.
+type bed struct {
+	hub  *Hub
+	air  *air
+	log  *ledger
+	door *door
+	url  string
+}
+
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	b := &bed{air: &air{ready: make(chan struct{})}, log: &ledger{}, door: &door{}}
+	b.hub = NewHub(b.air, b.log, slog.New(slog.DiscardHandler))
+	app := fiber.New(fiber.Config{DisableStartupMessage: true, Immutable: true, ErrorHandler: func(c *fiber.Ctx, err error) error {
+		return c.Status(statuses()[fault.KindOf(err)]).SendString(fault.MessageOf(err))
+	}})
+	stream := &Stream{Hub: b.hub, Who: b.who, Sessions: b.door, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond}
+	app.Get("/v1/feed", func(c *fiber.Ctx) error {
+		c.SetUserContext(context.WithValue(c.UserContext(), tokenKey{}, c.Get("Authorization")))
+		return stream.Handle(c)
+	})
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.url = "http://" + l.Addr().String() + "/v1/feed"
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(l) }()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- b.hub.listen(ctx) }() // the tests themselves say when to catch up
+	t.Cleanup(func() {
+		cancel()
+		b.hub.Close()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// ear is one open feed, read line by line.
+type ear struct {
+	res   *http.Response
+	lines *bufio.Scanner
+}
+
+func (b *bed) open(t *testing.T, token, lastID string) *ear {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", token)
+	if lastID != "" {
+		r.Header.Set("Last-Event-ID", lastID)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	return &ear{res: res, lines: bufio.NewScanner(res.Body)}
+}
+
+// next returns the next event as "id event data", or "" when the feed has ended. Heartbeats are passed over.
+func (e *ear) next() string {
+	var id, name, data string
+	for e.lines.Scan() {
+		field, value, _ := strings.Cut(e.lines.Text(), ": ")
+		switch field {
+		case "id":
+			id = value
+		case "event":
+			name = value
+		case "data":
+			data = value
+		case "":
+			if name != "" {
+				return strings.TrimSpace(id + " " + name + " " + data)
+			}
+		}
+	}
+	return ""
+}
+
+func event(org vital.OrgID, id int64) alerts.Event {
+	return alerts.Event{ID: id, Org: org, Patient: "p", Alert: vital.UID(fmt.Sprintf("a%d", id)), Version: int(id)}
+}
+
+func told(id int64) string {
+	return fmt.Sprintf(`%d alert {"alert":"a%d","patient":"p","version":%d}`, id, id, id)
+}
+
+const reload = "reload {}"
+
+func (e *ear) want(t *testing.T, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if got := e.next(); got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
+	}
+}
+
+func TestEveryBoardOfTheOrganisationHearsAnEventOnce(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	one, two, other := b.open(t, "1:nurse", ""), b.open(t, "1:pharmacist", ""), b.open(t, "2:nurse", "")
+	for _, e := range []*ear{one, two, other} {
+		e.want(t, reload)
+	}
+	b.air.announce(event(1, 5), event(1, 5), event(2, 6), event(1, 4))
+	one.want(t, told(5), told(4))
+	two.want(t, told(5), told(4))
+	other.want(t, told(6))
+}
+
+func TestALostAnnouncementIsCaughtUp(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	e := b.open(t, "1:nurse", "")
+	e.want(t, reload)
+	b.air.announce(event(1, 20))
+	b.log.write(event(1, 19), event(1, 20), event(1, 21), event(2, 22))
+	b.hub.runOnce(t.Context(), time.Now())
+	b.air.announce(event(1, 23))
+	e.want(t, told(20), told(19), told(21), told(23))
+}
+
+func TestResume(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	for id := int64(1); id <= 30; id++ {
+		b.log.write(event(1, id))
+	}
+	e := b.open(t, "1:nurse", "25")
+	for id := int64(16); id <= 30; id++ {
+		if id != 25 {
+			e.want(t, told(id))
+		}
+	}
+	b.air.announce(event(1, 30), event(1, 31))
+	e.want(t, told(31))
+}
+
+func TestWhoMissedTooMuchLoadsAnew(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	for id := int64(1); id <= resumeLimit+20; id++ {
+		b.log.write(event(1, id))
+	}
+	e := b.open(t, "1:nurse", "5")
+	e.want(t, reload)
+	b.log.err = fault.New(fault.Unavailable, "away")
+	b.open(t, "1:nurse", "2020").want(t, reload)
+}
+
+func TestAFloodIsOneReload(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.log.window = 1_000_000
+	e := b.open(t, "1:nurse", "")
+	e.want(t, reload)
+	for id := int64(1); id <= catchUpLimit+5; id++ {
+		b.log.write(event(1, id))
+	}
+	now := time.Now()
+	b.hub.runOnce(t.Context(), now)
+	b.hub.runOnce(t.Context(), now.Add(time.Second)) // too soon for another
+	b.air.announce(event(1, 100_000))
+	e.want(t, reload, told(100_000))
+	b.hub.runOnce(t.Context(), now.Add(reloadEvery))
+	e.want(t, reload)
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	if last := b.log.asked[len(b.log.asked)-1]; last != 100_000 {
+		t.Errorf("the record was asked for what came after %d", last)
+	}
+}
+
+func TestWhoMayNotListenIsRefused(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	for token, want := range map[string]int{"x": 401, "1:device_desk": 403, "1:researcher": 403} {
+		if e := b.open(t, token, ""); e.res.StatusCode != want {
+			t.Errorf("%s: %d, want %d", token, e.res.StatusCode, want)
+		}
+	}
+	for _, bad := range []string{"x", "-1", "1.5", "99999999999999999999"} {
+		if e := b.open(t, "1:nurse", bad); e.res.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("Last-Event-ID %q: %d", bad, e.res.StatusCode)
+		}
+	}
+	if n := b.hub.Count(); n != 0 {
+		t.Errorf("%d connections were kept for requests that were refused", n)
+	}
+}
+
+func TestASessionsEndClosesItsFeeds(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	e := b.open(t, "1:nurse", "")
+	e.want(t, reload)
+	b.door.close(fault.New(fault.Unauthenticated, "ended"))
+	e.want(t, "")
+	waitFor(t, "the connection to leave the hub", func() bool { return b.hub.Count() == 0 })
+}
+
+func TestARecordThatIsAwayForAMomentClosesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	e := b.open(t, "1:nurse", "")
+	e.want(t, reload)
+	b.door.close(fault.New(fault.Unavailable, "away"))
+	for range 10 { // ten heartbeats: as many looks at the session
+		for e.lines.Scan() && e.lines.Text() != ":" {
+			continue
+		}
+	}
+	b.air.announce(event(1, 7))
+	e.want(t, told(7))
+}
+
+func TestTheSessionIsAskedForTooLong(t *testing.T) {
+	t.Parallel()
+	l := &listener{Stream: &Stream{Sessions: &door{gone: fault.New(fault.Unavailable, "away")}}, place: &subscription{org: 1}, token: "1:nurse"}
+	start := time.Now()
+	for after, want := range map[time.Duration]bool{0: true} {
+		if got := l.stillSignedIn(t.Context(), start.Add(after)); got != want {
+			t.Errorf("after %s: %v", after, got)
+		}
+	}
+	if !l.stillSignedIn(t.Context(), start.Add(awayAtMost-time.Second)) {
+		t.Error("closed too early")
+	}
+	if l.stillSignedIn(t.Context(), start.Add(awayAtMost)) {
+		t.Error("a session that nobody can check goes on for ever")
+	}
+	for token, want := range map[string]bool{"1:nurse": true, "1:device_desk": false, "2:nurse": false} {
+		l := &listener{Stream: &Stream{Sessions: &door{}}, place: &subscription{org: 1}, token: token}
+		if got := l.stillSignedIn(t.Context(), start); got != want {
+			t.Errorf("a session that has become %s goes on: %v", token, got)
+		}
+	}
+}
+
+func TestAClientThatIsGoneLeaves(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	e := b.open(t, "1:nurse", "")
+	e.want(t, reload)
+	if b.hub.Count() != 1 {
+		t.Fatalf("%d connections", b.hub.Count())
+	}
+	e.res.Body.Close()
+	waitFor(t, "a heartbeat to find that the client is gone", func() bool { return b.hub.Count() == 0 })
+}
+
+func TestWhoLagsBehindIsClosedAndTheOthersGoOn(t *testing.T) {
+	t.Parallel()
+	hub := NewHub(nil, &ledger{}, slog.New(slog.DiscardHandler))
+	slow, err := hub.subscribe(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quick, err := hub.subscribe(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int64
+	for id := int64(1); id <= queueLength+1; id++ {
+		hub.hand(1, event(1, id))
+		got = append(got, (<-quick.queue).event.ID)
+	}
+	if want := int64(queueLength + 1); got[len(got)-1] != want || !slices.IsSorted(got) {
+		t.Errorf("the quick one heard up to %d", got[len(got)-1])
+	}
+	n := 0
+	for range slow.queue { // ends only if the queue was closed
+		n++
+	}
+	if n != queueLength || hub.Count() != 1 {
+		t.Errorf("the slow one was told %d, %d connections are left", n, hub.Count())
+	}
+	hub.leave(slow)
+	hub.Close()
+	if _, open := <-quick.queue; open || hub.Count() != 0 {
+		t.Error("closing the hub left a connection")
+	}
+	if _, err := hub.subscribe(1); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("a closed hub takes connections: %v", err)
+	}
+}
+
+func TestRunCatchesUpByItselfAndClosesAtItsEnd(t *testing.T) {
+	t.Parallel()
+	record := &ledger{}
+	record.write(event(1, 7))
+	hub := NewHub(&air{ready: make(chan struct{})}, record, slog.New(slog.DiscardHandler))
+	place, err := hub.subscribe(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- hub.Run(ctx) }()
+	if n := <-place.queue; n.event.ID != 7 {
+		t.Errorf("heard %+v", n)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, open := <-place.queue; open {
+		t.Error("the end of the hub left a connection")
+	}
+}
+
+func TestARoomRemembersSoMuch(t *testing.T) {
+	t.Parallel()
+	r := &room{told: map[int64]struct{}{}}
+	for id := int64(1); id <= rememberedIDs+100; id++ {
+		if !r.remember(id) {
+			t.Fatalf("%d is not new", id)
+		}
+	}
+	want := map[int64]bool{1: true, 101: false, rememberedIDs + 100: false}
+	got := map[int64]bool{}
+	for _, id := range []int64{rememberedIDs + 100, 101, 1} {
+		got[id] = r.remember(id)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(r.told) != rememberedIDs || r.last != rememberedIDs+100 {
+		t.Errorf("%s, %d remembered, last %d", diff, len(r.told), r.last)
+	}
+}
+
+// waitFor polls a condition until it holds.
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(5 * time.Second)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

@@ -1,0 +1,501 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/api/feed"
+	"hale/api/session"
+	"hale/fault"
+	"hale/vital"
+	"hale/web"
+)
+
+const org vital.OrgID = 1
+
+// house is a record in memory under the real services: what the screens show comes out of alerts.Triage,
+// alerts.Limits, account.Directory, session.Keeper and feed.Hub.
+type house struct {
+	mu       sync.Mutex
+	now      time.Time
+	people   []account.Patient
+	episodes []alerts.Alert
+	logs     map[vital.UID][]alerts.Entry
+	rules    map[vital.UID][]alerts.Rule
+	points   map[vital.UID][]alerts.Point
+	sessions map[string]account.Session
+	staff    map[string]account.Actor // by login
+	audit    []account.Audit
+	events   []alerts.Event
+	heard    func(vital.OrgID, alerts.Event)
+	broken   error // what every answer of the record is, when it is away
+}
+
+func newHouse(now time.Time) *house {
+	h := &house{
+		now: now, logs: map[vital.UID][]alerts.Entry{}, rules: map[vital.UID][]alerts.Rule{}, points: map[vital.UID][]alerts.Point{},
+		sessions: map[string]account.Session{}, staff: map[string]account.Actor{},
+	}
+	for i, who := range []struct {
+		login, name string
+		role        account.Role
+	}{
+		{"mira", "Mira Zupan", account.Nurse}, {"jan", "Jan Kovač", account.Nurse}, {"pia", "Pia Oblak", account.Pharmacist},
+		{"desk", "Dora Desk", account.DeviceDesk}, {"max", "Max Manager", account.Manager}, {"admin", "Ada Admin", account.Administrator},
+	} {
+		h.staff[who.login] = account.Actor{Org: org, Staff: account.StaffID(i + 1), UID: vital.UID(who.login), Name: who.name, Role: who.role}
+	}
+	return h
+}
+
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+// pass moves the clock.
+func (h *house) pass(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
+func (h *house) fail(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broken = err
+}
+
+// SignIn takes the login for the password.
+func (h *house) SignIn(_ context.Context, login, password string) (string, account.Session, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	actor, known := h.staff[login]
+	if !known || password != login {
+		return "", account.Session{}, fault.New(fault.Unauthenticated, "login or password is wrong")
+	}
+	n := strconv.Itoa(len(h.sessions) + 1)
+	actor.Session = vital.UID("session-" + n)
+	s := account.Session{UID: actor.Session, Actor: actor, CSRF: "csrf-" + n, CreatedAt: h.now, SeenAt: h.now, ExpiresAt: h.now.Add(24 * 365 * 10 * time.Hour)}
+	h.sessions["token-"+n] = s
+	return "token-" + n, s, nil
+}
+
+func (h *house) SessionOf(_ context.Context, token string) (account.Session, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s, ok := h.sessions[token]
+	if !ok {
+		return s, fault.New(fault.Unauthenticated, "the session has ended; sign in again")
+	}
+	return s, nil
+}
+
+func (h *house) SignOut(_ context.Context, token string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.sessions, token)
+	return nil
+}
+
+func (h *house) Patients(_ context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var found []account.Patient
+	for _, p := range h.people {
+		if p.Org == actor.Org && strings.Contains(strings.ToLower(p.Name+" "+p.Number), strings.ToLower(query)) && len(found) < limit {
+			found = append(found, p)
+		}
+	}
+	return found, h.broken
+}
+
+func (h *house) Patient(_ context.Context, actor account.Actor, uid vital.UID) (account.Patient, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.people {
+		if p.UID == uid && p.Org == actor.Org {
+			return p, h.broken
+		}
+	}
+	return account.Patient{}, fault.New(fault.NotFound, "there is no such patient")
+}
+
+func (h *house) AddPatient(_ context.Context, _ account.Actor, p account.Patient) (account.Patient, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.people = append(h.people, p)
+	return p, nil
+}
+
+func (h *house) Record(_ context.Context, a account.Audit) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.audit = append(h.audit, a)
+	return nil
+}
+
+// looks returns what was looked at, as the audit trail tells it.
+func (h *house) looks() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []string
+	for _, a := range h.audit {
+		all = append(all, a.Actor.Name+" "+a.Object)
+	}
+	return all
+}
+
+func (h *house) Alerts(_ context.Context, _ account.Actor, f alerts.Filter) ([]alerts.Alert, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var found []alerts.Alert
+	past := f.Before == ""
+	for _, a := range slices.Backward(h.episodes) {
+		if past && (f.Patient == "" || f.Patient == a.PatientUID) && (len(f.States) == 0 || slices.Contains(f.States, a.State)) && len(found) < f.Limit {
+			found = append(found, a)
+		}
+		past = past || a.UID == f.Before
+	}
+	return found, h.broken
+}
+
+func (h *house) Worklist(_ context.Context, _ account.Actor) ([]alerts.Alert, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var open []alerts.Alert
+	for _, a := range h.episodes {
+		if a.State != alerts.Closed {
+			open = append(open, a)
+		}
+	}
+	return open, h.broken
+}
+
+func (h *house) Alert(_ context.Context, _ account.Actor, uid vital.UID) (alerts.Alert, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range h.episodes {
+		if a.UID == uid {
+			return a, h.broken
+		}
+	}
+	return alerts.Alert{}, fault.New(fault.NotFound, "there is no alert %s", uid)
+}
+
+func (h *house) Log(_ context.Context, _ account.Actor, uid vital.UID) ([]alerts.Entry, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.logs[uid]), nil
+}
+
+func (h *house) Amend(_ context.Context, actor account.Actor, uid vital.UID, decide alerts.Amendment) (alerts.Alert, []alerts.Event, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.episodes {
+		if h.episodes[i].UID != uid {
+			continue
+		}
+		entries, err := decide(h.episodes[i].Episode, h.now)
+		if err != nil {
+			return alerts.Alert{}, nil, err
+		}
+		for _, e := range entries {
+			e.Actor = actor
+			h.append(i, e)
+		}
+		return h.episodes[i], []alerts.Event{h.events[len(h.events)-1]}, nil
+	}
+	return alerts.Alert{}, nil, fault.New(fault.NotFound, "there is no alert %s", uid)
+}
+
+// append writes an entry and the event that tells of it. h.mu is held.
+func (h *house) append(i int, e alerts.Entry) {
+	a := &h.episodes[i]
+	e.ID = int64(len(h.events) + 1)
+	if e.RecordedAt.IsZero() {
+		e.RecordedAt = h.now
+	}
+	a.Episode = a.Apply(e)
+	h.logs[a.UID] = append(h.logs[a.UID], e)
+	h.events = append(h.events, alerts.Event{ID: e.ID, Org: org, Patient: a.PatientUID, Alert: a.UID, Version: a.Version})
+}
+
+func (h *house) EventsSince(_ context.Context, _ vital.OrgID, id int64, limit int) ([]alerts.Event, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var after []alerts.Event
+	for _, e := range h.events {
+		if e.ID > id && len(after) < limit {
+			after = append(after, e)
+		}
+	}
+	return after, nil
+}
+
+// Announce is heard by the feed.
+func (h *house) Announce(_ context.Context, events []alerts.Event) {
+	h.mu.Lock()
+	heard := h.heard
+	h.mu.Unlock()
+	for _, e := range events {
+		if heard != nil {
+			heard(e.Org, e)
+		}
+	}
+}
+
+func (h *house) Listen(ctx context.Context, heard func(vital.OrgID, alerts.Event)) error {
+	h.mu.Lock()
+	h.heard = heard
+	h.mu.Unlock()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (h *house) Rules(_ context.Context, _ account.Actor, patient vital.UID) ([]alerts.Rule, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rules[patient], nil
+}
+
+func (h *house) AddVersion(context.Context, account.Actor, vital.UID, vital.Metric, int, alerts.Version) (alerts.Rule, error) {
+	return alerts.Rule{}, fault.New(fault.Internal, "the screens set no limits")
+}
+
+func (h *house) Latest(_ context.Context, _ account.Actor, patient vital.UID) ([]alerts.Point, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	newest := map[vital.Metric]alerts.Point{}
+	for _, p := range h.points[patient] {
+		if old, some := newest[p.Metric]; !some || old.Before(p.Mark) {
+			newest[p.Metric] = p
+		}
+	}
+	var list []alerts.Point
+	for _, d := range vital.Metrics() {
+		if p, some := newest[d.Metric]; some {
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
+func (h *house) Series(_ context.Context, _ account.Actor, q alerts.SeriesQuery) ([]alerts.Bucket, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []alerts.Bucket
+	for _, p := range h.points[q.Patient] {
+		if p.Metric == q.Metric && !p.At.Before(q.From) && p.At.Before(q.To) {
+			list = append(list, alerts.Bucket{Start: p.At, Min: p.Values, Max: p.Values, Avg: p.Values, N: 1})
+		}
+	}
+	slices.SortFunc(list, func(a, b alerts.Bucket) int { return a.Start.Compare(b.Start) })
+	return list, nil
+}
+
+// admit takes a patient in, with the default limits.
+func (h *house) admit(name, number string, born int, sex, zone string) account.Patient {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := len(h.people) + 1
+	p := account.Patient{
+		ID: vital.PatientID(n), UID: vital.UID(fmt.Sprintf("01920000-0000-7000-8000-%012d", n)), Org: org,
+		Name: name, Number: number, BirthYear: born, Sex: sex, Zone: zone, CreatedAt: h.now,
+	}
+	h.people = append(h.people, p)
+	for _, d := range alerts.Defaults() {
+		v := d.Version
+		v.Number, v.EffectiveFrom, v.Enabled, v.Reason = 1, time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC), true, alerts.DefaultReason
+		h.rules[p.UID] = append(h.rules[p.UID], alerts.Rule{
+			ID: alerts.RuleID(len(h.rules[p.UID]) + 100*n), UID: vital.UID(fmt.Sprintf("rule-%d-%d", n, d.Metric)), Org: org, Patient: p.ID,
+			Kind: alerts.KindLimit, Metric: d.Metric, Versions: []alerts.Version{v},
+		})
+	}
+	return p
+}
+
+// measure stores a reading.
+func (h *house) measure(p account.Patient, m vital.Metric, at time.Time, values ...float64) alerts.Point {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	point := alerts.Point{Mark: alerts.Mark{At: at, ID: int64(len(h.points[p.UID]) + 1)}, Metric: m, Values: values, ReceivedAt: at}
+	h.points[p.UID] = append(h.points[p.UID], point)
+	return point
+}
+
+// alarm opens an alert and returns its name.
+func (h *house) alarm(p account.Patient, level alerts.Level, at time.Time, m vital.Metric, historic bool, values ...float64) vital.UID {
+	point := h.measure(p, m, at, values...)
+	h.mu.Lock()
+	n := len(h.episodes) + 1
+	uid := vital.UID(fmt.Sprintf("01930000-0000-7000-8000-%012d", n))
+	h.episodes = append(h.episodes, alerts.Alert{
+		Episode:    alerts.Episode{ID: alerts.EpisodeID(n), UID: uid, Org: org, Patient: p.ID, Rule: alerts.RuleID(n), Metric: m},
+		PatientUID: p.UID, PatientName: p.Name, PatientNumber: p.Number, RuleUID: vital.UID(fmt.Sprintf("rule-%d-%d", p.ID, m)),
+	})
+	recorded := at
+	if historic {
+		recorded = h.now.Add(-time.Hour)
+	}
+	h.append(n-1, alerts.Entry{Kind: alerts.EntryOpened, RecordedAt: recorded, Level: level, Reading: point.Mark, Values: values, RuleVersion: 1, Historic: historic})
+	event := h.events[len(h.events)-1]
+	h.mu.Unlock()
+	h.Announce(context.Background(), []alerts.Event{event})
+	return uid
+}
+
+// log writes further entries of an alert.
+func (h *house) log(uid vital.UID, entries ...alerts.Entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.episodes {
+		if h.episodes[i].UID == uid {
+			for _, e := range entries {
+				h.append(i, e)
+			}
+		}
+	}
+}
+
+// triage is the real service over this record.
+func (h *house) triage() *alerts.Triage { return &alerts.Triage{Cases: h, Announcer: h, Now: h.clock} }
+
+// app mounts the screens on an app, with the feed and a stand-in for the API's charts.
+func (h *house) app(t *testing.T) *fiber.App {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	keeper := &session.Keeper{SignIn: h}
+	screens := web.New(web.Config{
+		Directory: &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Now: h.clock},
+		Charts: h, Sessions: keeper, Log: log, Now: h.clock,
+	})
+	app := fiber.New(fiber.Config{DisableStartupMessage: true, Immutable: true, ErrorHandler: func(c *fiber.Ctx, err error) error {
+		return screens.ErrorPage(c, session.Status(err), fault.MessageOf(err))
+	}})
+	screens.Mount(app)
+	hub := feed.NewHub(h, h, log)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- hub.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+	who := func(ctx context.Context) (account.Actor, string) { return session.Actor(ctx), session.Token(ctx) }
+	stream := &feed.Stream{Hub: hub, Who: who, Sessions: h}
+	app.Get("/v1/feed", keeper.Identify, stream.Handle)
+	app.Get("/v1/patients/:id/series", keeper.Identify, h.series)
+	return app
+}
+
+// serve runs the app on a port of its own and returns its address.
+func (h *house) serve(t *testing.T) string {
+	t.Helper()
+	app := h.app(t)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(listener) }()
+	t.Cleanup(func() {
+		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
+			t.Logf("the app did not end in time: %v", err)
+			return
+		}
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// series answers as the API does (docs of /v1/patients/{id}/series).
+func (h *house) series(c *fiber.Ctx) error {
+	metric, _ := vital.ParseMetric(c.Query("metric"))
+	from, errFrom := time.Parse(time.RFC3339, c.Query("from"))
+	to, errTo := time.Parse(time.RFC3339, c.Query("to"))
+	if errFrom != nil || errTo != nil {
+		return c.SendStatus(fiber.StatusUnprocessableEntity)
+	}
+	patient := vital.UID(c.Params("id"))
+	list, err := h.Series(c.UserContext(), account.Actor{}, alerts.SeriesQuery{Patient: patient, Metric: metric, From: from, To: to})
+	if err != nil {
+		return err
+	}
+	type (
+		point struct {
+			T   int64     `json:"t"`
+			N   int       `json:"n"`
+			Min []float64 `json:"min"`
+			Max []float64 `json:"max"`
+			Avg []float64 `json:"avg"`
+		}
+		part  struct{ Code, Unit string }
+		limit struct {
+			From       time.Time       `json:"from"`
+			Components []alerts.Bounds `json:"components"`
+		}
+	)
+	width := 0
+	if len(list) > 600 {
+		width = 86400
+		list = gather(list, 24*time.Hour)
+	}
+	points, parts, limits := []point{}, []map[string]string{}, []limit{}
+	for _, b := range list {
+		points = append(points, point{b.Start.UnixMilli(), b.N, b.Min, b.Max, b.Avg})
+	}
+	d, _ := vital.Define(metric)
+	for _, p := range d.Components {
+		parts = append(parts, map[string]string{"code": p.Code, "unit": p.Canonical.UCUM()})
+	}
+	rules, _ := h.Rules(c.UserContext(), account.Actor{}, patient)
+	for _, r := range rules {
+		if r.Metric != metric {
+			continue
+		}
+		for _, v := range r.Versions {
+			limits = append(limits, limit{v.EffectiveFrom, v.Limit.Components})
+		}
+	}
+	body, err := json.Marshal(map[string]any{
+		"metric": d.Code, "display": d.Display, "components": parts, "bucket_seconds": width, "points": points, "limits": limits,
+	})
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+	return c.Send(body)
+}
+
+// gather puts single readings into spans of time.
+func gather(single []alerts.Bucket, width time.Duration) []alerts.Bucket {
+	var list []alerts.Bucket
+	for _, b := range single {
+		start := b.Start.Truncate(width)
+		if len(list) == 0 || !list[len(list)-1].Start.Equal(start) {
+			list = append(list, alerts.Bucket{Start: start, Min: slices.Clone(b.Min), Max: slices.Clone(b.Max), Avg: slices.Clone(b.Avg), N: 1})
+			continue
+		}
+		last := &list[len(list)-1]
+		for i := range last.Avg {
+			last.Min[i], last.Max[i] = min(last.Min[i], b.Min[i]), max(last.Max[i], b.Max[i])
+			last.Avg[i] = (last.Avg[i]*float64(last.N) + b.Avg[i]) / float64(last.N+1)
+		}
+		last.N++
+	}
+	return list
+}
