@@ -227,7 +227,7 @@ func (f *follower) historic(p Point) bool {
 // contact asks for contact when a reading came too late to page but is red and the last that is known of the patient.
 // One such notice per episode is enough.
 func (f *follower) contact(o occurrence) {
-	if f.historic(o.Point) && o.Level >= Red && o.Mark.Compare(f.newest) == 0 && f.now.Sub(o.At) <= ContactWithin {
+	if f.historic(o.Point) && o.Level >= Red && o.Compare(f.newest) == 0 && f.now.Sub(o.At) <= ContactWithin {
 		f.notify(push.ContactNow, f.dedup(f.open.First), o.Level)
 	}
 }

@@ -92,25 +92,24 @@ func (l *Limit) Check(metric vital.Metric) error {
 }
 
 func (b *Bounds) check(metric string, c vital.Component) error {
-	names, bounds := boundNames(), b.ordered()
-	low := 2 // the last low bound in the order
-	before := -1
-	for i, p := range bounds {
+	const firstHigh = 3 // place of the lowest high bound in the order
+	names := boundNames()
+	var before *float64
+	beforeName, beforeLow := "", false
+	for i, p := range b.ordered() {
 		if p == nil {
 			continue
 		}
-		if math.IsNaN(*p) || math.IsInf(*p, 0) || *p < c.Min || *p > c.Max {
+		switch low := i < firstHigh; {
+		case math.IsNaN(*p) || math.IsInf(*p, 0) || *p < c.Min || *p > c.Max:
 			return fault.New(fault.Invalid, "%s %s: %s must be a number from %s to %s", metric, c.Code, names[i], number(c.Min), number(c.Max))
+		case before != nil && *p < *before:
+			return fault.New(fault.Invalid, "%s %s: %s (%s) must not be below %s (%s)", metric, c.Code, names[i], number(*p), beforeName, number(*before))
+		case before != nil && *p == *before && beforeLow && !low:
+			return fault.New(fault.Invalid, "%s %s: %s and %s (%s) leave no value between them", metric, c.Code, beforeName, names[i], number(*p))
+		default:
+			before, beforeName, beforeLow = p, names[i], low
 		}
-		if before >= 0 {
-			switch last := *bounds[before]; {
-			case *p < last:
-				return fault.New(fault.Invalid, "%s %s: %s (%s) must not be below %s (%s)", metric, c.Code, names[i], number(*p), names[before], number(last))
-			case *p == last && before <= low && i > low:
-				return fault.New(fault.Invalid, "%s %s: %s and %s (%s) leave no value between them", metric, c.Code, names[before], names[i], number(*p))
-			}
-		}
-		before = i
 	}
 	return b.checkMargin(metric, c)
 }

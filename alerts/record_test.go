@@ -65,7 +65,7 @@ func (f facts) Situations(_ context.Context, patients []vital.PatientID) ([]aler
 		}
 	}
 	for _, p := range f.points {
-		if slices.ContainsFunc(f.fresh, func(q alerts.Point) bool { return q.Mark.Compare(p.Mark) == 0 && q.Metric == p.Metric }) {
+		if slices.ContainsFunc(f.fresh, func(q alerts.Point) bool { return q.Compare(p.Mark) == 0 && q.Metric == p.Metric }) {
 			continue
 		}
 		s.Newest[p.Metric] = p.Mark

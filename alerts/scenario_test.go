@@ -145,10 +145,10 @@ func parseLimits(text string) (vital.Metric, alerts.Limit, error) {
 	l := alerts.Limit{Components: make([]alerts.Bounds, len(definition.Components)), K: 1, N: 1, ClearAfter: 2}
 	for part := range strings.SplitSeq(text, ",") {
 		words := strings.Fields(part)
-		switch {
-		case words[0] == "k":
+		switch words[0] {
+		case "k":
 			l.K, l.N = atoi(words[1]), atoi(words[3])
-		case words[0] == "clear":
+		case "clear":
 			l.ClearAfter = atoi(words[2])
 		default:
 			i := slices.IndexFunc(definition.Components, func(c vital.Component) bool { return c.Code == words[0] })
@@ -366,6 +366,7 @@ func counted(n int) string {
 
 // check checks what holds in every scenario: the track is that of the reference, the episodes are their logs.
 func (s *scenario) check(t *testing.T) {
+	t.Helper()
 	for i := range s.rules {
 		r := &s.rules[i]
 		if diff := cmp.Diff(alerts.FoldAll(r, s.of(r.Metric)), s.tracks[r.ID], cmpopts.EquateEmpty()); diff != "" {

@@ -52,7 +52,7 @@ type RuleBook interface {
 	AddVersion(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v Version) (Rule, error)
 }
 
-// Point of a chart: what was measured within one bucket of time.
+// Bucket is a point of a chart: what was measured within one bucket of time.
 type Bucket struct {
 	Start         time.Time
 	Min, Max, Avg []float64 // one per component, canonical units

@@ -68,6 +68,15 @@ type assignOutput struct {
 	}
 }
 
+type intakeOutput struct {
+	Body struct {
+		Stored      int                  `json:"stored" doc:"Readings in the record"`
+		Parked      int                  `json:"parked" doc:"Waiting until somebody says whose they are"`
+		Quarantined map[vital.Reason]int `json:"quarantined" doc:"Refused, by reason"`
+		Total       int                  `json:"total" doc:"All of them"`
+	}
+}
+
 type deviceInput struct {
 	UID string `path:"uid" maxLength:"64"`
 }
@@ -77,6 +86,9 @@ func (s *Server) addDevices() {
 	add(s, created(op(http.MethodPost, "/v1/devices", "enrol-device", tagDevices, "Enrol a device", http.StatusBadRequest, http.StatusConflict)), s.enrol)
 	assign := created(op(http.MethodPost, "/v1/devices/{uid}/assignments", "assign-device", tagDevices, "Say whose a sensor's readings are", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict))
 	add(s, assign, s.assign)
+	intake := op(http.MethodGet, "/v1/devices/{uid}/intake", "get-intake", tagDevices, "What became of what a device sent", http.StatusNotFound)
+	intake.Description = "Every reading that the device sent is stored, parked or quarantined; none is in two of them."
+	add(s, intake, s.intake)
 	add(s, op(http.MethodDelete, "/v1/devices/{uid}", "revoke-device", tagDevices, "Make a device's secret worthless", http.StatusNotFound), s.revoke)
 }
 
@@ -117,6 +129,19 @@ func (s *Server) assign(ctx context.Context, actor account.Actor, in *assignInpu
 	}
 	out := &assignOutput{}
 	out.Body.Sensor, out.Body.Patient, out.Body.From, out.Body.To = b.Sensor, b.Patient, made.From.UTC(), at(made.To)
+	return out, nil
+}
+
+func (s *Server) intake(ctx context.Context, actor account.Actor, in *deviceInput) (*intakeOutput, error) {
+	became, err := s.Desk.Intake(ctx, actor, in.UID)
+	if err != nil {
+		return nil, err
+	}
+	out := &intakeOutput{}
+	out.Body.Stored, out.Body.Parked, out.Body.Quarantined, out.Body.Total = became.Stored, became.Parked, became.Quarantined, became.Total()
+	if out.Body.Quarantined == nil {
+		out.Body.Quarantined = map[vital.Reason]int{}
+	}
 	return out, nil
 }
 

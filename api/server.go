@@ -53,6 +53,7 @@ type Desk interface {
 	Devices(ctx context.Context, actor account.Actor, limit int) ([]devices.Device, error)
 	Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (devices.Enrolled, error)
 	Assign(ctx context.Context, actor account.Actor, b devices.Binding) (devices.Assignment, error)
+	Intake(ctx context.Context, actor account.Actor, uid string) (devices.Intake, error)
 	Revoke(ctx context.Context, actor account.Actor, uid string) error
 }
 

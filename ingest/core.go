@@ -106,7 +106,7 @@ func (c *Core) submit(ctx context.Context, m *Message, done func(Receipt)) error
 
 // gather puts the records into the lanes in which they travel.
 func (c *Core) gather(t *ticket, records []vital.Record) {
-	t.open.Store(0) // ours, so that the ticket does not close while we are still handing out shares
+	t.open.Store(1) // ours, so that the ticket does not close while we are still handing out shares
 	for rest := byLane(records); len(rest) > 0; {
 		n, bytes := cut(rest)
 		t.open.Add(1)

@@ -231,6 +231,31 @@ func TestSubmitWaitsForRoom(t *testing.T) {
 	until(t, "nothing is charged", func() bool { return h.core.Held() == 0 })
 }
 
+func TestWhoWaitsForRoomKeepsTheirPlace(t *testing.T) {
+	t.Parallel()
+	s, told := newStream(), newReceipts()
+	payload := fmt.Sprintf(beat, 1)
+	h := start(t, ingest.Config{Publisher: s, MaxBytes: 2 * (int64(len(payload)) + ingest.ReadingCost)})
+	submit(h, told, 1, payload)
+	first := s.next(t)
+	impatient, giveUp := context.WithCancel(context.Background())
+	go h.core.Submit(impatient, message(readings, "["+payload+","+payload+"]"), told.of(2))
+	until(t, "the large message waits", func() bool { return h.core.Waiting() == 1 })
+	go submit(h, told, 3, payload) // there would be room for it
+	until(t, "the small message waits behind it", func() bool { return h.core.Waiting() == 2 })
+	giveUp()
+	until(t, "the small message has the room that the large one wanted", func() bool { return h.core.Waiting() == 0 })
+	first.outcome <- nil
+	s.next(t).outcome <- nil
+	told.wait(t, 3)
+	if r := told.one(t, 2); !fault.Is(r.Err, fault.Unavailable) {
+		t.Errorf("the large message was told %+v", r)
+	}
+	if r := told.one(t, 3); r.Err != nil {
+		t.Errorf("the small message was told %+v", r)
+	}
+}
+
 func TestAtTheEndWhatWasGatheredIsPublished(t *testing.T) {
 	t.Parallel()
 	s, told := newStream(), newReceipts()

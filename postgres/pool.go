@@ -47,6 +47,9 @@ func openPool(ctx context.Context, cfg Config, role string) (*pgxpool.Pool, erro
 	}
 	pc.ConnConfig.RuntimeParams["application_name"] = "hale " + role
 	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	// A process that is paused in the middle of a transaction must not hold its locks for ever: the partition's next
+	// owner waits for the cursor row. Its connection is ended well before a lease is over.
+	pc.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "5s"
 	pc.ConnConfig.ConnectTimeout = 5 * time.Second
 	pc.MaxConns = 12
 	if cfg.MaxConns > 0 {

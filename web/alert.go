@@ -191,7 +191,7 @@ func (w *Web) tooLate(c *fiber.Ctx, s account.Session, uid vital.UID, back strin
 }
 
 func (w *Web) row(c *fiber.Ctx, s account.Session, a *alerts.Alert, back string, notice noticeView) error {
-	k := clock{now: w.Now(), zone: w.Zone}
+	k := clock{now: w.Now(), zone: w.Zone, afar: true}
 	if back != "/" { // a page of the patient speaks by the patient's clock
 		p, err := w.Directory.Patient(c.UserContext(), s.Actor, a.PatientUID)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,9 +100,14 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 		r.Closed = closedWords(a, m.clock)
 		return r
 	case inForce:
-		r.TakenBy, r.TakenUntil = a.AckName+" has", m.clock.at(a.AckUntil)
+		r.TakenBy, r.TakenUntil = a.AckName+" has it", m.clock.at(a.AckUntil)
 		if a.AckBy == m.me {
-			r.TakenBy = "You have"
+			r.TakenBy = "You have it"
+		}
+		if m.clock.afar {
+			r.TakenBy, r.TakenUntil.Short = r.TakenBy+" for another", span(a.AckUntil.Sub(m.clock.now))
+		} else {
+			r.TakenBy += " until"
 		}
 	case a.State == alerts.Acknowledged:
 		r.Expired = a.AckName
@@ -156,7 +162,7 @@ func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
 	if err != nil {
 		return boardView{}, err
 	}
-	maker := w.maker(s, clock{now: w.Now(), zone: w.Zone}, "/")
+	maker := w.maker(s, clock{now: w.Now(), zone: w.Zone, afar: true}, "/")
 	return viewBoard(cases, people, maker, may(s.Actor, account.AddPatient)), nil
 }
 
@@ -175,7 +181,7 @@ func viewBoard(cases []alerts.Case, people int, maker rowMaker, canAdd bool) boa
 		case one.Acknowledged:
 			view.Taken = append(view.Taken, v)
 			continue
-		case one.Level >= alerts.Red:
+		case asksForCall(one, maker.clock.now):
 			call++
 		default:
 			check++
@@ -185,6 +191,13 @@ func viewBoard(cases []alerts.Case, people int, maker rowMaker, canAdd bool) boa
 	view.Summary = fmt.Sprintf("%d to call, %d to check, %d taken", call, check, len(view.Taken))
 	view.Quiet = quietWords(people, len(cases))
 	return view
+}
+
+// asksForCall reports whether a red alert waits for somebody that did not come too late to call anybody.
+func asksForCall(c *alerts.Case, now time.Time) bool {
+	return slices.ContainsFunc(c.Alerts, func(a alerts.Alert) bool {
+		return a.Level >= alerts.Red && !a.Historic && !a.AckInForce(now)
+	})
 }
 
 // quietWords says how many patients have no open alert, and does not call them well: who measures nothing raises none.

@@ -9,13 +9,17 @@ import (
 type clock struct {
 	now  time.Time
 	zone *time.Location
+	// afar: the page speaks of patients in several zones to a reader in another, so a bare "10:04" would be read
+	// wrongly. It says how long ago instead; what is exact names its zone.
+	afar bool
 }
 
 // moment is a time in the words of a page: how far away, exactly, and for machines.
 type moment struct {
 	Ago   string // "12 min ago", "in 3 h"
+	For   string // how long it has lasted: "12 min"
 	Exact string // "21 Nov 2026, 10:04 CET"
-	Short string // "10:04", or with the date when it is another day
+	Short string // "10:04", or with the date when it is another day; from afar "12 min ago" or the date
 	ISO   string
 	Set   bool
 }
@@ -24,7 +28,7 @@ func (k clock) at(t time.Time) moment {
 	if t.IsZero() {
 		return moment{}
 	}
-	return moment{Ago: k.away(t), Exact: k.exact(t), Short: k.short(t), ISO: t.UTC().Format(time.RFC3339), Set: true}
+	return moment{Ago: k.away(t), For: span(k.now.Sub(t)), Exact: k.exact(t), Short: k.short(t), ISO: t.UTC().Format(time.RFC3339), Set: true}
 }
 
 func (k clock) exact(t time.Time) string { return t.In(k.zone).Format("2 Jan 2006, 15:04 MST") }
@@ -32,6 +36,10 @@ func (k clock) exact(t time.Time) string { return t.In(k.zone).Format("2 Jan 200
 func (k clock) short(t time.Time) string {
 	local, today := t.In(k.zone), k.now.In(k.zone)
 	switch {
+	case k.afar && k.now.Sub(t).Abs() < 48*time.Hour:
+		return k.away(t)
+	case k.afar:
+		return local.Format("2 Jan 2006")
 	case local.Year() == today.Year() && local.YearDay() == today.YearDay():
 		return local.Format("15:04")
 	case local.Year() == today.Year():

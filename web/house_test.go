@@ -41,6 +41,7 @@ type house struct {
 	audit    []account.Audit
 	events   []alerts.Event
 	heard    func(vital.OrgID, alerts.Event)
+	hub      *feed.Hub
 	broken   error // what every answer of the record is, when it is away
 }
 
@@ -389,6 +390,7 @@ func (h *house) app(t *testing.T) *fiber.App {
 	}})
 	screens.Mount(app)
 	hub := feed.NewHub(h, h, log)
+	h.hub = hub
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- hub.Run(ctx) }()
@@ -411,6 +413,7 @@ func (h *house) serve(t *testing.T) string {
 	served := make(chan error, 1)
 	go func() { served <- app.Listener(listener) }()
 	t.Cleanup(func() {
+		h.hub.Close()
 		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
 			t.Logf("the app did not end in time: %v", err)
 			return

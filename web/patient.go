@@ -31,7 +31,8 @@ type patientView struct {
 	Older    vital.UID // the alert before which more are found; empty: these are all
 	Paged    bool
 	Charts   []chartView
-	Limits   []limitView
+	Limits   []limitView // of what is measured
+	Unused   []limitView // of what is not
 }
 
 // chartView is one metric: a chart that a script draws, and the same in words and as a table.
@@ -162,8 +163,13 @@ func (w *Web) addReadings(ctx context.Context, actor account.Actor, view *patien
 		return err
 	}
 	for i := range rules {
-		if v, ok := viewLimit(&rules[i], k); ok {
+		v, ok := viewLimit(&rules[i], k)
+		measured := slices.ContainsFunc(latest, func(p alerts.Point) bool { return p.Metric == rules[i].Metric })
+		switch {
+		case ok && measured:
 			view.Limits = append(view.Limits, v)
+		case ok:
+			view.Unused = append(view.Unused, v)
 		}
 	}
 	return nil

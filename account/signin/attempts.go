@@ -15,7 +15,7 @@ const (
 	freeFailures = 5
 	firstWait    = time.Second
 	longestWait  = time.Minute
-	forgetAfter  = 15 * time.Minute // without a further attempt
+	forgetAfter  = 15 * time.Minute // without a further attempt the slate is clean
 	mostWaiting  = 8                // attempts at one login that wait for their turn
 	mostLogins   = 10_000           // logins that are remembered; a flood of invented ones is swept out
 )
@@ -78,6 +78,9 @@ func (a *attempts) begin(ctx context.Context, login string, now func() time.Time
 		return nil, fault.Wrap(fault.Unavailable, ctx.Err(), "signing in took too long; try again")
 	}
 	a.mu.Lock()
+	if now().Sub(h.last) > forgetAfter {
+		h.failures = 0
+	}
 	wait := h.until.Sub(now())
 	a.mu.Unlock()
 	if wait > 0 {

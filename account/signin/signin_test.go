@@ -266,6 +266,19 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	}
 }
 
+func TestYesterdaysMistakesAreForgotten(t *testing.T) {
+	t.Parallel()
+	s, _, clock := service(t)
+	for range 2 {
+		for i := range 5 {
+			if _, _, err := s.SignIn(t.Context(), "nurse", "x"); !fault.Is(err, fault.Unauthenticated) {
+				t.Fatalf("mistake %d: %v", i, err)
+			}
+		}
+		clock.pass(16 * time.Minute)
+	}
+}
+
 func TestOneGuesserDoesNotKeepOutOthers(t *testing.T) {
 	t.Parallel()
 	s, _, _ := service(t)

@@ -282,7 +282,7 @@ func TestWhoMissedTooMuchLoadsAnew(t *testing.T) {
 	e := b.open(t, "1:nurse", "5")
 	e.want(t, reload)
 	b.log.err = fault.New(fault.Unavailable, "away")
-	b.open(t, "1:nurse", "2020").want(t, reload)
+	b.open(t, "1:nurse", "20020").want(t, reload)
 }
 
 func TestAFloodIsOneReload(t *testing.T) {
@@ -296,14 +296,21 @@ func TestAFloodIsOneReload(t *testing.T) {
 	}
 	now := time.Now()
 	b.hub.runOnce(t.Context(), now)
-	b.hub.runOnce(t.Context(), now.Add(time.Second)) // too soon for another
+	b.hub.runOnce(t.Context(), now.Add(reloadEvery)) // nothing in it that was not told
 	b.air.announce(event(1, 100_000))
 	e.want(t, reload, told(100_000))
+
+	b.log.mu.Lock()
+	b.log.events = append([]alerts.Event{event(1, 99_000)}, b.log.events...)
+	b.log.mu.Unlock()
+	b.hub.runOnce(t.Context(), now.Add(reloadEvery/2)) // too soon for another
+	b.air.announce(event(1, 100_001))
+	e.want(t, told(100_001))
 	b.hub.runOnce(t.Context(), now.Add(reloadEvery))
 	e.want(t, reload)
 	b.log.mu.Lock()
 	defer b.log.mu.Unlock()
-	if last := b.log.asked[len(b.log.asked)-1]; last != 100_000 {
+	if last := b.log.asked[len(b.log.asked)-1]; last != 100_001 {
 		t.Errorf("the record was asked for what came after %d", last)
 	}
 }
@@ -400,21 +407,21 @@ func TestWhoLagsBehindIsClosedAndTheOthersGoOn(t *testing.T) {
 	var got []int64
 	for id := int64(1); id <= queueLength+1; id++ {
 		hub.hand(1, event(1, id))
-		got = append(got, (<-quick.queue).event.ID)
+		batch, open := quick.take()
+		if !open || len(batch) != 1 {
+			t.Fatalf("the quick one took %v, open %v", batch, open)
+		}
+		got = append(got, batch[0].event.ID)
 	}
 	if want := int64(queueLength + 1); got[len(got)-1] != want || !slices.IsSorted(got) {
 		t.Errorf("the quick one heard up to %d", got[len(got)-1])
 	}
-	n := 0
-	for range slow.queue { // ends only if the queue was closed
-		n++
-	}
-	if n != queueLength || hub.Count() != 1 {
-		t.Errorf("the slow one was told %d, %d connections are left", n, hub.Count())
+	if lagged, open := slow.take(); len(lagged) != queueLength || open || hub.Count() != 1 {
+		t.Errorf("the slow one was told %d, open %v; %d connections are left", len(lagged), open, hub.Count())
 	}
 	hub.leave(slow)
 	hub.Close()
-	if _, open := <-quick.queue; open || hub.Count() != 0 {
+	if _, open := quick.take(); open || hub.Count() != 0 {
 		t.Error("closing the hub left a connection")
 	}
 	if _, err := hub.subscribe(1); !fault.Is(err, fault.Unavailable) {
@@ -434,14 +441,15 @@ func TestRunCatchesUpByItselfAndClosesAtItsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- hub.Run(ctx) }()
-	if n := <-place.queue; n.event.ID != 7 {
-		t.Errorf("heard %+v", n)
+	<-place.wake
+	if batch, _ := place.take(); len(batch) != 1 || batch[0].event.ID != 7 {
+		t.Errorf("heard %+v", batch)
 	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if _, open := <-place.queue; open {
+	if _, open := place.take(); open {
 		t.Error("the end of the hub left a connection")
 	}
 }

@@ -32,9 +32,9 @@ const (
 	catchUpEvery   = 2 * time.Second // an announcement may be lost; the record is asked this often
 	catchUpLimit   = 2_000           // more than this at once is not told one by one
 	reloadEvery    = 10 * time.Second
-	queueLength    = 1_024  // events that a connection may lag behind
+	queueLength    = 20_000 // events that a connection may lag behind
 	rememberedIDs  = 16_384 // event ids per organisation that are known to have been told
-	mostConnection = 5_000
+	mostConnection = 2_000
 )
 
 // Hub hands events to the connections of their organisation. Create it with NewHub and let Run work.
@@ -65,12 +65,6 @@ type room struct {
 type news struct {
 	event  alerts.Event
 	reload bool
-}
-
-// subscription is one connection's place in its room. Its queue is closed when it lagged behind or the hub ends.
-type subscription struct {
-	org   vital.OrgID
-	queue chan news
 }
 
 // NewHub returns a hub that nobody listens to yet.
@@ -161,8 +155,9 @@ func (h *Hub) hand(org vital.OrgID, e alerts.Event) {
 	h.tell(r, news{event: e})
 }
 
-// owe notes that there is more news than is worth telling one by one: more than the limit, and the record did not name
-// the rest. The next question is for the latest news again (0), not for what stands behind a window that is full.
+// owe notes that there is more news than is worth telling one by one. In a flood the record names its oldest part only:
+// as long as all of that was announced, nothing is owed. The next question is for the latest news again (0), so that
+// the part that is named moves on and in the end all of it was.
 func (h *Hub) owe(org vital.OrgID, events []alerts.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -171,9 +166,9 @@ func (h *Hub) owe(org vital.OrgID, events []alerts.Event) {
 		return
 	}
 	for _, e := range events {
-		r.remember(e.ID)
+		r.owesReload = r.remember(e.ID) || r.owesReload
 	}
-	r.owesReload, r.last = true, 0
+	r.last = 0
 }
 
 // settle tells the rooms that are owed a reload, each at most once in reloadEvery.
@@ -192,9 +187,7 @@ func (h *Hub) settle(now time.Time) {
 // last event that it saw. h.mu is held.
 func (h *Hub) tell(r *room, n news) {
 	for s := range r.members {
-		select {
-		case s.queue <- n:
-		default:
+		if !s.put(n) {
 			h.remove(s)
 		}
 	}
@@ -229,7 +222,7 @@ func (h *Hub) subscribe(org vital.OrgID) (*subscription, error) {
 		r = &room{members: map[*subscription]struct{}{}, told: map[int64]struct{}{}}
 		h.rooms[org] = r
 	}
-	s := &subscription{org: org, queue: make(chan news, queueLength)}
+	s := &subscription{org: org, wake: make(chan struct{}, 1)}
 	r.members[s] = struct{}{}
 	h.count++
 	return s, nil
@@ -251,7 +244,7 @@ func (h *Hub) remove(s *subscription) {
 		return
 	}
 	delete(r.members, s)
-	close(s.queue)
+	s.close()
 	h.count--
 	if len(r.members) == 0 {
 		delete(h.rooms, s.org)

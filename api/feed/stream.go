@@ -22,7 +22,7 @@ const (
 	sessionEvery   = 3 * time.Second // how long an ended session may still hear
 	flushWithin    = 10 * time.Second
 	awayAtMost     = 30 * time.Second // how long the record may be away before a session that cannot be checked ends
-	resumeLimit    = 2_000            // a client that missed more than this is told to load anew
+	resumeLimit    = 20_000           // a client that missed more than this is told to load anew
 )
 
 // Sessions tells whether a session lasts (account/signin.Service); fault.Unauthenticated when it does not.
@@ -115,10 +115,11 @@ func (l *listener) run(ctx context.Context) {
 	for {
 		ok := false
 		select {
-		case n, open := <-l.place.queue:
-			ok = open && l.tell(n)
+		case <-l.place.wake:
+			batch, open := l.place.take()
+			ok = l.tell(batch...) && open
 		case <-heartbeat.C:
-			ok = l.write(":\n\n")
+			ok = l.flush(":\n\n")
 		case now := <-recheck.C:
 			ok = l.stillSignedIn(ctx, now)
 		}
@@ -144,27 +145,39 @@ func (l *listener) begin(ctx context.Context) bool {
 	if err != nil || len(missed) >= resumeLimit {
 		return l.tell(news{reload: true})
 	}
+	batch := make([]news, len(missed))
+	for i, e := range missed {
+		batch[i].event = e
+	}
+	if !l.tell(batch...) {
+		return false
+	}
 	for _, e := range missed {
-		if !l.tell(news{event: e}) {
-			return false
-		}
 		l.told[e.ID] = struct{}{}
 	}
-	return l.write(":\n\n")
+	return true
 }
 
-// tell writes one piece of news, after asking again whether this person may hear it.
-func (l *listener) tell(n news) bool {
-	if n.reload {
-		return l.write("event: reload\ndata: {}\n\n")
+// tell writes news, after asking of each event again whether this person may hear it. It flushes once, so that a client
+// that catches up is not slowed down by what it waits for; an empty batch is a heartbeat.
+func (l *listener) tell(batch ...news) bool {
+	text := make([]byte, 0, 128*len(batch))
+	for _, n := range batch {
+		if n.reload {
+			text = append(text, "event: reload\ndata: {}\n\n"...)
+			continue
+		}
+		if _, again := l.told[n.event.ID]; again {
+			continue
+		}
+		if account.Allow(l.actor, account.SeeAlerts, &account.Patient{Org: n.event.Org}) == nil {
+			text = append(text, frame(n.event)...)
+		}
 	}
-	if _, again := l.told[n.event.ID]; again {
-		return true
+	if len(text) == 0 {
+		text = append(text, ":\n\n"...)
 	}
-	if account.Allow(l.actor, account.SeeAlerts, &account.Patient{Org: n.event.Org}) != nil {
-		return true
-	}
-	return l.write(frame(n.event))
+	return l.flush(string(text))
 }
 
 // frame returns an event in the form of the HTML standard, section 9.2.
@@ -197,8 +210,8 @@ func (l *listener) stillSignedIn(ctx context.Context, now time.Time) bool {
 	return now.Sub(l.away) < awayAtMost
 }
 
-// write flushes text to the client; false means that the client is gone.
-func (l *listener) write(text string) bool {
+// flush sends text to the client; false means that the client is gone.
+func (l *listener) flush(text string) bool {
 	if l.conn != nil && l.conn.SetWriteDeadline(time.Now().Add(flushWithin)) != nil {
 		return false
 	}

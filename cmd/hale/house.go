@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -46,6 +47,7 @@ type house struct {
 	http     net.Listener // of role api
 	mqtt     net.Listener // of role edge
 	lease    time.Duration
+	zone     *time.Location
 	number   string // whom to call in an emergency
 	log      *slog.Logger
 
@@ -223,11 +225,11 @@ func (h *house) answering() []stage {
 	directory := &account.Directory{People: h.app, Now: time.Now}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Now: time.Now}
-	desk := &devices.Desk{Kit: h.app, Patients: h.app, Changed: func(ctx context.Context) { feeder.Nudge(ctx, nudgeRegistry) }}
+	desk := &devices.Desk{Kit: h.app, Patients: h.app, Changed: h.registryChanged}
 	keeper := &session.Keeper{SignIn: signin.New(h.app, time.Now)}
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
 	pages := web.New(web.Config{
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Session: keeper, Number: h.number, Log: h.log, Now: time.Now,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	})
 	server := api.New(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Session: keeper, Feed: hub, Log: h.log, Now: time.Now,
@@ -235,12 +237,21 @@ func (h *house) answering() []stage {
 		Ready:        h.checks,
 		Metrics:      promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}),
 		Register:     h.registry,
-		Mount:        pages.Mounts(),
+		Mount:        []func(*fiber.App){pages.Mount},
 		ErrorPage:    pages.ErrorPage,
 	})
 	return []stage{
 		{name: "live feed", run: hub.Run},
 		{name: "API", run: func(ctx context.Context) error { return server.Run(ctx, h.http) }, bound: 15 * time.Second},
+	}
+}
+
+// registryChanged makes the edges look at the registry at once. The one in this process has looked before the desk has
+// its answer, so that a device can connect as soon as it is enrolled.
+func (h *house) registryChanged(ctx context.Context) {
+	h.conn.Feed().Nudge(ctx, nudgeRegistry)
+	if h.cache != nil {
+		h.logged("the edge has not seen a change of the registry", h.cache.Look(ctx))
 	}
 }
 

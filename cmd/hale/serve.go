@@ -27,6 +27,7 @@ type serveCommand struct {
 	StreamBytes int64         `help:"Largest size of the stream in bytes; the NATS server must really have it." default:"4294967296" env:"HALE_STREAM_BYTES"`
 	Replicas    int           `help:"Copies of the stream that a NATS cluster keeps." default:"1" env:"HALE_STREAM_REPLICAS"`
 	Lease       time.Duration `help:"How long a silent process keeps its partitions (role process)." default:"30s" env:"HALE_LEASE"`
+	Zone        string        `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
 	Emergency   string        `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
 }
 
@@ -36,6 +37,10 @@ func (c *serveCommand) Run(p *program) error {
 		if !slices.Contains([]string{roleEdge, roleProcess, roleAPI}, r) {
 			return fault.New(fault.Invalid, "there is no role %q; the roles are edge, process and api", r)
 		}
+	}
+	zone, err := staffZone(c.Zone)
+	if err != nil {
+		return err
 	}
 	owner, err := ownerName()
 	if err != nil {
@@ -51,7 +56,7 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	h := &house{
-		roles: c.Roles, owner: owner, stream: flow, conn: conn, number: c.Emergency, lease: c.Lease, log: p.log,
+		roles: c.Roles, owner: owner, stream: flow, conn: conn, zone: zone, number: c.Emergency, lease: c.Lease, log: p.log,
 		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
 	}
 	if h.has(roleAPI) {
@@ -72,6 +77,15 @@ func closeIfOpen(h *house) error {
 		return nil
 	}
 	return h.http.Close()
+}
+
+// staffZone is the time zone in which screens show times that concern no single patient.
+func staffZone(name string) (*time.Location, error) {
+	if name == "" {
+		return time.Local, nil
+	}
+	zone, err := time.LoadLocation(name)
+	return zone, fault.Wrap(fault.Invalid, err, "--zone %s: say a name such as Europe/Ljubljana", name)
 }
 
 // ownerName is unique to this process: two processes must never take each other for the same owner of a partition.

@@ -32,6 +32,7 @@ type upCommand struct {
 	Demo      bool   `help:"Let a handful of simulated patients live." default:"true" negatable:""`
 	JSON      bool   `help:"Print one JSON line when ready, and nothing else, on standard output."`
 	NoInstall bool   `help:"Do not install a missing PostgreSQL."`
+	Zone      string `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
 	Emergency string `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
 	NATS      string `help:"Also let other processes of this machine reach the embedded NATS at this address." placeholder:"ADDR" hidden:""`
 }
@@ -144,8 +145,12 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 	if err != nil {
 		return err
 	}
+	zone, err := staffZone(c.Zone)
+	if err != nil {
+		return err
+	}
 	h := &house{
-		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", stream: flow, conn: conn, number: c.Emergency, log: p.log,
+		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", stream: flow, conn: conn, zone: zone, number: c.Emergency, log: p.log,
 		database: postgres.Config{URL: server.URL, Log: p.log},
 	}
 	if h.http, err = listen(ctx, c.HTTP, defaultHTTP); err != nil {

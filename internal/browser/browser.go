@@ -82,6 +82,7 @@ type Tab struct {
 	t   testing.TB
 	Ctx context.Context // for chromedp.Run and Do; ends with the test, or after two minutes
 
+	whole      context.Context // the same without the deadline
 	mu         sync.Mutex
 	complaints []string
 	received   float64
@@ -90,9 +91,20 @@ type Tab struct {
 // Tab opens a tab of the given size in CSS pixels. It ends with t.
 func (b *Browser) Tab(t testing.TB, width, height int) *Tab {
 	t.Helper()
-	ctx, end := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	return open(t, b.ctx, width, height, chromedp.WithNewBrowserContext())
+}
+
+// Another opens a further tab of the same person: it shares cookies, storage and workers with this one.
+func (tab *Tab) Another(width, height int) *Tab {
+	tab.t.Helper()
+	return open(tab.t, tab.whole, width, height)
+}
+
+func open(t testing.TB, parent context.Context, width, height int, how ...chromedp.ContextOption) *Tab {
+	t.Helper()
+	ctx, end := chromedp.NewContext(parent, how...)
 	t.Cleanup(end)
-	tab := &Tab{t: t}
+	tab := &Tab{t: t, whole: ctx}
 	// The tab lives as long as the context that opens it, so the deadline is put on afterwards.
 	if err := chromedp.Listen(ctx, tab.hear); err != nil {
 		t.Fatalf("open a tab: %v", err)

@@ -10,10 +10,14 @@
     notices.replaceChildren(p);
   }
 
+  // A list that is fetched again by itself has its own way to say that it could not be.
+  const acted = (event) => event.detail.requestConfig && event.detail.requestConfig.verb !== "get";
+
   // Our own answers to a fault name their place (HX-Retarget) or are a row with a message: those are shown. Whatever
   // else comes with an error status is not ours, and must not take the place of an alert.
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr } = event.detail;
+    if (!acted(event)) return;
     const ours = xhr.getResponseHeader("HX-Retarget") === "#notice" || xhr.status === 409;
     if (xhr.status >= 400 && ours) {
       event.detail.shouldSwap = true;
@@ -26,9 +30,6 @@
     const [, id] = /^\/alerts\/([^/]+)\//.exec(event.detail.requestConfig?.path ?? "") ?? [];
     if (id && document.activeElement === document.body) document.getElementById("open-" + id)?.focus();
   });
-
-  // A list that is fetched again by itself has its own way to say that it could not be.
-  const acted = (event) => event.detail.requestConfig && event.detail.requestConfig.verb !== "get";
 
   document.addEventListener("htmx:responseError", (event) => {
     if (acted(event)) tell("That was not done: the server answered with an error. Reload the page and look before you try again.");

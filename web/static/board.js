@@ -2,12 +2,13 @@
 // least every half minute. The line beside the title tells the truth about it.
 "use strict";
 (() => {
-  const EVERY = 250, AT_LEAST = 30000, STALE = 45000, HOLD = 1500; // ms
+  const EVERY = 250, AT_LEAST = 30000, STALE = 45000, RETRY = 5000, HOLD = 1500; // ms
   const list = document.getElementById("worklist");
   const live = document.getElementById("live");
   const summary = document.getElementById("summary");
 
   let feedState = "connecting";
+  let failing = false;      // the last try to fetch the list failed
   let fetched = Date.now(); // when the list was last known to be current
   let asked = 0;            // when it was last asked for
   let pending = 0;          // timer of the next request
@@ -36,12 +37,22 @@
   list.addEventListener("htmx:beforeSwap", (e) => {
     if (e.detail.target !== list || e.detail.xhr.status !== 200) return;
     fetched = Date.now();
+    failing = false;
     seen = keys();
     if (e.detail.serverResponse === shown) e.detail.shouldSwap = false;
     else if (acts > 0 || Date.now() < heldUntil) { e.detail.shouldSwap = false; refresh(); }
     else shown = e.detail.serverResponse;
     say();
   });
+
+  for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+    list.addEventListener(name, (e) => {
+      if (isAct(e)) return;
+      failing = true;
+      say();
+      setTimeout(refresh, RETRY);
+    });
+  }
 
   const isAct = (e) => e.detail.requestConfig && e.detail.requestConfig.verb !== "get";
   document.addEventListener("htmx:beforeRequest", (e) => { if (isAct(e)) acts++; });
@@ -58,7 +69,7 @@
     const stale = Date.now() - fetched > STALE;
     const since = new Date(fetched).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
     const [state, text] = feedState === "signed out" ? ["broken", "Signed out. Reload the page to sign in again."]
-      : stale ? ["broken", `Not current: nothing heard since ${since}. Reconnecting…`]
+      : stale || failing ? ["broken", `Not current: as of ${since}. Trying again…`]
       : feedState === "live" ? ["live", "Live"]
       : ["wait", feedState === "connecting" ? "Connecting…" : `Reconnecting… current as of ${since}`];
     if (live.dataset.state !== state) live.dataset.state = state;

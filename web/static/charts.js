@@ -5,7 +5,7 @@
   const HOUR = 3600e3, DAY = 24 * HOUR;
   const RANGES = [["24 h", DAY], ["7 d", 7 * DAY], ["30 d", 30 * DAY], ["90 d", 90 * DAY], ["All", 0]];
   const FIRST = Date.UTC(2015, 0, 1); // no reading is older: ingest refuses them
-  const HEIGHT = 240;
+  const HEIGHT = 250; // CSS pixels
   const UNITS = { "Cel": "°C", "{steps}": "steps", "{score}": "of 10", "1": "" };
   const unit = (u) => UNITS[u] ?? u;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -69,6 +69,10 @@
     // another unit and is a metric of its own.
     shown() { return this.data.components.map((c, i) => i).filter((i) => this.data.components[i].unit === this.data.components[0].unit); }
 
+    // kinds are the curves of a component. Where readings are gathered, the least and the most are drawn beside the mean:
+    // a mean alone would hide the reading that matters.
+    kinds() { return this.data.bucket_seconds > 0 ? ["avg", "min", "max"] : ["avg"]; }
+
     // columns puts a hole where nothing was measured for long: a line across it would claim what nobody knows.
     columns() {
       const points = this.data.points, width = this.data.bucket_seconds;
@@ -76,7 +80,8 @@
       const usual = steps.length ? steps[steps.length >> 1] : 0;
       const hole = Math.max(3 * usual, 3 * width * 1000, 36 * HOUR);
       const shown = this.shown();
-      const rows = [[], ...shown.flatMap(() => [[], [], []])];
+      const kinds = this.kinds();
+      const rows = [[], ...shown.flatMap(() => kinds.map(() => []))];
       let last = null;
       for (const p of points) {
         if (last !== null && p.t - last > hole) {
@@ -84,7 +89,7 @@
           rows.slice(1).forEach((r) => r.push(null));
         }
         rows[0].push(p.t / 1000);
-        shown.forEach((c, k) => ["avg", "min", "max"].forEach((name, j) => rows[1 + 3 * k + j].push(p[name][c] ?? null)));
+        shown.forEach((c, k) => kinds.forEach((kind, j) => rows[1 + kinds.length * k + j].push(p[kind][c] ?? null)));
         last = p.t;
       }
       return rows;
@@ -99,18 +104,16 @@
         const part = this.data.components[c];
         const name = shown.length > 1 ? part.code : "value";
         const value = (u, v) => (v == null ? "–" : `${round(v)} ${unit(part.unit)}`);
-        series.push(
-          { label: gathered ? name + " mean" : name, stroke: colours[k], width: 1.5, value, points: { show: !gathered || this.data.points.length < 120, size: 5, fill: colours[k] } },
-          { label: name + " least", show: gathered, stroke: colours[k], width: 0.5, value, points: { show: false } },
-          { label: name + " most", show: gathered, stroke: colours[k], width: 0.5, value, points: { show: false } },
-        );
-        if (gathered) bands.push({ series: [3 + 3 * k, 2 + 3 * k], fill: colour("--band") });
+        series.push({ label: gathered ? name + " mean" : name, stroke: colours[k], width: 1.5, value, points: { show: this.data.points.length < 120, size: 5, fill: colours[k] } });
+        if (!gathered) return;
+        for (const word of ["least", "most"]) series.push({ label: `${name} ${word}`, stroke: colours[k], width: 0.5, value, points: { show: false } });
+        bands.push({ series: [3 + 3 * k, 2 + 3 * k], fill: colour("--band") });
       });
-      if (shown.length > 1 && !gathered) bands.push({ series: [1, 4], fill: colour("--band") });
+      if (shown.length > 1 && !gathered) bands.push({ series: [1, 2], fill: colour("--band") });
       const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1 }, font: "12px system-ui, sans-serif" };
       const day = "\n{D} {MMM}", year = "\n{D} {MMM} {YYYY}";
       return {
-        width: this.plot.clientWidth, height: HEIGHT, series, bands,
+        width: this.plot.clientWidth, height: HEIGHT, series, bands, padding: [null, this.bounds().length ? (shown.length > 1 ? 108 : 88) : null, null, null], // the words of the limits stand there
         tzDate: (t) => uPlot.tzDate(new Date(t * 1000), this.zone),
         scales: { x: { range: () => this.span() }, y: { range: (u, lo, hi) => this.reach(lo, hi) } },
         axes: [
@@ -141,10 +144,10 @@
         const from = Date.parse(s.from) / 1000, to = i + 1 < spans.length ? Date.parse(spans[i + 1].from) / 1000 : Infinity;
         (s.components || []).forEach((b, c) => {
           if (!shown.includes(c)) return;
-          const name = shown.length > 1 ? this.data.components[c].code + " " : "";
+          const name = shown.length > 1 ? this.data.components[c].code.slice(0, 3) + " " : "";
           for (const [level, low, high] of [["yellow", "yellow_low", "yellow_high"], ["red", "red_low", "red_high"], ["extreme", "extreme_low", "extreme_high"]]) {
-            if (b[low] != null) lines.push({ level, at: b[low], from, to, text: `${level}: ${name}below ${round(b[low])}` });
-            if (b[high] != null) lines.push({ level, at: b[high], from, to, text: `${level}: ${name}from ${round(b[high])}` });
+            if (b[low] != null) lines.push({ level, at: b[low], from, to, text: `${level} ${name}< ${round(b[low])}` });
+            if (b[high] != null) lines.push({ level, at: b[high], from, to, text: `${level} ${name}≥ ${round(b[high])}` });
           }
         });
       });
@@ -164,33 +167,44 @@
     }
 
     limits(u) {
-      const { ctx, bbox } = u, dpr = devicePixelRatio;
+      const { ctx, bbox } = u, dpr = devicePixelRatio, edge = bbox.left + bbox.width;
       const dash = { yellow: [6, 4], red: [], extreme: [2, 3] };
+      const words = [];
       ctx.save();
       ctx.beginPath();
       ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
       ctx.clip();
-      ctx.font = `${11 * dpr}px system-ui, sans-serif`;
-      const taken = [];
       for (const l of this.bounds()) {
         const y = u.valToPos(l.at, "y", true);
         const left = Math.max(bbox.left, u.valToPos(l.from, "x", true));
-        const right = Math.min(bbox.left + bbox.width, l.to === Infinity ? Infinity : u.valToPos(l.to, "x", true));
+        const right = l.to === Infinity ? edge : Math.min(edge, u.valToPos(l.to, "x", true));
         if (y < bbox.top || y > bbox.top + bbox.height || right <= left) continue;
-        ctx.strokeStyle = ctx.fillStyle = colour(l.level === "yellow" ? "--yellow-edge" : "--red-edge");
+        ctx.strokeStyle = colour(l.level === "yellow" ? "--yellow-edge" : "--red-edge");
         ctx.lineWidth = (l.level === "yellow" ? 1.25 : 1.5) * dpr;
         ctx.setLineDash(dash[l.level].map((n) => n * dpr));
         ctx.beginPath();
         ctx.moveTo(left, y);
         ctx.lineTo(right, y);
         ctx.stroke();
-        if (right < bbox.left + bbox.width - 1 || taken.some((t) => Math.abs(t - y) < 13 * dpr)) continue; // only what holds at the end is named
-        taken.push(y);
-        ctx.fillStyle = colour(l.level === "yellow" ? "--yellow" : "--red");
-        ctx.textAlign = "right";
-        const below = l.text.includes("below");
-        ctx.textBaseline = below ? "top" : "bottom";
-        ctx.fillText(l.text, right - 4 * dpr, y + (below ? 3 : -3) * dpr);
+        if (right === edge) words.push({ y, text: l.text, level: l.level }); // what holds at the end is named
+      }
+      ctx.restore();
+      this.name(ctx, words, edge, bbox.top + bbox.height, dpr);
+    }
+
+    // name writes the words of the limits into the gutter, each near its line and none over another.
+    name(ctx, words, edge, floor, dpr) {
+      const line = 13 * dpr;
+      words.sort((a, b) => a.y - b.y);
+      words.forEach((w, i) => { if (i) w.y = Math.max(w.y, words[i - 1].y + line); });
+      for (let i = words.length - 1, lowest = floor; i >= 0; i--, lowest -= line) words[i].y = Math.min(words[i].y, lowest);
+      ctx.save();
+      ctx.font = `${11 * dpr}px system-ui, sans-serif`;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "middle";
+      for (const w of words) {
+        ctx.fillStyle = colour(w.level === "yellow" ? "--yellow" : "--red");
+        ctx.fillText(w.text, edge + 5 * dpr, w.y);
       }
       ctx.restore();
     }

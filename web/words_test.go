@@ -1,0 +1,120 @@
+package web
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hale/alerts"
+	"hale/vital"
+)
+
+func bound(v float64) *float64 { return &v }
+
+func TestValueWords(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		metric vital.Metric
+		values []float64
+		want   string
+	}{
+		"a blood pressure is one reading":                        {vital.BloodPressure, []float64{182, 104}, "182/104 mm[Hg]"},
+		"with its pulse where the cuff counts it":                {vital.BloodPressure, []float64{182, 104, 88}, "182/104 mm[Hg], pulse 88 /min"},
+		"what is not yet red does not read as red":               {vital.BloodPressure, []float64{179.6, 90}, "179.6/90 mm[Hg]"},
+		"a saturation is not rounded up into the clear":          {vital.OxygenSat, []float64{91.99}, "91.99 %"},
+		"a conversion's dust is blown off":                       {vital.BodyWeight, []float64{71.21400000001}, "71.21 kg"},
+		"a ratio has no unit":                                    {vital.INR, []float64{2.4}, "2.4"},
+		"degrees are written as people do":                       {vital.BodyTemperature, []float64{38.1}, "38.1 °C"},
+		"steps are counted":                                      {vital.StepCount, []float64{4210}, "4210 steps"},
+		"no value says nothing":                                  {vital.HeartRate, nil, ""},
+		"what is no metric says nothing":                         {vital.Metric(999), []float64{1}, ""},
+		"half a blood pressure is not made up to be a whole one": {vital.BloodPressure, []float64{182}, "182 mm[Hg]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := valueWords(c.metric, c.values); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestLimitWords(t *testing.T) {
+	t.Parallel()
+	got := limitWords(vital.BloodPressure, alerts.Limit{
+		K: 2, N: 3, ClearAfter: 2,
+		Components: []alerts.Bounds{
+			{ExtremeHigh: bound(200), RedLow: bound(91), RedHigh: bound(180), Margin: 5},
+			{RedHigh: bound(120)}, {},
+		},
+	})
+	want := ruleWords{
+		Lines: []levelLine{
+			{"extreme", "Extreme", "systolic at or above 200 mm[Hg]"},
+			{"red", "Red", "systolic below 91 mm[Hg], or at or above 180 mm[Hg]; diastolic at or above 120 mm[Hg]"},
+		},
+		Begins: "2 of the last 3 readings must be beyond a limit; one extreme reading is enough.",
+		Ends:   "The condition ends after 2 readings in a row back inside by at least 5 mm[Hg] systolic.",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	more := limitWords(vital.HeartRate, alerts.Limit{K: 1, N: 1, ClearAfter: 1, Components: []alerts.Bounds{{YellowLow: bound(50)}, {RedHigh: bound(1)}}})
+	if len(more.Lines) != 1 || more.Lines[0].Text != "below 50 /min" {
+		t.Errorf("a bound of a component that the metric has not was told: %+v", more.Lines)
+	}
+}
+
+func TestClock(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 10, 25, 1, 30, 0, 0, time.UTC) // the second 02:30 of the night in which clocks go back
+	home := clock{now: now}.in("Europe/Ljubljana")
+	afar := clock{now: now, zone: time.UTC, afar: true}
+	for name, c := range map[string]struct{ got, want string }{
+		"the repeated hour names its zone":             {home.exact(now), "25 Oct 2026, 02:30 CET"},
+		"and so does the one before it":                {home.exact(now.Add(-time.Hour)), "25 Oct 2026, 02:30 CEST"},
+		"the same day needs no date":                   {home.short(now.Add(-2 * time.Hour)), "01:30"},
+		"another day does":                             {home.short(now.Add(-24 * time.Hour)), "24 Oct, 03:30"},
+		"another year too":                             {home.short(now.AddDate(-7, 0, 0)), "25 Oct 2019, 03:30"},
+		"afar there is no bare clock time":             {afar.short(now.Add(-12 * time.Minute)), "12 min ago"},
+		"afar what is long past has its date":          {afar.short(now.AddDate(-7, 0, 0)), "25 Oct 2019"},
+		"an hour that is not over is told in minutes":  {span(119*time.Minute + 59*time.Second), "119 min"},
+		"what is to come":                              {afar.away(now.Add(40 * time.Minute)), "in 40 min"},
+		"what has just been":                           {afar.away(now.Add(-59 * time.Second)), "just now"},
+		"days":                                         {afar.away(now.Add(-49 * time.Hour)), "2 days ago"},
+		"years":                                        {afar.away(now.AddDate(-3, 0, 0)), "3 years ago"},
+		"a zone that nobody knows is UTC, and says so": {clock{now: now}.in("Mars/Base").exact(now), "25 Oct 2026, 01:30 UTC"},
+		"nothing is no time":                           {afar.at(time.Time{}).Exact, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if c.got != c.want {
+				t.Errorf("got %q, want %q", c.got, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryEntryHasWords(t *testing.T) {
+	t.Parallel()
+	k := clock{now: time.Unix(0, 0), zone: time.UTC}
+	for _, kind := range []alerts.EntryKind{
+		alerts.EntryOpened, alerts.EntryOccurred, alerts.EntryWorsened, alerts.EntryCleared, alerts.EntryResumed, alerts.EntryAnnotated,
+		alerts.EntryAcknowledged, alerts.EntryResolved, alerts.EntryNoted,
+	} {
+		if line := viewEntry(vital.HeartRate, &alerts.Entry{Kind: kind, NextStep: alerts.StepNone}, k); line.Text == "" {
+			t.Errorf("%s is told in no words", kind)
+		}
+	}
+	for _, step := range []alerts.NextStep{alerts.StepNone, alerts.StepRecheck, alerts.StepCall, alerts.StepHandOver} {
+		if stepWord(step) == "" {
+			t.Errorf("%s is told in no words", step)
+		}
+	}
+	for bit := range 8 {
+		if len(findingWords(vital.Finding(1<<bit))) != 1 {
+			t.Errorf("finding %d is told in no words", bit)
+		}
+	}
+}
