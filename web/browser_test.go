@@ -47,7 +47,7 @@ func silent(t *testing.T, tab *browser.Tab) {
 	}
 }
 
-// TestInABrowser drives the screens in one Chromium, one thing after the other.
+// TestInABrowser drives the screens in one Chromium.
 func TestInABrowser(t *testing.T) {
 	t.Parallel()
 	chromium := browser.Start(t)
@@ -61,7 +61,10 @@ func TestInABrowser(t *testing.T) {
 		"without scripts one can read and acknowledge":         withoutScripts,
 		"charts end at the newest reading, however old":        chartRanges,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, chromium) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, chromium)
+		})
 	}
 }
 

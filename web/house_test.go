@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -394,7 +395,12 @@ func (h *house) app(t *testing.T) *fiber.App {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- hub.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-ended })
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("the feed: %v", err)
+		}
+	})
 	who := func(ctx context.Context) (account.Actor, string) { return session.Actor(ctx), session.Token(ctx) }
 	stream := &feed.Stream{Hub: hub, Who: who, Sessions: h}
 	app.Get("/v1/feed", keeper.Identify, stream.Handle)
@@ -446,7 +452,6 @@ func (h *house) series(c *fiber.Ctx) error {
 			Max []float64 `json:"max"`
 			Avg []float64 `json:"avg"`
 		}
-		part  struct{ Code, Unit string }
 		limit struct {
 			From       time.Time       `json:"from"`
 			Components []alerts.Bounds `json:"components"`

@@ -44,12 +44,12 @@ func visit(t *testing.T, app *fiber.App, login string) *visitor {
 
 func (v *visitor) get(path string) (*http.Response, string) {
 	v.t.Helper()
-	return v.send(httptest.NewRequest(http.MethodGet, path, nil))
+	return v.send(httptest.NewRequestWithContext(v.t.Context(), http.MethodGet, path, nil))
 }
 
 func (v *visitor) post(path string, form url.Values) (*http.Response, string) {
 	v.t.Helper()
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	r := httptest.NewRequestWithContext(v.t.Context(), http.MethodPost, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Origin", "http://example.com")
 	return v.send(r)
@@ -230,7 +230,7 @@ func TestSignIn(t *testing.T) {
 	})
 	t.Run("a form that a foreign page sends is refused", func(t *testing.T) {
 		t.Parallel()
-		r := httptest.NewRequest(http.MethodPost, "/signin", strings.NewReader("login=mira&password=mira"))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/signin", strings.NewReader("login=mira&password=mira"))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", "https://evil.example")
 		if answer, _ := visit(t, app, "").send(r); answer.StatusCode != http.StatusForbidden {
@@ -263,6 +263,17 @@ func TestAcknowledge(t *testing.T) {
 		}
 		_, page = v.get("/")
 		wants(t, page, "You have it for another 60 min", "1 to call, 2 to check, 1 taken")
+	})
+	t.Run("an acknowledgement that has run out is no acknowledgement", func(t *testing.T) {
+		t.Parallel()
+		f := furnish(t)
+		v := visit(t, f.app(t), "mira")
+		_, page := v.get("/")
+		action := "/alerts/" + string(f.extreme) + "/acknowledge"
+		v.post(action, v.form(page, action))
+		f.pass(time.Hour)
+		_, page = v.get("/")
+		wants(t, page, "3 to call, 1 to check, 0 taken", "Mira Zupan had taken it; that has run out")
 	})
 	t.Run("a script gets the row as it is then", func(t *testing.T) {
 		t.Parallel()

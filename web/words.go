@@ -12,15 +12,9 @@ import (
 
 // unitWord returns the unit as staff read it; where UCUM's name reads well it is that.
 func unitWord(u vital.Unit) string {
-	switch u {
-	case vital.Celsius:
-		return "°C"
-	case vital.Steps:
-		return "steps"
-	case vital.Score:
-		return "of 10"
-	case vital.Fraction, vital.NoUnit:
-		return ""
+	other := map[vital.Unit]string{vital.Celsius: "°C", vital.Steps: "steps", vital.Score: "of 10", vital.Fraction: ""}
+	if word, is := other[u]; is {
+		return word
 	}
 	return u.UCUM()
 }

@@ -176,7 +176,9 @@ type ear struct {
 
 func (b *bed) open(t *testing.T, token, lastID string) *ear {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,6 +212,9 @@ func (e *ear) next() string {
 			}
 		}
 	}
+	if err := e.lines.Err(); err != nil {
+		return err.Error()
+	}
 	return ""
 }
 
@@ -240,9 +245,11 @@ func TestEveryBoardOfTheOrganisationHearsAnEventOnce(t *testing.T) {
 		e.want(t, reload)
 	}
 	b.air.announce(event(1, 5), event(1, 5), event(2, 6), event(1, 4))
-	one.want(t, told(5), told(4))
-	two.want(t, told(5), told(4))
-	other.want(t, told(6))
+	b.hub.hand(1, event(2, 8)) // an announcement that contradicts itself reaches nobody
+	b.air.announce(event(1, 9), event(2, 9))
+	one.want(t, told(5), told(4), told(9))
+	two.want(t, told(5), told(4), told(9))
+	other.want(t, told(6), told(9))
 }
 
 func TestALostAnnouncementIsCaughtUp(t *testing.T) {
@@ -312,6 +319,20 @@ func TestAFloodIsOneReload(t *testing.T) {
 	defer b.log.mu.Unlock()
 	if last := b.log.asked[len(b.log.asked)-1]; last != 100_001 {
 		t.Errorf("the record was asked for what came after %d", last)
+	}
+}
+
+func TestEachEventIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	for role, want := range map[account.Role]bool{account.Nurse: true, account.DeviceDesk: false} {
+		var sent strings.Builder
+		l := &listener{Stream: &Stream{}, out: bufio.NewWriter(&sent), actor: account.Actor{Org: 1, Role: role}}
+		if !l.tell(news{event: event(1, 3)}, news{event: event(2, 4)}) {
+			t.Fatal("the client is gone")
+		}
+		if got := strings.Contains(sent.String(), told(3)[8:]); got != want || strings.Contains(sent.String(), "a4") {
+			t.Errorf("%s was told %q", role, sent.String())
+		}
 	}
 }
 

@@ -32,6 +32,8 @@ func (d *door) SessionOf(_ context.Context, token string) (account.Session, erro
 	case "good":
 		expires := time.Date(2026, 5, 8, 12, 0, 0, 0, time.UTC)
 		return account.Session{CSRF: "c5", ExpiresAt: expires, Actor: account.Actor{Org: 1, Name: "Nina", Role: account.Nurse}}, nil
+	case "bare":
+		return account.Session{Actor: account.Actor{Org: 1, Name: "Nina", Role: account.Nurse}}, nil
 	case "away":
 		return account.Session{}, fault.New(fault.Unavailable, "the record is away")
 	}
@@ -106,6 +108,7 @@ func TestIdentify(t *testing.T) {
 		"a cookie alone changes nothing":                    {"POST", "", headers{"Cookie": cookie}, refused, ""},
 		"a wrong CSRF value changes nothing":                {"POST", "", headers{"Cookie": cookie, "X-CSRF-Token": "c4"}, refused, ""},
 		"an empty CSRF field changes nothing":               {"POST", "csrf=", headers{"Cookie": cookie, "Content-Type": form}, refused, ""},
+		"a session without a CSRF value changes nothing":    {"POST", "csrf=", headers{"Cookie": "hale_session=bare", "Content-Type": form}, refused, ""},
 		"a DELETE changes something too":                    {"DELETE", "", headers{"Cookie": cookie}, refused, ""},
 		"the CSRF value in the header lets it pass":         {"POST", "", headers{"Cookie": cookie, "X-CSRF-Token": "c5"}, 200, nina},
 		"the CSRF value in the form lets it pass":           {"POST", "csrf=c5", headers{"Cookie": cookie, "Content-Type": form}, 200, nina},

@@ -28,14 +28,14 @@ const Mend = "these tests need Chromium: run `make test`, which installs it, or 
 // Browser is a running Chromium.
 type Browser struct{ ctx context.Context }
 
-// Start starts a Chromium that ends with t. It uses the program that HALE_CHROMIUM names, or the first that it finds.
-func Start(t testing.TB) *Browser {
-	t.Helper()
-	program := find(t)
-	// Not t.TempDir: Chromium's children may still write while it is removed, and that would fail the test.
-	profile, err := os.MkdirTemp("", "hale-browser-")
+// Start starts a Chromium that ends with tb. It uses the program that HALE_CHROMIUM names, or the first that it finds.
+func Start(tb testing.TB) *Browser {
+	tb.Helper()
+	program := find(tb)
+	// Not tb.TempDir: Chromium's children may still write while it is removed, and that would fail the test.
+	profile, err := os.MkdirTemp("", "hale-browser-") //nolint:usetesting // see above
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -44,27 +44,27 @@ func Start(t testing.TB) *Browser {
 	)
 	allocated, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, endBrowser := chromedp.NewContext(allocated)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		closing, stop := context.WithTimeout(ctx, 10*time.Second)
 		defer stop()
 		if err := chromedp.Cancel(closing); err != nil {
-			t.Logf("Chromium did not end by itself: %v", err)
+			tb.Logf("Chromium did not end by itself: %v", err)
 		}
 		endBrowser()
 		endAllocator()
 		if err := os.RemoveAll(profile); err != nil {
-			t.Logf("the browser's profile is left: %v", err)
+			tb.Logf("the browser's profile is left: %v", err)
 		}
 	})
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start %s: %v", program, err)
+		tb.Fatalf("start %s: %v", program, err)
 	}
 	return &Browser{ctx: ctx}
 }
 
 // find returns the path of a Chromium.
-func find(t testing.TB) string {
-	t.Helper()
+func find(tb testing.TB) string {
+	tb.Helper()
 	if named := os.Getenv("HALE_CHROMIUM"); named != "" {
 		return named
 	}
@@ -73,7 +73,7 @@ func find(t testing.TB) string {
 			return program
 		}
 	}
-	t.Fatal(Mend)
+	tb.Fatal(Mend)
 	return ""
 }
 
@@ -88,29 +88,29 @@ type Tab struct {
 	received   float64
 }
 
-// Tab opens a tab of the given size in CSS pixels. It ends with t.
-func (b *Browser) Tab(t testing.TB, width, height int) *Tab {
-	t.Helper()
-	return open(t, b.ctx, width, height, chromedp.WithNewBrowserContext())
+// Tab opens a tab of the given size in CSS pixels. It ends with tb.
+func (b *Browser) Tab(tb testing.TB, width, height int) *Tab {
+	tb.Helper()
+	return open(b.ctx, tb, width, height, chromedp.WithNewBrowserContext())
 }
 
 // Another opens a further tab of the same person: it shares cookies, storage and workers with this one.
 func (tab *Tab) Another(width, height int) *Tab {
 	tab.t.Helper()
-	return open(tab.t, tab.whole, width, height)
+	return open(tab.whole, tab.t, width, height)
 }
 
-func open(t testing.TB, parent context.Context, width, height int, how ...chromedp.ContextOption) *Tab {
-	t.Helper()
+func open(parent context.Context, tb testing.TB, width, height int, how ...chromedp.ContextOption) *Tab {
+	tb.Helper()
 	ctx, end := chromedp.NewContext(parent, how...)
-	t.Cleanup(end)
-	tab := &Tab{t: t, whole: ctx}
+	tb.Cleanup(end)
+	tab := &Tab{t: tb, whole: ctx}
 	// The tab lives as long as the context that opens it, so the deadline is put on afterwards.
 	if err := chromedp.Listen(ctx, tab.hear); err != nil {
-		t.Fatalf("open a tab: %v", err)
+		tb.Fatalf("open a tab: %v", err)
 	}
 	limited, stop := context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	tab.Ctx = limited
 	command(tab, network.Enable, network.EnableParams{})
 	command(tab, log.Enable, cdp.Empty{})
