@@ -64,6 +64,9 @@ type Check struct {
 	Detail string `json:"detail,omitempty" doc:"What is missing, for the operator"`
 }
 
+// Mount adds routes to the application, so that whoever joins the parts need not know Fiber.
+type Mount = func(*fiber.App)
+
 // Config is what a Server is made of. Ready, Metrics, Register, Organisation, Mount and ErrorPage may be left out.
 type Config struct {
 	Directory Directory
@@ -84,7 +87,7 @@ type Config struct {
 	Metrics  http.Handler
 	Register prometheus.Registerer
 	// Mount adds routes of others, the screens for one.
-	Mount []func(*fiber.App)
+	Mount []Mount
 	// ErrorPage answers an error for a browser that asked for a page outside /v1; message may be shown to anybody.
 	ErrorPage func(c *fiber.Ctx, status int, message string) error
 }

@@ -70,7 +70,7 @@
     const since = new Date(fetched).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
     const [state, text] = feedState === "signed out" ? ["broken", "Signed out. Reload the page to sign in again."]
       : stale || failing ? ["broken", `Not current: as of ${since}. Trying again…`]
-      : true ? ["live", "Live"]
+      : feedState === "live" ? ["live", "Live"]
       : ["wait", feedState === "connecting" ? "Connecting…" : `Reconnecting… current as of ${since}`];
     if (live.dataset.state !== state) live.dataset.state = state;
     const line = live.querySelector(".text");
