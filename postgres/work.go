@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -76,7 +77,7 @@ func (w *Work) Claim(ctx context.Context, partition int, stream, owner string, l
 	case err == nil:
 		w.forget(partition, c.Epoch)
 		return c, nil
-	case err != pgx.ErrNoRows:
+	case !errors.Is(err, pgx.ErrNoRows):
 		return alerts.Cursor{}, classify(fmt.Errorf("claim partition %d: %w", partition, err))
 	}
 	var held, known string

@@ -129,7 +129,7 @@ func (d *Demo) live(ctx context.Context, p persona, device, secret string, began
 	if every == 0 {
 		every = 5 * time.Second
 	}
-	rng := rand.New(rand.NewPCG(demoSeed, nameSeed(device)^uint64(began.UnixNano()))) //nolint:gosec // noise, not a secret
+	rng := rand.New(rand.NewPCG(demoSeed, nameSeed(device)^uint64(began.UnixNano())))
 	next := d.Now().Add(time.Duration(rng.Float64() * float64(every)))
 	for round := 0; ; round++ {
 		if err := waitUntil(ctx, next); err != nil {
@@ -183,7 +183,7 @@ func history(p persona, device string, now time.Time) [][]byte {
 	today := now.UTC().Truncate(24 * time.Hour)
 	for back := 7; back >= 1; back-- {
 		day := today.AddDate(0, 0, -back)
-		rng := rand.New(rand.NewPCG(demoSeed^uint64(day.Unix()), nameSeed(device))) //nolint:gosec // noise, not a secret
+		rng := rand.New(rand.NewPCG(demoSeed^uint64(day.Unix()), nameSeed(device)))
 		var list []json.RawMessage
 		for i, hour := range []float64{7.4, 11.2, 15.9, 19.6} {
 			t := day.Add(time.Duration((hour + 0.3*rng.Float64()) * float64(time.Hour))).Truncate(time.Second)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -264,7 +265,7 @@ func (s *Staff) Follow(ctx context.Context, ready func(), f func(FeedEvent)) err
 	for {
 		err := s.follow(ctx, &last, ready, f)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx is how Follow is asked to end
 		}
 		var p *Problem
 		if asProblem(err, &p) {
@@ -280,9 +281,7 @@ func (s *Staff) Follow(ctx context.Context, ready func(), f func(FeedEvent)) err
 }
 
 func asProblem(err error, p **Problem) bool {
-	found, ok := err.(*Problem)
-	*p = found
-	return ok
+	return errors.As(err, p)
 }
 
 func (s *Staff) follow(ctx context.Context, last *string, ready func(), f func(FeedEvent)) error {

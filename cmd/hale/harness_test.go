@@ -61,7 +61,7 @@ func (b *lineBuffer) String() string {
 // start runs hale with these arguments.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(os.Args[0], args...), stdout: newLineBuffer(), stderr: newLineBuffer(), ended: make(chan struct{})}
+	p := &process{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...), stdout: newLineBuffer(), stderr: newLineBuffer(), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asHale+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
@@ -118,11 +118,11 @@ func eventually(t *testing.T, within time.Duration, f func() string) {
 // dataDir is a fresh data directory that the database user can pass.
 func dataDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hale")
+	dir, err := os.MkdirTemp("", "hale") //nolint:usetesting // t.TempDir lies below a directory that only we may pass
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // what is secret lies below in 0700
+	if err := os.Chmod(dir, 0o755); err != nil { // what is secret lies below in 0700
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -86,7 +85,7 @@ func (h *house) run(ctx context.Context, ready func()) error {
 		stages = append(stages, h.taking()...)
 	}
 	if h.has(roleAPI) {
-		stages = append(stages, h.answering()...)
+		stages = append(stages, h.answering()...) //nolint:contextcheck // the server is made here and gets its context when it runs
 	}
 	stages = append(stages, stage{name: "ready", run: func(ctx context.Context) error { return h.whenReady(ctx, ready) }})
 	return runStages(ctx, h.log, stages)
@@ -167,16 +166,16 @@ func (h *house) processing() []stage {
 	}
 	return []stage{
 		{name: "keeper of partitions", run: func(ctx context.Context) error {
-			return every(ctx, time.Hour, func(ctx context.Context) { h.logged("partitions are not kept", h.work.KeepPartitions(ctx)) })
+			return every(ctx, time.Hour, func(ctx context.Context) { h.keepPartitions(ctx) })
 		}},
 		{name: "janitor of the stream", run: janitor.Run},
 		{name: "processor", run: h.processor.Run, bound: 20 * time.Second},
 	}
 }
 
-func (h *house) logged(message string, err error) {
-	if err != nil {
-		h.log.Error(message, "error", err)
+func (h *house) keepPartitions(ctx context.Context) {
+	if err := h.work.KeepPartitions(ctx); err != nil && ctx.Err() == nil {
+		h.log.Error("the partitions of the coming months cannot be made", "error", err)
 	}
 }
 
@@ -237,7 +236,7 @@ func (h *house) answering() []stage {
 		Ready:        h.checks,
 		Metrics:      promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}),
 		Register:     h.registry,
-		Mount:        []func(*fiber.App){pages.Mount},
+		Mount:        []api.Mount{pages.Mount},
 		ErrorPage:    pages.ErrorPage,
 	})
 	return []stage{
@@ -251,7 +250,9 @@ func (h *house) answering() []stage {
 func (h *house) registryChanged(ctx context.Context) {
 	h.conn.Feed().Nudge(ctx, nudgeRegistry)
 	if h.cache != nil {
-		h.logged("the edge has not seen a change of the registry", h.cache.Look(ctx))
+		if err := h.cache.Look(ctx); err != nil {
+			h.log.Warn("the edge has not seen a change of the registry yet", "error", err)
+		}
 	}
 }
 

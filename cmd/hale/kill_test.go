@@ -69,7 +69,7 @@ func (s *source) send(ctx context.Context, addr string) {
 
 // walk makes readings that go in and out of every limit, some out of order, some garbage.
 func walk(device string, seed uint64, n int) []*sent {
-	rng := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test's noise
+	rng := rand.New(rand.NewPCG(seed, 7))
 	from := time.Now().Add(-5 * 24 * time.Hour).Truncate(time.Minute)
 	var list []*sent
 	value := 130.0
@@ -104,7 +104,7 @@ func TestKilledInMidReplayItLosesAndDoublesNothing(t *testing.T) {
 		for _, s := range sources {
 			wg.Go(func() { s.send(ctx, told.MQTT) })
 		}
-		<-time.After(time.Duration(rand.IntN(250)) * time.Millisecond) //nolint:gosec // a random moment
+		<-time.After(time.Duration(rand.IntN(250)) * time.Millisecond) // a random moment
 		if killed < kills-1 && len(sources[0].missing()) == 0 {
 			t.Logf("everything was acknowledged after %d kills; more is sent", killed)
 			for i, s := range sources {

@@ -67,7 +67,7 @@ func (c *replayCommand) find(p *program) error {
 	if err != nil {
 		return err
 	}
-	a, err := findRunning(dir)
+	a, err := findRunning(p.ctx, dir)
 	if err != nil {
 		return err
 	}

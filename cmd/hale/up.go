@@ -196,7 +196,7 @@ func (c *upCommand) live(ctx context.Context, p *program, told announcement) {
 
 func (c *upCommand) tell(p *program, told announcement) error {
 	if c.JSON {
-		return json.NewEncoder(p.out).Encode(told)
+		return json.NewEncoder(p.out).Encode(told) //nolint:gosec // the login is made for this run and is what this line is for
 	}
 	_, err := fmt.Fprintf(p.out, `Hale is up.
 
@@ -217,7 +217,7 @@ func (c *upCommand) tell(p *program, told announcement) error {
 }
 
 func (a announcement) leave() error {
-	b, err := json.MarshalIndent(a, "", "  ")
+	b, err := json.MarshalIndent(a, "", "  ") //nolint:gosec // other commands of this user sign in with it; the file is 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", runningFile, err)
 	}
@@ -228,7 +228,7 @@ func (a announcement) leave() error {
 }
 
 // findRunning reads what an `up` on the directory left, and checks that it still answers.
-func findRunning(dir string) (announcement, error) {
+func findRunning(ctx context.Context, dir string) (announcement, error) {
 	var a announcement
 	b, err := os.ReadFile(filepath.Join(dir, runningFile)) //nolint:gosec // the user names the directory
 	if err != nil {
@@ -237,7 +237,7 @@ func findRunning(dir string) (announcement, error) {
 	if err := json.Unmarshal(b, &a); err != nil {
 		return a, fault.Wrap(fault.Invalid, err, "%s cannot be read", filepath.Join(dir, runningFile))
 	}
-	conn, err := net.DialTimeout("tcp", a.MQTT, 2*time.Second)
+	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", a.MQTT)
 	if err != nil {
 		return a, fault.Wrap(fault.Unavailable, err, "the `hale up` of %s does not answer", dir)
 	}

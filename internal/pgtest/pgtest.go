@@ -4,11 +4,11 @@ package pgtest
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,16 +19,7 @@ import (
 )
 
 // cluster is the server of this test binary. It ends with the binary: the supervisor sees to that.
-type cluster struct {
-	server *embedded.Server
-	err    error
-}
-
-var (
-	once    sync.Once
-	shared  cluster
-	counter atomic.Int64
-)
+var cluster = sync.OnceValues(start)
 
 // Database is a fresh, migrated database.
 type Database struct {
@@ -37,16 +28,16 @@ type Database struct {
 }
 
 // New copies the migrated template for t and drops the copy when t ends.
-func New(t testing.TB) Database {
-	t.Helper()
-	once.Do(start)
-	if shared.err != nil {
-		t.Fatalf("these tests need a real PostgreSQL (run `make test`, which installs it): %v", shared.err)
+func New(tb testing.TB) Database {
+	tb.Helper()
+	server, err := cluster()
+	if err != nil {
+		tb.Fatalf("these tests need a real PostgreSQL (run `make test`, which installs it): %v", err)
 	}
-	name := fmt.Sprintf("t%d_%d", os.Getpid(), counter.Add(1))
-	exec(t, "CREATE DATABASE "+name+" TEMPLATE hale_template")
-	t.Cleanup(func() { exec(t, "DROP DATABASE "+name+" WITH (FORCE)") })
-	return Database{Server: shared.server, Name: name}
+	name := "t_" + strings.ToLower(rand.Text())
+	exec(tb, server, "CREATE DATABASE "+name+" TEMPLATE hale_template")
+	tb.Cleanup(func() { exec(tb, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	return Database{Server: server, Name: name}
 }
 
 // Config returns how to open the database in a role.
@@ -57,7 +48,7 @@ func (d Database) Config() postgres.Config {
 // AdminURL returns a superuser's way into the database.
 func (d Database) AdminURL() string { return d.Server.SuperURL(d.Name) }
 
-func start() {
+func start() (server *embedded.Server, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "halepg")
@@ -65,16 +56,16 @@ func start() {
 		err = os.Chmod(dir, 0o755) //nolint:gosec // the database user must pass; what is secret lies below in 0700
 	}
 	if err == nil {
-		shared.server, err = embedded.Start(ctx, embedded.Config{Dir: dir, PathEnv: os.Getenv("PATH"), BinDir: os.Getenv("HALE_PG_BIN"), Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		server, err = embedded.Start(ctx, embedded.Config{Dir: dir, PathEnv: os.Getenv("PATH"), BinDir: os.Getenv("HALE_PG_BIN"), Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	}
 	if err == nil {
-		err = template(ctx)
+		err = template(ctx, server)
 	}
-	shared.err = err
+	return server, err
 }
 
-func template(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, shared.server.SuperURL("postgres"))
+func template(ctx context.Context, server *embedded.Server) error {
+	conn, err := pgx.Connect(ctx, server.SuperURL("postgres"))
 	if err != nil {
 		return err
 	}
@@ -82,19 +73,19 @@ func template(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, "CREATE DATABASE hale_template"); err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, shared.server.SuperURL("hale_template"))
+	return postgres.Migrate(ctx, server.SuperURL("hale_template"))
 }
 
-func exec(t testing.TB, statement string) {
-	t.Helper()
+func exec(tb testing.TB, server *embedded.Server, statement string) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, shared.server.SuperURL("postgres"))
+	conn, err := pgx.Connect(ctx, server.SuperURL("postgres"))
 	if err != nil {
-		t.Fatalf("connect to the test cluster: %v", err)
+		tb.Fatalf("connect to the test cluster: %v", err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	if _, err := conn.Exec(ctx, statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
+		tb.Fatalf("%s: %v", statement, err)
 	}
 }
