@@ -27,14 +27,14 @@ func TestEveryPageIsWholeWithDifficultData(t *testing.T) {
 		says   []string
 	}{
 		"the board": {"/", 200, []string{
-			"2 to call, 2 to check, 0 taken", "Extreme", "Oxygen saturation 82 %", "Blood pressure 182/104 mm[Hg], pulse 88 /min",
+			"2 to call, 2 to check, 0 taken", "Extreme", "Oxygen saturation 82 %", "Blood pressure 182/104 mmHg, pulse 88 /min",
 			"opened 12 min ago", "Body temperature 38.1 °C", "Jan Kovač has it for another 40 min", "Mira Zupan had taken it; that has run out",
 			"back inside the limits", "2 readings", "arrived late", "1 of 5 patients have no open alert.", "measured 20 Jun 2019",
 		}},
 		"the board's list": {"/board/list", 200, []string{`data-summary="2 to call`}},
 		"an alert": {"/alerts/" + string(f.red), 200, []string{
-			"Extreme systolic below 80 mm[Hg], or at or above 200 mm[Hg]", "systolic below 91 mm[Hg], or at or above 180 mm[Hg]; diastolic at or above 120 mm[Hg]",
-			"Version 1, the programme's default", "Opened: 182/104 mm[Hg], pulse 88 /min, measured 09:52", "What follows?", "(Europe/Ljubljana)",
+			"Extreme systolic below 80 mmHg, or at or above 200 mmHg", "systolic below 91 mmHg, or at or above 180 mmHg; diastolic at or above 120 mmHg",
+			"Version 1, the programme's default", "Opened: 182/104 mmHg, pulse 88 /min, measured 09:52", "What follows?", "(Europe/Ljubljana)",
 		}},
 		"an alert that is taken": {"/alerts/" + string(f.taken), 200, []string{
 			"Beyond a limit again: 50 mg/dL", "Acknowledged until 10:44", "Calling his daughter.", "Back inside the limits, measured 09:58",
@@ -47,8 +47,8 @@ func TestEveryPageIsWholeWithDifficultData(t *testing.T) {
 		"a search":      {"/patients?q=novak", 200, []string{"Ana Novak", `value="novak"`}},
 		"a vain search": {"/patients?q=%3Ci%3Enobody", 200, []string{"Nobody has this name or number", `value="&lt;i&gt;nobody"`}},
 		"a patient": {"/patients/" + string(f.ana.UID), 200, []string{
-			"female, born 1946 (80 this year)", "at home it is Sat 21 Nov, 10:04 (Europe/Ljubljana)", "Blood pressure 182/104 mm[Hg], pulse 88 /min",
-			"systolic 135 to 186 mm[Hg]", "tighter after the stroke in October", "Version 2, by Dr. Eva Hribar", "Sit down, rest five minutes",
+			"female, born 1946 (80 this year)", "at home it is Sat 21 Nov, 10:04 (Europe/Ljubljana)", "Blood pressure 182/104 mmHg, pulse 88 /min",
+			"systolic 135 to 186 mmHg", "tighter after the stroke in October", "Version 2, by Dr. Eva Hribar", "Sit down, rest five minutes",
 			"Other versions of the Blood pressure limits (1)", "resolved 19 Nov, 09:04: measure again at 20 Nov, 09:04",
 			"15 readings, systolic",
 		}},

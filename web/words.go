@@ -12,7 +12,7 @@ import (
 
 // unitWord returns the unit as staff read it; where UCUM's name reads well it is that.
 func unitWord(u vital.Unit) string {
-	other := map[vital.Unit]string{vital.Celsius: "°C", vital.Steps: "steps", vital.Score: "of 10", vital.Fraction: ""}
+	other := map[vital.Unit]string{vital.MmHg: "mmHg", vital.Celsius: "°C", vital.Steps: "steps", vital.Score: "of 10", vital.Fraction: ""}
 	if word, is := other[u]; is {
 		return word
 	}

@@ -19,9 +19,9 @@ func TestValueWords(t *testing.T) {
 		values []float64
 		want   string
 	}{
-		"a blood pressure is one reading":                        {vital.BloodPressure, []float64{182, 104}, "182/104 mm[Hg]"},
-		"with its pulse where the cuff counts it":                {vital.BloodPressure, []float64{182, 104, 88}, "182/104 mm[Hg], pulse 88 /min"},
-		"what is not yet red does not read as red":               {vital.BloodPressure, []float64{179.6, 90}, "179.6/90 mm[Hg]"},
+		"a blood pressure is one reading":                        {vital.BloodPressure, []float64{182, 104}, "182/104 mmHg"},
+		"with its pulse where the cuff counts it":                {vital.BloodPressure, []float64{182, 104, 88}, "182/104 mmHg, pulse 88 /min"},
+		"what is not yet red does not read as red":               {vital.BloodPressure, []float64{179.6, 90}, "179.6/90 mmHg"},
 		"a saturation is not rounded up into the clear":          {vital.OxygenSat, []float64{91.99}, "91.99 %"},
 		"a conversion's dust is blown off":                       {vital.BodyWeight, []float64{71.21400000001}, "71.21 kg"},
 		"a ratio has no unit":                                    {vital.INR, []float64{2.4}, "2.4"},
@@ -29,7 +29,7 @@ func TestValueWords(t *testing.T) {
 		"steps are counted":                                      {vital.StepCount, []float64{4210}, "4210 steps"},
 		"no value says nothing":                                  {vital.HeartRate, nil, ""},
 		"what is no metric says nothing":                         {vital.Metric(999), []float64{1}, ""},
-		"half a blood pressure is not made up to be a whole one": {vital.BloodPressure, []float64{182}, "182 mm[Hg]"},
+		"half a blood pressure is not made up to be a whole one": {vital.BloodPressure, []float64{182}, "182 mmHg"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -51,11 +51,11 @@ func TestLimitWords(t *testing.T) {
 	})
 	want := ruleWords{
 		Lines: []levelLine{
-			{"extreme", "Extreme", "systolic at or above 200 mm[Hg]"},
-			{"red", "Red", "systolic below 91 mm[Hg], or at or above 180 mm[Hg]; diastolic at or above 120 mm[Hg]"},
+			{"extreme", "Extreme", "systolic at or above 200 mmHg"},
+			{"red", "Red", "systolic below 91 mmHg, or at or above 180 mmHg; diastolic at or above 120 mmHg"},
 		},
 		Begins: "2 of the last 3 readings must be beyond a limit; one extreme reading is enough.",
-		Ends:   "The condition ends after 2 readings in a row back inside by at least 5 mm[Hg] systolic.",
+		Ends:   "The condition ends after 2 readings in a row back inside by at least 5 mmHg systolic.",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

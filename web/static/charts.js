@@ -6,7 +6,7 @@
   const RANGES = [["24 h", DAY], ["7 d", 7 * DAY], ["30 d", 30 * DAY], ["90 d", 90 * DAY], ["All", 0]];
   const FIRST = Date.UTC(2015, 0, 1); // no reading is older: ingest refuses them
   const HEIGHT = 250; // CSS pixels
-  const UNITS = { "Cel": "°C", "{steps}": "steps", "{score}": "of 10", "1": "" };
+  const UNITS = { "mm[Hg]": "mmHg", "Cel": "°C", "{steps}": "steps", "{score}": "of 10", "1": "" };
   const unit = (u) => UNITS[u] ?? u;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const round = (v) => String(Math.round(v * 100) / 100);
@@ -157,7 +157,7 @@
     // reach is the y axis: all values, and the yellow and red limits that are not far off, so that the distance shows.
     reach(low, high) {
       if (low == null) return [0, 1];
-      const wide = Math.max(high - low, Math.abs(high) * 0.1, 1);
+      const wide = Math.max(high - low, Math.abs(high) * 0.3, 1);
       let [bottom, top] = [low, high];
       for (const l of this.bounds()) {
         if (l.level !== "extreme" && l.at >= low - 1.5 * wide && l.at <= high + 1.5 * wide) [bottom, top] = [Math.min(bottom, l.at), Math.max(top, l.at)];
