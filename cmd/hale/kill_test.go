@@ -13,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"hale/account"
 	"hale/alerts"
+	"hale/postgres"
 	"hale/postgres/embedded"
 	"hale/simulators"
 	"hale/vital"
@@ -155,7 +157,8 @@ func notEmpty(n int, what string) string {
 // pure fold over the stored readings.
 func compareWithReference(t *testing.T, dir string, sources []*source) {
 	t.Helper()
-	conn := openRecord(t, dir)
+	conn, app := openRecord(t, dir)
+	foldEveryLog(t, app)
 	for _, s := range sources {
 		points := storedPoints(t, conn, s.kit.device)
 		stored := map[string]int{}
@@ -202,7 +205,7 @@ func storedPoints(t *testing.T, conn *pgx.Conn, device string) []alerts.Point {
 	return points
 }
 
-func openRecord(t *testing.T, dir string) *pgx.Conn {
+func openRecord(t *testing.T, dir string) (*pgx.Conn, *postgres.App) {
 	t.Helper()
 	cfg := embedded.Config{Dir: dir, PathEnv: "/usr/bin:/bin", Now: time.Now}
 	server, err := embedded.Start(t.Context(), cfg)
@@ -215,7 +218,44 @@ func openRecord(t *testing.T, dir string) *pgx.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
+	app, err := postgres.OpenApp(t.Context(), postgres.Config{URL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(app.Close)
+	return conn, app
+}
+
+// foldEveryLog replays the log of every episode: it must fold to the episode that is stored.
+func foldEveryLog(t *testing.T, app *postgres.App) {
+	t.Helper()
+	actor := account.Actor{Org: 1, Role: account.Nurse}
+	folded, filter := 0, alerts.Filter{Limit: 500}
+	for {
+		page, err := app.Alerts(t.Context(), actor, filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range page {
+			log, err := app.Log(t.Context(), actor, a.UID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := alerts.Episode{ID: a.ID, UID: a.UID, Org: a.Org, Patient: a.Patient, Rule: a.Rule, Metric: a.Metric}
+			if diff := cmp.Diff(a.Episode, alerts.FoldLog(first, log)); diff != "" {
+				t.Fatalf("the log of alert %s does not fold to it (-stored +folded):\n%s", a.UID, diff)
+			}
+			folded++
+		}
+		if len(page) < filter.Limit {
+			break
+		}
+		filter.Before = page[len(page)-1].UID
+	}
+	if folded == 0 {
+		t.Error("there was no alert to fold")
+	}
+	t.Logf("%d logs fold to their episodes", folded)
 }
 
 func reference(points []alerts.Point) []alerts.Interval {
