@@ -173,6 +173,8 @@ func secondIsTold(t *testing.T, chromium *browser.Browser) {
 	tab := chromium.Tab(t, 1280, 900)
 	enter(tab, f.serve(t), "mira")
 	tab.Until("the board is live", live)
+	// A board that has just become live fetches its list once; the next time would be after half a minute.
+	tab.Until("the list is fetched", `performance.getEntriesByType("resource").some(r => r.name.endsWith("/board/list") && r.responseEnd > 0) && !document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling")`)
 	// No event tells of it: as if the colleague's act were still on its way to the board.
 	f.log(f.red, alerts.Entry{Kind: alerts.EntryAcknowledged, Actor: f.staff["jan"], Until: f.clock().Add(time.Hour)})
 	tab.Do(chromedp.Click("#take-" + string(f.red)))
