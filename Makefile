@@ -1,6 +1,7 @@
 # make up     start everything on this machine, with a demonstration
 # make test   what continuous integration runs: every test, on real parts
 # make check  test, and lint, vet, the race detector and longer fuzzing
+# make screens  take the pictures in docs/screens anew
 # make fmt    format the code
 
 GOLANGCI_VERSION := v2.15.0
@@ -11,10 +12,13 @@ FUZZTIME ?= 20s
 # are those of a healthy machine.
 PARALLEL ?= 2
 
-.PHONY: up test check lint vet race fuzz fmt prerequisites
+.PHONY: screens up test check lint vet race fuzz fmt prerequisites
 
 up:
 	go run ./cmd/hale up
+
+screens: prerequisites
+	HALE_SCREENS=$(CURDIR)/docs/screens go test -count=1 -run TestScreens ./cmd/hale
 
 prerequisites:
 	@scripts/prerequisites.sh

@@ -4,7 +4,7 @@
 //
 // # The first way: from a reading to a next step
 //
-//	reading -> ingest -> stream -> alerts.Evaluate -> episode -> triage -> resolved with an outcome and a next step
+//	reading -> ingest -> stream -> alerts.Decider -> episode -> triage -> resolved with an outcome and a next step
 //
 // A device publishes what it measured to the device edge (ingest/edge), Hale's own MQTT listener; docs/wire.md says how.
 // The core (ingest) decodes the message, normalises the units, checks plausibility and asks who the sensor belongs to
@@ -13,13 +13,13 @@
 // before, the edge acknowledges to the device. From here on nothing may be lost, whatever dies.
 //
 // A partition's owner (alerts.Processor) takes envelopes in order, the live ones before the late. It loads the situation
-// of each patient concerned, and decides: alerts.Evaluate is a pure function that extends the condition track of every
-// rule, the intervals in which it held, and folds the changes into episodes. Then one transaction (postgres) writes
-// readings, episodes, deadlines, the timeline, the notices to send, and the position in the stream. Either all of it
-// happened or none, so a batch that is read twice is stored once.
+// of each patient concerned, and decides (alerts.Decider): pure functions extend the condition track of every rule, the
+// intervals in which it held, and fold the changes into episodes. One transaction (postgres.Work.Advance) writes readings,
+// tracks, episodes, the timeline, the notices to send, and the position in the stream. Either all of it happened or none,
+// so a batch that is read twice is stored once.
 //
 // An episode that opens appears on the board (web) through a live feed (api/feed) within a moment. A nurse acknowledges
-// it, which has an end, and resolves it, which demands an outcome and a next step. Every act is checked by
+// it, which has an end, and resolves it, which demands a next step. Every act is checked by
 // account.Allow and leaves an audit row.
 //
 // # The second way: from a plan to adherence
@@ -41,12 +41,12 @@
 //
 // The domains, which decide and use the standard library only:
 //
-//   - account: organisation, person, role, care team, consent, session, audit, and Allow, which says who may do what.
-//   - account/signin (to come): passwords, one-time codes, single sign-on.
-//   - devices: kit, sensor, assignment to a patient over time, pairing, credential, presence, clock.
-//   - careplan (to come): goals, medication plan, schedule, doses, adherence, reminders.
-//   - alerts: rules, Evaluate, the condition track, the episode, triage, escalation, replay, and the Processor.
-//   - push: notice, subscription, outbox, dispatcher; push/webpush and push/webhook (to come) send.
+//   - account: organisation, person, role, session, audit, and Allow, which says who may do what. Care teams and consent
+//     are to come; account/signin holds passwords and sessions, one-time codes and single sign-on are to come.
+//   - devices: device, sensor, credential, assignment to a patient over time. Pairing, presence and clocks are to come.
+//   - careplan (empty yet): goals, medication plan, schedule, doses, adherence, reminders.
+//   - alerts: rules (limits so far), the condition track, the episode, the Processor, triage. Escalation is to come.
+//   - push: the notice, a row of the outbox; subscriptions, the dispatcher, push/webpush and push/webhook are to come.
 //   - safe (to come): the patient's data safe: who looked, export, erase.
 //   - fhir (to come): FHIR R4 resources in and out, with no opinion about who may.
 //
@@ -58,8 +58,9 @@
 //   - api: JSON over HTTP described by OpenAPI; api/session and api/feed serve the screens too; api/fhirmap (to come) maps
 //     what we hold to FHIR and back.
 //   - web: the screens, rendered on the server, with all assets embedded.
-//   - simulators: patients and devices seen only from outside: physiology, a fleet, the replay of a data set, load.
-//   - cmd/hale: the one binary: up, serve, migrate, replay, doctor. Wiring only.
+//   - simulators: patients and devices seen only from outside: the people of the demo, the replay of a data set with its
+//     score, a raw publisher.
+//   - cmd/hale: the one binary: up, serve, migrate, staff, replay, doctor. Wiring only.
 //   - internal: helpers that tests share, and nothing else.
 //
 // Which room may import which is a table in arch_rules_test.go, and the tests of this package fail on any other arrow.
