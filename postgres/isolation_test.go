@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"hale/account"
 	"hale/alerts"
 	"hale/fault"
+	"hale/postgres"
 )
 
 func TestNoRowCrossesAnOrganisation(t *testing.T) {
@@ -111,5 +113,27 @@ func TestEveryTableIsIsolated(t *testing.T) {
 	// A reference between rows of an organisation carries the organisation.
 	if n := r.count(t, `SELECT count(*) FROM pg_constraint f JOIN pg_class p ON p.oid = f.confrelid WHERE f.contype = 'f' AND p.relname <> 'org' AND array_length(f.conkey, 1) < 2`); n != 0 {
 		t.Errorf("%d foreign keys do not carry org_id", n)
+	}
+}
+
+func TestADatabaseThatWasNotMigratedIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	admin, err := pgx.Connect(t.Context(), r.db.AdminURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(t.Context()) }()
+	if _, err := admin.Exec(t.Context(), "UPDATE goose_db_version SET version_id = 0"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := postgres.OpenWork(t.Context(), r.db.Config()); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "hale migrate") {
+		t.Errorf("old tables: %v", err)
+	}
+	if _, err := admin.Exec(t.Context(), "DROP TABLE goose_db_version"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := postgres.OpenApp(t.Context(), r.db.Config()); !fault.Is(err, fault.Invalid) {
+		t.Errorf("no tables: %v", err)
 	}
 }

@@ -68,6 +68,15 @@ func Migrate(ctx context.Context, adminURL string) error {
 	return nil
 }
 
+// newestMigration is the version that this program's tables have.
+func newestMigration() (int64, error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		return 0, fmt.Errorf("no migrations are embedded: %w", err)
+	}
+	return goose.NumericComponent(files[len(files)-1])
+}
+
 func prepare(ctx context.Context, conn *pgx.Conn) error {
 	var version, missing int
 	const look = `SELECT current_setting('server_version_num')::int,

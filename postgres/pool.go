@@ -63,7 +63,32 @@ func openPool(ctx context.Context, cfg Config, role string) (*pgxpool.Pool, erro
 		pool.Close()
 		return nil, fault.Wrap(fault.Unavailable, err, "connect to the database as %s", role)
 	}
+	if err := checkVersion(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
 	return pool, nil
+}
+
+// checkVersion refuses a database whose tables are older than this program.
+func checkVersion(ctx context.Context, pool *pgxpool.Pool) error {
+	want, err := newestMigration()
+	if err != nil {
+		return err
+	}
+	var have int64
+	err = pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&have)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42P01" { // undefined table: never migrated
+		have, err = 0, nil
+	}
+	if err != nil {
+		return classify(fmt.Errorf("look at the version of the tables: %w", err))
+	}
+	if have < want {
+		return fault.New(fault.Invalid, "the database is at version %d and this program needs %d: run `hale migrate` first", have, want)
+	}
+	return nil
 }
 
 // App is the record as people reach it: always inside one organisation.

@@ -440,6 +440,8 @@ GRANT SELECT (org_id, topic, dedup) ON outbox TO hale_app, hale_work;
 
 -- Signing in happens before the organisation is known: two look-ups by an unguessable or unique key pass the policy.
 RESET ROLE;
+-- A process looks at the version of the tables before it touches them.
+GRANT SELECT ON goose_db_version TO hale_app, hale_work;
 GRANT SELECT, UPDATE ON staff, session TO hale_migrate;
 GRANT SELECT ON org TO hale_migrate;
 -- +goose StatementBegin
