@@ -35,14 +35,22 @@ func (v *vocabulary) normalise(e *element, r *vital.Reading) *refusal {
 	if no := v.quantities(e, w, r); no != nil {
 		return no
 	}
-	if reason, detail, ok := w.Check(r.Sent[:r.N]); !ok {
+	usable := w.Usable(r.Sent[:r.N])
+	if reason, detail, ok := w.Check(r.Sent[:usable]); !ok {
 		return &refusal{reason, detail}
 	}
 	r.Findings = e.findings
 	if no := when(e, r); no != nil {
 		return no
 	}
-	return sequence(e, r)
+	if no := sequence(e, r); no != nil { // its tie is a hash of all that was sent
+		return no
+	}
+	if usable < int(r.N) {
+		r.Sent[usable], r.N = vital.Quantity{}, uint8(usable)
+		r.Findings |= vital.PulseDropped
+	}
+	return nil
 }
 
 func (v *vocabulary) metric(e *element) (*word, *refusal) {

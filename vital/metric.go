@@ -39,6 +39,7 @@ type Component struct {
 	Accepted  []Unit
 	Min, Max  float64 // plausible range in the canonical unit, bounds inclusive
 	Optional  bool
+	Whole     bool // only whole numbers are values of it
 }
 
 // Definition is everything we hold to be true of a metric. Source of codes, units and ranges: clinical/vitals.csv
@@ -94,7 +95,9 @@ func Define(m Metric) (d Definition, ok bool) {
 	case INR:
 		return one(m, "inr", "INR", "34714-6", Fraction, 0.5, 20), true
 	case PainScore:
-		return one(m, "pain_score", "Pain (0-10)", "72514-3", Score, 0, 10), true
+		pain := one(m, "pain_score", "Pain (0-10)", "72514-3", Score, 0, 10)
+		pain.Components[0].Whole = true
+		return pain, true
 	case OxygenFlow:
 		return one(m, "oxygen_flow", "Oxygen flow", "3151-8", LitrePerMin, 0, 25, MlPerMin), true
 	case BodyWater:

@@ -16,6 +16,38 @@ func Check(m Metric, sent []Quantity) (reason Reason, detail string, ok bool) {
 	return d.Check(sent)
 }
 
+// Usable returns how many of the quantities to keep: an optional one at the end that nobody can have is a device's way
+// of saying "not measured" (a cuff sends a pulse of 0 or 255), and is no reason to lose what it stands beside.
+func (d *Definition) Usable(sent []Quantity) int {
+	n := len(sent)
+	if n != len(d.Components) || n == 0 || !d.Components[n-1].Optional {
+		return n
+	}
+	c := d.Components[n-1]
+	if v, fits := sent[n-1].To(c.Canonical); fits && !plausible(c, Rounded(d.Metric, v)) {
+		return n - 1
+	}
+	return n
+}
+
+// Rounded brings a canonical value to the form in which it is compared, with limits and with what is plausible alike:
+// oxygen saturation is rounded down (91.6 is 91), temperature to 0.1 half up (clinical/README.md, decision 1). All
+// else is compared as it was measured, but for the noise of binary fractions and of unit conversion (0.57 x 100 is
+// 56.99999999999999), which is far below what any sensor measures.
+func Rounded(metric Metric, value float64) float64 {
+	switch metric { //nolint:exhaustive // every other metric is compared as measured
+	case OxygenSat:
+		return math.Floor(clean(value))
+	case BodyTemperature, SkinTemperature:
+		return math.Floor(clean(clean(value)*10)+0.5) / 10
+	}
+	return clean(value)
+}
+
+func clean(value float64) float64 { return math.Round(value*1e6) / 1e6 }
+
+func plausible(c Component, v float64) bool { return v >= c.Min && v <= c.Max }
+
 // Check is the function of that name for whoever holds the definition already.
 func (d *Definition) Check(sent []Quantity) (reason Reason, detail string, ok bool) {
 	values := make([]float64, len(d.Components))
@@ -34,8 +66,11 @@ func (d *Definition) Check(sent []Quantity) (reason Reason, detail string, ok bo
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return ReasonNotANumber, fmt.Sprintf("%s %s is not a finite number", d.Code, c.Code), false
 		}
-		if v < c.Min || v > c.Max {
+		if !plausible(c, Rounded(d.Metric, v)) {
 			return ReasonImplausible, fmt.Sprintf("%s %s %s %s lies outside %s to %s", d.Code, c.Code, trim(v), c.Canonical.UCUM(), trim(c.Min), trim(c.Max)), false
+		}
+		if c.Whole && v != math.Trunc(v) {
+			return ReasonImplausible, fmt.Sprintf("%s %s %s is no whole number", d.Code, c.Code, trim(v)), false
 		}
 		values[i] = v
 	}

@@ -88,7 +88,7 @@ func unitNames(u Unit) unitName {
 	case Hour:
 		return unitName{"h", nil}
 	case Steps:
-		return unitName{"{steps}", []string{"steps", "count"}}
+		return unitName{"{steps}", []string{"steps", "count", "1/(24.h)"}}
 	case Score:
 		return unitName{"{score}", nil}
 	}

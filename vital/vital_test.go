@@ -107,6 +107,9 @@ func TestCheck(t *testing.T) {
 		"the bounds themselves are plausible":      {vital.OxygenSat, []vital.Quantity{q(100, 0, vital.Percent)}, ""},
 		"a saturation as a fraction is understood": {vital.OxygenSat, []vital.Quantity{q(97, -2, vital.Fraction)}, ""},
 		"a skin temperature of 74.1 is refused":    {vital.SkinTemperature, []vital.Quantity{q(741, -1, vital.Celsius)}, vital.ReasonImplausible},
+		"43.04 degrees are 43.0":                   {vital.BodyTemperature, []vital.Quantity{q(4304, -2, vital.Celsius)}, ""},
+		"43.06 degrees are too hot":                {vital.BodyTemperature, []vital.Quantity{q(4306, -2, vital.Celsius)}, vital.ReasonImplausible},
+		"half a point of pain is no score":         {vital.PainScore, []vital.Quantity{q(35, -1, vital.Score)}, vital.ReasonImplausible},
 		"an unknown metric is refused":             {vital.Metric(99), nil, vital.ReasonMetric},
 	}
 	for name, c := range cases {
@@ -189,4 +192,18 @@ func TestFloatIsTheNearestNumber(t *testing.T) {
 			t.Fatalf("%s became %v, want %v (%v)", q, q.Float(), want, err)
 		}
 	})
+}
+
+func TestAnImpossiblePulseCostsNoPressure(t *testing.T) {
+	t.Parallel()
+	d, _ := vital.Define(vital.BloodPressure)
+	for pulse, want := range map[int64]int{66: 3, 0: 2, 255: 2, 15: 3, 14: 2} {
+		sent := []vital.Quantity{q(210, 0, vital.MmHg), q(120, 0, vital.MmHg), q(pulse, 0, vital.PerMinute)}
+		if got := d.Usable(sent); got != want {
+			t.Errorf("210/120 with pulse %d keeps %d quantities, want %d", pulse, got, want)
+		}
+	}
+	if got := d.Usable([]vital.Quantity{q(210, 0, vital.MmHg), q(5, 0, vital.MmHg)}); got != 2 {
+		t.Errorf("a required component was left out: %d", got)
+	}
 }

@@ -246,6 +246,7 @@ func findingWords(f vital.Finding) []string {
 		{vital.TimeAssumed, "time of arrival stands in for the time of measurement"},
 		{vital.Historic, "arrived late"},
 		{vital.SequenceSeen, "sequence number was seen before"},
+		{vital.PulseDropped, "sent with an impossible pulse, which was left out"},
 	}
 	var found []string
 	for _, w := range words {
