@@ -202,6 +202,8 @@ func (w *worker) advance(ctx context.Context, b Batch) error {
 }
 
 func (w *worker) attempt(ctx context.Context, b *Batch) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(w.Lease*2/3, leastAttempt))
+	defer cancel() // a record that has fallen silent must not hold the partition beyond its lease
 	now, err := w.Store.Clock(ctx)
 	if err != nil {
 		return Result{}, fmt.Errorf("ask the clock: %w", err)

@@ -72,6 +72,9 @@ const (
 	liveWait     = 50 * time.Millisecond  // for a live reading, before the late lane is looked at again
 	pendingEvery = 250 * time.Millisecond // between looks for situation changes while nothing is read
 	idleEvery    = 5 * time.Second        // between moves of an idle cursor
+	stoppedAgain = 30 * time.Second       // for a partition that is stopped
+	askWithin    = 5 * time.Second        // for the record to answer a short question
+	leastAttempt = 10 * time.Second       // to commit a batch, however short the lease
 	releaseIn    = 5 * time.Second        // to give a partition back at the end
 )
 
@@ -189,10 +192,16 @@ type worker struct {
 }
 
 // run claims the partition, works it until it is lost, and claims it again.
+//
+// A position that is gone is believed only right after a claim: whoever slept past its lease may merely be behind a new
+// owner, behind whom the stream was purged. A partition that is stopped is looked at again, slowly: a person may have
+// mended it, or this process may be the last one left.
 func (w *worker) run(ctx context.Context) {
 	var wait backoff
+	gone := false
 	for ctx.Err() == nil {
 		err := w.claim(ctx)
+		sure := gone || err != nil
 		if err == nil {
 			wait = 0
 			err = w.own(ctx)
@@ -200,10 +209,14 @@ func (w *worker) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case fault.Is(err, fault.Gone) && !sure:
+			gone = true // claim first, then believe it
 		case fault.Is(err, fault.Gone):
+			gone = false
 			w.stop(ctx, err)
-			return
+			pause(ctx, stoppedAgain)
 		case fault.Is(err, fault.Conflict):
+			gone = false
 			w.set(PartitionStatus{Partition: w.partition, State: PartitionWaiting, Problem: err.Error()})
 			pause(ctx, claimAgain)
 		default:
@@ -220,7 +233,9 @@ func (w *worker) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.cursor, err = w.Store.Claim(ctx, w.partition, stream, w.Owner, w.Lease)
+	asking, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	w.cursor, err = w.Store.Claim(asking, w.partition, stream, w.Owner, w.Lease)
 	if err != nil {
 		return err
 	}
@@ -273,9 +288,15 @@ func (w *worker) own(ctx context.Context) error {
 	return err
 }
 
+func (w *worker) renewOnce(ctx context.Context, held Cursor) error {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	return w.Store.Renew(ctx, held, w.Lease)
+}
+
 func (w *worker) renew(ctx context.Context, held Cursor, lose context.CancelCauseFunc) {
 	for pause(ctx, w.Renew) {
-		err := w.Store.Renew(ctx, held, w.Lease)
+		err := w.renewOnce(ctx, held)
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case fault.Is(err, fault.Conflict):

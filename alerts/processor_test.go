@@ -339,10 +339,37 @@ func TestAGonePositionStopsThePartition(t *testing.T) {
 	l := newLedger()
 	l.lanes[vital.Live].gone = true
 	running(t, l, nil, func(p *alerts.Processor) {
-		passes(time.Minute)
+		passes(10 * time.Second)
 		s := p.Status()[0]
-		if s.State != alerts.PartitionStopped || s.Problem == "" || p.Ready() || len(l.claimed) != 1 || len(l.seen()) != 0 {
+		if s.State != alerts.PartitionStopped || s.Problem == "" || p.Ready() || len(l.claimed) != 2 || len(l.seen()) != 0 {
 			t.Errorf("%+v after %d claims and batches %v", s, len(l.claimed), l.seen())
+		}
+		// A person puts it right: the partition goes on by itself.
+		l.lanes[vital.Live].mu.Lock()
+		l.lanes[vital.Live].gone = false
+		l.lanes[vital.Live].mu.Unlock()
+		passes(time.Minute)
+		if s := p.Status()[0]; s.State != alerts.PartitionOwned {
+			t.Errorf("after it was mended: %+v", s)
+		}
+	})
+}
+
+func TestWhoSleptPastItsLeaseWaitsForTheNewOwner(t *testing.T) {
+	l := newLedger()
+	l.lanes[vital.Live].gone = true // purged behind whoever took over
+	l.claims = []error{nil, fault.New(fault.Conflict, "another process has it"), fault.New(fault.Conflict, "another process has it")}
+	running(t, l, nil, func(p *alerts.Processor) {
+		passes(500 * time.Millisecond)
+		if s := p.Status()[0]; s.State != alerts.PartitionWaiting {
+			t.Errorf("a sleeper raised an alarm: %+v", s)
+		}
+		l.lanes[vital.Live].mu.Lock()
+		l.lanes[vital.Live].gone = false // a new claim brings a new position
+		l.lanes[vital.Live].mu.Unlock()
+		passes(time.Minute)
+		if s := p.Status()[0]; s.State != alerts.PartitionOwned {
+			t.Errorf("it did not take over from the owner that went away: %+v", s)
 		}
 	})
 }
@@ -351,7 +378,7 @@ func TestAReplacedStreamStopsThePartition(t *testing.T) {
 	l := newLedger()
 	l.claims = []error{fault.New(fault.Gone, "another stream")}
 	running(t, l, nil, func(p *alerts.Processor) {
-		passes(time.Minute)
+		passes(10 * time.Second)
 		if s := p.Status()[0]; s.State != alerts.PartitionStopped || len(l.claimed) != 1 || l.released != 0 {
 			t.Errorf("%+v after %d claims, given back %d times", s, len(l.claimed), l.released)
 		}
