@@ -160,7 +160,7 @@ type track struct {
 	newest  Mark     // newest reading of the metric
 	last    Interval // newest interval; zero when there is none
 	state   Runner
-	ready   bool     // false: last is open and state must still be folded from its beginning
+	ready   bool     // false: state must still be had from the record (resume)
 	episode *Episode // the open one, or nil
 }
 
@@ -179,7 +179,7 @@ func settle(s *Situation) *patient {
 		if t.holds() {
 			t.fromTail(s.Tail[rule.Metric])
 		} else {
-			t.state, t.ready = Resume(rule, latest(s.Tail[rule.Metric], t.last.To, rule.window()-1)), true
+			t.outside(s.Tail[rule.Metric])
 		}
 		p.tracks = append(p.tracks, t)
 	}
@@ -189,14 +189,19 @@ func settle(s *Situation) *patient {
 // holds reports whether the newest stored interval is open.
 func (t *track) holds() bool { return !t.last.From.IsZero() && t.last.Open() }
 
-// latest returns the last n of the points that come after the mark.
-func latest(points []Point, after Mark, n int) []Point {
-	i := slices.IndexFunc(points, func(p Point) bool { return after.Before(p.Mark) })
-	if i < 0 {
-		return nil
+// outside takes the state outside any interval from the tail, unless the tail does not reach far enough because
+// readings in it do not count.
+func (t *track) outside(tail []Point) {
+	since := tail
+	if i := slices.IndexFunc(tail, func(p Point) bool { return t.last.To.Before(p.Mark) }); i > 0 {
+		since = tail[i:]
+	} else if i < 0 {
+		since = nil
 	}
-	points = points[i:]
-	return points[max(0, len(points)-n):]
+	whole := len(tail) < TailLength || len(since) < len(tail)
+	if whole || t.rule.counting(since) >= t.rule.window()-1 {
+		t.state, t.ready = Resume(t.rule, since), true
+	}
 }
 
 // fromTail folds the open interval from its beginning when that still lies in the tail. Rules that look at more than
@@ -221,11 +226,8 @@ func (p *patient) judge(ctx context.Context, now time.Time, facts Facts, todo *t
 		t := *kept
 		p.tracks[i] = &t
 		j := judgement{facts: facts, patient: p, track: &t, follower: follower{
-			org: p.org, patient: p.id, rule: t.rule, now: now, newest: t.newest, open: t.episode,
+			org: p.org, patient: p.id, rule: t.rule, now: now, newest: p.newest(t.rule.Metric, todo), open: t.episode,
 		}}
-		if n := len(fresh); n > 0 && t.newest.Before(fresh[n-1].Mark) {
-			j.follower.newest = fresh[n-1].Mark
-		}
 		if err := j.do(ctx, todo, fresh); err != nil {
 			return mended, fmt.Errorf("rule %d: %w", t.rule.ID, err)
 		}
@@ -235,6 +237,33 @@ func (p *patient) judge(ctx context.Context, now time.Time, facts Facts, todo *t
 		j.save(out)
 	}
 	return mended, nil
+}
+
+// newest returns the newest reading of the vital, the batch in hand included. The three kinds of glucose are one.
+func (p *patient) newest(metric vital.Metric, todo *task) Mark {
+	var newest Mark
+	take := func(m Mark) {
+		if newest.Before(m) {
+			newest = m
+		}
+	}
+	for _, t := range p.tracks {
+		if sameVital(t.rule.Metric, metric) {
+			take(t.newest)
+		}
+	}
+	for m, points := range todo.fresh {
+		if sameVital(m, metric) && len(points) > 0 {
+			take(points[len(points)-1].Mark)
+		}
+	}
+	return newest
+}
+
+func sameVital(a, b vital.Metric) bool { return a == b || glucose(a) && glucose(b) }
+
+func glucose(m vital.Metric) bool {
+	return m == vital.Glucose || m == vital.GlucoseFasting || m == vital.GlucosePostMeal
 }
 
 // Mended returns how often a stored track did not follow from the stored readings, and was therefore judged anew.
@@ -248,21 +277,31 @@ type judgement struct {
 	track    *track
 	follower follower
 
+	recalled   bool // the follower has the episodes resolved after recalledTo
+	recalledTo time.Time
+
 	mended    bool // what was stored did not follow from the readings
 	dirty     bool // intervals replace what is stored from dropFrom on
 	dropFrom  Mark
 	intervals []Interval
 }
 
-// do judges late readings first, as corrections of the past, then the newer ones one after another. What comes out
-// of the track is the same however the readings are spread over batches.
+// do judges the past anew first: for a changed rule without the late readings of the batch, then for those, so that
+// neither is taken for the other. Then come the newer readings one after another. What comes out of the track is the
+// same however the readings are spread over batches.
 func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 	t := j.track
 	split := sort.Search(len(fresh), func(i int) bool { return t.newest.Before(fresh[i].Mark) })
 	late, ahead := fresh[:split], fresh[split:]
-	switch change, cause := j.change(todo, late); {
-	case !change.IsZero():
-		if err := j.revise(ctx, change, cause); err != nil {
+	// A rule that changes after the newest reading changes nothing of what was judged.
+	if rule := (Mark{At: todo.from, ID: math.MinInt64}); todo.rejudge && rule.Before(t.newest) {
+		if err := j.revise(ctx, rule, CauseRule, late); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(late) > 0 && !j.harmless(late):
+		if err := j.revise(ctx, late[0].Mark, CauseLate, nil); err != nil {
 			return err
 		}
 	case !t.ready:
@@ -271,26 +310,11 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 		}
 	}
 	for _, p := range ahead {
-		j.step(p)
-	}
-	return nil
-}
-
-// change returns from where on the past must be judged anew, and why; the zero mark when it stands.
-func (j *judgement) change(todo *task, late []Point) (from Mark, cause string) {
-	if len(late) > 0 && (todo.rejudge || !j.harmless(late)) {
-		from, cause = late[0].Mark, causeLate
-	}
-	if todo.rejudge {
-		// A rule that changes after the newest reading changes nothing of what was judged.
-		if rule := (Mark{At: todo.from, ID: math.MinInt64}); rule.Before(j.track.newest) {
-			cause = causeRule
-			if from.IsZero() || rule.Before(from) {
-				from = rule
-			}
+		if err := j.step(ctx, p); err != nil {
+			return err
 		}
 	}
-	return from, cause
+	return nil
 }
 
 // harmless reports whether late readings can change nothing: a rule that looks at single readings, whose condition
@@ -308,14 +332,40 @@ func (j *judgement) harmless(late []Point) bool {
 	return true
 }
 
-func (j *judgement) step(p Point) {
+func (j *judgement) step(ctx context.Context, p Point) error {
 	t := j.track
 	s := t.state.Step(p)
 	t.newest = p.Mark
 	if s.Occurred || s.Ended {
 		j.put(t.state.Interval())
 	}
+	if s.Occurred && !s.Began && j.follower.open == nil {
+		if err := j.recall(ctx, p.At); err != nil {
+			return err
+		}
+	}
+	j.follower.interval = t.state.Interval()
 	j.follower.step(p, s)
+	return nil
+}
+
+// recall gives the follower the episodes that a person resolved after the given time, once per batch.
+func (j *judgement) recall(ctx context.Context, after time.Time) error {
+	if j.recalled && !after.Before(j.recalledTo) {
+		return nil
+	}
+	list, err := j.facts.Resolved(ctx, j.patient.id, j.track.rule.ID, after)
+	if err != nil {
+		return fmt.Errorf("read resolved alerts: %w", err)
+	}
+	j.recalled, j.recalledTo = true, after
+	for i := range list {
+		known := slices.ContainsFunc(j.follower.resolved, func(e *Episode) bool { return e.ID == list[i].ID })
+		if !known {
+			j.follower.resolved = append(j.follower.resolved, &list[i])
+		}
+	}
+	return nil
 }
 
 // put notes that the newest interval is new or different.

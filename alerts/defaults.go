@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"reflect"
 	"time"
 
 	"hale/vital"
@@ -35,7 +36,7 @@ func Defaults() []Default {
 			component("systolic",
 				extremeLow(80, "J", "systolic below 80 is acted on at once"), redLow(91, "V", "NEWS2: 90 or less scores 3"),
 				yellowLow(101, "V", "NEWS2: 91 to 100 scores 2"), yellowHigh(160, "J", "programme convention for a single reading"),
-				redHigh(180, "V", "NICE NG136: severe from 180/120"), extremeHigh(200, "J", "systolic from 200 is acted on at once"),
+				redHigh(180, "M", "NICE NG136: severe from 180/120"), extremeHigh(200, "J", "systolic from 200 is acted on at once"),
 				margin(5, "J", "deadband")),
 			component("diastolic",
 				yellowLow(56, "J", "a low diastolic alone never pages"), yellowHigh(100, "J", "programme convention for a single reading"),
@@ -55,7 +56,7 @@ func Defaults() []Default {
 			redLow(9, "V", "NEWS2: 8 or less scores 3"), yellowLow(12, "V", "NEWS2: 9 to 11 scores 1"),
 			yellowHigh(21, "V", "NEWS2: 21 to 24 scores 2"), redHigh(25, "V", "NEWS2: 25 or more scores 3"))),
 		limit(vital.Glucose, component("value", append(lowGlucose(),
-			yellowHigh(251, "V", "CGM consensus: level 2 above 250"), redHigh(300, "J", "programme convention"))...)),
+			yellowHigh(251, "J", "programme convention: above 250, level 2 of the CGM consensus"), redHigh(300, "J", "programme convention"))...)),
 		limit(vital.GlucoseFasting, component("value", append(lowGlucose(),
 			yellowHigh(151, "V", "ADA 2024 older adults, complex health: fasting 90 to 150"), redHigh(251, "V", "CGM consensus: level 2 above 250"))...)),
 		limit(vital.GlucosePostMeal, component("value", append(lowGlucose(),
@@ -68,6 +69,19 @@ func Defaults() []Default {
 		limit(vital.SleepDuration, component("value",
 			yellowLow(300, "J", "programme convention: under 5 hours"), yellowHigh(660, "J", "programme convention: 11 hours and more"))),
 	}
+}
+
+// GradesOf returns the source of every number of a version that is the programme's default; nil for any other.
+func GradesOf(m vital.Metric, v *Version) []Grade {
+	if v.Author != 0 || v.Reason != DefaultReason {
+		return nil
+	}
+	for _, d := range Defaults() {
+		if d.Metric == m && reflect.DeepEqual(d.Version.Limit, v.Limit) {
+			return d.Grades
+		}
+	}
+	return nil
 }
 
 // lowGlucose are the low limits of every kind of glucose, in mg/dL. Below 54 is red and extreme at once.

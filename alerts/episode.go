@@ -57,6 +57,21 @@ const (
 	EntryNoted        EntryKind = "noted"
 )
 
+// Cause says why an entry that no reading beyond a limit made stands in a log.
+type Cause string
+
+// The causes.
+const (
+	CauseReturned Cause = "returned"    // readings were back inside the limits
+	CauseRuleOff  Cause = "rule off"    // a reading came that the rule, switched off by then, judges no more
+	CauseRule     Cause = "judged anew" // somebody changed the limits
+	CauseLate     Cause = "late data"   // readings came that were measured before others known already
+)
+
+// Evaluator is the version of the judgement: it is raised whenever the same readings and limits would be judged
+// otherwise than before, and stands in every entry that Hale makes.
+const Evaluator = 1
+
 // Entry is one line of an episode's log (the timeline). Episodes are a fold over their entries in recorded order.
 type Entry struct {
 	ID          int64
@@ -69,10 +84,24 @@ type Entry struct {
 	RuleVersion int           // in force for that reading
 	Historic    bool          // that reading came too late to page anybody
 	Closes      bool          // cleared: a yellow episode nobody acted on closes with its condition
+	Breaks      bool          // worsened: it ends an acknowledgement although its reading may have come late
+	Contact     bool          // the reading came too late to page, but is the last that is known: contact was asked for
+	Cause       Cause         // cleared and annotated: why
+	Evaluator   int           // of entries that Hale made: the Evaluator; 0 for acts
 	Until       time.Time     // acknowledged: when the acknowledgement expires
 	NextStep    NextStep      // resolved
 	NextStepAt  time.Time     // resolved with recheck or call
 	Note        string
+}
+
+// Tells reports whether the entry tells of a reading beyond a limit.
+func (e *Entry) Tells() bool {
+	switch e.Kind {
+	case EntryOpened, EntryOccurred, EntryWorsened, EntryAnnotated:
+		return !e.Reading.IsZero()
+	case EntryCleared, EntryResumed, EntryAcknowledged, EntryResolved, EntryNoted:
+	}
+	return false
 }
 
 // Episode is a time in which a rule asks for a person's attention: at most one is open per patient and rule.
@@ -87,6 +116,9 @@ type Episode struct {
 	Holds       bool      // the condition holds, apart from State; of a closed one: it held when it was closed
 	Level       Level     // worst since it opened
 	Historic    bool      // every reading in it came too late to page
+	Contact     bool      // such a reading was the last known, and contact was asked for
+	Paged       Level     // worst of what came in time to page; None when Historic
+	Ended       Cause     // why the condition holds no more; empty while it does
 	RuleVersion int       // at opening
 	OpenedAt    time.Time // recorded
 	First, Last Mark      // readings that opened it and that it last occurred at
@@ -96,6 +128,7 @@ type Episode struct {
 	AckName     string
 	AckAt       time.Time
 	AckUntil    time.Time
+	AckLevel    Level // the level that whoever acknowledged it has seen
 	ClosedAt    time.Time
 	Closing     Closing
 	NextStep    NextStep
@@ -108,6 +141,9 @@ type Episode struct {
 func (e *Episode) AckInForce(now time.Time) bool {
 	return e.State == Acknowledged && now.Before(e.AckUntil)
 }
+
+// Past reports whether the episode tells only of the past: nobody was to be paged for it, nor asked to get in touch.
+func (e *Episode) Past() bool { return e.Historic && !e.Contact }
 
 // ActedOn reports whether a person has done anything with the episode: it then never closes by itself.
 func (e *Episode) ActedOn() bool { return e.State != Open || e.AckBy != 0 || e.Note != "" }
@@ -134,16 +170,17 @@ func (e Episode) Apply(entry Entry) Episode {
 	case EntryWorsened:
 		e.worsened(entry)
 	case EntryCleared:
-		e.Holds = false
+		e.Holds, e.Ended = false, entry.Cause
 		if entry.Closes && e.State != Closed {
 			e.State, e.Closing, e.ClosedAt = Closed, ClosedByCondition, entry.RecordedAt
 			e.Version++
 		}
 	case EntryResumed:
-		e.Holds = true
+		e.Holds, e.Ended = true, ""
+		e.Version++ // who saw it as over has not seen this
 	case EntryAcknowledged:
 		e.State, e.AckBy, e.AckName = Acknowledged, entry.Actor.Staff, entry.Actor.Name
-		e.AckAt, e.AckUntil = entry.RecordedAt, entry.Until
+		e.AckAt, e.AckUntil, e.AckLevel = entry.RecordedAt, entry.Until, e.Level
 		e.noted(entry)
 		e.Version++
 	case EntryResolved:
@@ -160,23 +197,31 @@ func (e Episode) Apply(entry Entry) Episode {
 
 func (e *Episode) occurred(entry Entry) {
 	e.Occurrences++
-	e.Historic = e.Historic && entry.Historic
+	e.Historic, e.Contact = e.Historic && entry.Historic, e.Contact || entry.Contact
+	if !entry.Historic {
+		e.Paged = max(e.Paged, min(entry.Level, e.Level))
+	}
 	if e.Last.IsZero() || e.Last.Before(entry.Reading) {
 		e.Last, e.LastValues = entry.Reading, entry.Values
 	}
 }
 
 // worsened raises the level. The person who acknowledged a lesser one has not seen this, so the episode is open
-// again; but what came too late to page anybody undoes no act. An entry without a reading tells of readings that were
+// again; what came too late to page anybody undoes no act, unless it asks for contact. An entry without a reading tells of readings that were
 // counted before and are now judged to be worse.
 func (e *Episode) worsened(entry Entry) {
 	e.Level = max(e.Level, entry.Level)
-	if e.State == Acknowledged && !entry.Historic {
-		e.State, e.AckBy, e.AckName, e.AckAt, e.AckUntil = Open, 0, "", time.Time{}, time.Time{}
+	if e.State == Acknowledged && (!entry.Historic || entry.Breaks) {
+		e.State, e.AckBy, e.AckName, e.AckAt, e.AckUntil, e.AckLevel = Open, 0, "", time.Time{}, time.Time{}, None
 	}
 	e.Version++
 	if !entry.Reading.IsZero() {
 		e.occurred(entry)
+		return
+	}
+	e.Contact = e.Contact || entry.Contact
+	if !entry.Historic {
+		e.Paged = max(e.Paged, entry.Level)
 	}
 }
 

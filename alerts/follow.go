@@ -12,12 +12,6 @@ import (
 // ContactWithin is the age up to which a historic reading that is still the patient's newest asks for contact [J].
 const ContactWithin = 48 * time.Hour
 
-// What an annotation says of the cause.
-const (
-	causeLate = "late data"
-	causeRule = "judged anew"
-)
-
 // follower turns what happens to one track into entries of episodes and notices. It decides without looking at
 // anything but what it is given.
 type follower struct {
@@ -25,32 +19,38 @@ type follower struct {
 	patient vital.PatientID
 	rule    *Rule
 	now     time.Time
-	newest  Mark // newest reading of the metric, this batch included
+	newest  Mark // newest reading of the vital, this batch included
 
-	open    *Episode // the open one as it is now; nil when there is none
-	changes []EpisodeChange
-	notices []push.Notice
-	spoken  int // notices there were before the latest episode was opened
+	interval Interval   // the one that is being told of
+	resolved []*Episode // those that a person resolved and the readings told of may belong to
+	open     *Episode   // the open one as it is now; nil when there is none
+	changes  []EpisodeChange
+	notices  []push.Notice
+	spoken   int // notices there were before the latest episode was opened
 }
 
 // step follows one reading that is newer than all before it.
 func (f *follower) step(p Point, s Step) {
-	switch {
+	switch o := (occurrence{p, s}); {
 	case s.Occurred && f.open == nil:
-		f.opens(occurrence{p, s})
+		if by := f.resolver(o); by != nil && !s.Began {
+			f.remarks(by, p.Mark, CauseLate)
+			return
+		}
+		f.opens(o)
 	case s.Occurred:
 		if !f.open.Holds {
-			f.append(f.told(EntryResumed, occurrence{p, s}))
+			f.append(f.told(EntryResumed, o))
 		}
-		f.occurs(occurrence{p, s})
+		f.occurs(o)
 	case s.Ended && f.open != nil && f.open.Holds:
-		f.clears(p.Mark, true)
+		f.clears(p.Mark, s)
 	}
 }
 
 // revised follows a stretch of track that was judged anew, because of late readings or of a changed rule. logged are
-// the readings of the stretch that some episode has counted already.
-func (f *follower) revised(before []Interval, after []found, logged []Mark, cause string) {
+// the readings of the stretch that some episode tells of already.
+func (f *follower) revised(before []Interval, after []found, logged []Mark, cause Cause) {
 	had := f.open // the episode that was open before
 	shrunk := had != nil && f.shrunk(before, after, had)
 	for i := range after {
@@ -61,21 +61,45 @@ func (f *follower) revised(before []Interval, after []found, logged []Mark, caus
 	}
 	holds := len(after) > 0 && after[len(after)-1].Open()
 	if shrunk {
-		f.annotates(Mark{}, cause+": the condition held for a shorter time than was known")
+		f.annotates(Mark{}, cause, "the condition held for a shorter time than was known")
 	}
 	switch {
 	case holds && !f.open.Holds:
-		f.append(Entry{Kind: EntryResumed, RecordedAt: f.now})
+		f.append(Entry{Kind: EntryResumed, RecordedAt: f.now, Cause: cause})
 	case f.open.Holds && !holds:
-		// Only its own end, or a person who changed the rule, closes a yellow episode: no late normal reading takes
-		// an alert away.
-		to, own := f.endOf(after)
-		f.clears(to, own || cause == causeRule)
+		f.vanishes(after, cause)
 	}
 }
 
+// vanishes tells that a condition which held does not, as it was judged anew. Only its own end, or a person who set
+// other limits, closes a yellow episode: no late normal reading takes an alert away, nor does a rule that is off.
+func (f *follower) vanishes(after []found, cause Cause) {
+	if iv := f.own(after); iv != nil {
+		f.clears(iv.To, iv.ending)
+		return
+	}
+	v, ok := f.rule.InForce(f.open.Last.At)
+	switch off := !ok || !v.judges(); {
+	case cause == CauseRule && off:
+		f.clears(Mark{}, Step{Off: true, Version: numberOf(v)})
+	case cause == CauseRule:
+		f.ends(Entry{Kind: EntryCleared, RecordedAt: f.now, Cause: cause}, true)
+	default:
+		f.ends(Entry{Kind: EntryCleared, RecordedAt: f.now, Cause: cause}, false)
+	}
+}
+
+// numberOf returns the version's number, 0 when there is none.
+func numberOf(v *Version) int {
+	if v == nil {
+		return 0
+	}
+	return v.Number
+}
+
 // revise follows one interval of a stretch that was judged anew.
-func (f *follower) revise(before []Interval, iv *found, logged []Mark, cause string) {
+func (f *follower) revise(before []Interval, iv *found, logged []Mark, cause Cause) {
+	f.interval = iv.Interval
 	was, wasOpen := None, false
 	for _, b := range before {
 		if overlaps(b, iv.Interval) {
@@ -93,11 +117,11 @@ func (f *follower) revise(before []Interval, iv *found, logged []Mark, cause str
 		return
 	}
 	if f.open == nil {
-		f.discovers(iv, unlogged, worse)
+		f.discovers(iv, unlogged, worse, cause)
 		return
 	}
 	if iv.Open() && !f.open.Holds {
-		f.append(Entry{Kind: EntryResumed, RecordedAt: f.now})
+		f.append(Entry{Kind: EntryResumed, RecordedAt: f.now, Cause: cause})
 	}
 	for _, o := range unlogged {
 		f.occurs(o)
@@ -107,32 +131,68 @@ func (f *follower) revise(before []Interval, iv *found, logged []Mark, cause str
 	}
 	switch n := len(unlogged); {
 	case n == 1:
-		f.annotates(unlogged[0].Mark, cause+": 1 more reading beyond the limit")
+		f.annotates(unlogged[0].Mark, cause, "1 more reading beyond the limit")
 	case n > 1:
-		f.annotates(unlogged[0].Mark, fmt.Sprintf("%s: %d more readings beyond the limit", cause, n))
+		f.annotates(unlogged[0].Mark, cause, fmt.Sprintf("%d more readings beyond the limit", n))
 	case again:
-		f.annotates(Mark{}, cause+": the condition still holds")
+		f.annotates(Mark{}, cause, "the condition still holds")
 	}
 }
 
-// discovers opens an episode for an interval that no open episode tells of: of readings nobody has counted yet, or,
-// when all were counted in episodes that are closed, of the one at which it became worse than those had seen, else of
-// the latest.
-func (f *follower) discovers(iv *found, unlogged []occurrence, worse bool) {
-	switch {
-	case len(unlogged) > 0:
-	case worse:
-		unlogged = []occurrence{iv.peakAt()}
-	default:
-		unlogged = iv.occurrences[len(iv.occurrences)-1:]
+// discovers tells of an interval that no open episode tells of. Readings that belong to an episode which a person has
+// resolved are written there and open nothing. The others that nobody has counted yet open an episode; when all were
+// counted, the one at which the condition became worse than those had seen does. That it only holds again opens
+// nothing after late data, nor when a person has resolved it; of a rule that somebody changed, the latest opens.
+func (f *follower) discovers(iv *found, unlogged []occurrence, worse bool, cause Cause) {
+	var untold []occurrence
+	for _, o := range unlogged {
+		if by := f.resolver(o); by != nil {
+			f.remarks(by, o.Mark, cause)
+		} else {
+			untold = append(untold, o)
+		}
 	}
-	f.opens(unlogged[0])
-	for _, o := range unlogged[1:] {
+	if len(untold) == 0 {
+		latest := iv.occurrences[len(iv.occurrences)-1]
+		switch {
+		case worse:
+			latest = iv.peakAt()
+		case cause == CauseLate || len(unlogged) > 0:
+			return
+		}
+		if f.resolver(latest) != nil {
+			return
+		}
+		untold = []occurrence{latest}
+	}
+	f.opens(untold[0])
+	for _, o := range untold[1:] {
 		f.occurs(o)
 	}
 	if !iv.Open() {
-		f.clears(iv.To, true)
+		f.clears(iv.To, iv.ending)
 	}
+}
+
+// resolver returns the episode that a person resolved after the reading was measured, that told of the same interval,
+// and that was no better than the reading; nil when there is none.
+func (f *follower) resolver(o occurrence) *Episode {
+	i := slices.IndexFunc(f.resolved, func(e *Episode) bool {
+		return o.At.Before(e.ClosedAt) && max(o.Level, o.Condition) <= e.Level &&
+			!e.Last.Before(f.interval.From) && (f.interval.Open() || !f.interval.To.Before(e.First))
+	})
+	if i < 0 {
+		return nil
+	}
+	return f.resolved[i]
+}
+
+// remarks writes into the log of a resolved episode that a further reading belonged to it. Its state stays.
+func (f *follower) remarks(e *Episode, reading Mark, cause Cause) {
+	f.appendTo(e, Entry{
+		Kind: EntryAnnotated, RecordedAt: f.now, Reading: reading, Cause: cause,
+		Note: string(cause) + ": a reading beyond the limit, no worse, measured before this was resolved",
+	})
 }
 
 func (f *follower) opens(o occurrence) {
@@ -140,59 +200,96 @@ func (f *follower) opens(o occurrence) {
 	f.changes = append(f.changes, EpisodeChange{Episode: f.open})
 	f.spoken = len(f.notices)
 	entry := f.told(EntryOpened, o)
-	entry.Level = o.Condition
+	entry.Level, entry.Contact = o.Condition, f.asks(o)
 	f.append(entry)
 	if !entry.Historic {
-		f.notify(push.AlertOpened, f.dedup(o.Mark), entry.Level)
+		f.notify(push.AlertOpened, entry, o.Mark)
 	}
-	f.contact(o)
+	f.contact(entry, o.Level)
 }
 
+// occurs tells of a further reading. What came in time to page is told to people when it is worse than what they were
+// told so far, but not under an acknowledgement of something as bad.
 func (f *follower) occurs(o occurrence) {
-	unpaged := f.open.Historic
 	entry := f.told(EntryOccurred, o)
+	entry.Contact = f.asks(o)
+	level := min(o.Level, f.open.Level)
 	if o.Condition > f.open.Level {
-		entry.Kind, entry.Level = EntryWorsened, o.Condition
+		entry.Kind, entry.Level, level = EntryWorsened, o.Condition, o.Condition
 	}
+	if f.open.State == Acknowledged && level > f.open.AckLevel && (!entry.Historic || entry.Contact) {
+		// The alert may show this level already, by a reading that came late; whoever has it took a lesser one.
+		entry.Kind, entry.Level, entry.Breaks = EntryWorsened, level, true
+	}
+	paged, taken := f.open.Paged, f.open.AckInForce(f.now) && !entry.Breaks
 	f.append(entry)
+	told := entry
+	told.Level = level
 	switch {
-	case entry.Historic:
-	case unpaged: // until now everything in this episode came too late to page
-		f.notify(push.AlertOpened, f.dedup(o.Mark), f.open.Level)
-	case entry.Kind == EntryWorsened:
-		f.notify(push.AlertWorsened, f.dedup(o.Mark), entry.Level)
+	case entry.Historic || taken || level <= paged:
+	case paged == None: // until now everything in this episode came too late to page
+		f.notify(push.AlertOpened, told, o.Mark)
+	default:
+		f.notify(push.AlertWorsened, told, o.Mark)
 	}
-	f.contact(o)
+	if !taken {
+		f.contact(entry, o.Level)
+	}
 }
 
 // worsens tells that readings counted before amount to a worse condition now.
-func (f *follower) worsens(iv *found, cause string) {
+func (f *follower) worsens(iv *found, cause Cause) {
 	if iv.Peak <= f.open.Level {
 		return
 	}
 	at := iv.peakAt()
-	historic := f.historic(at.Point)
-	f.append(Entry{
-		Kind: EntryWorsened, RecordedAt: f.now, Level: iv.Peak, RuleVersion: at.Version, Historic: historic,
-		Note: cause + ": the condition is worse than was known",
-	})
-	if !historic {
-		f.notify(push.AlertWorsened, f.dedup(at.Mark), iv.Peak)
+	entry := Entry{
+		Kind: EntryWorsened, RecordedAt: f.now, Level: iv.Peak, RuleVersion: at.Version, Historic: f.historic(at.Point),
+		Contact: f.asks(at), Cause: cause, Note: string(cause) + ": the condition is worse than was known",
+	}
+	entry.Breaks = f.open.State == Acknowledged && (!entry.Historic || entry.Contact)
+	taken := f.open.AckInForce(f.now) && !entry.Breaks
+	f.append(entry)
+	if !entry.Historic {
+		f.notify(push.AlertWorsened, entry, at.Mark)
+	}
+	if !taken {
+		f.contact(entry, at.Level)
 	}
 }
 
-// clears tells that the condition holds no more. A yellow episode nobody acted on closes with it; one that opened in
-// the same batch is there to be read, but nobody is called for what was over before it was known.
-func (f *follower) clears(to Mark, mayClose bool) {
-	closes := mayClose && f.open.Level == Yellow && !f.open.ActedOn()
-	if closes && f.open.ID == 0 {
+// clears tells that a reading ended the condition. A yellow episode nobody acted on closes when readings returned; a
+// rule that is off has judged nothing, so that a person must look.
+func (f *follower) clears(to Mark, ending Step) {
+	entry := Entry{Kind: EntryCleared, RecordedAt: f.now, Reading: to, Cause: CauseReturned}
+	if ending.Off {
+		entry.Cause, entry.Note, entry.RuleVersion = CauseRuleOff, f.offBy(ending.Version), ending.Version
+	}
+	f.ends(entry, !ending.Off)
+}
+
+// offBy says who switched the rule off.
+func (f *follower) offBy(version int) string {
+	for i := range f.rule.Versions {
+		if v := &f.rule.Versions[i]; v.Number == version && v.AuthorName != "" {
+			return "limits switched off by " + v.AuthorName
+		}
+	}
+	return "no limits were in force"
+}
+
+// ends closes a yellow episode nobody acted on, when it may. One that opened in the same batch is there to be read,
+// but nobody is called for what was over before it was known.
+func (f *follower) ends(entry Entry, mayClose bool) {
+	entry.Closes = mayClose && f.open.Level == Yellow && !f.open.ActedOn()
+	if entry.Closes && f.open.ID == 0 {
 		f.notices = f.notices[:f.spoken]
 	}
-	f.append(Entry{Kind: EntryCleared, RecordedAt: f.now, Reading: to, Closes: closes})
+	f.append(entry)
 }
 
-func (f *follower) annotates(reading Mark, note string) {
-	f.append(Entry{Kind: EntryAnnotated, RecordedAt: f.now, Reading: reading, Note: note})
+func (f *follower) annotates(reading Mark, cause Cause, note string) {
+	f.append(Entry{Kind: EntryAnnotated, RecordedAt: f.now, Reading: reading, Cause: cause, Note: string(cause) + ": " + note})
 }
 
 // told is an entry about a reading.
@@ -203,20 +300,28 @@ func (f *follower) told(kind EntryKind, o occurrence) Entry {
 	}
 }
 
-// append puts an entry into the log of the open episode, as part of its one change in this batch.
+// append puts an entry into the log of the open episode.
 func (f *follower) append(entry Entry) {
-	i := slices.IndexFunc(f.changes, func(c EpisodeChange) bool { return c.Episode == f.open })
-	if i < 0 {
+	if !slices.ContainsFunc(f.changes, func(c EpisodeChange) bool { return c.Episode == f.open }) {
 		own := *f.open // what was given in stays as it is: the batch may have to be decided again
 		f.open = &own
-		f.changes = append(f.changes, EpisodeChange{Episode: f.open})
-		i = len(f.changes) - 1
 	}
-	*f.open = f.open.Apply(entry)
-	f.changes[i].Entries = append(f.changes[i].Entries, entry)
+	f.appendTo(f.open, entry)
 	if f.open.State == Closed {
 		f.open = nil
 	}
+}
+
+// appendTo puts an entry into the log of an episode, as part of its one change in this batch.
+func (f *follower) appendTo(e *Episode, entry Entry) {
+	entry.Evaluator = Evaluator
+	i := slices.IndexFunc(f.changes, func(c EpisodeChange) bool { return c.Episode == e })
+	if i < 0 {
+		f.changes = append(f.changes, EpisodeChange{Episode: e})
+		i = len(f.changes) - 1
+	}
+	*e = e.Apply(entry)
+	f.changes[i].Entries = append(f.changes[i].Entries, entry)
 }
 
 // historic reports whether the reading is too old to page for, by the clock: when it arrived, or by now.
@@ -224,21 +329,31 @@ func (f *follower) historic(p Point) bool {
 	return p.Historic() || f.now.Sub(p.At) > vital.HistoricAfter
 }
 
-// contact asks for contact when a reading came too late to page but is red and the last that is known of the patient.
-// One such notice per episode is enough.
-func (f *follower) contact(o occurrence) {
-	if f.historic(o.Point) && o.Level >= Red && o.Compare(f.newest) == 0 && f.now.Sub(o.At) <= ContactWithin {
-		f.notify(push.ContactNow, f.dedup(f.open.First), o.Level)
+// asks reports whether the reading asks for contact: it came too late to page but is red and the last that is known
+// of the patient.
+func (f *follower) asks(o occurrence) bool {
+	return f.historic(o.Point) && o.Level >= Red && o.Compare(f.newest) == 0 && f.now.Sub(o.At) <= ContactWithin
+}
+
+// contact asks for contact when the entry, just appended, does: once per episode, level and interval.
+func (f *follower) contact(entry Entry, level Level) {
+	if entry.Contact {
+		e := f.open
+		f.send(push.ContactNow, level, fmt.Sprintf("%d-%d-%d-%s-%d", f.rule.ID, e.First.ID, e.OpenedAt.UnixMicro(), level, f.interval.From.ID))
 	}
 }
 
-func (f *follower) notify(topic push.Topic, dedup string, level Level) {
+// notify tells people of an entry. The same reading judged anew to the same level is not told twice; what a later
+// version of the rule says of it is.
+func (f *follower) notify(topic push.Topic, entry Entry, reading Mark) {
+	f.send(topic, entry.Level, fmt.Sprintf("%d-%d-%s-%d", f.rule.ID, reading.ID, entry.Level, entry.RuleVersion))
+}
+
+func (f *follower) send(topic push.Topic, level Level, dedup string) {
 	f.notices = append(f.notices, push.Notice{
 		Org: f.org, Patient: f.patient, Topic: topic, Dedup: dedup, Severity: level.String(), CreatedAt: f.now,
 	})
 }
-
-func (f *follower) dedup(reading Mark) string { return fmt.Sprintf("%d-%d", f.rule.ID, reading.ID) }
 
 // shrunk reports whether some of the time in which the condition held, within the episode's reach, is held no more.
 func (f *follower) shrunk(before []Interval, after []found, e *Episode) bool {
@@ -256,14 +371,14 @@ func (f *follower) shrunk(before []Interval, after []found, e *Episode) bool {
 	return false
 }
 
-// endOf returns where the interval with the episode's latest occurrence ended; own is false when it lies in none.
-func (f *follower) endOf(after []found) (to Mark, own bool) {
+// own returns the interval with the episode's latest occurrence when that has ended; nil when it lies in none.
+func (f *follower) own(after []found) *found {
 	for i := range after {
 		if !f.open.Last.Before(after[i].From) && !after[i].Open() && !after[i].To.Before(f.open.Last) {
-			return after[i].To, true
+			return &after[i]
 		}
 	}
-	return Mark{}, false
+	return nil
 }
 
 // overlaps reports whether two intervals share a time.

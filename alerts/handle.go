@@ -191,9 +191,14 @@ func (e *Entry) said() string {
 		return fmt.Sprintf("it became %s", e.Level)
 	case EntryCleared:
 		if e.Closes {
+			if e.Cause == CauseRule {
+				return "it closed by itself, the limits were changed,"
+			}
 			return "it closed by itself, the readings were back inside the limits,"
 		}
-	case EntryOpened, EntryOccurred, EntryResumed, EntryAnnotated, EntryNoted:
+	case EntryResumed:
+		return "its condition holds again"
+	case EntryOpened, EntryOccurred, EntryAnnotated, EntryNoted:
 	}
 	return ""
 }

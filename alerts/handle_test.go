@@ -108,6 +108,10 @@ func TestWhoeverComesSecondIsToldWhoWasFirst(t *testing.T) {
 			d.append(alerts.Entry{Kind: alerts.EntryWorsened, Level: alerts.Red, RecordedAt: d.now, Reading: alerts.Mark{At: d.now, ID: 2}})
 			return nil
 		}, "it became red at 10:00", alerts.ErrStale},
+		"it holds again": {func(d *desk, _ *alerts.Triage) error {
+			d.append(alerts.Entry{Kind: alerts.EntryResumed, RecordedAt: d.now})
+			return nil
+		}, "its condition holds again at 10:00", alerts.ErrStale},
 		"it closed by itself": {func(d *desk, _ *alerts.Triage) error {
 			d.append(alerts.Entry{Kind: alerts.EntryCleared, Closes: true, RecordedAt: d.now})
 			return nil
@@ -241,6 +245,51 @@ func TestWorklistPutsTheWorstFirstAndTheTakenLast(t *testing.T) {
 		{"yellow for long", alerts.Yellow, false, 1},
 		{"yellow beside a taken red", alerts.Yellow, false, 6},
 		{"extreme, taken", alerts.Extreme, true, 2},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("worklist (-want +got):\n%s", diff)
+	}
+}
+
+func TestWorklistPutsTheLevelBeforeThePast(t *testing.T) {
+	t.Parallel()
+	now := epoch().Add(10 * time.Hour)
+	alert := func(id int, patient string, level alerts.Level, waits time.Duration, historic, contact, taken bool) alerts.Alert {
+		a := alerts.Alert{PatientUID: vital.UID(patient), Episode: alerts.Episode{
+			ID: alerts.EpisodeID(id), Level: level, State: alerts.Open, Historic: historic, Contact: contact, OpenedAt: now.Add(-waits),
+		}}
+		if taken {
+			a.State, a.AckUntil = alerts.Acknowledged, now.Add(time.Hour)
+		}
+		return a
+	}
+	list := alerts.SortWorklist([]alerts.Alert{
+		alert(1, "yellow of now", alerts.Yellow, 9*time.Hour, false, false, false),
+		alert(2, "extreme, last known", alerts.Extreme, time.Hour, true, true, false),
+		alert(3, "extreme of the past", alerts.Extreme, 5*time.Hour, true, false, false),
+		alert(4, "yellow of now and extreme of the past", alerts.Yellow, time.Hour, false, false, false),
+		alert(5, "yellow of now and extreme of the past", alerts.Extreme, 3*time.Hour, true, false, false),
+		alert(6, "two reds", alerts.Red, 4*time.Hour, true, false, false),
+		alert(7, "two reds", alerts.Red, 2*time.Hour, false, false, false),
+		alert(8, "two reds", alerts.Extreme, 9*time.Hour, false, false, true),
+	}, now)
+	type row struct {
+		Patient  vital.UID
+		Level    alerts.Level
+		Waits    time.Duration
+		Historic bool
+		First    alerts.EpisodeID
+	}
+	var got []row
+	for _, c := range list {
+		got = append(got, row{c.Patient, c.Level, now.Sub(c.WaitingSince), c.Historic, c.Alerts[0].ID})
+	}
+	want := []row{
+		{"extreme, last known", alerts.Extreme, time.Hour, false, 2},
+		{"extreme of the past", alerts.Extreme, 5 * time.Hour, true, 3},
+		{"yellow of now and extreme of the past", alerts.Extreme, 3 * time.Hour, true, 5},
+		{"two reds", alerts.Red, 4 * time.Hour, false, 7},
+		{"yellow of now", alerts.Yellow, 9 * time.Hour, false, 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("worklist (-want +got):\n%s", diff)

@@ -9,13 +9,13 @@ import (
 // verdict is what one version of a rule says of one reading.
 type verdict struct {
 	level    Level
-	returned bool // inside the yellow bounds by the margin in every component that was judged
+	returned bool // inside the yellow bounds by the margin in every component that has bounds
 	judged   bool // at least one component has both a value and a bound
 }
 
 // Judge returns how bad the reading is for this version of a limit rule. Blood pressure is one reading: the worst
-// component counts. A component that is absent or not a number is not judged; neither is anything by a version that
-// is not enabled.
+// component counts. A component that is absent or not a number is not judged, nor has it returned when there are
+// bounds for it; a version that is not enabled judges nothing.
 func Judge(v *Version, metric vital.Metric, values []float64) Level {
 	return judge(v, metric, values).level
 }
@@ -25,9 +25,13 @@ func judge(v *Version, metric vital.Metric, values []float64) verdict {
 	if !v.Enabled {
 		return all
 	}
-	for i := range min(len(values), len(v.Limit.Components)) {
+	for i := range v.Limit.Components {
 		b := &v.Limit.Components[i]
-		if math.IsNaN(values[i]) || !b.any() {
+		if !b.any() {
+			continue
+		}
+		if i >= len(values) || math.IsNaN(values[i]) {
+			all.returned = false
 			continue
 		}
 		value := rounded(metric, values[i])

@@ -84,8 +84,12 @@ func (l *Limit) Check(metric vital.Metric) error {
 		return fault.New(fault.Invalid, "clear after: must be 1 to %d readings (got %d)", MaxWindow, l.ClearAfter)
 	}
 	for i := range l.Components {
-		if err := l.Components[i].check(d.Code, d.Components[i]); err != nil {
+		b := &l.Components[i]
+		if err := b.check(d.Code, d.Components[i]); err != nil {
 			return err
+		}
+		if metric == vital.BloodPressure && i == diastolic && (b.RedLow != nil || b.ExtremeLow != nil) {
+			return fault.New(fault.Invalid, "%s %s: no red_low or extreme_low can be set, a low diastolic pressure alone is yellow only", d.Code, d.Components[i].Code)
 		}
 	}
 	return nil

@@ -110,6 +110,33 @@ func TestSettingLimitsSaysWhatToMend(t *testing.T) {
 	}
 }
 
+func TestALowDiastolicPressureIsYellowOnly(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		diastolic alerts.Bounds
+		refused   bool
+	}{
+		"a red one":     {alerts.Bounds{RedLow: ptr(50), YellowLow: ptr(56)}, true},
+		"an extreme":    {alerts.Bounds{ExtremeLow: ptr(45)}, true},
+		"a yellow one":  {alerts.Bounds{YellowLow: ptr(56)}, false},
+		"red, but high": {alerts.Bounds{RedHigh: ptr(120), ExtremeHigh: ptr(130)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := alerts.Limit{Components: []alerts.Bounds{{RedLow: ptr(91)}, c.diastolic}, K: 1, N: 1, ClearAfter: 1}
+			err := l.Check(vital.BloodPressure)
+			if c.refused != fault.Is(err, fault.Invalid) || c.refused && !strings.Contains(err.Error(), "a low diastolic pressure alone is yellow only") || !c.refused && err != nil {
+				t.Errorf("got %v", err)
+			}
+			// Limits that were set before are judged so all the same.
+			v := alerts.Version{Enabled: true, Limit: l}
+			if got := alerts.Judge(&v, vital.BloodPressure, []float64{120, 40}); got > alerts.Yellow {
+				t.Errorf("a diastolic pressure of 40 is %s", got)
+			}
+		})
+	}
+}
+
 func TestOnlyThoseWhoMayTouchLimits(t *testing.T) {
 	t.Parallel()
 	book := &shelf{}

@@ -62,6 +62,7 @@ type PartitionStatus struct {
 	State     PartitionState
 	Cursor    Cursor // last known position while owned
 	Problem   string // why it waits or has stopped; of an owned one, what it is trying to get over
+	Held      bool   // it waits because another process holds it under a living lease
 }
 
 // How long the Processor waits for what.
@@ -141,10 +142,10 @@ func (p *Processor) Status() []PartitionStatus {
 	return list
 }
 
-// Ready reports whether all wanted partitions are owned by this process. Where several processes share them, Status
-// tells which are ours.
+// Ready reports whether every wanted partition is in good hands: owned by this process, or held by another under a
+// living lease, so that a process that stands by is ready too. Status tells which are ours.
 func (p *Processor) Ready() bool {
-	return !slices.ContainsFunc(p.Status(), func(s PartitionStatus) bool { return s.State != PartitionOwned })
+	return !slices.ContainsFunc(p.Status(), func(s PartitionStatus) bool { return s.State != PartitionOwned && !s.Held })
 }
 
 func (p *Processor) set(s PartitionStatus) {
@@ -201,7 +202,8 @@ func (w *worker) run(ctx context.Context) {
 	gone := false
 	for ctx.Err() == nil {
 		err := w.claim(ctx)
-		sure := gone || err != nil
+		refused := err != nil
+		sure := gone || refused
 		if err == nil {
 			wait = 0
 			err = w.own(ctx)
@@ -217,7 +219,8 @@ func (w *worker) run(ctx context.Context) {
 			pause(ctx, stoppedAgain)
 		case fault.Is(err, fault.Conflict):
 			gone = false
-			w.set(PartitionStatus{Partition: w.partition, State: PartitionWaiting, Problem: err.Error()})
+			// Whoever lost the partition knows only that it is gone; whom the record refused, that another lease lives.
+			w.set(PartitionStatus{Partition: w.partition, State: PartitionWaiting, Problem: err.Error(), Held: refused})
 			pause(ctx, claimAgain)
 		default:
 			w.set(PartitionStatus{Partition: w.partition, State: PartitionWaiting, Problem: err.Error()})

@@ -324,15 +324,31 @@ func TestAPartitionThatIsHeldIsAskedForEverySecond(t *testing.T) {
 		c.Watch.Changed = func(s alerts.PartitionStatus) { changes = append(changes, s.State) }
 	}, func(p *alerts.Processor) {
 		passes(2500 * time.Millisecond)
-		if len(l.claimed) != 3 || p.Ready() {
-			t.Errorf("asked %d times in 2.5 s, ready %v", len(l.claimed), p.Ready())
+		if s := p.Status()[0]; len(l.claimed) != 3 || s.State != alerts.PartitionWaiting || !s.Held || !p.Ready() {
+			t.Errorf("asked %d times in 2.5 s, ready %v: %+v", len(l.claimed), p.Ready(), s)
 		}
 		passes(time.Second)
-		if !p.Ready() {
-			t.Error("not ours though it became free")
+		if s := p.Status()[0]; s.State != alerts.PartitionOwned || s.Held || !p.Ready() {
+			t.Errorf("not ours though it became free: %+v", s)
 		}
 	})
 	want(t, "changes", []alerts.PartitionState{alerts.PartitionOwned}, changes)
+}
+
+func TestAProcessorIsNotReadyForAPartitionOfWhichTheRecordSaysNothing(t *testing.T) {
+	l := newLedger()
+	held, away := fault.New(fault.Conflict, "held by another"), fault.New(fault.Unavailable, "away")
+	l.claims = []error{held, away, away, away, away}
+	running(t, l, nil, func(p *alerts.Processor) {
+		passes(500 * time.Millisecond)
+		if !p.Ready() {
+			t.Errorf("standing by: %+v", p.Status()[0])
+		}
+		passes(time.Second)
+		if s := p.Status()[0]; s.State != alerts.PartitionWaiting || s.Held || p.Ready() {
+			t.Errorf("the record is away: %+v", s)
+		}
+	})
 }
 
 func TestAGonePositionStopsThePartition(t *testing.T) {

@@ -111,13 +111,23 @@ func (f facts) Logged(_ context.Context, _ vital.PatientID, rule alerts.RuleID, 
 			continue
 		}
 		for _, entry := range f.logs[e.ID] {
-			if counts(entry) && !entry.Reading.Before(from) {
+			if entry.Tells() && !entry.Reading.Before(from) {
 				marks = append(marks, entry.Reading)
 			}
 		}
 	}
 	slices.SortFunc(marks, alerts.Mark.Compare)
 	return marks, nil
+}
+
+func (f facts) Resolved(_ context.Context, _ vital.PatientID, rule alerts.RuleID, after time.Time) ([]alerts.Episode, error) {
+	var list []alerts.Episode
+	for _, e := range f.episodes {
+		if e.Rule == rule && e.Closing == alerts.ClosedByPerson && e.ClosedAt.After(after) {
+			list = append(list, *e)
+		}
+	}
+	return list, nil
 }
 
 // counts reports whether an entry counts a reading as beyond the limit.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // start is a place from which a track can be folded anew: outside any interval, with the readings before it that
@@ -16,7 +17,7 @@ type start struct {
 }
 
 // restart finds the place from which everything that a change at the mark can alter follows.
-func (j *judgement) restart(ctx context.Context, change Mark) (start, error) {
+func (j *judgement) restart(ctx context.Context, change Mark, without []Point) (start, error) {
 	stored, err := j.intervalsFrom(ctx, change)
 	if err != nil {
 		return start{}, err
@@ -35,16 +36,41 @@ func (j *judgement) restart(ctx context.Context, change Mark) (start, error) {
 	if err != nil {
 		return start{}, err
 	}
-	s.before, err = j.since(ctx, s.at, floor)
+	s.before, err = j.since(ctx, s.at, floor, without)
 	return s, err
 }
 
+// intervalsFrom returns the intervals as they are with what this batch has changed already.
 func (j *judgement) intervalsFrom(ctx context.Context, from Mark) ([]Interval, error) {
-	list, err := j.facts.Intervals(ctx, j.patient.id, j.track.rule.ID, from)
+	base := from
+	if j.dirty && j.dropFrom.Before(from) {
+		base = j.dropFrom
+	}
+	list, err := j.facts.Intervals(ctx, j.patient.id, j.track.rule.ID, base)
 	if err != nil {
 		return nil, fmt.Errorf("read intervals: %w", err)
 	}
-	return list, nil
+	if !j.dirty {
+		return list, nil
+	}
+	list = append(slices.DeleteFunc(list, func(iv Interval) bool { return !iv.From.Before(j.dropFrom) }), j.intervals...)
+	i := slices.IndexFunc(list, func(iv Interval) bool { return !iv.From.Before(from) })
+	if i < 0 {
+		i = len(list)
+	}
+	return list[max(0, i-1):], nil
+}
+
+// replace notes that these intervals stand for all from a place on, beside what this batch has changed before it.
+func (j *judgement) replace(from Mark, intervals []Interval) {
+	if j.dirty && j.dropFrom.Before(from) {
+		i := slices.IndexFunc(j.intervals, func(iv Interval) bool { return !iv.From.Before(from) })
+		if i < 0 {
+			i = len(j.intervals)
+		}
+		from, intervals = j.dropFrom, slices.Concat(j.intervals[:i], intervals)
+	}
+	j.dirty, j.dropFrom, j.intervals = true, from, intervals
 }
 
 // endBefore returns where the interval before the one that begins at from ended; the zero mark when there is none.
@@ -59,17 +85,43 @@ func (j *judgement) endBefore(ctx context.Context, from Mark) (Mark, error) {
 	return list[0].To, nil
 }
 
-// since returns the readings before a mark that its window still sees.
-func (j *judgement) since(ctx context.Context, before, floor Mark) ([]Point, error) {
+// since returns the readings before a mark that its window still sees, without some of this batch.
+func (j *judgement) since(ctx context.Context, before, floor Mark, without []Point) ([]Point, error) {
 	n := j.track.rule.window() - 1
 	if n == 0 {
 		return nil, nil
 	}
-	points, err := j.facts.PointsBefore(ctx, j.patient.id, j.track.rule.Metric, before, floor, n)
-	if err != nil {
-		return nil, fmt.Errorf("read readings before: %w", err)
+	for ask := n; ; ask *= 4 {
+		points, err := j.facts.PointsBefore(ctx, j.patient.id, j.track.rule.Metric, before, floor, ask+len(without))
+		if err != nil {
+			return nil, fmt.Errorf("read readings before: %w", err)
+		}
+		whole := len(points) < ask+len(without)
+		if points = except(points, without); whole || j.track.rule.counting(points) >= n {
+			return points, nil
+		}
 	}
-	return points, nil
+}
+
+// counting returns how many of the readings count among the last N.
+func (r *Rule) counting(points []Point) int {
+	n := 0
+	for i := range points {
+		if _, counts := r.counts(points[i]); counts {
+			n++
+		}
+	}
+	return n
+}
+
+// except returns the points without some others.
+func except(points, without []Point) []Point {
+	if len(without) == 0 {
+		return points
+	}
+	return slices.DeleteFunc(points, func(p Point) bool {
+		return slices.ContainsFunc(without, func(o Point) bool { return o.Compare(p.Mark) == 0 })
+	})
 }
 
 // pointsFrom returns the stored readings from a mark on (it included) up to the newest one before this batch: what is
@@ -86,10 +138,10 @@ func (j *judgement) pointsFrom(ctx context.Context, from Mark) ([]Point, error) 
 	return slices.DeleteFunc(points, func(p Point) bool { return j.track.newest.Before(p.Mark) }), nil
 }
 
-// revise judges anew from a change in the past up to the newest reading before this batch.
-func (j *judgement) revise(ctx context.Context, change Mark, cause string) error {
+// revise judges anew from a change in the past up to the newest reading before this batch, without some of the batch.
+func (j *judgement) revise(ctx context.Context, change Mark, cause Cause, without []Point) error {
 	t := j.track
-	from, err := j.restart(ctx, change)
+	from, err := j.restart(ctx, change, without)
 	if err != nil {
 		return err
 	}
@@ -97,7 +149,7 @@ func (j *judgement) revise(ctx context.Context, change Mark, cause string) error
 	if err != nil {
 		return err
 	}
-	now := fold(Resume(t.rule, from.before), points)
+	now := fold(Resume(t.rule, from.before), except(points, without))
 	after := intervalsOf(now.found)
 	t.state, t.ready = now.after, true
 	switch {
@@ -110,17 +162,45 @@ func (j *judgement) revise(ctx context.Context, change Mark, cause string) error
 		}
 	}
 	if !slices.EqualFunc(from.stored, after, Interval.same) {
-		j.dirty, j.dropFrom, j.intervals = true, from.at, after
+		j.replace(from.at, after)
 	}
 	if len(from.stored) == 0 && len(after) == 0 {
 		return nil
 	}
-	logged, err := j.facts.Logged(ctx, j.patient.id, t.rule.ID, from.at)
+	logged, err := j.logged(ctx, from.at)
 	if err != nil {
-		return fmt.Errorf("read what was logged: %w", err)
+		return err
+	}
+	if err := j.recall(ctx, from.earliest(now.found)); err != nil {
+		return err
 	}
 	j.follower.revised(from.stored, now.found, logged, cause)
 	return nil
+}
+
+// earliest returns the time of the first reading that an interval of the stretch counts.
+func (s *start) earliest(found []found) time.Time {
+	if len(found) > 0 {
+		return found[0].From.At
+	}
+	return s.stored[0].From.At
+}
+
+// logged returns the readings from the mark on that an episode tells of, this batch's included.
+func (j *judgement) logged(ctx context.Context, from Mark) ([]Mark, error) {
+	marks, err := j.facts.Logged(ctx, j.patient.id, j.track.rule.ID, from)
+	if err != nil {
+		return nil, fmt.Errorf("read what was logged: %w", err)
+	}
+	for _, c := range j.follower.changes {
+		for _, e := range c.Entries {
+			if e.Tells() && !e.Reading.Before(from) {
+				marks = append(marks, e.Reading)
+			}
+		}
+	}
+	slices.SortFunc(marks, Mark.Compare)
+	return marks, nil
 }
 
 // lastBefore returns the newest stored interval that begins before the mark.
@@ -132,16 +212,22 @@ func (j *judgement) lastBefore(ctx context.Context, from Mark) (Interval, error)
 	return list[0], nil
 }
 
-// resume folds the open interval from its beginning to the newest reading before this batch. When what is stored
+// resume folds the open interval from its beginning to the newest reading before this batch, or takes the readings
+// since the last one ended. When what is stored
 // does not follow from the readings, the track is judged anew from there: a wrong track is mended in the open, with
 // an annotation, rather than allowed to stop a whole partition.
 func (j *judgement) resume(ctx context.Context) error {
 	t := j.track
+	if !t.holds() {
+		before, err := j.since(ctx, Mark{At: t.newest.At, ID: t.newest.ID + 1}, t.last.To, nil)
+		t.state, t.ready = Resume(t.rule, before), true
+		return err
+	}
 	floor, err := j.endBefore(ctx, t.last.From)
 	if err != nil {
 		return err
 	}
-	before, err := j.since(ctx, t.last.From, floor)
+	before, err := j.since(ctx, t.last.From, floor, nil)
 	if err != nil {
 		return err
 	}
@@ -152,7 +238,7 @@ func (j *judgement) resume(ctx context.Context) error {
 	now := fold(Resume(t.rule, before), points)
 	if !now.is(t.last) {
 		j.mended = true
-		return j.revise(ctx, t.last.From, causeRule)
+		return j.revise(ctx, t.last.From, CauseRule, nil)
 	}
 	t.state, t.ready = now.after, true
 	return nil

@@ -1,6 +1,7 @@
 package alerts_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"hale/account"
 	"hale/alerts"
+	"hale/fault"
 	"hale/push"
 	"hale/vital"
 )
@@ -237,22 +240,59 @@ func (s *scenario) measured(words []string) (time.Time, error) {
 	return s.clock(words[0])
 }
 
-// acts reads "acknowledges alert 1" and "resolves alert 1".
+// acts reads "acknowledges alert 1", "acknowledges alert 1 until 09:00", "resolves alert 1, next none" and "resolves
+// alert 1, next recheck at 10:00".
 func (s *scenario) acts(words []string) ([]logged, error) {
-	id := atoi(words[2])
+	id := atoi(strings.TrimSuffix(words[2], ","))
 	if id < 1 || id > len(s.episodes) {
 		return nil, fmt.Errorf("there is no alert %d", id)
 	}
-	entry := alerts.Entry{RecordedAt: s.now, Actor: ana()}
-	switch words[0] {
-	case "acknowledges":
-		entry.Kind, entry.Until = alerts.EntryAcknowledged, s.now.Add(time.Hour)
-	case "resolves":
-		entry.Kind, entry.NextStep = alerts.EntryResolved, alerts.StepNone
+	var at time.Time
+	if i := slices.IndexFunc(words, func(w string) bool { return w == "at" || w == "until" }); i > 0 {
+		var err error
+		if at, err = s.measured(words[i+1:]); err != nil {
+			return nil, err
+		}
+	}
+	e := s.episodes[id-1]
+	desk := &amending{scenario: s, episode: e}
+	triage := alerts.Triage{Cases: desk, Now: func() time.Time { return s.now }}
+	var err error
+	switch {
+	case words[0] == "acknowledges":
+		_, err = triage.Acknowledge(context.Background(), ana(), e.UID, e.Version, at, "")
+	case words[0] == "resolves" && len(words) > 4:
+		_, err = triage.Resolve(context.Background(), ana(), e.UID, e.Version, alerts.NextStep(words[4]), at, "")
+	case words[0] == "resolves":
+		_, err = triage.Resolve(context.Background(), ana(), e.UID, e.Version, "", at, "")
 	default:
 		return nil, fmt.Errorf("Ana cannot do %q", words[0])
 	}
-	return s.amend(s.episodes[id-1], entry), nil
+	if err != nil {
+		s.said = append(s.said, "  refused: "+fault.MessageOf(err))
+	}
+	return desk.made, nil
+}
+
+// amending is the record of a scenario as Triage sees it.
+type amending struct {
+	alerts.Cases // what is not overridden is not called
+	scenario     *scenario
+	episode      *alerts.Episode
+	made         []logged
+}
+
+func (a *amending) Amend(_ context.Context, _ account.Actor, _ vital.UID, decide alerts.Amendment) (alerts.Alert, []alerts.Event, error) {
+	entries, err := decide(*a.episode, a.scenario.now)
+	if err != nil {
+		return alerts.Alert{}, nil, err
+	}
+	a.made = a.scenario.amend(a.episode, entries...)
+	return alerts.Alert{Episode: *a.episode}, nil, nil
+}
+
+func (a *amending) Log(context.Context, account.Actor, vital.UID) ([]alerts.Entry, error) {
+	return a.scenario.logs[a.episode.ID], nil
 }
 
 // sets reads "heart_rate off from 08:00" and "heart_rate value yellow_high 110 from 08:00".
@@ -271,7 +311,7 @@ func (s *scenario) sets(text string) ([]logged, error) {
 		return nil, err
 	}
 	i := slices.IndexFunc(s.rules, func(r alerts.Rule) bool { return r.Metric == metric })
-	s.addVersion(i, alerts.Version{EffectiveFrom: at, Enabled: !off, Limit: l})
+	s.addVersion(i, alerts.Version{EffectiveFrom: at, Enabled: !off, Limit: l, Author: ana().Staff, AuthorName: ana().Name})
 	return s.take(s.decider, s.now, 1)
 }
 
@@ -305,8 +345,16 @@ func (s *scenario) words(e alerts.Entry) string {
 		if e.Closes {
 			said += " and closed"
 		}
-	case alerts.EntryAcknowledged, alerts.EntryResolved:
-		said += " by " + e.Actor.Name
+		if e.Cause != alerts.CauseReturned && e.Note == "" {
+			said += ", " + string(e.Cause)
+		}
+	case alerts.EntryAcknowledged:
+		said += " by " + e.Actor.Name + " until " + timeOf(e.Until)
+	case alerts.EntryResolved:
+		said += " by " + e.Actor.Name + ", next " + string(e.NextStep)
+		if !e.NextStepAt.IsZero() {
+			said += " at " + timeOf(e.NextStepAt)
+		}
 	case alerts.EntryAnnotated, alerts.EntryResumed, alerts.EntryNoted:
 	}
 	if e.Note != "" {
@@ -341,6 +389,9 @@ func (s *scenario) end() {
 		if e.Holds && e.State != alerts.Closed {
 			parts = append(parts, "holds")
 		}
+		if e.State == alerts.Acknowledged && !e.AckInForce(s.now) {
+			parts = append(parts, "nobody looks after it any more")
+		}
 		if e.Historic {
 			parts = append(parts, "historic")
 		}
@@ -374,6 +425,11 @@ func (s *scenario) check(t *testing.T) {
 		}
 	}
 	for _, e := range s.episodes {
+		for _, entry := range s.logs[e.ID] {
+			if byHale := entry.Actor.Staff == 0; byHale != (entry.Evaluator == alerts.Evaluator) {
+				t.Errorf("alert %d: entry %s was judged by evaluator %d", e.ID, entry.Kind, entry.Evaluator)
+			}
+		}
 		if diff := cmp.Diff(alerts.FoldLog(*e, s.logs[e.ID]), *e); diff != "" {
 			t.Errorf("alert %d is not what its log says (-log +alert):\n%s", e.ID, diff)
 		}

@@ -83,9 +83,13 @@ type Facts interface {
 	PointsBefore(ctx context.Context, patient vital.PatientID, metric vital.Metric, before, floor Mark, n int) ([]Point, error)
 	// Intervals returns the stored intervals of the rule whose From is at or after the mark, and the one before it.
 	Intervals(ctx context.Context, patient vital.PatientID, rule RuleID, from Mark) ([]Interval, error)
-	// Logged returns the readings from the mark on (it included) that have an opened, occurred or worsened entry in
-	// the log of any of the rule's episodes, closed ones too; in order. It is asked only when the past is judged anew.
+	// Logged returns the readings from the mark on (it included) that have an opened, occurred, worsened or annotated
+	// entry in the log of any of the rule's episodes, closed ones too; in order. It is asked only when the past is
+	// judged anew.
 	Logged(ctx context.Context, patient vital.PatientID, rule RuleID, from Mark) ([]Mark, error)
+	// Resolved returns the rule's episodes that a person resolved after the given time, oldest first. It is asked only
+	// when the past is judged anew, or when a reading goes on with a condition that no open episode tells of.
+	Resolved(ctx context.Context, patient vital.PatientID, rule RuleID, after time.Time) ([]Episode, error)
 }
 
 // TrackChange replaces the stored intervals of a rule from a place on.

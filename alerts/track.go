@@ -27,21 +27,31 @@ type Step struct {
 	Version   int   // of the rule that judged it; 0 when none was in force
 	Began     bool  // it began an interval
 	Ended     bool  // it ended the interval
+	Off       bool  // no version was in force for it, or one that is switched off
 	Occurred  bool  // it lies in an interval and is itself beyond a limit
 }
 
-// Resume returns the state outside any interval after the given readings, which are the latest ones (at least N-1,
-// when there are as many) since the last interval ended.
+// Resume returns the state outside any interval after the given readings, which are the latest ones (at least N-1
+// that count, when there are as many) since the last interval ended.
 func Resume(rule *Rule, since []Point) Runner {
 	r := Runner{rule: rule}
-	for _, p := range since[max(0, len(since)-MaxWindow):] {
-		level := None
-		if v, ok := rule.InForce(p.At); ok {
-			level = Judge(v, rule.Metric, p.Values)
+	for _, p := range since {
+		if level, counts := rule.counts(p); counts {
+			r.push(level)
 		}
-		r.push(level)
 	}
 	return r
+}
+
+// counts returns what the reading counts as among the last N. One in which nothing was measured that the rule looks
+// at does not count; one that came while the rule was off counts as inside.
+func (r *Rule) counts(p Point) (level Level, counts bool) {
+	v, ok := r.InForce(p.At)
+	if !ok || !v.judges() {
+		return None, true
+	}
+	said := judge(v, r.Metric, p.Values)
+	return said.level, said.judged
 }
 
 // Holds reports whether the condition holds.
@@ -57,6 +67,13 @@ func (r *Runner) Step(p Point) Step {
 		return r.unjudged(p, v)
 	}
 	said := judge(v, r.rule.Metric, p.Values)
+	if !said.judged { // nothing of what the rule looks at was measured: neither better nor worse
+		step := Step{Version: v.Number}
+		if r.holds {
+			step.Condition = Yellow
+		}
+		return step
+	}
 	r.push(said.level)
 	step := Step{Level: said.level, Version: v.Number}
 	condition := r.condition(&v.Limit)
@@ -82,7 +99,6 @@ func (r *Runner) hold(p Point, v *Version, said verdict, condition Level, step *
 		r.current.Last = p.Mark
 		r.current.Peak = max(r.current.Peak, step.Condition)
 		return
-	case !said.judged: // nothing of what the rule looks at was measured: neither better nor worse
 	case said.returned:
 		r.streak++
 	default:
@@ -96,7 +112,7 @@ func (r *Runner) hold(p Point, v *Version, said verdict, condition Level, step *
 
 // unjudged takes a reading while the rule is switched off or not yet in force: that ends what held.
 func (r *Runner) unjudged(p Point, v *Version) Step {
-	step := Step{}
+	step := Step{Off: true}
 	if v != nil {
 		step.Version = v.Number
 	}
@@ -180,6 +196,7 @@ type occurrence struct {
 type found struct {
 	Interval
 	occurrences []occurrence
+	ending      Step // of the reading that ended it
 }
 
 // peakAt returns the reading at which the condition first reached its peak.
@@ -215,6 +232,9 @@ func fold(r Runner, points []Point) folded {
 		}
 		if step.Occurred || step.Ended {
 			last.Interval = r.current
+		}
+		if step.Ended {
+			last.ending = step
 		}
 	}
 	return folded{found: all, after: r}

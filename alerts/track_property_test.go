@@ -136,6 +136,9 @@ func checkEpisodes(t *rapid.T, r *record, rule alerts.RuleID) {
 		own := map[alerts.Mark]bool{}
 		for _, entry := range r.logs[e.ID] {
 			if !counts(entry) {
+				if entry.Tells() {
+					told[entry.Reading]++
+				}
 				continue
 			}
 			if own[entry.Reading] {

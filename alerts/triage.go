@@ -20,7 +20,7 @@ type Alert struct {
 // Filter chooses alerts. The zero Filter is every alert of the organisation, newest first.
 type Filter struct {
 	Patient vital.UID // empty: all patients
-	States  []State   // empty: all
+	States  []State   // empty: all; an expired acknowledgement counts as open
 	Before  vital.UID // page: only alerts that opened before this one; empty: from the newest
 	Limit   int       // 1 to 500; 0 means 100
 }

@@ -45,7 +45,7 @@ type alertBody struct {
 
 func alertOf(a *alerts.Alert, now time.Time) alertBody {
 	return alertBody{
-		ID: a.UID, Version: a.Version, State: string(a.State), Acknowledged: a.AckInForce(now), Holds: a.Holds,
+		ID: a.UID, Version: a.Version, State: string(stateOf(a, now)), Acknowledged: a.AckInForce(now), Holds: a.Holds,
 		Level: a.Level.String(), Historic: a.Historic, Metric: a.Metric.String(),
 		Patient: patientRef{ID: a.PatientUID, Name: a.PatientName, Number: a.PatientNumber},
 		Rule:    a.RuleUID, RuleVersion: a.RuleVersion,
@@ -53,6 +53,14 @@ func alertOf(a *alerts.Alert, now time.Time) alertBody {
 		AcknowledgedBy: a.AckName, AcknowledgedUntil: at(a.AckUntil),
 		ClosedAt: at(a.ClosedAt), Closing: string(a.Closing), NextStep: string(a.NextStep), NextStepAt: at(a.NextStepAt), Note: a.Note,
 	}
+}
+
+// stateOf is the state as it counts now: an acknowledgement that has run out is none.
+func stateOf(a *alerts.Alert, now time.Time) alerts.State {
+	if a.State == alerts.Acknowledged && !a.AckInForce(now) {
+		return alerts.Open
+	}
+	return a.State
 }
 
 func alertsOf(list []alerts.Alert, now time.Time) []alertBody {

@@ -89,6 +89,7 @@ func (s *Server) addDevices() {
 	intake := op(http.MethodGet, "/v1/devices/{uid}/intake", "get-intake", tagDevices, "What became of what a device sent", http.StatusNotFound)
 	intake.Description = "Every reading that the device sent is stored, parked or quarantined; none is in two of them."
 	add(s, intake, s.intake)
+	add(s, op(http.MethodGet, "/v1/devices/{uid}/quarantine", "list-quarantine", tagDevices, "What was refused of a device, newest first, with the reason and the raw bytes", http.StatusNotFound), s.quarantine)
 	add(s, op(http.MethodDelete, "/v1/devices/{uid}", "revoke-device", tagDevices, "Make a device's secret worthless", http.StatusNotFound), s.revoke)
 }
 
@@ -147,4 +148,39 @@ func (s *Server) intake(ctx context.Context, actor account.Actor, in *deviceInpu
 
 func (s *Server) revoke(ctx context.Context, actor account.Actor, in *deviceInput) (*struct{}, error) {
 	return nil, s.Desk.Revoke(ctx, actor, in.UID)
+}
+
+type quarantineInput struct {
+	UID   string `path:"uid" maxLength:"64"`
+	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+}
+
+type quarantinedBody struct {
+	Topic      string       `json:"topic" doc:"As the device named it; empty when the message was taken apart before"`
+	Reason     vital.Reason `json:"reason" example:"unit"`
+	Detail     string       `json:"detail" doc:"What to mend"`
+	Raw        []byte       `json:"raw" doc:"The bytes as received, base64; only the head of a message that was too large"`
+	Length     int64        `json:"length" doc:"Of the whole, in bytes"`
+	ReceivedAt time.Time    `json:"received_at" doc:"First"`
+	LastAt     time.Time    `json:"last_received_at" doc:"When the same bytes came last"`
+	Times      int          `json:"times"`
+}
+
+type quarantineOutput struct {
+	Body struct {
+		Quarantined []quarantinedBody `json:"quarantined"`
+	}
+}
+
+func (s *Server) quarantine(ctx context.Context, actor account.Actor, in *quarantineInput) (*quarantineOutput, error) {
+	list, err := s.Desk.Quarantined(ctx, actor, in.UID, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &quarantineOutput{}
+	out.Body.Quarantined = make([]quarantinedBody, len(list))
+	for i, q := range list {
+		out.Body.Quarantined[i] = quarantinedBody{q.Topic, q.Reason, q.Detail, q.Raw, q.Length, q.ReceivedAt, q.LastAt, q.Times}
+	}
+	return out, nil
 }

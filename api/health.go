@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,10 +20,46 @@ type healthOutput struct {
 
 type readyOutput struct {
 	Status int
-	Body   struct {
-		Ready  bool    `json:"ready"`
-		Checks []Check `json:"checks"`
+	Body   readiness
+}
+
+// readiness is what /readyz says, here and on the admin address.
+type readiness struct {
+	Ready  bool    `json:"ready"`
+	Checks []Check `json:"checks"`
+}
+
+// readinessOf returns what to say of the checks, and the status to say it with.
+func readinessOf(checks []Check) (readiness, int) {
+	r, status := readiness{Ready: true, Checks: orEmpty(checks)}, http.StatusOK
+	for _, check := range r.Checks {
+		if !check.OK {
+			r.Ready, status = false, http.StatusServiceUnavailable
+		}
 	}
+	return r, status
+}
+
+// Admin returns /healthz, /readyz and /metrics by themselves, for processes that do not serve the API. Unlike the
+// Server it answers /metrics to everybody who can reach it.
+func Admin(ready func(context.Context) []Check, metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answerJSON(w, http.StatusOK, map[string]bool{"ok": true})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		body, status := readinessOf(ready(r.Context()))
+		answerJSON(w, status, body)
+	})
+	mux.Handle("GET /metrics", metrics)
+	return mux
+}
+
+func answerJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // whoever asked is gone
 }
 
 func (s *Server) addHealth() {
@@ -41,16 +78,12 @@ func (s *Server) addHealth() {
 }
 
 func (s *Server) ready(ctx context.Context, _ account.Actor, _ *struct{}) (*readyOutput, error) {
-	out := &readyOutput{Status: http.StatusOK}
-	out.Body.Ready, out.Body.Checks = true, []Check{}
+	var checks []Check
 	if s.Ready != nil {
-		out.Body.Checks = orEmpty(s.Ready(ctx))
+		checks = s.Ready(ctx)
 	}
-	for _, check := range out.Body.Checks {
-		if !check.OK {
-			out.Body.Ready, out.Status = false, http.StatusServiceUnavailable
-		}
-	}
+	out := &readyOutput{}
+	out.Body, out.Status = readinessOf(checks)
 	return out, nil
 }
 

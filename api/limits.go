@@ -27,6 +27,25 @@ type versionBody struct {
 	Reason        string          `json:"reason,omitempty"`
 	ReviewBy      *time.Time      `json:"review_by,omitempty"`
 	CreatedAt     time.Time       `json:"created_at"`
+	Grades        []gradeBody     `json:"grades,omitempty" doc:"Of the programme's default: where each number comes from. To be signed by a clinician"`
+}
+
+type gradeBody struct {
+	Component string  `json:"component" example:"systolic"`
+	Bound     string  `json:"bound" enum:"extreme_low,red_low,yellow_low,yellow_high,red_high,extreme_high,margin"`
+	Value     float64 `json:"value"`
+	Grade     string  `json:"grade" enum:"V,2,M,J" doc:"V verified in a source, 2 secondary source, M from memory, J our judgement"`
+	Source    string  `json:"source"`
+}
+
+// gradesOf returns the grades of a default version; nil of any other, and of a default whose numbers are no longer
+// those of the programme.
+func gradesOf(m vital.Metric, v *alerts.Version) []gradeBody {
+	var list []gradeBody
+	for _, g := range alerts.GradesOf(m, v) {
+		list = append(list, gradeBody{Component: g.Component, Bound: g.Bound, Value: g.Value, Grade: g.Grade, Source: g.Source})
+	}
+	return list
 }
 
 type ruleBody struct {
@@ -46,7 +65,7 @@ func ruleOf(r *alerts.Rule) ruleBody {
 		body.Versions[i] = versionBody{
 			Number: v.Number, EffectiveFrom: v.EffectiveFrom.UTC(), Enabled: v.Enabled, Components: orEmpty(v.Limit.Components),
 			K: v.Limit.K, N: v.Limit.N, ClearAfter: v.Limit.ClearAfter, Advice: v.Advice,
-			Author: v.AuthorName, Reason: v.Reason, ReviewBy: at(v.ReviewBy), CreatedAt: v.CreatedAt.UTC(),
+			Author: v.AuthorName, Reason: v.Reason, ReviewBy: at(v.ReviewBy), CreatedAt: v.CreatedAt.UTC(), Grades: gradesOf(r.Metric, &v),
 		}
 	}
 	return body

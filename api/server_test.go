@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -54,7 +56,7 @@ func contract() []string {
 		"POST /v1/session", "GET /v1/session", "DELETE /v1/session",
 		"GET /v1/patients", "POST /v1/patients", "GET /v1/patients/{id}", "GET /v1/patients/{id}/series",
 		"GET /v1/patients/{id}/limits", "PUT /v1/patients/{id}/limits/{metric}",
-		"GET /v1/devices", "POST /v1/devices", "POST /v1/devices/{uid}/assignments", "DELETE /v1/devices/{uid}", "GET /v1/devices/{uid}/intake",
+		"GET /v1/devices", "POST /v1/devices", "POST /v1/devices/{uid}/assignments", "DELETE /v1/devices/{uid}", "GET /v1/devices/{uid}/intake", "GET /v1/devices/{uid}/quarantine",
 		"GET /v1/alerts", "GET /v1/alerts/{id}", "GET /v1/alerts/{id}/timeline",
 		"POST /v1/alerts/{id}/acknowledge", "POST /v1/alerts/{id}/resolve", "GET /v1/worklist", "GET /v1/feed",
 		"GET /healthz", "GET /readyz",
@@ -180,6 +182,43 @@ func TestHealthAndReadiness(t *testing.T) {
 	checks[1].OK = true
 	if a := ask(t, s, "", "GET", "/readyz", ""); a.status != http.StatusOK || a.json(t)["ready"] != true {
 		t.Errorf("readyz %d %s", a.status, a.body)
+	}
+}
+
+func TestTheAdminAddressSaysTheSame(t *testing.T) {
+	t.Parallel()
+	checks := []api.Check{{Name: "database", OK: true}, {Name: "partitions", Detail: "3 of 8"}}
+	ready := func(context.Context) []api.Check { return checks }
+	s, _ := server(t, func(c *api.Config) { c.Ready = ready })
+	admin := api.Admin(ready, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	get := func(method, path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody))
+		return w
+	}
+	for _, well := range []bool{false, true} {
+		checks[1].OK = well
+		for _, path := range []string{"/healthz", "/readyz"} {
+			want, got := ask(t, s, "", "GET", path, ""), get("GET", path)
+			var said map[string]any
+			if err := json.Unmarshal(got.Body.Bytes(), &said); err != nil {
+				t.Fatal(err)
+			}
+			expected := want.json(t)
+			delete(expected, "$schema")
+			if diff := cmp.Diff(expected, said); diff != "" || got.Code != want.status {
+				t.Errorf("%s, ready %v: status %d, want %d: %s", path, well, got.Code, want.status, diff)
+			}
+		}
+	}
+	if w := get("GET", "/metrics"); w.Code != http.StatusTeapot {
+		t.Errorf("metrics %d", w.Code)
+	}
+	for _, asked := range []string{"POST /readyz", "GET /v1/patients", "GET /"} {
+		method, path, _ := strings.Cut(asked, " ")
+		if w := get(method, path); w.Code < 400 {
+			t.Errorf("%s is answered with %d", asked, w.Code)
+		}
 	}
 }
 

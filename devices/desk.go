@@ -173,6 +173,14 @@ func (d *Desk) Revoke(ctx context.Context, actor account.Actor, uid string) erro
 	return nil
 }
 
+// Quarantined returns what was refused of a device, newest first, for whoever mends the device. A limit of 0 means 100.
+func (d *Desk) Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]Quarantined, error) {
+	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
+		return nil, err
+	}
+	return d.Kit.Quarantined(ctx, actor, uid, limit)
+}
+
 // Intake tells what became of everything that the device sent so far; fault.NotFound when there is no such device.
 func (d *Desk) Intake(ctx context.Context, actor account.Actor, uid string) (Intake, error) {
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {

@@ -55,6 +55,11 @@ func (b *book) Revoke(_ context.Context, _ account.Actor, uid string) error {
 	return b.answer
 }
 
+func (b *book) Quarantined(_ context.Context, _ account.Actor, uid string, _ int) ([]devices.Quarantined, error) {
+	b.listed = append(b.listed, len(uid))
+	return []devices.Quarantined{{Reason: vital.ReasonUnit, Times: 2}}, b.answer
+}
+
 func (b *book) Intake(_ context.Context, _ account.Actor, uid string) (devices.Intake, error) {
 	b.listed = append(b.listed, len(uid))
 	return devices.Intake{Stored: 3, Parked: 2, Quarantined: map[vital.Reason]int{vital.ReasonUnit: 1, vital.ReasonClock: 4}}, b.answer
@@ -249,6 +254,13 @@ func TestTheDeskAsksWhoActs(t *testing.T) {
 			in, err := d.Intake(t.Context(), a, "cuff-7")
 			if err == nil && in.Total() != 10 {
 				t.Errorf("the intake is %+v, %d in all", in, in.Total())
+			}
+			return err
+		},
+		"quarantined": func(d *devices.Desk, a account.Actor) error {
+			list, err := d.Quarantined(t.Context(), a, "cuff-7", 0)
+			if err == nil && len(list) != 1 {
+				t.Errorf("quarantined %+v", list)
 			}
 			return err
 		},

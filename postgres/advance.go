@@ -3,7 +3,9 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -175,18 +177,29 @@ func conflicting(a, b *vital.Reading) bool {
 
 // conflict keeps a reading that contradicts a stored one: the first committed stands.
 func conflict(r *vital.Reading) *vital.Refused {
-	raw := []byte(describe(r))
+	raw := rebuilt(r)
 	return &vital.Refused{
 		Org: r.Org, Device: r.Device, ReceivedAt: r.ReceivedAt, Topic: "", Reason: vital.ReasonConflict,
-		Detail: fmt.Sprintf("sequence number %d of %s was sent before with another value; the first one stands", r.Tie, r.Metric),
+		Detail: fmt.Sprintf("sequence number %d of %s was sent before with another value; the first one stands (raw is rebuilt from what was decoded)", r.Tie, r.Metric),
 		Raw:    raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw),
 	}
 }
 
-func describe(r *vital.Reading) string {
-	s := fmt.Sprintf("sensor %d %s at %s seq %d:", r.Sensor, r.Metric, r.SentAt.UTC().Format(time.RFC3339Nano), r.Tie)
+// rebuilt writes a reading as docs/wire.md has it: by the time a conflict is known, its bytes have been decoded.
+func rebuilt(r *vital.Reading) []byte {
+	d, _ := vital.Define(r.Metric) // the edge knew it, or it would not be a reading
+	parts := map[string]any{"metric": r.Metric.String(), "time": r.SentAt.UTC().Format(time.RFC3339Nano), "seq": r.Tie}
 	for i := range int(r.N) {
-		s += " " + r.Sent[i].String() + " " + r.Sent[i].Unit.UCUM()
+		number := map[string]any{"value": json.Number(r.Sent[i].String()), "unit": r.Sent[i].Unit.UCUM()}
+		if len(d.Components) == 1 {
+			maps.Copy(parts, number)
+			break
+		}
+		parts[d.Components[i].Code] = number
 	}
-	return s
+	raw, err := json.Marshal(parts)
+	if err != nil {
+		return fmt.Appendf(nil, "%v", parts) // a number that JSON cannot hold is still kept
+	}
+	return raw
 }

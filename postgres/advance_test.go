@@ -186,7 +186,15 @@ func TestAnAlertIsRaisedHandledAndAudited(t *testing.T) {
 	if a, err = triage.Resolve(t.Context(), r.nurse, a.UID, a.Version, alerts.StepNone, time.Time{}, "fine"); err != nil || a.State != alerts.Closed {
 		t.Fatalf("resolved: %+v, %v", a, err)
 	}
-	r.advance(t, r.pressure(40, 187, 101))
+	// A reading measured before that, no worse, opens nothing: it stands in the log of the resolved one.
+	r.advance(t, r.pressure(35, 187, 101))
+	if list, err = r.app.Worklist(t.Context(), r.nurse); err != nil || len(list) != 0 {
+		t.Fatalf("a reading that was on its way opened an alert: %+v, %v", list, err)
+	}
+	if log, err := r.app.Log(t.Context(), r.nurse, a.UID); err != nil || log[len(log)-1].Kind != alerts.EntryAnnotated || log[len(log)-1].Cause != alerts.CauseLate {
+		t.Errorf("the log does not end with the reading that was on its way: %+v, %v", log, err)
+	}
+	r.advance(t, r.pressure(40, 205, 101))
 	if list, err = r.app.Worklist(t.Context(), r.nurse); err != nil || len(list) != 1 || list[0].UID == a.UID {
 		t.Fatalf("a new alert after the resolved one: %+v, %v", list, err)
 	}
@@ -272,5 +280,75 @@ func TestTheRecordKnowsTheRegistry(t *testing.T) {
 	}
 	if in, err := r.app.Intake(t.Context(), r.nurse, "cuff-1"); err != nil || in.Total() != 0 {
 		t.Errorf("intake %+v, %v", in, err)
+	}
+}
+
+func TestASequenceNumberThatContradictsAParkedOneIsKeptToo(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	stray := func(systolic int64) vital.Record {
+		rec := r.pressure(-60, systolic, 80)
+		rec.Reading.HasSequence, rec.Reading.Tie = true, 7
+		rec.Reading.Patient, rec.Reading.Assignment = 0, 0
+		return rec
+	}
+	r.advance(t, stray(130))
+	if res := r.advance(t, stray(210)); res.Refused != 1 || res.Duplicates != 0 {
+		t.Errorf("against the inbox, without an owner: %+v", res)
+	}
+	if res := r.advance(t, stray(130)); res.Refused != 0 || res.Duplicates != 1 {
+		t.Errorf("the same again: %+v", res)
+	}
+}
+
+func TestWhatARevokedDeviceSendsIsParked(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	if err := r.app.Revoke(t.Context(), r.nurse, r.device.UID); err != nil {
+		t.Fatal(err)
+	}
+	before, after := r.pressure(10, 190, 110), r.pressure(20, 191, 110) // received long ago, on the record's clock
+	after.Reading.ReceivedAt = time.Now().Add(time.Minute)
+	if res := r.advance(t, before, after); res.Stored != 1 || res.Parked != 1 {
+		t.Errorf("%+v", res)
+	}
+	if n := r.count(t, "SELECT count(*) FROM inbox WHERE reason = 'revoked'"); n != 1 {
+		t.Errorf("%d readings are parked as revoked", n)
+	}
+}
+
+func TestAWorseReadingBreaksAnAcknowledgementInTheRecord(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.pressure(10, 185, 100)) // a day old and the last that is known: contact is asked for
+	list, err := r.app.Worklist(t.Context(), r.nurse)
+	if err != nil || len(list) != 1 || !list[0].Historic || !list[0].Contact || list[0].Paged != alerts.None {
+		t.Fatalf("worklist %+v, %v", list, err)
+	}
+	triage := &alerts.Triage{Cases: r.app, Now: time.Now}
+	a, err := triage.Acknowledge(t.Context(), r.nurse, list[0].UID, list[0].Version, time.Time{}, "")
+	if err != nil || a.AckLevel != alerts.Red {
+		t.Fatalf("acknowledged: %+v, %v", a, err)
+	}
+	r.advance(t, r.pressure(20, 205, 100))
+	if a, err = r.app.Alert(t.Context(), r.nurse, a.UID); err != nil || a.State != alerts.Open || a.Level != alerts.Extreme || a.AckLevel != alerts.None {
+		t.Fatalf("after a worse reading: %+v, %v", a, err)
+	}
+	log, err := r.app.Log(t.Context(), r.nurse, a.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := log[len(log)-1]; !last.Breaks || !last.Contact || last.Evaluator != alerts.Evaluator {
+		t.Errorf("the last entry is %+v", last)
+	}
+	if diff := cmp.Diff(a.Episode, alerts.FoldLog(a.Episode, log)); diff != "" {
+		t.Errorf("the log does not fold to the episode (-stored +folded):\n%s", diff)
+	}
+	if n := r.count(t, "SELECT count(*) FROM outbox WHERE topic = 'alert.contact_now'"); n != 2 {
+		t.Errorf("%d notices ask for contact, want 2", n)
+	}
+	r.advance(t, r.pressure(30, 130, 80), r.pressure(40, 130, 80))
+	if a, err = r.app.Alert(t.Context(), r.nurse, a.UID); err != nil || a.Holds || a.Ended != alerts.CauseReturned {
+		t.Errorf("after two readings inside the limits: %+v, %v", a, err)
 	}
 }

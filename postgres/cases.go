@@ -27,11 +27,12 @@ func scanAlert(row pgx.CollectableRow) (alerts.Alert, error) {
 }
 
 const selectAlerts = `SELECT ` + alertColumns + alertTables + `
-WHERE (@patient::uuid IS NULL OR p.uid = @patient) AND (@states::text[] IS NULL OR e.state = ANY(@states))
+WHERE (@patient::uuid IS NULL OR p.uid = @patient) AND (@states::text[] IS NULL OR CASE WHEN e.state = 'acknowledged' AND e.ack_until <= @now THEN 'open' ELSE e.state END = ANY(@states))
   AND (@before::uuid IS NULL OR e.id < (SELECT b.id FROM episode b WHERE b.uid = @before))
 ORDER BY e.id DESC LIMIT @limit`
 
-// Alerts returns the organisation's alerts that the filter chooses, newest first.
+// Alerts returns the organisation's alerts that the filter chooses, newest first. One whose acknowledgement has run out
+// is open.
 func (a *App) Alerts(ctx context.Context, actor account.Actor, f alerts.Filter) ([]alerts.Alert, error) {
 	args := pgx.NamedArgs{"patient": nil, "states": nil, "before": nil, "limit": f.Limit}
 	if f.Limit <= 0 {
@@ -66,7 +67,8 @@ func (a *App) Worklist(ctx context.Context, actor account.Actor) ([]alerts.Alert
 
 func (a *App) queryAlerts(ctx context.Context, actor account.Actor, query string, args pgx.NamedArgs) ([]alerts.Alert, error) {
 	var list []alerts.Alert
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+		args["now"] = now
 		rows, err := tx.Query(ctx, query, args)
 		if err != nil {
 			return fmt.Errorf("list alerts: %w", err)
@@ -112,7 +114,7 @@ func oneAlert(ctx context.Context, tx pgx.Tx, u uuid.UUID) (alerts.Alert, error)
 
 const selectLog = `
 SELECT t.id, t.kind, t.recorded_at, coalesce(t.actor_id, 0), t.actor_name, t.actor_role, t.level, t.reading_at, coalesce(t.reading_id, 0), t.vals,
-    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note
+    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator
 FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id WHERE e.uid = $1 ORDER BY t.id`
 
 // Log returns the alert's log, oldest first.
@@ -140,7 +142,7 @@ func scanEntry(row pgx.CollectableRow) (alerts.Entry, error) {
 	var n alerts.Entry
 	var readingAt, until, next *time.Time
 	err := row.Scan(&n.ID, &n.Kind, &n.RecordedAt, &n.Actor.Staff, &n.Actor.Name, &n.Actor.Role, &n.Level, &readingAt, &n.Reading.ID, &n.Values,
-		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note)
+		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator)
 	n.RecordedAt, n.Reading.At, n.Until, n.NextStepAt = n.RecordedAt.UTC(), timeOf(readingAt), timeOf(until), timeOf(next)
 	return n, err
 }

@@ -68,11 +68,11 @@ func scanBucket(row pgx.CollectableRow) (alerts.Bucket, error) {
 
 const latest = `
 SELECT m.metric, n.measured_at, n.id, n.value, n.value2, n.value3, n.received_at, n.findings
-FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
+FROM (SELECT sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = $1 GROUP BY sensor_id) a
 CROSS JOIN unnest($2::smallint[]) AS m (metric)
 CROSS JOIN LATERAL (
     SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings FROM reading r
-    WHERE r.sensor_id = a.sensor_id AND r.metric = m.metric AND r.patient_id = $1 ORDER BY r.sent_at DESC LIMIT 1) n
+    WHERE r.sensor_id = a.sensor_id AND r.metric = m.metric AND r.sent_at >= a.low AND r.patient_id = $1 ORDER BY r.sent_at DESC, r.id DESC LIMIT 1) n
 ORDER BY m.metric, n.measured_at DESC`
 
 // Latest returns the patient's newest reading of every metric that has one.

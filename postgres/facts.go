@@ -56,11 +56,11 @@ const openEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.patie
 const tails = `
 SELECT k.patient, k.metric, t.measured_at, t.id, t.value, t.value2, t.value3, t.received_at, t.findings
 FROM unnest($1::bigint[], $2::smallint[], $3::int[]) AS k (patient, metric, n)
-JOIN (SELECT DISTINCT patient_id, sensor_id FROM assignment WHERE patient_id = ANY($1)) a ON a.patient_id = k.patient
+JOIN (SELECT patient_id, sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = ANY($1) GROUP BY patient_id, sensor_id) a ON a.patient_id = k.patient
 CROSS JOIN LATERAL (
     SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings FROM reading r
-    WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.patient_id = k.patient
-    ORDER BY r.sent_at DESC LIMIT k.n) t`
+    WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.patient_id = k.patient
+    ORDER BY r.sent_at DESC, r.id DESC LIMIT k.n) t`
 
 // Situations loads what patients' readings are judged against, as it was before this batch.
 func (f *facts) Situations(ctx context.Context, patients []vital.PatientID) ([]alerts.Situation, error) {
@@ -345,7 +345,7 @@ func collectRules(rows pgx.Rows) ([]alerts.Rule, error) {
 
 const logged = `
 SELECT DISTINCT t.reading_at, t.reading_id FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
-WHERE e.rule_id = $1 AND e.patient_id = $2 AND t.kind IN ('opened', 'occurred', 'worsened') AND (t.reading_at, t.reading_id) >= ($3, $4)
+WHERE e.rule_id = $1 AND e.patient_id = $2 AND t.kind IN ('opened', 'occurred', 'worsened', 'annotated') AND (t.reading_at, t.reading_id) >= ($3, $4)
 ORDER BY t.reading_at, t.reading_id`
 
 // Logged returns the readings that the rule's episodes already tell of, from the mark on, in order.
@@ -363,4 +363,20 @@ func (f *facts) Logged(ctx context.Context, patient vital.PatientID, rule alerts
 		return nil, fmt.Errorf("load logged readings: %w", err)
 	}
 	return marks, nil
+}
+
+const resolvedEpisodes = `SELECT ` + episodeColumns + `
+FROM episode e WHERE e.rule_id = $1 AND e.patient_id = $2 AND e.closing = 'resolved' AND e.closed_at > $3 ORDER BY e.id`
+
+// Resolved returns the rule's episodes that a person resolved after the given time, oldest first.
+func (f *facts) Resolved(ctx context.Context, patient vital.PatientID, rule alerts.RuleID, after time.Time) ([]alerts.Episode, error) {
+	rows, err := f.tx.Query(ctx, resolvedEpisodes, int64(rule), int64(patient), after)
+	if err != nil {
+		return nil, fmt.Errorf("load resolved episodes: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Episode, error) { return scanEpisode(row) })
+	if err != nil {
+		return nil, fmt.Errorf("load resolved episodes: %w", err)
+	}
+	return list, nil
 }

@@ -62,7 +62,7 @@ func (w *Work) file(ctx context.Context, tx pgx.Tx, c alerts.Cursor, p placed, s
 		}
 	}
 	if len(p.unowned) > 0 {
-		if err := f.park(ctx, tx, p.unowned); err != nil {
+		if err := f.park(ctx, tx, p); err != nil {
 			return f, err
 		}
 	}
@@ -75,9 +75,11 @@ func (f *filed) note(k sensorMetric, t time.Time) {
 	}
 }
 
+// Nothing is stored from before a sensor's first assignment: that bounds the partitions to look at.
 const newestStored = `
 SELECT k.sensor, k.metric, greatest(
-    (SELECT r.sent_at FROM reading r WHERE r.sensor_id = k.sensor AND r.metric = k.metric ORDER BY r.sent_at DESC LIMIT 1),
+    (SELECT r.sent_at FROM reading r WHERE r.sensor_id = k.sensor AND r.metric = k.metric
+        AND r.sent_at >= (SELECT min(a.from_at) - interval '1 day' FROM assignment a WHERE a.sensor_id = k.sensor) ORDER BY r.sent_at DESC LIMIT 1),
     (SELECT i.sent_at FROM inbox i WHERE i.sensor_id = k.sensor AND i.metric = k.metric ORDER BY i.sent_at DESC LIMIT 1))
 FROM unnest($1::bigint[], $2::smallint[]) AS k (sensor, metric)`
 
@@ -162,37 +164,51 @@ func utcKey(k vital.Key) vital.Key {
 	return k
 }
 
-const storedQuantities = `
-SELECT r.mantissa, r.exponent, r.unit, r.mantissa2, r.exponent2, r.unit2, r.mantissa3, r.exponent3, r.unit3
-FROM reading r WHERE r.sensor_id = $1 AND r.metric = $2 AND r.sent_at = $3 AND r.tie = $4`
+const quantityColumns = `sensor_id, metric, sent_at, tie, s.mantissa, s.exponent, s.unit, s.mantissa2, s.exponent2, s.unit2, s.mantissa3, s.exponent3, s.unit3`
 
-// findConflicts looks at resent sequence numbers: the same number with another value is kept and refused.
+const storedQuantities = `
+WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::timestamptz[], $4::bigint[]) AS k (sensor_id, metric, sent_at, tie))
+SELECT ` + quantityColumns + ` FROM k JOIN reading s USING (sensor_id, metric, sent_at, tie)
+UNION ALL
+SELECT ` + quantityColumns + ` FROM k JOIN inbox s USING (sensor_id, metric, sent_at, tie)`
+
+// findConflicts looks at resent sequence numbers, whether the first one is stored or parked: the same number with
+// another value is kept and refused.
 func (f *filed) findConflicts(ctx context.Context, tx pgx.Tx, resent []*vital.Reading) error {
+	if len(resent) == 0 {
+		return nil
+	}
+	byKey := make(map[vital.Key]*vital.Reading, len(resent))
+	var sensors, ties []int64
+	var metrics []int16
+	var times []time.Time
 	for _, r := range resent {
-		var sent [3]vital.Quantity
-		var m2, m3 *int64
-		var e2, e3, u2, u3 *int16
-		err := tx.QueryRow(ctx, storedQuantities, int64(r.Sensor), int16(r.Metric), r.SentAt, r.Tie).
-			Scan(&sent[0].Mantissa, &sent[0].Exponent, &sent[0].Unit, &m2, &e2, &u2, &m3, &e3, &u3)
-		if errors.Is(err, pgx.ErrNoRows) {
-			continue // it waits in the inbox
+		byKey[utcKey(r.Key)] = r
+		sensors, metrics, times, ties = append(sensors, int64(r.Sensor)), append(metrics, int16(r.Metric)), append(times, r.SentAt), append(ties, r.Tie)
+	}
+	rows, err := tx.Query(ctx, storedQuantities, sensors, metrics, times, ties)
+	if err != nil {
+		return fmt.Errorf("compare resent sequence numbers: %w", err)
+	}
+	var k vital.Key
+	var first vital.Quantity
+	var m2, m3 *int64
+	var e2, e3, u2, u3 *int16
+	_, err = pgx.ForEachRow(rows, []any{&k.Sensor, &k.Metric, &k.SentAt, &k.Tie, &first.Mantissa, &first.Exponent, &first.Unit, &m2, &e2, &u2, &m3, &e3, &u3}, func() error {
+		sent, n := [3]vital.Quantity{first}, uint8(1)
+		if m2 != nil {
+			sent[1], n = vital.Quantity{Mantissa: *m2, Exponent: int8(*e2), Unit: vital.Unit(*u2)}, 2
 		}
-		if err != nil {
-			return fmt.Errorf("compare a resent sequence number: %w", err)
+		if m3 != nil {
+			sent[2], n = vital.Quantity{Mantissa: *m3, Exponent: int8(*e3), Unit: vital.Unit(*u3)}, 3
 		}
-		n := uint8(1)
-		for i, q := range []struct {
-			m    *int64
-			e, u *int16
-		}{{m2, e2, u2}, {m3, e3, u3}} {
-			if q.m != nil {
-				sent[i+1] = vital.Quantity{Mantissa: *q.m, Exponent: int8(*q.e), Unit: vital.Unit(*q.u)}
-				n++
-			}
-		}
-		if n != r.N || sent != r.Sent {
+		if r := byKey[utcKey(k)]; n != r.N || sent != r.Sent {
 			f.conflicts = append(f.conflicts, conflict(r))
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("compare resent sequence numbers: %w", err)
 	}
 	return nil
 }
@@ -200,14 +216,19 @@ func (f *filed) findConflicts(ctx context.Context, tx pgx.Tx, resent []*vital.Re
 const insertInbox = `
 INSERT INTO inbox (sensor_id, metric, sent_at, tie, org_id, device_id, id, measured_at, received_at,
     mantissa, mantissa2, mantissa3, exponent, exponent2, exponent3, unit, unit2, unit3, findings, has_sequence, reason)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, 'no_owner'
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
 WHERE NOT EXISTS (SELECT FROM reading r WHERE r.sensor_id = $1 AND r.metric = $2 AND r.sent_at = $3 AND r.tie = $4)
 ON CONFLICT (sensor_id, metric, sent_at, tie) DO NOTHING`
 
-// park puts readings without an owner into the inbox.
-func (f *filed) park(ctx context.Context, tx pgx.Tx, readings []*vital.Reading) error {
+// park puts readings without an owner into the inbox, with the reason.
+func (f *filed) park(ctx context.Context, tx pgx.Tx, p placed) error {
 	batch := &pgx.Batch{}
-	for _, r := range readings {
+	var resent []*vital.Reading
+	for _, r := range p.unowned {
+		reason := p.reasons[r]
+		if reason == "" {
+			reason = parkedNoOwner
+		}
 		var m [3]*int64
 		var e, u [3]*int16
 		for i := range int(r.N) {
@@ -215,14 +236,20 @@ func (f *filed) park(ctx context.Context, tx pgx.Tx, readings []*vital.Reading) 
 			m[i], e[i], u[i] = &r.Sent[i].Mantissa, &exponent, &unit
 		}
 		batch.Queue(insertInbox, int64(r.Sensor), int16(r.Metric), r.SentAt, r.Tie, int32(r.Org), int64(r.Device), r.ID(), r.MeasuredAt, r.ReceivedAt,
-			m[0], m[1], m[2], e[0], e[1], e[2], u[0], u[1], u[2], int32(r.Findings), r.HasSequence).
-			Exec(func(tag pgconn.CommandTag) error { f.parked += int(tag.RowsAffected()); return nil })
+			m[0], m[1], m[2], e[0], e[1], e[2], u[0], u[1], u[2], int32(r.Findings), r.HasSequence, reason).
+			Exec(func(tag pgconn.CommandTag) error {
+				f.parked += int(tag.RowsAffected())
+				if tag.RowsAffected() == 0 && r.HasSequence {
+					resent = append(resent, r)
+				}
+				return nil
+			})
 		f.note(sensorMetric{r.Sensor, r.Metric}, r.SentAt)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("park readings without an owner: %w", err)
 	}
-	return nil
+	return f.findConflicts(ctx, tx, resent)
 }
 
 const insertQuarantine = `

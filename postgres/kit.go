@@ -201,7 +201,7 @@ func free(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, b devices.Bindi
 		if to != nil {
 			until = "until " + to.UTC().Format(time.RFC3339)
 		}
-		return fault.New(fault.Conflict, "the sensor is assigned from %s %s: end that first", from.UTC().Format(time.RFC3339), until)
+		return fault.New(fault.Conflict, "the sensor is assigned from %s %s: two people cannot own it at one time", from.UTC().Format(time.RFC3339), until)
 	}
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("look for overlapping assignments: %w", err)
@@ -224,7 +224,8 @@ func free(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, b devices.Bindi
 }
 
 const countReadings = `
-SELECT (SELECT count(*) FROM reading r WHERE r.sensor_id IN (SELECT id FROM speaks) AND r.device_id = $1),
+SELECT (SELECT count(*) FROM reading r WHERE r.sensor_id IN (SELECT id FROM speaks) AND r.device_id = $1
+            AND r.sent_at >= (SELECT min(a.from_at) - interval '1 day' FROM assignment a WHERE a.sensor_id IN (SELECT id FROM speaks))),
        (SELECT count(*) FROM inbox i WHERE i.device_id = $1 AND i.state = 'waiting')`
 const sensorsOfDevice = `WITH speaks AS (SELECT id FROM sensor WHERE device_id = $1 UNION SELECT sensor_id FROM gateway_grant WHERE device_id = $1) `
 const countQuarantine = `SELECT reason, count(*) FROM quarantine WHERE device_id = $1 GROUP BY reason`
@@ -233,12 +234,9 @@ const countQuarantine = `SELECT reason, count(*) FROM quarantine WHERE device_id
 func (a *App) Intake(ctx context.Context, actor account.Actor, uid string) (devices.Intake, error) {
 	in := devices.Intake{Quarantined: map[vital.Reason]int{}}
 	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
-		var id int64
-		switch err := tx.QueryRow(ctx, `SELECT id FROM device WHERE uid = $1`, uid).Scan(&id); {
-		case errors.Is(err, pgx.ErrNoRows):
-			return fault.New(fault.NotFound, "there is no device %q", uid)
-		case err != nil:
-			return fmt.Errorf("find device: %w", err)
+		id, err := deviceID(ctx, tx, uid)
+		if err != nil {
+			return err
 		}
 		if err := tx.QueryRow(ctx, sensorsOfDevice+countReadings, id).Scan(&in.Stored, &in.Parked); err != nil {
 			return fmt.Errorf("count readings: %w", err)
@@ -255,4 +253,48 @@ func (a *App) Intake(ctx context.Context, actor account.Actor, uid string) (devi
 		return nil
 	})
 	return in, err
+}
+
+const listQuarantine = `
+SELECT q.topic, q.reason, q.detail, q.raw, q.length, q.received_at, q.last_received_at, q.times
+FROM quarantine q WHERE q.device_id = $1 ORDER BY q.last_received_at DESC, q.id DESC LIMIT $2`
+
+// Quarantined returns what was refused of the device, newest first. See devices.Kit.
+func (a *App) Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]devices.Quarantined, error) {
+	if limit <= 0 || limit > 500 {
+		limit = 100
+	}
+	var list []devices.Quarantined
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		id, err := deviceID(ctx, tx, uid)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, listQuarantine, id, limit)
+		if err != nil {
+			return fmt.Errorf("list quarantined messages: %w", err)
+		}
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (devices.Quarantined, error) {
+			var q devices.Quarantined
+			err := row.Scan(&q.Topic, &q.Reason, &q.Detail, &q.Raw, &q.Length, &q.ReceivedAt, &q.LastAt, &q.Times)
+			q.ReceivedAt, q.LastAt = q.ReceivedAt.UTC(), q.LastAt.UTC()
+			return q, err
+		})
+		if err != nil {
+			return fmt.Errorf("list quarantined messages: %w", err)
+		}
+		return nil
+	})
+	return list, err
+}
+
+func deviceID(ctx context.Context, tx pgx.Tx, uid string) (id int64, err error) {
+	err = tx.QueryRow(ctx, `SELECT id FROM device WHERE uid = $1`, uid).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, fault.New(fault.NotFound, "there is no device %q", uid)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find device: %w", err)
+	}
+	return id, nil
 }

@@ -15,7 +15,7 @@ import (
 
 const episodeColumns = `e.id, e.uid::text, e.org_id, e.patient_id, e.rule_id, e.metric, e.state, e.holds, e.level, e.historic, e.rule_version,
 e.opened_at, e.first_at, e.first_id, e.last_at, e.last_id, e.last_values, e.occurrences, coalesce(e.ack_by, 0), e.ack_name, e.ack_at, e.ack_until,
-e.closed_at, e.closing, e.next_step, e.next_step_at, e.note, e.version`
+e.closed_at, e.closing, e.next_step, e.next_step_at, e.note, e.version, e.contact, e.paged, e.ended, e.ack_level`
 
 // scanEpisode reads episodeColumns, and whatever columns follow them into more.
 func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
@@ -24,7 +24,7 @@ func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
 	err := row.Scan(append([]any{
 		&e.ID, &e.UID, &e.Org, &e.Patient, &e.Rule, &e.Metric, &e.State, &e.Holds, &e.Level, &e.Historic, &e.RuleVersion,
 		&e.OpenedAt, &e.First.At, &e.First.ID, &e.Last.At, &e.Last.ID, &e.LastValues, &e.Occurrences, &e.AckBy, &e.AckName, &ackAt, &ackUntil,
-		&closedAt, &e.Closing, &e.NextStep, &nextAt, &e.Note, &e.Version,
+		&closedAt, &e.Closing, &e.NextStep, &nextAt, &e.Note, &e.Version, &e.Contact, &e.Paged, &e.Ended, &e.AckLevel,
 	}, more...)...)
 	e.OpenedAt, e.First, e.Last = e.OpenedAt.UTC(), utcMark(e.First), utcMark(e.Last)
 	e.AckAt, e.AckUntil, e.ClosedAt, e.NextStepAt = timeOf(ackAt), timeOf(ackUntil), timeOf(closedAt), timeOf(nextAt)
@@ -72,20 +72,21 @@ func saveTracks(ctx context.Context, tx pgx.Tx, tracks []alerts.TrackChange) err
 
 const insertEpisode = `
 INSERT INTO episode (org_id, uid, patient_id, rule_id, metric, state, holds, level, historic, rule_version, opened_at, first_at, first_id,
-    last_at, last_id, last_values, occurrences, ack_by, ack_name, ack_at, ack_until, closed_at, closing, next_step, next_step_at, note, version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
+    last_at, last_id, last_values, occurrences, ack_by, ack_name, ack_at, ack_until, closed_at, closing, next_step, next_step_at, note, version,
+    contact, paged, ended, ack_level)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)
 RETURNING id`
 
 const updateEpisode = `
 UPDATE episode SET state = $3, holds = $4, level = $5, historic = $6, last_at = $7, last_id = $8, last_values = $9, occurrences = $10,
     ack_by = $11, ack_name = $12, ack_at = $13, ack_until = $14, closed_at = $15, closing = $16, next_step = $17, next_step_at = $18, note = $19,
-    version = $20, first_at = $21, first_id = $22
+    version = $20, first_at = $21, first_id = $22, contact = $23, paged = $24, ended = $25, ack_level = $26
 WHERE org_id = $1 AND id = $2`
 
 const insertEntry = `
 INSERT INTO timeline (org_id, episode_id, kind, recorded_at, actor_id, actor_name, actor_role, level, reading_at, reading_id, vals, rule_version,
-    historic, closes, until_at, next_step, next_step_at, note, episode_version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    historic, closes, until_at, next_step, next_step_at, note, episode_version, breaks, contact, cause, evaluator)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 RETURNING id`
 
 // saveEpisodes writes episodes in order (a rule may close one and open the next in one batch), then their log, their
@@ -113,11 +114,9 @@ func saveEpisodes(ctx context.Context, tx pgx.Tx, changes []alerts.EpisodeChange
 				events[i].ID = entry.ID
 				return err
 			})
-			if changesWhatPeopleSee(entry.Kind) {
-				batch.Queue(insertAudit, auditArgs(account.Audit{
-					Org: e.Org, At: now, Actor: entry.Actor, Action: "alert " + string(entry.Kind), Patient: e.Patient, Object: "alert " + string(e.UID),
-				})...)
-			}
+			batch.Queue(insertAudit, auditArgs(account.Audit{
+				Org: e.Org, At: now, Actor: entry.Actor, Action: "alert " + string(entry.Kind), Patient: e.Patient, Object: "alert " + string(e.UID),
+			})...)
 		}
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -125,9 +124,6 @@ func saveEpisodes(ctx context.Context, tx pgx.Tx, changes []alerts.EpisodeChange
 	}
 	return events, nil
 }
-
-// changesWhatPeopleSee says which entries leave an audit row: a further occurrence changes nothing but a count.
-func changesWhatPeopleSee(k alerts.EntryKind) bool { return k != alerts.EntryOccurred }
 
 func writeEpisodes(ctx context.Context, tx pgx.Tx, changes []alerts.EpisodeChange) error {
 	batch := &pgx.Batch{}
@@ -141,13 +137,14 @@ func writeEpisodes(ctx context.Context, tx pgx.Tx, changes []alerts.EpisodeChang
 			e.UID = newUID()
 			batch.Queue(insertEpisode, int32(e.Org), string(e.UID), int64(e.Patient), int64(e.Rule), int16(e.Metric), string(e.State), e.Holds, int16(e.Level), e.Historic,
 				e.RuleVersion, e.OpenedAt, e.First.At, e.First.ID, e.Last.At, e.Last.ID, values, e.Occurrences, nullID(e.AckBy), e.AckName, nullTime(e.AckAt),
-				nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt), e.Note, e.Version).
+				nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt), e.Note, e.Version,
+				e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel)).
 				QueryRow(func(row pgx.Row) error { return row.Scan(&e.ID) })
 			continue
 		}
 		batch.Queue(updateEpisode, int32(e.Org), int64(e.ID), string(e.State), e.Holds, int16(e.Level), e.Historic, e.Last.At, e.Last.ID, values, e.Occurrences,
 			nullID(e.AckBy), e.AckName, nullTime(e.AckAt), nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt),
-			e.Note, e.Version, e.First.At, e.First.ID)
+			e.Note, e.Version, e.First.At, e.First.ID, e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel))
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write episodes: %w", err)
@@ -167,6 +164,7 @@ func entryArgs(e *alerts.Episode, n alerts.Entry) []any {
 	return []any{
 		int32(e.Org), int64(e.ID), string(n.Kind), n.RecordedAt, nullID(n.Actor.Staff), n.Actor.Name, string(n.Actor.Role), int16(n.Level),
 		nullTime(n.Reading.At), readingID, values, n.RuleVersion, n.Historic, n.Closes, nullTime(n.Until), string(n.NextStep), nullTime(n.NextStepAt), n.Note, e.Version,
+		n.Breaks, n.Contact, string(n.Cause), n.Evaluator,
 	}
 }
 

@@ -16,10 +16,21 @@ import (
 type placed struct {
 	owned     []*vital.Reading
 	unowned   []*vital.Reading
-	elsewhere map[*vital.Reading]bool // owned, but judged by another partition
+	elsewhere map[*vital.Reading]bool   // owned, but judged by another partition
+	reasons   map[*vital.Reading]string // why an unowned one is parked, when not for want of an owner
 }
 
-const assignmentsByID = `SELECT id, epoch FROM assignment WHERE id = ANY($1)`
+// Why readings wait in the inbox.
+const (
+	parkedNoOwner = "no_owner"
+	parkedRevoked = "revoked" // received after its device was taken out of use
+)
+
+// assignmentsByID tells in one query how the assignments stand that the edge saw, and which devices are out of use.
+const assignmentsByID = `
+SELECT false, id, epoch, NULL::timestamptz FROM assignment WHERE id = ANY($1)
+UNION ALL
+SELECT true, id, 0, revoked_at FROM device WHERE id = ANY($2) AND revoked_at IS NOT NULL`
 
 const assignmentsOfSensors = `
 SELECT org_id, id, sensor_id, patient_id, from_at, to_at, epoch FROM assignment WHERE sensor_id = ANY($1) ORDER BY sensor_id, from_at`
@@ -30,23 +41,21 @@ INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, at) V
 // settleOwners checks the assignment that the edge saw: one query for the whole batch where all is well. Where the
 // assignment has changed since, or there was none, the record's own assignments decide.
 func settleOwners(ctx context.Context, tx pgx.Tx, b alerts.Batch, readings []*vital.Reading) (placed, error) {
-	p := placed{elsewhere: map[*vital.Reading]bool{}}
+	p := placed{elsewhere: map[*vital.Reading]bool{}, reasons: map[*vital.Reading]string{}}
 	if len(readings) == 0 {
 		return p, nil
 	}
-	ids := map[vital.AssignmentID]bool{}
-	for _, r := range readings {
-		if r.Assignment != 0 {
-			ids[r.Assignment] = true
-		}
-	}
-	epochs, err := currentEpochs(ctx, tx, ids)
+	known, err := standing(ctx, tx, readings)
 	if err != nil {
 		return p, err
 	}
 	var doubtful []*vital.Reading
 	for _, r := range readings {
-		if e, ok := epochs[r.Assignment]; ok && e == r.Epoch && r.Patient != 0 {
+		if at, out := known.revoked[r.Device]; out && !r.ReceivedAt.Before(at) {
+			// Revoked holds behind an edge that has not heard of it yet.
+			r.Patient, r.Assignment, r.Epoch = 0, 0, 0
+			p.unowned, p.reasons[r] = append(p.unowned, r), parkedRevoked
+		} else if e, ok := known.epochs[r.Assignment]; ok && e == r.Epoch && r.Patient != 0 {
 			p.owned = append(p.owned, r)
 			p.judgedElsewhere(r, b.Cursor.Partition)
 		} else {
@@ -61,22 +70,47 @@ func settleOwners(ctx context.Context, tx pgx.Tx, b alerts.Batch, readings []*vi
 	return p, p.tellOthers(ctx, tx, b.Now)
 }
 
-func currentEpochs(ctx context.Context, tx pgx.Tx, ids map[vital.AssignmentID]bool) (map[vital.AssignmentID]int32, error) {
-	list := make([]int64, 0, len(ids))
-	for id := range ids {
-		list = append(list, int64(id))
+// known is how the record sees what the edge knew.
+type known struct {
+	epochs  map[vital.AssignmentID]int32
+	revoked map[vital.DeviceID]time.Time
+}
+
+func standing(ctx context.Context, tx pgx.Tx, readings []*vital.Reading) (known, error) {
+	k := known{epochs: map[vital.AssignmentID]int32{}, revoked: map[vital.DeviceID]time.Time{}}
+	var assignments, spoke []int64
+	seen := map[vital.DeviceID]bool{}
+	for _, r := range readings {
+		if _, ok := k.epochs[r.Assignment]; !ok && r.Assignment != 0 {
+			k.epochs[r.Assignment] = 0
+			assignments = append(assignments, int64(r.Assignment))
+		}
+		if !seen[r.Device] {
+			seen[r.Device] = true
+			spoke = append(spoke, int64(r.Device))
+		}
 	}
-	rows, err := tx.Query(ctx, assignmentsByID, list)
+	clear(k.epochs)
+	rows, err := tx.Query(ctx, assignmentsByID, assignments, spoke)
 	if err != nil {
-		return nil, fmt.Errorf("check assignments: %w", err)
+		return k, fmt.Errorf("check assignments: %w", err)
 	}
-	epochs := make(map[vital.AssignmentID]int32, len(list))
-	var id vital.AssignmentID
+	var device bool
+	var id int64
 	var epoch int32
-	if _, err := pgx.ForEachRow(rows, []any{&id, &epoch}, func() error { epochs[id] = epoch; return nil }); err != nil {
-		return nil, fmt.Errorf("check assignments: %w", err)
+	var at *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&device, &id, &epoch, &at}, func() error {
+		if device {
+			k.revoked[vital.DeviceID(id)] = timeOf(at)
+		} else {
+			k.epochs[vital.AssignmentID(id)] = epoch
+		}
+		return nil
+	})
+	if err != nil {
+		return k, fmt.Errorf("check assignments: %w", err)
 	}
-	return epochs, nil
+	return k, nil
 }
 
 func (p *placed) resettle(ctx context.Context, tx pgx.Tx, partition int, doubtful []*vital.Reading) error {

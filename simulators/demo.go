@@ -19,8 +19,10 @@ type Demo struct {
 	Staff       *Staff
 	MQTT        string
 	Credentials string
-	Every       time.Duration // between two live measurements of one patient; 0 means 5 s
-	Now         func() time.Time
+	// Spare, when set, is told of a device that nobody drives, assigned to one of the people: for the first try by hand.
+	Spare func(device, secret, patient string)
+	Every time.Duration // between two live measurements of one patient; 0 means 5 s
+	Now   func() time.Time
 }
 
 // persona is one invented person. Nobody's data stand behind it.
@@ -78,12 +80,44 @@ func (d *Demo) Run(ctx context.Context) error {
 		}
 		go func() { done <- d.live(ctx, p, device, secrets[device], began) }()
 	}
+	if err := d.spare(ctx, secrets); err != nil {
+		return err
+	}
 	for range personas() {
 		if e := <-done; e != nil && err == nil {
 			err = e
 		}
 	}
 	return err
+}
+
+// spareDevice is a device of the demo that its simulator leaves alone; sparePatient is whose it is.
+const (
+	spareDevice  = "my-cuff"
+	sparePatient = 3
+)
+
+func (d *Demo) spare(ctx context.Context, secrets map[string]string) error {
+	p := personas()[sparePatient-1]
+	if secrets[spareDevice] == "" {
+		person, _, err := d.Staff.FindPatient(ctx, fmt.Sprintf("DEMO-%d", sparePatient))
+		if err != nil {
+			return err
+		}
+		if secrets[spareDevice], err = d.Staff.Enrol(ctx, spareDevice, "for a first try by hand"); err != nil {
+			return err
+		}
+		if err := WriteCredentials(d.Credentials, secrets); err != nil {
+			return err
+		}
+		if err := d.Staff.Assign(ctx, spareDevice, person.ID, d.Now().Add(-24*time.Hour)); err != nil {
+			return err
+		}
+	}
+	if d.Spare != nil {
+		d.Spare(spareDevice, secrets[spareDevice], p.name)
+	}
+	return nil
 }
 
 func (d *Demo) enrol(ctx context.Context, p persona, device string, secrets map[string]string) error {

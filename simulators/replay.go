@@ -2,14 +2,8 @@ package simulators
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
-	"sort"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -375,105 +369,4 @@ func (r *Replay) collect(ctx context.Context, people []*enrolled, watch *watch, 
 
 func tellsOfReading(n Entry) bool {
 	return n.Reading != nil && (n.Kind == "opened" || n.Kind == "occurred" || n.Kind == "worsened")
-}
-
-// ReadCredentials reads a credentials file: one JSON object of device to secret. A missing file is empty.
-func ReadCredentials(path string) (map[string]string, error) {
-	secrets := map[string]string{}
-	b, err := os.ReadFile(path) //nolint:gosec // the user names the file
-	if errors.Is(err, os.ErrNotExist) {
-		return secrets, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read device credentials: %w", err)
-	}
-	if err := json.Unmarshal(b, &secrets); err != nil {
-		return nil, fmt.Errorf("%s is not a JSON object of device to secret: %w", path, err)
-	}
-	return secrets, nil
-}
-
-// WriteCredentials writes a credentials file that only its owner can read, whole or not at all.
-func WriteCredentials(path string, secrets map[string]string) error {
-	b, err := json.MarshalIndent(secrets, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write device credentials: %w", err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".credentials-*")
-	if err != nil {
-		return fmt.Errorf("write device credentials: %w", err)
-	}
-	_, err = tmp.Write(append(b, '\n'))
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write device credentials: %w", err), os.Remove(tmp.Name()))
-	}
-	return nil
-}
-
-// ReadLimits reads a file of personal limits: a JSON object of metric to its components' bounds, for example
-// {"blood_pressure": {"systolic": {"yellow_low": 91, "yellow_high": 160}, "diastolic": {...}}, "heart_rate": {"value": {...}}}.
-// Besides components, a metric may give "k", "n", "clear_after" and "reason".
-func ReadLimits(path string) (map[string]Limits, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the user names the file
-	if err != nil {
-		return nil, fmt.Errorf("read limits: %w", err)
-	}
-	var file map[string]map[string]json.RawMessage
-	if err := json.Unmarshal(b, &file); err != nil {
-		return nil, fmt.Errorf("%s is not a JSON object of metric to components: %w", path, err)
-	}
-	all := map[string]Limits{}
-	for metric, parts := range file {
-		l, err := limitsOf(metric, parts)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, metric, err)
-		}
-		all[metric] = l
-	}
-	return all, nil
-}
-
-func limitsOf(metric string, parts map[string]json.RawMessage) (Limits, error) {
-	l := Limits{Enabled: true, K: 1, N: 1, ClearAfter: 1, Reason: "limits given to the replay"}
-	order, ok := componentsOf(metric)
-	if !ok {
-		return l, fmt.Errorf("no such metric")
-	}
-	l.Components = make([]Bounds, len(order))
-	for i := range l.Components {
-		l.Components[i] = Bounds{}
-	}
-	names := make([]string, 0, len(parts))
-	for name := range parts {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		var err error
-		switch name {
-		case "k":
-			err = json.Unmarshal(parts[name], &l.K)
-		case "n":
-			err = json.Unmarshal(parts[name], &l.N)
-		case "clear_after":
-			err = json.Unmarshal(parts[name], &l.ClearAfter)
-		case "reason":
-			err = json.Unmarshal(parts[name], &l.Reason)
-		default:
-			err = fmt.Errorf("no such component; it has %s", strings.Join(order, ", "))
-			for i, c := range order {
-				if c == name {
-					err = json.Unmarshal(parts[name], &l.Components[i])
-				}
-			}
-		}
-		if err != nil {
-			return l, fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return l, nil
 }

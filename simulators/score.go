@@ -13,12 +13,12 @@ type Score struct {
 
 // TypeScore is the score of one type of label.
 type TypeScore struct {
-	Type         string  `json:"type"`
-	LabelledDays int     `json:"labelled_days"`
-	HitDays      int     `json:"hit_days"`
-	AlertDays    int     `json:"alert_days"`
-	Recall       float64 `json:"recall"`
-	Precision    float64 `json:"precision"`
+	Type         string   `json:"type"`
+	LabelledDays int      `json:"labelled_days"`
+	HitDays      int      `json:"hit_days"`
+	AlertDays    int      `json:"alert_days"`
+	Recall       *float64 `json:"recall"`    // null: no labelled day
+	Precision    *float64 `json:"precision"` // null: no alert day
 }
 
 // Latency is the time from the PUBACK of a reading to the moment at which the alert it caused or joined had been
@@ -79,16 +79,19 @@ func ScoreDays(rec *Recording, seen []AlertDay) []TypeScore {
 				s.HitDays++
 			}
 		}
-		if s.LabelledDays > 0 {
-			s.Recall = float64(s.HitDays) / float64(s.LabelledDays)
-		}
-		if s.AlertDays > 0 {
-			s.Precision = float64(s.HitDays) / float64(s.AlertDays)
-		}
+		s.Recall, s.Precision = share(s.HitDays, s.LabelledDays), share(s.HitDays, s.AlertDays)
 		scores = append(scores, s)
 	}
 	sort.Slice(scores, func(i, j int) bool { return scores[i].Type < scores[j].Type })
 	return scores
+}
+
+func share(part, of int) *float64 {
+	if of == 0 {
+		return nil
+	}
+	v := float64(part) / float64(of)
+	return &v
 }
 
 // latencyOf sums up durations; nil when there are none.

@@ -108,11 +108,11 @@ func TestScoreCountsPatientDays(t *testing.T) {
 	for _, s := range ScoreDays(rec, seen) {
 		switch s.Type {
 		case "Blood pressure":
-			if s.LabelledDays != 2 || s.HitDays != 1 || s.AlertDays != 2 || s.Recall != 0.5 || s.Precision != 0.5 {
+			if s.LabelledDays != 2 || s.HitDays != 1 || s.AlertDays != 2 || *s.Recall != 0.5 || *s.Precision != 0.5 {
 				t.Errorf("%+v", s)
 			}
 		case "Pulse":
-			if s.LabelledDays != 0 || s.AlertDays != 1 {
+			if s.LabelledDays != 0 || s.AlertDays != 1 || s.Recall != nil {
 				t.Errorf("%+v", s)
 			}
 		}
@@ -129,7 +129,7 @@ func TestReadLimitsNamesWhatIsWrong(t *testing.T) {
 		t.Error(diff)
 	}
 	dir := t.TempDir()
-	for name, text := range map[string]string{"metric": `{"happiness":{}}`, "component": `{"heart_rate":{"speed":{}}}`, "json": `[`} {
+	for name, text := range map[string]string{"metric": `{"happiness":{}}`, "component": `{"heart_rate":{"speed":{}}}`, "bound": `{"heart_rate":{"value":{"yellow_lo":3}}}`, "json": `[`} {
 		write(t, dir, name, text)
 		if _, err := ReadLimits(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s was taken", text)

@@ -38,11 +38,19 @@ type Problem struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
+	Errors []struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	} `json:"errors"`
 }
 
 // Error returns the status and what to mend.
 func (p *Problem) Error() string {
-	return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail)
+	text := fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail)
+	for _, e := range p.Errors {
+		text += fmt.Sprintf("; %s: %s", e.Location, e.Message)
+	}
+	return text
 }
 
 func (s *Staff) call(ctx context.Context, method, path string, in any, header http.Header, out any) error {

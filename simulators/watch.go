@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"hale/vital"
 )
 
 // watch measures how long it takes from a reading's PUBACK until the alert it caused or joined can be read from the
@@ -153,18 +151,4 @@ func (w *watch) latencies() []time.Duration {
 		all = append(all, max(0, visible.Sub(ack)))
 	}
 	return all
-}
-
-// componentsOf names the components of a metric in their order.
-func componentsOf(metric string) ([]string, bool) {
-	m, ok := vital.ParseMetric(metric)
-	if !ok {
-		return nil, false
-	}
-	d, _ := vital.Define(m) // a metric that parses is defined
-	names := make([]string, len(d.Components))
-	for i, c := range d.Components {
-		names[i] = c.Code
-	}
-	return names, true
 }

@@ -14,6 +14,7 @@ import (
 const (
 	feedSubject  = "hale.feed."
 	nudgeSubject = "hale.nudge."
+	tellSubject  = "hale.tell."
 )
 
 // Feed tells other processes that something changed: screens by organisation, caches by topic. It keeps nothing and
@@ -31,6 +32,11 @@ func (f *Feed) Announce(_ context.Context, org int32, payload []byte) {
 // Nudge tells whoever listens to the topic now to look at the record again. A topic is one word such as "registry".
 func (f *Feed) Nudge(_ context.Context, topic string) {
 	f.send(nudgeSubject+topic, nil)
+}
+
+// Tell sends the payload to whoever hears the topic now, this process too. A topic is one word such as "takeover".
+func (f *Feed) Tell(topic string, payload []byte) {
+	f.send(tellSubject+topic, payload)
 }
 
 func (f *Feed) send(subject string, payload []byte) {
@@ -56,10 +62,30 @@ func (f *Feed) Listen(ctx context.Context, heard func(org int32, payload []byte)
 // OnNudge calls nudged for every nudge of the topic, one at a time, until ctx ends. A reconnection counts as a nudge,
 // since some may have been missed. It returns like Listen, and fault.Invalid for a topic that is not one word.
 func (f *Feed) OnNudge(ctx context.Context, topic string, nudged func()) error {
+	if err := oneWord(topic); err != nil {
+		return err
+	}
+	return f.listen(ctx, nudgeSubject+topic, func(*nats.Msg) { nudged() })
+}
+
+// Hear calls heard with everything that is told on the topic, one at a time, until ctx ends; what is told while the
+// connection is away is missed. It returns like OnNudge.
+func (f *Feed) Hear(ctx context.Context, topic string, heard func(payload []byte)) error {
+	if err := oneWord(topic); err != nil {
+		return err
+	}
+	return f.listen(ctx, tellSubject+topic, func(m *nats.Msg) {
+		if m != nil {
+			heard(m.Data)
+		}
+	})
+}
+
+func oneWord(topic string) error {
 	if topic == "" || strings.ContainsAny(topic, ".*> \t\r\n") {
 		return fault.New(fault.Invalid, "topic %q is not one word", topic)
 	}
-	return f.listen(ctx, nudgeSubject+topic, func(*nats.Msg) { nudged() })
+	return nil
 }
 
 // listen runs until ctx ends. The nil message stands for a reconnection.

@@ -82,6 +82,45 @@ func TestFeedTellsOtherConnections(t *testing.T) {
 	}
 }
 
+func TestWhatIsToldReachesItsTopicAlsoAfterAReconnection(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, stream.ServerConfig{})
+	speaker, listener := connect(t, s).Feed(), connect(t, s).Feed()
+	got, other := make(chan string, 1000), make(chan string, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 2)
+	go func() { done <- listener.Hear(ctx, "takeover", func(payload []byte) { got <- string(payload) }) }()
+	go func() { done <- listener.Hear(ctx, "other", func(payload []byte) { other <- string(payload) }) }()
+	hears := func(payload string) {
+		eventually(t, "hearing "+payload, func() bool {
+			speaker.Tell("takeover", []byte(payload))
+			for len(got) > 0 {
+				if <-got == payload {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	hears("device 1")
+	if err := s.Restart(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	hears("device 2")
+	if len(other) != 0 {
+		t.Errorf("%q reached another topic", <-other)
+	}
+	cancel()
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Errorf("Hear ended with %v", err)
+		}
+	}
+	if err := listener.Hear(soon(t), "two words", func([]byte) {}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a topic of two words: %v, want invalid", err)
+	}
+}
+
 func TestNudgesReachTheirTopicAndAReconnectionIsOne(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, stream.ServerConfig{})

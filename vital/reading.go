@@ -24,7 +24,6 @@ const (
 	LowPerfusion
 	TimeAssumed  // the message had no time; arrival stands in for it
 	Historic     // measured more than 6 h before it arrived
-	SequenceSeen // its sequence number was seen before under another time
 	PulseDropped // the cuff sent a pulse that nobody has (0, 255); the pressure is kept without it
 )
 

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +44,7 @@ type house struct {
 	stream   *stream.Stream
 	conn     *stream.Conn
 	http     net.Listener // of role api
+	admin    net.Listener // of processes without it; nil: none
 	mqtt     net.Listener // of role edge
 	lease    time.Duration
 	zone     *time.Location
@@ -78,6 +79,9 @@ func (h *house) run(ctx context.Context, ready func()) error {
 	defer h.app.Close()
 
 	var stages []stage
+	if h.admin != nil {
+		stages = append(stages, stage{name: "admin address", run: h.administer, bound: 2 * adminWithin})
+	}
 	if h.has(roleProcess) {
 		stages = append(stages, h.processing()...)
 	}
@@ -129,14 +133,25 @@ func checked(name string, err error) api.Check {
 	return api.Check{Name: name, OK: true}
 }
 
+// partitionsMissing names the partitions that are not ours, and why: also those that are in others' good hands.
 func partitionsMissing(list []alerts.PartitionStatus) string {
-	text := ""
+	var texts []string
 	for _, s := range list {
 		if s.State != alerts.PartitionOwned {
-			text += fmt.Sprintf("partition %d is %s; ", s.Partition, s.State)
+			texts = append(texts, partitionMissing(s))
 		}
 	}
-	return text
+	return strings.Join(texts, "; ")
+}
+
+func partitionMissing(s alerts.PartitionStatus) string {
+	switch {
+	case s.Held:
+		return fmt.Sprintf("partition %d is held by another process", s.Partition)
+	case s.State == alerts.PartitionStopped:
+		return fmt.Sprintf("partition %d is stopped: a person must look", s.Partition)
+	}
+	return fmt.Sprintf("partition %d is %s", s.Partition, s.State)
 }
 
 // processing judges what the stream holds, and keeps partitions and stream in order.
@@ -204,11 +219,15 @@ func (h *house) taking() []stage {
 	})
 	h.edge = edge.New(edge.Config{
 		Listener: h.mqtt, Snapshot: h.cache.Current, Core: core, NodeID: h.owner, Log: h.log, Registerer: h.registry,
+		Takeover: takeovers{h.conn.Feed(), h.log}.tell,
 	})
 	return []stage{
 		{name: "registry", run: h.cache.Run},
 		{name: "registry nudges", run: func(ctx context.Context) error {
 			return h.conn.Feed().OnNudge(ctx, nudgeRegistry, h.cache.Nudge)
+		}},
+		{name: "take-overs", run: func(ctx context.Context) error {
+			return takeovers{h.conn.Feed(), h.log}.hear(ctx, h.edge.Superseded)
 		}},
 		{name: "ingest core", run: core.Run, bound: 20 * time.Second},
 		{name: "device edge", run: h.edge.Run, bound: 15 * time.Second},
@@ -254,40 +273,4 @@ func (h *house) registryChanged(ctx context.Context) {
 			h.log.Warn("the edge has not seen a change of the registry yet", "error", err)
 		}
 	}
-}
-
-// announcer tells the live feed what was committed.
-type announcer struct {
-	feed *stream.Feed
-	log  *slog.Logger
-}
-
-// Announce sends every event to whoever listens for its organisation.
-func (a announcer) Announce(ctx context.Context, events []alerts.Event) {
-	for _, e := range events {
-		b, err := json.Marshal(e)
-		if err != nil {
-			a.log.Error("an event cannot be written", "error", err)
-			continue
-		}
-		a.feed.Announce(ctx, int32(e.Org), b)
-	}
-}
-
-// listener hears what announcers tell.
-type listener struct {
-	feed *stream.Feed
-	log  *slog.Logger
-}
-
-// Listen hands every announced event to heard until ctx ends.
-func (l listener) Listen(ctx context.Context, heard func(org vital.OrgID, e alerts.Event)) error {
-	return l.feed.Listen(ctx, func(org int32, payload []byte) {
-		var e alerts.Event
-		if err := json.Unmarshal(payload, &e); err != nil {
-			l.log.Error("an announcement cannot be read", "error", err)
-			return
-		}
-		heard(vital.OrgID(org), e)
-	})
 }

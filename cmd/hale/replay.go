@@ -104,7 +104,7 @@ func tellReplay(p *program, r *simulators.ReplayResult) error {
 	if r.Score != nil {
 		fmt.Fprintf(&b, "\n%-18s %9s %9s %9s %8s %10s\n", "label", "labelled", "hit", "alert", "recall", "precision")
 		for _, s := range r.Score.Types {
-			fmt.Fprintf(&b, "%-18s %9d %9d %9d %8s %10s\n", s.Type, s.LabelledDays, s.HitDays, s.AlertDays, share(s.Recall, s.LabelledDays), share(s.Precision, s.AlertDays))
+			fmt.Fprintf(&b, "%-18s %9d %9d %9d %8s %10s\n", s.Type, s.LabelledDays, s.HitDays, s.AlertDays, share(s.Recall), share(s.Precision))
 		}
 		if l := r.Score.Latency; l != nil {
 			fmt.Fprintf(&b, "\nfrom PUBACK to the alert on the API, %d readings: p50 %.0f ms, p99 %.0f ms, longest %.0f ms\n", l.Count, l.P50ms, l.P99ms, l.MaxMs)
@@ -116,11 +116,11 @@ func tellReplay(p *program, r *simulators.ReplayResult) error {
 	return err
 }
 
-func share(v float64, of int) string {
-	if of == 0 {
+func share(v *float64) string {
+	if v == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.3f", v)
+	return fmt.Sprintf("%.3f", *v)
 }
 
 func total(m map[string]int) int {

@@ -82,7 +82,7 @@ func TestReplayOfRecordedPeople(t *testing.T) {
 	}
 	pressure, pulse := scoreOf(t, first, "Blood pressure"), scoreOf(t, first, "Pulse")
 	t.Logf("%+v", first.Score.Types)
-	if pressure.Recall < 0.95 || pressure.Precision < 0.85 || pulse.Recall < 0.95 {
+	if pressure.Recall == nil || *pressure.Recall < 0.95 || pressure.Precision == nil || *pressure.Precision < 0.85 || pulse.Recall == nil || *pulse.Recall < 0.95 {
 		t.Errorf("blood pressure %+v, pulse %+v", pressure, pulse)
 	}
 	if real && first.Messages < 5000 {

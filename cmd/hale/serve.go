@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -24,6 +25,8 @@ type serveCommand struct {
 	Database    string        `help:"URL of the PostgreSQL database; its user must be a member of hale_app and hale_work." required:"" placeholder:"URL" env:"DATABASE_URL"`
 	HTTP        string        `help:"Address of the API and the screens (role api)." default:"127.0.0.1:8080" placeholder:"ADDR" env:"HALE_HTTP"`
 	MQTT        string        `help:"Address of the device edge (role edge)." default:"127.0.0.1:1883" placeholder:"ADDR" env:"HALE_MQTT"`
+	Admin       string        `help:"Address of /healthz, /readyz and /metrics (default without role api: 127.0.0.1:9090, or the next free port)." placeholder:"ADDR" env:"HALE_ADMIN"`
+	Insecure    bool          `name:"insecure-http" help:"Let plain HTTP be reached from other machines: passwords and patients' data travel unencrypted." env:"HALE_INSECURE_HTTP"`
 	StreamBytes int64         `help:"Largest size of the stream in bytes; the NATS server must really have it." default:"4294967296" env:"HALE_STREAM_BYTES"`
 	Replicas    int           `help:"Copies of the stream that a NATS cluster keeps." default:"1" env:"HALE_STREAM_REPLICAS"`
 	Lease       time.Duration `help:"How long a silent process keeps its partitions (role process)." default:"30s" env:"HALE_LEASE"`
@@ -37,6 +40,9 @@ func (c *serveCommand) Run(p *program) error {
 		if !slices.Contains([]string{roleEdge, roleProcess, roleAPI}, r) {
 			return fault.New(fault.Invalid, "there is no role %q; the roles are edge, process and api", r)
 		}
+	}
+	if err := c.plain(p); err != nil {
+		return err
 	}
 	zone, err := staffZone(c.Zone)
 	if err != nil {
@@ -59,24 +65,65 @@ func (c *serveCommand) Run(p *program) error {
 		roles: c.Roles, owner: owner, stream: flow, conn: conn, zone: zone, number: c.Emergency, lease: c.Lease, log: p.log,
 		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
 	}
-	if h.has(roleAPI) {
-		if h.http, err = listen(p.ctx, c.HTTP, defaultHTTP); err != nil {
-			return err
-		}
+	if err := c.listen(p.ctx, h); err != nil {
+		return err
 	}
-	if h.has(roleEdge) {
-		if h.mqtt, err = listen(p.ctx, c.MQTT, defaultMQTT); err != nil {
-			return errors.Join(err, closeIfOpen(h))
-		}
-	}
-	return h.run(p.ctx, func() { fmt.Fprintln(p.err, "hale: ready") })
+	return h.run(p.ctx, func() { fmt.Fprintln(p.err, "hale: ready"+doors(h)) })
 }
 
-func closeIfOpen(h *house) error {
-	if h.http == nil {
-		return nil
+// plain looks at the addresses that the roles will really listen on.
+func (c *serveCommand) plain(p *program) error {
+	var http, mqtt string
+	if slices.Contains(c.Roles, roleAPI) {
+		http = c.HTTP
 	}
-	return h.http.Close()
+	if slices.Contains(c.Roles, roleEdge) {
+		mqtt = c.MQTT
+	}
+	return keepPlain(p.ctx, p.err, http, mqtt, c.Insecure)
+}
+
+// listen opens what the roles need, all of it or nothing.
+func (c *serveCommand) listen(ctx context.Context, h *house) error {
+	var opened []net.Listener
+	open := func(wanted bool, at *net.Listener, asked, byDefault string) error {
+		if !wanted {
+			return nil
+		}
+		l, err := listen(ctx, asked, byDefault)
+		if err == nil {
+			*at, opened = l, append(opened, l)
+		}
+		return err
+	}
+	err := open(h.has(roleAPI), &h.http, c.HTTP, defaultHTTP)
+	if err == nil {
+		err = open(h.has(roleEdge), &h.mqtt, c.MQTT, defaultMQTT)
+	}
+	if err == nil {
+		err = open(!h.has(roleAPI) || c.Admin != "", &h.admin, c.Admin, defaultAdmin)
+	}
+	if err != nil {
+		for _, l := range opened {
+			err = errors.Join(err, l.Close())
+		}
+	}
+	return err
+}
+
+// doors says where the process listens.
+func doors(h *house) string {
+	text := ""
+	if h.http != nil {
+		text += "; API on http://" + visitable(h.http.Addr())
+	}
+	if h.mqtt != nil {
+		text += "; devices on mqtt://" + visitable(h.mqtt.Addr())
+	}
+	if h.admin != nil {
+		text += "; admin on http://" + visitable(h.admin.Addr())
+	}
+	return text
 }
 
 // staffZone is the time zone in which screens show times that concern no single patient.

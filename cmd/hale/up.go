@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,6 +35,7 @@ type upCommand struct {
 	NoInstall bool   `help:"Do not install a missing PostgreSQL."`
 	Zone      string `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
 	Emergency string `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
+	Insecure  bool   `name:"insecure-http" help:"Let plain HTTP be reached from other machines: passwords and patients' data travel unencrypted." env:"HALE_INSECURE_HTTP"`
 	NATS      string `help:"Also let other processes of this machine reach the embedded NATS at this address." placeholder:"ADDR" hidden:""`
 }
 
@@ -60,11 +62,15 @@ func (c *upCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	if err := keepPlain(p.ctx, p.err, c.HTTP, c.MQTT, c.Insecure); err != nil {
+		return err
+	}
 	cfg := databaseConfig(p, dir, !c.NoInstall)
 	server, err := embedded.Start(p.ctx, cfg)
 	if err != nil {
 		return err
 	}
+	_ = os.Remove(filepath.Join(dir, runningFile)) // of one that was killed: we hold the lock, so that nobody else runs
 	runErr := c.withDatabase(p, dir, server)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 30*time.Second)
 	defer cancel()
@@ -159,8 +165,8 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 	if h.mqtt, err = listen(ctx, c.MQTT, defaultMQTT); err != nil {
 		return errors.Join(err, h.http.Close())
 	}
-	told.URL, told.MQTT = "http://"+h.http.Addr().String(), h.mqtt.Addr().String()
-	defer func() { _ = os.Remove(filepath.Join(told.Data, runningFile)) }() // a leftover is recognised by its pid
+	told.URL, told.MQTT = "http://"+visitable(h.http.Addr()), visitable(h.mqtt.Addr())
+	defer func() { _ = os.Remove(filepath.Join(told.Data, runningFile)) }() // a leftover is recognised by the lock
 
 	ready := make(chan struct{})
 	go func() {
@@ -186,11 +192,31 @@ func (c *upCommand) live(ctx context.Context, p *program, told announcement) {
 	}
 	staff, err := simulators.SignIn(ctx, told.URL, told.Login, told.Password)
 	if err == nil {
-		demo := &simulators.Demo{Staff: staff, MQTT: told.MQTT, Credentials: told.Credentials, Now: time.Now}
+		demo := &simulators.Demo{Staff: staff, MQTT: told.MQTT, Credentials: told.Credentials, Now: time.Now, Spare: c.inviteTry(p, told)}
 		err = demo.Run(ctx)
 	}
 	if err != nil && ctx.Err() == nil {
 		p.log.Error("the demo's patients have stopped", "error", err)
+	}
+}
+
+// inviteTry prints how to send a reading by hand, with a device of the demo that nobody else drives.
+func (c *upCommand) inviteTry(p *program, told announcement) func(device, secret, patient string) {
+	return func(device, secret, patient string) {
+		host, port, err := net.SplitHostPort(told.MQTT)
+		if err != nil || c.JSON {
+			return
+		}
+		_, err = fmt.Fprintf(p.out, `
+Send a reading of %s yourself (Debian's mosquitto-clients):
+
+  mosquitto_pub -h %s -p %s -V 311 -q 1 -i %s -u %s -P %s -t hale/v1/%s/readings \
+    -m '{"metric":"blood_pressure","systolic":186,"diastolic":104,"unit":"mm[Hg]"}'
+
+`, patient, host, port, device, device, secret, device)
+		if err != nil {
+			p.log.Error("cannot print how to send a reading", "error", err)
+		}
 	}
 }
 
@@ -227,19 +253,40 @@ func (a announcement) leave() error {
 	return nil
 }
 
-// findRunning reads what an `up` on the directory left, and checks that it still answers.
+// findRunning reads what an `up` on the directory left, and checks that it is of the one that holds the directory and
+// still answers. What a killed one left is removed: its address may be another program's by now, and its password would
+// be sent there.
 func findRunning(ctx context.Context, dir string) (announcement, error) {
 	var a announcement
-	b, err := os.ReadFile(filepath.Join(dir, runningFile)) //nolint:gosec // the user names the directory
+	path := filepath.Join(dir, runningFile)
+	pid, held := embedded.Holder(dir)
+	if !held {
+		err := os.Remove(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return a, errors.Join(fault.New(fault.NotFound, "no `hale up` runs on %s: start one, or say --data DIR", dir), err)
+	}
+	b, err := os.ReadFile(path) //nolint:gosec // the user names the directory
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, notReady(pid, dir)
+	}
 	if err != nil {
-		return a, fault.Wrap(fault.NotFound, err, "no `hale up` runs on %s: start one, or say --data DIR", dir)
+		return a, fault.Wrap(fault.Invalid, err, "%s cannot be read", path)
 	}
 	if err := json.Unmarshal(b, &a); err != nil {
-		return a, fault.Wrap(fault.Invalid, err, "%s cannot be read", filepath.Join(dir, runningFile))
+		return a, fault.Wrap(fault.Invalid, err, "%s cannot be read", path)
+	}
+	if a.PID != pid { // the one that holds the directory will remove what an earlier one left
+		return announcement{}, notReady(pid, dir)
 	}
 	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", a.MQTT)
 	if err != nil {
 		return a, fault.Wrap(fault.Unavailable, err, "the `hale up` of %s does not answer", dir)
 	}
 	return a, conn.Close()
+}
+
+func notReady(pid int, dir string) error {
+	return fault.New(fault.Unavailable, "the `hale up` of %s (pid %d) is not ready: try again in a moment", dir, pid)
 }

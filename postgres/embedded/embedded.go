@@ -79,8 +79,17 @@ type Server struct {
 //
 // It returns fault.Conflict when another Hale holds the directory, fault.Unavailable when PostgreSQL is missing or does
 // not start, fault.Invalid when the directory cannot be used as it is and fault.Forbidden when it is somebody else's.
+//
+// When ctx ends first, the error says so and wraps ctx's own.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	cfg = cfg.withDefaults()
+	s, err := start(ctx, cfg.withDefaults())
+	if err != nil && ctx.Err() != nil { // a tool that was killed would be told as a failure of PostgreSQL's
+		return nil, fault.Wrap(fault.Unavailable, errors.Join(ctx.Err(), err), "stopped before PostgreSQL was ready")
+	}
+	return s, err
+}
+
+func start(ctx context.Context, cfg Config) (*Server, error) {
 	began := cfg.Now()
 	bin, version, err := findOrInstall(ctx, cfg)
 	if err != nil {
@@ -143,7 +152,7 @@ func (s *Server) watch() {
 	if s.stopping {
 		return
 	}
-	s.reason = fault.Wrap(fault.Unavailable, s.cluster.explain(s.postmaster), "PostgreSQL ended by itself")
+	s.reason = fault.Wrap(fault.Unavailable, s.cluster.explain(s.postmaster), "PostgreSQL ended by itself (start hale up again; nothing acknowledged is lost)")
 	close(s.unexpected)
 }
 

@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,7 +123,7 @@ func TestUnexpectedEnd(t *testing.T) {
 		}
 	})
 	if err := s.Err(); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "killed") ||
-		!strings.Contains(err.Error(), "ready to accept connections") {
+		!strings.Contains(err.Error(), "start hale up again; nothing acknowledged is lost") || !strings.Contains(err.Error(), "ready to accept connections") {
 		t.Errorf("Err says %v, which lacks how it ended or what it said last", err)
 	}
 	stop(t, s)
@@ -200,7 +201,8 @@ func TestStartThatFails(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cfg := config(dir)
 		cfg.Out = func(string) { cancel() }
-		if _, err := embedded.Start(ctx, cfg); !fault.Is(err, fault.Unavailable) {
+		_, err := embedded.Start(ctx, cfg)
+		if !fault.Is(err, fault.Unavailable) || !errors.Is(err, context.Canceled) || fault.MessageOf(err) != "stopped before PostgreSQL was ready" {
 			t.Errorf("it says %v", err)
 		}
 		if left, err := filepath.Glob(filepath.Join(dir, ".postgres-*")); err != nil || len(left) > 0 {

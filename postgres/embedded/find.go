@@ -35,10 +35,10 @@ func find(ctx context.Context, cfg Config) (binDir string, version int, err erro
 	if cfg.BinDir != "" {
 		v, err := programVersion(ctx, cfg.BinDir)
 		if err != nil {
-			return "", 0, fault.Wrap(fault.Invalid, err, "the given directory %s does not hold PostgreSQL's programs", cfg.BinDir)
+			return "", 0, fault.Wrap(fault.Invalid, err, "HALE_PG_BIN=%s does not hold initdb and postgres: unset it or name the right directory", cfg.BinDir)
 		}
 		if !fits(v) {
-			return "", 0, fault.New(fault.Invalid, "the given directory %s holds PostgreSQL %d, and %s is needed", cfg.BinDir, v, needed(made))
+			return "", 0, fault.New(fault.Invalid, "HALE_PG_BIN=%s holds PostgreSQL %d, and %s is needed: unset it or name the right directory", cfg.BinDir, v, needed(made))
 		}
 		return cfg.BinDir, v, nil
 	}

@@ -49,7 +49,7 @@ func TestFind(t *testing.T) {
 		"what is too old is named":             {there: map[string]string{fmt.Sprintf(debian, "14"): "14.9"}, kind: fault.NotFound, says: "PostgreSQL 15 or later is needed, and this machine has only 14"},
 		"a machine without any is told so":     {kind: fault.NotFound, says: "this machine has none"},
 		"a given directory is the only one":    {there: map[string]string{fmt.Sprintf(debian, "16"): "16.2", "mine": "15.1"}, given: "mine", want: "mine", version: 15},
-		"an empty given directory is an error": {there: map[string]string{fmt.Sprintf(debian, "16"): "16.2"}, given: "mine", kind: fault.Invalid, says: "does not hold PostgreSQL's programs"},
+		"an empty given directory is an error": {there: map[string]string{fmt.Sprintf(debian, "16"): "16.2"}, given: "mine", kind: fault.Invalid, says: "/mine does not hold initdb and postgres: unset it or name the right directory"},
 		"a given one that is too old is an error": {
 			there: map[string]string{"mine": "13.1"}, given: "mine", kind: fault.Invalid, says: "holds PostgreSQL 13, and PostgreSQL 15 or later is needed",
 		},
@@ -86,6 +86,9 @@ func TestFind(t *testing.T) {
 			}
 			bin, version, err := embedded.Find(cfg)
 			if c.kind != "" {
+				if given := "HALE_PG_BIN=" + cfg.BinDir + " "; c.given != "" && !strings.HasPrefix(fault.MessageOf(err), given) {
+					t.Errorf("it says %v, and not who gave the directory", err)
+				}
 				if !fault.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("it says %v, want %s with %q", err, c.kind, c.says)
 				}

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,9 +36,22 @@ func install(ctx context.Context, cfg Config, root bool) error {
 	}
 	cfg.Out("PostgreSQL is missing: installing this system's package " + pkg + " with apt-get, without a server of its own")
 	cfg.Log.Info("installing postgresql")
-	if err := refuseMainCluster(cfg.SearchRoot); err != nil {
+	takeBack, err := refuseMainCluster(cfg)
+	if err != nil {
 		return fault.Wrap(fault.Unavailable, err, "tell the package to start no server of its own")
 	}
+	if err := aptGet(ctx, cfg, apt, pkg); err != nil {
+		return errors.Join(err, takeBack())
+	}
+	if _, _, err := find(ctx, cfg); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "the package was installed, and is not what Hale needs; install PostgreSQL %d or later from %s", oldest, downloads)
+	}
+	cfg.Out("PostgreSQL is installed")
+	return nil
+}
+
+// aptGet installs a package.
+func aptGet(ctx context.Context, cfg Config, apt, pkg string) error {
 	for _, args := range [][]string{
 		{"update", "-q"},
 		{"install", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", pkg},
@@ -52,10 +65,6 @@ func install(ctx context.Context, cfg Config, root bool) error {
 			return fault.Wrap(fault.Unavailable, err, "apt-get %s failed; mend it, or install PostgreSQL %d or later yourself (%s)", args[0], oldest, downloads)
 		}
 	}
-	if _, _, err := find(ctx, cfg); err != nil {
-		return fault.Wrap(fault.Unavailable, err, "the package was installed, and is not what Hale needs; install PostgreSQL %d or later from %s", oldest, downloads)
-	}
-	cfg.Out("PostgreSQL is installed")
 	return nil
 }
 
@@ -84,19 +93,67 @@ func progress(out func(string)) func(string) {
 	}
 }
 
-// refuseMainCluster sets that Debian's package makes no cluster, which it would start on TCP port 5432. The last setting
-// in the file wins; what was there before stays.
-func refuseMainCluster(searchRoot string) error {
-	name := filepath.Join(searchRoot, createCluster)
-	if err := makePassable(filepath.Dir(name)); err != nil {
-		return err
+// refuseMainCluster sets that Debian's package makes no cluster, which it would start on TCP port 5432, unless that is set
+// already. What was there before stays. takeBack leaves the file as it was, for a package that did not come.
+func refuseMainCluster(cfg Config) (takeBack func() error, err error) {
+	name := filepath.Join(cfg.SearchRoot, createCluster)
+	before, err := os.ReadFile(name) //nolint:gosec // G304: a public setting of the system
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err != nil && !missing:
+		return nil, err
+	case refusesMainCluster(string(before)):
+		return func() error { return nil }, nil
 	}
+	if err := makePassable(filepath.Dir(name)); err != nil {
+		return nil, err
+	}
+	cfg.Out("  writing \"" + noCluster + "\" to " + name)
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // G302, G304: a public setting of the system
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.WriteString(refusal5432)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	return func() error {
+		cfg.Out("  taking that line back from " + name)
+		return unrefuse(name, missing)
+	}, nil
+}
+
+// refusal5432 is what we add to the package's settings.
+const refusal5432 = "\n# Written by hale: it runs a private server of its own and needs none on port 5432.\n" + noCluster + "\n"
+
+// refusesMainCluster reports whether the settings of the package say already that it makes no cluster. The last one wins.
+func refusesMainCluster(settings string) bool {
+	refused := false
+	for line := range strings.Lines(settings) {
+		line, _, _ = strings.Cut(line, "#")
+		key, value, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(key) == "create_main_cluster" {
+			value = strings.ToLower(strings.Trim(strings.TrimSpace(value), "'"))
+			refused = slices.Contains([]string{"false", "off", "no", "0"}, value)
+		}
+	}
+	return refused
+}
+
+// unrefuse removes what refuseMainCluster added; a file that somebody has written to since is left alone.
+func unrefuse(name string, ours bool) error {
+	text, err := os.ReadFile(name) //nolint:gosec // G304: a public setting of the system
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "\n# Written by hale: it runs a private server of its own and needs none on port 5432.\n%s\n", noCluster)
-	return errors.Join(err, f.Close())
+	before, whole := strings.CutSuffix(string(text), refusal5432)
+	switch {
+	case !whole:
+		return nil
+	case ours && before == "":
+		return os.Remove(name)
+	}
+	return os.Truncate(name, int64(len(before)))
 }
 
 // lookPath finds a program in a given PATH.

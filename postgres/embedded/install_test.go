@@ -29,7 +29,7 @@ func newMachine(t *testing.T, osRelease, install string) *machine {
 echo "apt-get $*" >>`+m.at("calls")+`
 echo "frontend $DEBIAN_FRONTEND" >>`+m.at("calls")+`
 [ "$1" = install ] || exit 0
-cp `+m.at(createCluster)+` `+m.at("setting then")+`
+[ ! -e `+m.at(createCluster)+` ] || cp `+m.at(createCluster)+` `+m.at("setting then")+`
 `+install+"\n", 0o755)
 	return m
 }
@@ -103,6 +103,7 @@ func TestInstallAsRootOnDebian(t *testing.T) {
 	}
 	wantTold := []string{
 		"PostgreSQL is missing: installing this system's package postgresql with apt-get, without a server of its own",
+		`  writing "create_main_cluster = false" to ` + filepath.Join(m.root, createCluster),
 		"  apt-get update -q",
 		"  apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 postgresql",
 		"  Setting up postgresql-16 ...",
@@ -154,6 +155,7 @@ func TestInstallRefuses(t *testing.T) {
 		user      bool
 		says      string
 		calls     bool
+		keeps     bool // the package is there, and so stays what it was told
 	}{
 		"when it is forbidden, with root's command":       {osRelease: debianRelease, forbidden: true, says: "\n  sh -c 'mkdir -p /etc/postgresql-common && echo \"create_main_cluster = false\""},
 		"when we are not root, with sudo":                 {osRelease: debianRelease, user: true, says: "\n  sudo sh -c 'mkdir -p"},
@@ -164,7 +166,7 @@ func TestInstallRefuses(t *testing.T) {
 		"on a SUSE, with its command":                     {osRelease: "ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n", says: "zypper install -y postgresql-server"},
 		"on a system nobody knows, with the place to ask": {osRelease: "ID=plan9\n", says: "https://www.postgresql.org/download/"},
 		"when apt-get fails, with what it said":           {osRelease: debianRelease, install: "echo 'E: no space left' >&2; exit 100", says: "E: no space left", calls: true},
-		"when the package brings nothing of use":          {osRelease: debianRelease, install: "exit 0", says: "was installed, and is not what Hale needs", calls: true},
+		"when the package brings nothing of use":          {osRelease: debianRelease, install: "exit 0", says: "was installed, and is not what Hale needs", calls: true, keeps: true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -179,8 +181,62 @@ func TestInstallRefuses(t *testing.T) {
 			if called := m.read("calls") != ""; called != c.calls {
 				t.Errorf("apt-get was called as %q", m.read("calls"))
 			}
-			if changed := m.read(createCluster) != ""; changed != c.calls {
+			if changed := m.read(createCluster) != ""; changed != c.keeps {
 				t.Errorf("the package's setting reads %q", m.read(createCluster))
+			}
+		})
+	}
+}
+
+func TestThePackagesOwnServerIsRefusedOnce(t *testing.T) {
+	t.Parallel()
+	const refused = "\ncreate_main_cluster = false\n"
+	cases := map[string]struct {
+		before string
+		fails  bool
+		then   string // how the setting ends when the package is installed
+		after  string // what holds when Hale has given up
+		told   int    // lines about the setting
+	}{
+		"what is set already is not set again":                 {before: "create_main_cluster = false\n", then: "create_main_cluster = false\n", after: "create_main_cluster = false\n"},
+		"and however it is written":                            {before: " create_main_cluster='off' # ours\nssl = on", fails: true, then: "ssl = on", after: " create_main_cluster='off' # ours\nssl = on"},
+		"the last setting counts":                              {before: "create_main_cluster = false\ncreate_main_cluster = true", fails: true, then: refused, after: "create_main_cluster = false\ncreate_main_cluster = true", told: 2},
+		"what is commented out is not set":                     {before: "#create_main_cluster = false\n", fails: true, then: refused, after: "#create_main_cluster = false\n", told: 2},
+		"a file that we made goes when the package has failed": {fails: true, then: refused, told: 2},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			end := map[bool]string{false: "exit 0", true: "exit 100"}[c.fails]
+			m := newMachine(t, debianRelease, end)
+			if c.before != "" {
+				m.write(createCluster, c.before, 0o644)
+			}
+			cfg := m.config()
+			cfg.PathEnv = m.withoutPostgreSQL()
+			for range 2 { // whoever tries again finds no more than the first time
+				if err := install(t.Context(), cfg, true); !fault.Is(err, fault.Unavailable) {
+					t.Fatalf("it says %v", err)
+				}
+				if then := m.read("setting then"); !strings.HasSuffix(then, c.then) || strings.Count(then, "Written by hale") > 1 {
+					t.Errorf("when the package was installed the setting read %q", then)
+				}
+				if after := m.read(createCluster); after != c.after {
+					t.Errorf("afterwards it reads %q, want %q", after, c.after)
+				}
+			}
+			_, err := os.Stat(filepath.Join(m.root, createCluster))
+			if there := err == nil; there != (c.before != "") {
+				t.Errorf("the file is there: %t", there)
+			}
+			about := 0
+			for _, line := range m.told {
+				if strings.Contains(line, createCluster) {
+					about++
+				}
+			}
+			if about != 2*c.told {
+				t.Errorf("it told %q", m.told)
 			}
 		})
 	}

@@ -81,6 +81,21 @@ func readLock(dir string) (hale, child int) {
 	return hale, child
 }
 
+// Holder returns the process id of the Hale that holds the data directory, and whether one does; in doubt one does. It
+// changes nothing.
+func Holder(dir string) (pid int, held bool) {
+	if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {
+		return 0, false // nobody has ever been here
+	}
+	file := flock.New(filepath.Join(dir, lockName), flock.SetFlag(os.O_RDONLY))
+	free, err := file.TryRLock() // shared, so that two who ask do not take each other for a Hale
+	if err == nil && free {
+		return 0, file.Unlock() != nil
+	}
+	pid, _ = readLock(dir)
+	return pid, true
+}
+
 func holder(dir string) string {
 	if hale, _ := readLock(dir); hale > 0 {
 		return strconv.Itoa(hale)

@@ -97,7 +97,7 @@ CREATE TABLE assignment (
     FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id)
 );
 CREATE INDEX assignment_of_sensor ON assignment (sensor_id, from_at);
-CREATE INDEX assignment_of_patient ON assignment (org_id, patient_id);
+CREATE INDEX assignment_of_patient ON assignment (patient_id, sensor_id);
 
 -- One row that grows with every change an edge must know of.
 CREATE TABLE registry_version (
@@ -114,7 +114,8 @@ CREATE TABLE stream_cursor (
     late_seq        bigint NOT NULL DEFAULT 0,
     owner           text NOT NULL DEFAULT '',
     epoch           bigint NOT NULL DEFAULT 0,
-    lease_until     timestamptz NOT NULL DEFAULT '-infinity'
+    lease_until     timestamptz NOT NULL DEFAULT '-infinity',
+    shared          boolean NOT NULL DEFAULT false -- nobody reads it: who holds the row FOR SHARE must be allowed to update something
 );
 INSERT INTO stream_cursor (partition) SELECT generate_series(0, 7);
 
@@ -218,7 +219,7 @@ CREATE TABLE rule (
     kind       text NOT NULL CHECK (kind IN ('limit')),
     metric     smallint NOT NULL,
     PRIMARY KEY (org_id, id),
-    UNIQUE (org_id, patient_id, kind, metric),
+    UNIQUE (patient_id, kind, metric),
     FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id)
 );
 
@@ -254,7 +255,7 @@ CREATE TABLE condition_interval (
     count      integer NOT NULL,
     last_at    timestamptz NOT NULL,
     last_id    bigint NOT NULL,
-    PRIMARY KEY (org_id, rule_id, from_at, from_id),
+    PRIMARY KEY (rule_id, from_at, from_id),
     CHECK ((to_at IS NULL) = (to_id IS NULL)),
     FOREIGN KEY (org_id, rule_id) REFERENCES rule (org_id, id),
     FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id)
@@ -289,6 +290,10 @@ CREATE TABLE episode (
     next_step_at timestamptz,
     note         text NOT NULL DEFAULT '',
     version      integer NOT NULL,
+    contact      boolean NOT NULL DEFAULT false,
+    paged        smallint NOT NULL DEFAULT 0 CHECK (paged BETWEEN 0 AND 3),
+    ended        text NOT NULL DEFAULT '' CHECK (ended IN ('', 'returned', 'rule off', 'judged anew', 'late data')),
+    ack_level    smallint NOT NULL DEFAULT 0 CHECK (ack_level BETWEEN 0 AND 3),
     PRIMARY KEY (org_id, id),
     CHECK ((state = 'closed') = (closing <> '')),
     CHECK ((state = 'acknowledged') <= (ack_by IS NOT NULL AND ack_until IS NOT NULL)),
@@ -297,9 +302,10 @@ CREATE TABLE episode (
     FOREIGN KEY (org_id, rule_id) REFERENCES rule (org_id, id),
     FOREIGN KEY (org_id, ack_by) REFERENCES staff (org_id, id)
 );
-CREATE UNIQUE INDEX episode_one_open ON episode (org_id, patient_id, rule_id) WHERE state <> 'closed';
+CREATE UNIQUE INDEX episode_one_open ON episode (patient_id, rule_id) WHERE state <> 'closed';
+CREATE INDEX episode_open ON episode (org_id) WHERE state <> 'closed';
 CREATE INDEX episode_newest ON episode (org_id, id DESC);
-CREATE INDEX episode_of_patient ON episode (org_id, patient_id, id DESC);
+CREATE INDEX episode_of_patient ON episode (patient_id, id DESC);
 
 -- The log that episodes are a fold of. Append-only.
 CREATE TABLE timeline (
@@ -323,6 +329,10 @@ CREATE TABLE timeline (
     next_step_at    timestamptz,
     note            text NOT NULL DEFAULT '',
     episode_version integer NOT NULL,
+    breaks          boolean NOT NULL DEFAULT false,
+    contact         boolean NOT NULL DEFAULT false,
+    cause           text NOT NULL DEFAULT '' CHECK (cause IN ('', 'returned', 'rule off', 'judged anew', 'late data')),
+    evaluator       smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (org_id, id),
     FOREIGN KEY (org_id, episode_id) REFERENCES episode (org_id, id),
     FOREIGN KEY (org_id, actor_id) REFERENCES staff (org_id, id)
@@ -423,8 +433,8 @@ GRANT SELECT ON org, staff, patient, device, sensor, gateway_grant, assignment, 
 GRANT INSERT ON session, patient, device, sensor, gateway_grant, assignment, situation_change, rule, rule_version, timeline, outbox, audit TO hale_app;
 GRANT UPDATE ON device, episode TO hale_app;
 GRANT SELECT, UPDATE ON session TO hale_app;
--- FOR SHARE wants one updatable column; hale_app changes none of them and the fence columns are not among it.
-GRANT SELECT, UPDATE (owner) ON stream_cursor TO hale_app;
+-- FOR SHARE wants one updatable column; the fence is not among them.
+GRANT SELECT, UPDATE (shared) ON stream_cursor TO hale_app;
 GRANT UPDATE (version) ON registry_version TO hale_app;
 -- A sensor row is locked while an assignment of it is decided.
 GRANT UPDATE (uid) ON sensor TO hale_app;
