@@ -82,6 +82,9 @@ type task struct {
 	fresh   map[vital.Metric][]Point // in order
 	rejudge bool
 	from    time.Time
+
+	rerouted     bool // readings came in by another partition
+	reroutedFrom time.Time
 }
 
 func gather(changed []Change, fresh []Fresh) map[vital.PatientID]*task {
@@ -99,7 +102,10 @@ func gather(changed []Change, fresh []Fresh) map[vital.PatientID]*task {
 			continue
 		}
 		t := of(c.Patient)
-		if !t.rejudge || c.From.Before(t.from) {
+		switch {
+		case c.Late && (!t.rerouted || c.From.Before(t.reroutedFrom)):
+			t.rerouted, t.reroutedFrom = true, c.From
+		case !c.Late && (!t.rejudge || c.From.Before(t.from)):
 			t.rejudge, t.from = true, c.From
 		}
 	}
@@ -220,7 +226,7 @@ func (t *track) fromTail(tail []Point) {
 func (p *patient) judge(ctx context.Context, now time.Time, facts Facts, todo *task, out *Outcome) (mended int, err error) {
 	for i, kept := range p.tracks {
 		fresh := todo.fresh[kept.rule.Metric]
-		if len(fresh) == 0 && !todo.rejudge {
+		if len(fresh) == 0 && !todo.rejudge && !todo.rerouted {
 			continue
 		}
 		t := *kept
@@ -295,13 +301,24 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 	late, ahead := fresh[:split], fresh[split:]
 	// A rule that changes after the newest reading changes nothing of what was judged.
 	if rule := (Mark{At: todo.from, ID: math.MinInt64}); todo.rejudge && rule.Before(t.newest) {
-		if err := j.revise(ctx, rule, CauseRule, late); err != nil {
+		cause := CauseRule
+		if todo.rerouted {
+			cause = CauseLate // what came in by another partition cannot be told from the rest here, and may close nothing
+		}
+		if err := j.revise(ctx, rule, cause, late); err != nil {
 			return err
 		}
 	}
+	from := Mark{}
+	if len(late) > 0 && !j.harmless(late) {
+		from = late[0].Mark
+	}
+	if rerouted := (Mark{At: todo.reroutedFrom, ID: math.MinInt64}); todo.rerouted && (from.IsZero() || rerouted.Before(from)) {
+		from = rerouted
+	}
 	switch {
-	case len(late) > 0 && !j.harmless(late):
-		if err := j.revise(ctx, late[0].Mark, CauseLate, nil); err != nil {
+	case !from.IsZero():
+		if err := j.revise(ctx, from, CauseLate, nil); err != nil {
 			return err
 		}
 	case !t.ready:

@@ -2,6 +2,7 @@ package alerts_test
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,62 +17,72 @@ import (
 // inside the limits and come late; nor is anything closed by those older than what the alert tells of.
 func TestLateReadingsInsideTheLimitsOpenNothing(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		rule := drawRule(t)
-		rule.Versions[0].Limit.K, rule.Versions[0].Limit.N = 1, 1
-		r, d := newRecord(rule), alerts.NewDecider(0)
-		points := drawPoints(t)
-		var late []alerts.Point
-		var newest alerts.Mark
-		for _, p := range points {
-			if newest.Before(p.Mark) {
-				newest = p.Mark
-			}
-		}
-		points = slices.DeleteFunc(points, func(p alerts.Point) bool {
-			v, _ := r.rules[0].InForce(p.At)
-			out := alerts.Judge(v, vital.HeartRate, p.Values) == alerts.None && p.Mark != newest && rapid.Bool().Draw(t, "comes late")
-			if out {
-				late = append(late, p)
-			}
-			return out
+	for shard := range 20 { // each is a hundred draws: what this guards against is rare
+		t.Run(strconv.Itoa(shard), func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, checkLate)
 		})
-		now := newest.At.Add(7 * time.Hour)
-		slices.SortFunc(points, byMark)
-		for _, p := range points {
-			if _, err := r.take(d, p.ReceivedAt, 1, p); err != nil {
-				t.Fatal(err)
-			}
-			if e := r.openEpisode(11); e != nil && rapid.IntRange(0, 2).Draw(t, "act") == 0 {
-				kind := rapid.SampledFrom([]alerts.EntryKind{alerts.EntryAcknowledged, alerts.EntryResolved}).Draw(t, "kind")
-				r.amend(e, alerts.Entry{Kind: kind, RecordedAt: p.ReceivedAt, Actor: ana(), Until: p.ReceivedAt.Add(time.Hour), NextStep: alerts.StepNone})
-			}
+	}
+}
+
+func checkLate(t *rapid.T) {
+	rule := drawRule(t)
+	rule.Versions[0].Enabled = true
+	rule.Versions[0].Limit = alerts.Limit{
+		Components: []alerts.Bounds{{YellowHigh: ptr(104), RedHigh: ptr(107), Margin: 3}}, K: 1, N: 1, ClearAfter: rapid.IntRange(1, 2).Draw(t, "in a row"),
+	}
+	r, d := newRecord(rule), alerts.NewDecider(0)
+	points := drawPoints(t)
+	var late []alerts.Point
+	var newest alerts.Mark
+	for _, p := range points {
+		if newest.Before(p.Mark) {
+			newest = p.Mark
 		}
-		episodes, notices := len(r.episodes), len(r.notices)
-		for len(late) > 0 {
-			n := rapid.IntRange(1, len(late)).Draw(t, "batch")
-			before := map[alerts.EpisodeID]alerts.Episode{}
-			for _, e := range r.episodes {
-				before[e.ID] = *e
-			}
-			made, err := r.take(d, now, 1, late[:n]...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range made {
-				was := before[m.alert]
-				newer := slices.ContainsFunc(late[:n], func(p alerts.Point) bool { return was.Last.Before(p.Mark) })
-				if m.Closes && !newer {
-					t.Fatalf("alert %d was closed by readings older than its last", m.alert)
-				}
-			}
-			late = late[n:]
+	}
+	points = slices.DeleteFunc(points, func(p alerts.Point) bool {
+		v, _ := r.rules[0].InForce(p.At)
+		out := alerts.Judge(v, vital.HeartRate, p.Values) == alerts.None && p.Mark != newest && rapid.IntRange(0, 2).Draw(t, "comes late") == 0
+		if out {
+			late = append(late, p)
 		}
-		if len(r.episodes) != episodes || len(r.notices) != notices {
-			t.Fatalf("late readings inside the limits opened %d alerts and wrote %d notices", len(r.episodes)-episodes, len(r.notices)-notices)
-		}
-		checkEpisodes(t, r, 11)
+		return out
 	})
+	now := newest.At.Add(7 * time.Hour)
+	slices.SortFunc(points, byMark)
+	for _, p := range points {
+		if _, err := r.take(d, p.ReceivedAt, 1, p); err != nil {
+			t.Fatal(err)
+		}
+		if e := r.openEpisode(11); e != nil && rapid.Bool().Draw(t, "act") {
+			kind := rapid.SampledFrom([]alerts.EntryKind{alerts.EntryAcknowledged, alerts.EntryResolved}).Draw(t, "kind")
+			r.amend(e, alerts.Entry{Kind: kind, RecordedAt: p.ReceivedAt, Actor: ana(), Until: p.ReceivedAt.Add(time.Hour), NextStep: alerts.StepNone})
+		}
+	}
+	episodes, notices := len(r.episodes), len(r.notices)
+	for len(late) > 0 {
+		n := rapid.IntRange(1, len(late)).Draw(t, "batch")
+		before := map[alerts.EpisodeID]alerts.Episode{}
+		for _, e := range r.episodes {
+			before[e.ID] = *e
+		}
+		made, err := r.take(d, now, 1, late[:n]...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range made {
+			was := before[m.alert]
+			newer := slices.ContainsFunc(late[:n], func(p alerts.Point) bool { return was.Last.Before(p.Mark) })
+			if m.Closes && !newer {
+				t.Fatalf("alert %d was closed by readings older than its last", m.alert)
+			}
+		}
+		late = late[n:]
+	}
+	if len(r.episodes) != episodes || len(r.notices) != notices {
+		t.Fatalf("late readings inside the limits opened %d alerts and wrote %d notices", len(r.episodes)-episodes, len(r.notices)-notices)
+	}
+	checkEpisodes(t, r, 11)
 }
 
 // TestNoNoticeWithoutCause checks, whatever happens, that a notice tells of something present or asks for contact,

@@ -71,6 +71,7 @@ type Change struct {
 	Patient vital.PatientID
 	Rejudge bool      // judge the stored readings anew
 	From    time.Time // from here on, when Rejudge
+	Late    bool      // because readings came in by another partition, not because a person changed a rule
 }
 
 // Facts reads what is stored, inside the transaction of the batch that is being decided.

@@ -19,8 +19,8 @@ const moveLive = `UPDATE stream_cursor SET live_seq = @to WHERE partition = @par
 const moveLate = `UPDATE stream_cursor SET late_seq = @to WHERE partition = @partition AND epoch = @epoch AND late_seq = @from AND stream_identity = @stream`
 
 const takeChanges = `
-WITH taken AS (DELETE FROM situation_change WHERE partition = $1 RETURNING id, patient_id, rejudge_from)
-SELECT patient_id, rejudge_from FROM taken ORDER BY id`
+WITH taken AS (DELETE FROM situation_change WHERE partition = $1 RETURNING id, patient_id, rejudge_from, late)
+SELECT patient_id, rejudge_from, late FROM taken ORDER BY id`
 
 // Advance commits one batch, or nothing. See alerts.Store.
 //
@@ -127,7 +127,7 @@ func takeChanged(ctx context.Context, tx pgx.Tx, partition int) ([]alerts.Change
 	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Change, error) {
 		var c alerts.Change
 		var from *time.Time
-		err := row.Scan(&c.Patient, &from)
+		err := row.Scan(&c.Patient, &from, &c.Late)
 		c.Rejudge, c.From = from != nil, timeOf(from)
 		return c, err
 	})

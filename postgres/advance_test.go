@@ -352,3 +352,28 @@ func TestAWorseReadingBreaksAnAcknowledgementInTheRecord(t *testing.T) {
 		t.Errorf("after two readings inside the limits: %+v, %v", a, err)
 	}
 }
+
+func TestALateNormalByAnotherPartitionTakesNoAlertAway(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	high := 140.0
+	_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, vital.BloodPressure, 1, alerts.Version{
+		EffectiveFrom: since(), Enabled: true, Reason: "confirm first", Limit: alerts.Limit{Components: []alerts.Bounds{{YellowHigh: &high}}, K: 2, N: 2, ClearAfter: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.advance(t, r.pressure(10, 150, 80), r.pressure(30, 151, 80))
+	late := r.pressure(20, 120, 80)
+	late.Reading.Epoch = 99 // its edge does not know the assignment
+	other := r.claim(t, (r.cursor.Partition+1)%vital.Partitions, "p1")
+	now := since().Add(24 * time.Hour)
+	if _, err := r.work.Advance(t.Context(), alerts.Batch{Cursor: other, Lane: vital.Late, To: 1, Records: []vital.Record{late}, Now: now}, alerts.NewDecider(10).At(now)); err != nil {
+		t.Fatal(err)
+	}
+	r.advance(t)
+	list, err := r.app.Worklist(t.Context(), r.nurse)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("the worklist holds %d alerts, want the one that was there: %v", len(list), err)
+	}
+}

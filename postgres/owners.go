@@ -36,7 +36,7 @@ const assignmentsOfSensors = `
 SELECT org_id, id, sensor_id, patient_id, from_at, to_at, epoch FROM assignment WHERE sensor_id = ANY($1) ORDER BY sensor_id, from_at`
 
 const changeElsewhere = `
-INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, at) VALUES ($1, $2, $3, $4, $5)`
+INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, late, at) VALUES ($1, $2, $3, $4, true, $5)`
 
 // settleOwners checks the assignment that the edge saw: one query for the whole batch where all is well. Where the
 // assignment has changed since, or there was none, the record's own assignments decide.

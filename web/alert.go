@@ -90,15 +90,14 @@ func viewAlert(a *alerts.Alert, p account.Patient, log []alerts.Entry, rules []a
 			}
 		}
 	}
-	for i := range log {
-		view.Timeline = append(view.Timeline, viewEntry(a.Metric, &log[i], maker.clock))
-	}
+	view.Row.Last, view.Row.Worse = lastLevel(a, log)
+	view.Timeline = timeline(a.Metric, log, maker.clock)
 	return view
 }
 
 // versionWords says which version of a rule this is, who made it and why.
 func versionWords(v *alerts.Version, k clock) string {
-	by := "the programme's default"
+	by := "the programme's default, to be signed by a clinician"
 	if v.Author != 0 {
 		by = "by " + v.AuthorName
 	}
@@ -117,6 +116,8 @@ type lineView struct {
 	Text  string
 	Note  string
 	ByWho string
+
+	Folded []lineView // for which this one stands
 }
 
 func viewEntry(m vital.Metric, e *alerts.Entry, k clock) lineView {
@@ -139,14 +140,14 @@ func viewEntry(m vital.Metric, e *alerts.Entry, k clock) lineView {
 	case alerts.EntryWorsened:
 		line.Text, line.Level = "Became worse"+reading, viewLevel(e.Level)
 	case alerts.EntryCleared:
-		line.Text = "Back inside the limits" + reading
+		line.Text = endedWord(e.Cause) + reading
 		if e.Closes {
 			line.Text += "; closed by itself"
 		}
 	case alerts.EntryResumed:
 		line.Text = "Beyond the limits again" + reading
 	case alerts.EntryAnnotated:
-		line.Text = "Late data changed what is known of the past" + reading
+		line.Text = changedWord(e.Cause) + reading
 	case alerts.EntryAcknowledged:
 		line.Text = "Acknowledged until " + k.short(e.Until)
 	case alerts.EntryResolved:

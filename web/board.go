@@ -54,11 +54,13 @@ type rowView struct {
 	Level      levelView
 	Metric     string
 	Values     string
+	Last       bool   // the values are the last that were beyond a limit, and perhaps not the worst
+	Worse      bool   // they are known not to be the worst
 	Since      moment // it waits since then
 	Measured   moment
 	Times      string // "seen 3 times"; empty for once
 	Historic   bool
-	InsideNow  bool // the readings are back inside the limits
+	InsideNow  bool // the readings are back inside the limits (not: nobody judges them any more)
 	TakenBy    string
 	TakenUntil moment
 	Expired    string // who had taken it, when that has run out
@@ -93,7 +95,7 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 		Since: m.clock.at(a.OpenedAt), Measured: m.clock.at(a.Last.At), Historic: a.Historic,
 	}
 	if a.Occurrences > 1 {
-		r.Times = strconv.Itoa(a.Occurrences) + " readings"
+		r.Times, r.Last = strconv.Itoa(a.Occurrences)+" readings", true
 	}
 	switch {
 	case a.State == alerts.Closed:
@@ -112,7 +114,7 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 	case a.State == alerts.Acknowledged:
 		r.Expired = a.AckName
 	}
-	r.InsideNow = !a.Holds
+	r.InsideNow = !a.Holds && a.Ended == alerts.CauseReturned
 	r.CanTake, r.CanResolve = m.may && !inForce, m.may
 	return r
 }
@@ -120,7 +122,11 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 // closedWords says how an alert ended.
 func closedWords(a *alerts.Alert, k clock) string {
 	if a.Closing == alerts.ClosedByCondition {
-		return "closed by itself " + k.short(a.ClosedAt)
+		text := "closed by itself " + k.short(a.ClosedAt)
+		if a.Ended == alerts.CauseRule {
+			text += ": the limits were changed"
+		}
+		return text
 	}
 	text := "resolved " + k.short(a.ClosedAt) + ": " + stepWord(a.NextStep)
 	if !a.NextStepAt.IsZero() {
@@ -193,10 +199,10 @@ func viewBoard(cases []alerts.Case, people int, maker rowMaker, canAdd bool) boa
 	return view
 }
 
-// asksForCall reports whether a red alert waits for somebody that did not come too late to call anybody.
+// asksForCall reports whether a red alert waits for somebody that tells of now, or of the last that is known.
 func asksForCall(c *alerts.Case, now time.Time) bool {
 	return slices.ContainsFunc(c.Alerts, func(a alerts.Alert) bool {
-		return a.Level >= alerts.Red && !a.Historic && !a.AckInForce(now)
+		return a.Level >= alerts.Red && !a.Past() && !a.AckInForce(now)
 	})
 }
 

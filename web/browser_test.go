@@ -60,6 +60,7 @@ func TestInABrowser(t *testing.T) {
 		"a board that hears nothing says so":                   brokenFeed,
 		"without scripts one can read and acknowledge":         withoutScripts,
 		"charts end at the newest reading, however old":        chartRanges,
+		"charts say what they show":                            chartsSayWhatTheyShow,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,6 +76,7 @@ func everyPage(t *testing.T, chromium *browser.Browser) {
 		t.Fatal(err)
 	}
 	f := furnish(t)
+	long := longEpisode(f)
 	address := f.serve(t)
 	empty := newHouse(f.now)
 	nowhere := empty.serve(t)
@@ -84,6 +86,7 @@ func everyPage(t *testing.T, chromium *browser.Browser) {
 		{"board", "/", `document.querySelector("#live").dataset.state === "live"`},
 		{"alert", "/alerts/" + string(f.red), `true`},
 		{"taken", "/alerts/" + string(f.taken), `true`},
+		{"episode", "/alerts/" + string(long), `true`},
 		{"patients", "/patients", `true`},
 		{"patient", "/patients/" + string(f.ana.UID), drawn},
 		{"replay", "/patients/" + string(f.old.UID), drawn},

@@ -36,7 +36,7 @@ func furnish(t *testing.T) furnished {
 	f.log(f.taken,
 		alerts.Entry{Kind: alerts.EntryOccurred, RecordedAt: now.Add(-80 * time.Minute), Level: alerts.Red, Reading: alerts.Mark{At: now.Add(-81 * time.Minute), ID: 900}, Values: []float64{50}, RuleVersion: 1},
 		alerts.Entry{Kind: alerts.EntryAcknowledged, RecordedAt: now.Add(-20 * time.Minute), Until: now.Add(40 * time.Minute), Actor: f.staff["jan"], Note: "Calling his daughter."},
-		alerts.Entry{Kind: alerts.EntryCleared, RecordedAt: now.Add(-5 * time.Minute), Reading: alerts.Mark{At: now.Add(-6 * time.Minute), ID: 901}},
+		alerts.Entry{Kind: alerts.EntryCleared, RecordedAt: now.Add(-5 * time.Minute), Reading: alerts.Mark{At: now.Add(-6 * time.Minute), ID: 901}, Cause: alerts.CauseReturned},
 	)
 	expired := f.alarm(f.weak, alerts.Yellow, now.Add(-5*time.Hour), vital.HeartRate, false, 104)
 	f.log(expired, alerts.Entry{Kind: alerts.EntryAcknowledged, RecordedAt: now.Add(-4 * time.Hour), Until: now.Add(-3 * time.Hour), Actor: f.staff["mira"]})

@@ -34,7 +34,8 @@ func TestEveryPageIsWholeWithDifficultData(t *testing.T) {
 		"the board's list": {"/board/list", 200, []string{`data-summary="2 to call`}},
 		"an alert": {"/alerts/" + string(f.red), 200, []string{
 			"Extreme systolic below 80 mmHg, or at or above 200 mmHg", "systolic below 91 mmHg, or at or above 180 mmHg; diastolic at or above 120 mmHg",
-			"Version 1, the programme's default", "Opened: 182/104 mmHg, pulse 88 /min, measured 09:52", "What follows?", "(Europe/Ljubljana)",
+			"Version 1, the programme's default, to be signed by a clinician, in force from", "Opened: 182/104 mmHg, pulse 88 /min, measured 09:52", "What follows?", "(Europe/Ljubljana)",
+			"Hale does not remind you of it yet: note it where you will see it.",
 		}},
 		"an alert that is taken": {"/alerts/" + string(f.taken), 200, []string{
 			"Beyond a limit again: 50 mg/dL", "Acknowledged until 10:44", "Calling his daughter.", "Back inside the limits, measured 09:58",
@@ -50,7 +51,7 @@ func TestEveryPageIsWholeWithDifficultData(t *testing.T) {
 			"female, born 1946 (80 this year)", "at home it is Sat 21 Nov, 10:04 (Europe/Ljubljana)", "Blood pressure 182/104 mmHg, pulse 88 /min",
 			"systolic 135 to 186 mmHg", "tighter after the stroke in October", "Version 2, by Dr. Eva Hribar", "Sit down, rest five minutes",
 			"Other versions of the Blood pressure limits (1)", "resolved 19 Nov, 09:04: measure again at 20 Nov, 09:04",
-			"15 readings, systolic",
+			"The 7 days up to the newest reading: 15 readings, systolic", "The 7 days up to the newest reading, as a table",
 		}},
 		"a patient of whom little is known": {"/patients/" + string(f.hostile.UID), 200, []string{"sex not known, year of birth not known", "(Pacific/Chatham)"}},
 		"a patient of a replay":             {"/patients/" + string(f.old.UID), 200, []string{"20 Jun 2019", "7 years ago", "arrived late"}},

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -39,6 +37,8 @@ type patientView struct {
 type chartView struct {
 	Patient  vital.UID
 	Metric   string // code
+	Days     int    // what the chart shows at first, and the summary and the table always: so many days, 0: everything
+	Span     string // the same in words: "The 7 days up to the newest reading"
 	Title    string
 	Zone     string
 	Newest   moment
@@ -66,7 +66,6 @@ type limitView struct {
 }
 
 const (
-	summarySpan = 7 * 24 * time.Hour
 	tableLength = 40
 	pastAlerts  = 20
 )
@@ -147,13 +146,11 @@ func (w *Web) addReadings(ctx context.Context, actor account.Actor, view *patien
 	}
 	for i := range latest {
 		point := &latest[i]
-		// The end of a query is not part of it.
-		end := point.At.Add(time.Second)
-		week, err := w.Charts.Series(ctx, actor, alerts.SeriesQuery{Patient: view.ID, Metric: point.Metric, From: end.Add(-summarySpan), To: end})
+		span, err := w.newest(ctx, actor, view.ID, point)
 		if err != nil {
 			return err
 		}
-		view.Charts = append(view.Charts, viewChart(view, point, week, k))
+		view.Charts = append(view.Charts, viewChart(view, point, span, k))
 	}
 	rules, err := w.Limits.Get(ctx, actor, view.ID)
 	if fault.Is(err, fault.Forbidden) {
@@ -175,63 +172,6 @@ func (w *Web) addReadings(ctx context.Context, actor account.Actor, view *patien
 	return nil
 }
 
-func viewChart(view *patientView, point *alerts.Point, week []alerts.Bucket, k clock) chartView {
-	v := chartView{
-		Patient: view.ID, Metric: point.Metric.String(), Title: metricWord(point.Metric), Zone: k.zone.String(), Newest: k.at(point.At),
-		End: point.At.UnixMilli(), Latest: valueWords(point.Metric, point.Values), Findings: findingWords(point.Findings),
-		Summary: summaryWords(point.Metric, week), Left: max(0, len(week)-tableLength),
-	}
-	for _, b := range slices.Backward(week) {
-		if len(v.Rows) == tableLength {
-			break
-		}
-		v.Rows = append(v.Rows, readingLine{At: k.exact(b.Start), Values: valueWords(point.Metric, b.Avg)})
-	}
-	return v
-}
-
-// summaryWords tells the last week of a metric: how many readings, and from where to where.
-func summaryWords(m vital.Metric, week []alerts.Bucket) string {
-	d, ok := vital.Define(m)
-	if !ok || len(week) == 0 {
-		return ""
-	}
-	readings := 0
-	for _, b := range week {
-		readings += b.N
-	}
-	if readings == 1 {
-		return "7 days up to the newest reading: 1 reading."
-	}
-	text := "7 days up to the newest reading: " + strconv.Itoa(readings) + " readings"
-	for i, part := range d.Components {
-		low, high, some := spread(week, i)
-		if !some {
-			continue
-		}
-		name := ""
-		if len(d.Components) > 1 {
-			name = part.Code + " "
-		}
-		text += ", " + name + withUnit(number(low)+" to "+number(high), part.Canonical)
-	}
-	return text + "."
-}
-
-// spread returns the least and the greatest value of a component; some is false when it was never measured.
-func spread(week []alerts.Bucket, i int) (low, high float64, some bool) {
-	for _, b := range week {
-		if i >= len(b.Min) || i >= len(b.Max) {
-			continue
-		}
-		if !some {
-			low, high, some = b.Min[i], b.Max[i], true
-		}
-		low, high = min(low, b.Min[i]), max(high, b.Max[i])
-	}
-	return low, high, some
-}
-
 // findingWords tells what the device or Hale noticed about a reading.
 func findingWords(f vital.Finding) []string {
 	words := []struct {
@@ -245,7 +185,6 @@ func findingWords(f vital.Finding) []string {
 		{vital.LowPerfusion, "low perfusion"},
 		{vital.TimeAssumed, "time of arrival stands in for the time of measurement"},
 		{vital.Historic, "arrived late"},
-		{vital.SequenceSeen, "sequence number was seen before"},
 		{vital.PulseDropped, "sent with an impossible pulse, which was left out"},
 	}
 	var found []string

@@ -178,3 +178,30 @@ func stepWord(s alerts.NextStep) string {
 	}
 	return ""
 }
+
+// endedWord says why a condition holds no more.
+func endedWord(c alerts.Cause) string {
+	switch c {
+	case alerts.CauseReturned:
+		return "Back inside the limits"
+	case alerts.CauseRuleOff:
+		return "Not judged any more: no limits in force"
+	case alerts.CauseRule:
+		return "Not beyond the limits as they were changed"
+	case alerts.CauseLate:
+		return "Not beyond the limits, as late data shows"
+	}
+	return "Not beyond the limits any more"
+}
+
+// changedWord says what changed the knowledge of the past.
+func changedWord(c alerts.Cause) string {
+	switch c {
+	case alerts.CauseRule:
+		return "Changed limits changed what is known of the past"
+	case alerts.CauseLate:
+		return "Late data changed what is known of the past"
+	case alerts.CauseReturned, alerts.CauseRuleOff:
+	}
+	return "What is known of the past has changed"
+}

@@ -118,3 +118,46 @@ func TestEveryEntryHasWords(t *testing.T) {
 		}
 	}
 }
+
+func TestWhyAConditionEndedIsSaidAsItWas(t *testing.T) {
+	t.Parallel()
+	k := clock{now: time.Unix(0, 0), zone: time.UTC}
+	for cause, want := range map[alerts.Cause][2]string{
+		alerts.CauseReturned: {"Back inside the limits", "What is known of the past has changed"},
+		alerts.CauseRuleOff:  {"Not judged any more: no limits in force", "What is known of the past has changed"},
+		alerts.CauseRule:     {"Not beyond the limits as they were changed", "Changed limits changed what is known of the past"},
+		alerts.CauseLate:     {"Not beyond the limits, as late data shows", "Late data changed what is known of the past"},
+	} {
+		for i, kind := range []alerts.EntryKind{alerts.EntryCleared, alerts.EntryAnnotated} {
+			if line := viewEntry(vital.HeartRate, &alerts.Entry{Kind: kind, Cause: cause}, k); line.Text != want[i] {
+				t.Errorf("%s, %s: %q, want %q", kind, cause, line.Text, want[i])
+			}
+		}
+		a := alerts.Alert{Episode: alerts.Episode{State: alerts.Open, Ended: cause}}
+		if row := (rowMaker{clock: k}).row(&a); row.InsideNow != (cause == alerts.CauseReturned) {
+			t.Errorf("%s: the board says that the readings are back inside: %v", cause, row.InsideNow)
+		}
+	}
+}
+
+func TestWhoIsToBeCalled(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	for name, c := range map[string]struct {
+		alert alerts.Episode
+		want  bool
+	}{
+		"a red of now":                         {alerts.Episode{Level: alerts.Red}, true},
+		"a yellow of now":                      {alerts.Episode{Level: alerts.Yellow}, false},
+		"a red of the past":                    {alerts.Episode{Level: alerts.Red, Historic: true}, false},
+		"a red of the past, the last known":    {alerts.Episode{Level: alerts.Red, Historic: true, Contact: true}, true},
+		"an extreme that somebody looks after": {alerts.Episode{Level: alerts.Extreme, State: alerts.Acknowledged, AckUntil: now.Add(time.Hour)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := asksForCall(&alerts.Case{Alerts: []alerts.Alert{{Episode: c.alert}}}, now); got != c.want {
+				t.Errorf("to call: %v, want %v", got, c.want)
+			}
+		})
+	}
+}

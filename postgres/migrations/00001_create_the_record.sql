@@ -126,6 +126,7 @@ CREATE TABLE situation_change (
     partition    smallint NOT NULL,
     patient_id   bigint NOT NULL,
     rejudge_from timestamptz,
+    late         boolean NOT NULL DEFAULT false, -- readings came in by another partition: that may close no alert
     at           timestamptz NOT NULL,
     PRIMARY KEY (partition, id),
     FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id)

@@ -6,6 +6,7 @@
   const RANGES = [["24 h", DAY], ["7 d", 7 * DAY], ["30 d", 30 * DAY], ["90 d", 90 * DAY], ["All", 0]];
   const FIRST = Date.UTC(2015, 0, 1); // no reading is older: ingest refuses them
   const HEIGHT = 250; // CSS pixels
+  const FONT = "system-ui, sans-serif";
   const UNITS = { "mm[Hg]": "mmHg", "Cel": "°C", "{steps}": "steps", "{score}": "of 10", "1": "" };
   const unit = (u) => UNITS[u] ?? u;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -30,7 +31,7 @@
         return [b, span];
       });
       ranges.hidden = this.plot.hidden = false;
-      this.load(30 * DAY, false);
+      this.load(Number(box.dataset.days) * DAY, false); // the span of which the words and the table speak
     }
 
     async load(span, asked) {
@@ -56,6 +57,7 @@
       const n = data.points.reduce((sum, p) => sum + p.n, 0);
       this.said.textContent = n ? (asked ? `${n} readings, ${this.when.format(this.from)} to ${this.when.format(this.end)}` : "")
         : "No readings in this span.";
+      if (asked) this.plot.setAttribute("aria-label", `Chart: ${this.title}. ${this.said.textContent}`);
     }
 
     draw() {
@@ -110,10 +112,10 @@
         bands.push({ series: [3 + 3 * k, 2 + 3 * k], fill: colour("--band") });
       });
       if (shown.length > 1 && !gathered) bands.push({ series: [1, 2], fill: colour("--band") });
-      const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1 }, font: "12px system-ui, sans-serif" };
+      const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1 }, font: `12px ${FONT}` };
       const day = "\n{D} {MMM}", year = "\n{D} {MMM} {YYYY}";
       return {
-        width: this.plot.clientWidth, height: HEIGHT, series, bands, padding: [null, this.bounds().length ? (shown.length > 1 ? 108 : 88) : null, null, null], // the words of the limits stand there
+        width: this.plot.clientWidth, height: HEIGHT, series, bands, padding: [null, this.gutter(), null, null],
         tzDate: (t) => uPlot.tzDate(new Date(t * 1000), this.zone),
         scales: { x: { range: () => this.span() }, y: { range: (u, lo, hi) => this.reach(lo, hi) } },
         axes: [
@@ -136,6 +138,22 @@
       return [(this.from - pad) / 1000, (this.end + pad) / 1000];
     }
 
+    // gutter is the width of what name writes beside the plot.
+    gutter() {
+      const ctx = document.createElement("canvas").getContext("2d");
+      ctx.font = `11px ${FONT}`;
+      const words = this.bounds().filter((l) => l.to === Infinity).map((l) => ctx.measureText(l.text).width);
+      return words.length ? Math.ceil(Math.max(...words)) + 8 : null;
+    }
+
+    // near reports whether a limit is so close to what was measured of its component that its line tells something; a
+    // line of the others would be far from its curve, and perhaps across another. The extreme ones must be closest.
+    near(level, c, at) {
+      const low = Math.min(...this.data.points.map((p) => p.min[c] ?? Infinity)), high = Math.max(...this.data.points.map((p) => p.max[c] ?? -Infinity));
+      const far = Math.max(high - low, 0.3 * Math.abs(high), 1) * (level === "extreme" ? 0.25 : 0.6);
+      return at >= low - far && at <= high + far;
+    }
+
     // bounds are the lines to draw: per span of time in which limits held, each with its level and words.
     bounds() {
       const spans = [...this.data.limits].sort((a, b) => Date.parse(a.from) - Date.parse(b.from));
@@ -146,22 +164,20 @@
           if (!shown.includes(c)) return;
           const name = shown.length > 1 ? this.data.components[c].code.slice(0, 3) + " " : "";
           for (const [level, low, high] of [["yellow", "yellow_low", "yellow_high"], ["red", "red_low", "red_high"], ["extreme", "extreme_low", "extreme_high"]]) {
-            if (b[low] != null) lines.push({ level, at: b[low], from, to, text: `${level} ${name}< ${round(b[low])}` });
-            if (b[high] != null) lines.push({ level, at: b[high], from, to, text: `${level} ${name}≥ ${round(b[high])}` });
+            for (const [at, sign] of [[b[low], "<"], [b[high], "≥"]]) {
+              if (at != null && this.near(level, c, at)) lines.push({ level, at, from, to, second: c > 0, text: `${level} ${name}${sign} ${round(at)}` });
+            }
           }
         });
       });
       return lines;
     }
 
-    // reach is the y axis: all values, and the yellow and red limits that are not far off, so that the distance shows.
+    // reach is the y axis: all values, and the limits that are drawn, so that the distance shows.
     reach(low, high) {
       if (low == null) return [0, 1];
-      const wide = Math.max(high - low, Math.abs(high) * 0.3, 1);
       let [bottom, top] = [low, high];
-      for (const l of this.bounds()) {
-        if (l.level !== "extreme" && l.at >= low - 1.5 * wide && l.at <= high + 1.5 * wide) [bottom, top] = [Math.min(bottom, l.at), Math.max(top, l.at)];
-      }
+      for (const l of this.bounds()) [bottom, top] = [Math.min(bottom, l.at), Math.max(top, l.at)];
       const pad = (top - bottom || 1) * 0.08;
       return [bottom - pad, top + pad];
     }
@@ -169,24 +185,27 @@
     limits(u) {
       const { ctx, bbox } = u, dpr = devicePixelRatio, edge = bbox.left + bbox.width;
       const dash = { yellow: [6, 4], red: [], extreme: [2, 3] };
-      const words = [];
+      const words = [], drawn = [];
       ctx.save();
       ctx.beginPath();
       ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
       ctx.clip();
       for (const l of this.bounds()) {
-        const y = u.valToPos(l.at, "y", true);
+        let y = u.valToPos(l.at, "y", true);
         const left = Math.max(bbox.left, u.valToPos(l.from, "x", true));
         const right = l.to === Infinity ? edge : Math.min(edge, u.valToPos(l.to, "x", true));
         if (y < bbox.top || y > bbox.top + bbox.height || right <= left) continue;
-        ctx.strokeStyle = colour(l.level === "yellow" ? "--yellow-edge" : "--red-edge");
-        ctx.lineWidth = (l.level === "yellow" ? 1.25 : 1.5) * dpr;
+        // Two that would be one thick line are drawn side by side; the words tell the numbers.
+        while (drawn.some((d) => Math.abs(d.y - y) < 3 * dpr && d.left < right && d.right > left)) y += 3 * dpr;
+        drawn.push({ y, left, right });
+        ctx.strokeStyle = colour(l.second ? "--curve-2" : l.level === "yellow" ? "--yellow-edge" : "--red-edge");
+        ctx.lineWidth = (l.level === "red" ? 1.5 : 1.25) * dpr;
         ctx.setLineDash(dash[l.level].map((n) => n * dpr));
         ctx.beginPath();
         ctx.moveTo(left, y);
         ctx.lineTo(right, y);
         ctx.stroke();
-        if (right === edge) words.push({ y, text: l.text, level: l.level }); // what holds at the end is named
+        if (right === edge) words.push({ y, text: l.text, ink: l.second ? "--curve-2" : l.level === "yellow" ? "--yellow" : "--red" }); // what holds at the end is named
       }
       ctx.restore();
       this.name(ctx, words, edge, bbox.top + bbox.height, dpr);
@@ -199,11 +218,11 @@
       words.forEach((w, i) => { if (i) w.y = Math.max(w.y, words[i - 1].y + line); });
       for (let i = words.length - 1, lowest = floor; i >= 0; i--, lowest -= line) words[i].y = Math.min(words[i].y, lowest);
       ctx.save();
-      ctx.font = `${11 * dpr}px system-ui, sans-serif`;
+      ctx.font = `${11 * dpr}px ${FONT}`;
       ctx.textAlign = "left";
       ctx.textBaseline = "middle";
       for (const w of words) {
-        ctx.fillStyle = colour(w.level === "yellow" ? "--yellow" : "--red");
+        ctx.fillStyle = colour(w.ink);
         ctx.fillText(w.text, edge + 5 * dpr, w.y);
       }
       ctx.restore();
