@@ -87,7 +87,8 @@ func (t *Triage) Acknowledge(ctx context.Context, actor account.Actor, uid vital
 	})
 }
 
-// Resolve closes the alert with what follows from it. A recheck and a call need a time, the others have none. expected
+// Resolve closes the alert with what follows from it. A recheck and a call need a time, the others
+// have none; a hand-over needs a note that says to whom. expected
 // and the errors are as in Acknowledge.
 func (t *Triage) Resolve(ctx context.Context, actor account.Actor, uid vital.UID, expected int, next NextStep, at time.Time, note string) (Alert, error) {
 	return t.act(ctx, actor, uid, expected, note, func(now time.Time) (Entry, error) {
@@ -99,6 +100,9 @@ func (t *Triage) Resolve(ctx context.Context, actor account.Actor, uid vital.UID
 		case StepNone, StepHandOver:
 			if !at.IsZero() {
 				return Entry{}, fault.New(fault.Invalid, "next step %q has no time; leave it out", next)
+			}
+			if next == StepHandOver && strings.TrimSpace(note) == "" {
+				return Entry{}, fault.New(fault.Invalid, "say in the note to whom it is handed over")
 			}
 		default:
 			return Entry{}, fault.New(fault.Invalid, "a next step is needed: %s, %s, %s or %s", StepNone, StepRecheck, StepCall, StepHandOver)

@@ -181,6 +181,10 @@ func TestActsThatAreRefused(t *testing.T) {
 			_, err := tr.Resolve(ctx, ana(), "a", 1, alerts.StepNone, now.Add(time.Hour), "")
 			return err
 		}, fault.Invalid},
+		"a hand-over to nobody": {func(tr *alerts.Triage, _ time.Time) error {
+			_, err := tr.Resolve(ctx, ana(), "a", 1, alerts.StepHandOver, time.Time{}, "  ")
+			return err
+		}, fault.Invalid},
 		"an endless note": {func(tr *alerts.Triage, _ time.Time) error {
 			_, err := tr.Acknowledge(ctx, ana(), "a", 1, time.Time{}, strings.Repeat("a", 2001))
 			return err

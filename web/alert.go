@@ -214,9 +214,6 @@ func (w *Web) resolve(c *fiber.Ctx) error {
 	given := alertView{Step: c.FormValue("next_step"), StepAt: c.FormValue("next_step_at"), StepNote: c.FormValue("note")}
 	step := alerts.NextStep(given.Step)
 	at, err := w.stepTime(c, s, uid, step, given.StepAt)
-	if err == nil && step == alerts.StepHandOver && given.StepNote == "" {
-		err = fault.New(fault.Invalid, "say in the note to whom it was handed over")
-	}
 	if err == nil {
 		_, err = w.Triage.Resolve(ctx, s.Actor, uid, version(c), step, at, given.StepNote)
 	}

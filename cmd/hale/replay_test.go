@@ -81,7 +81,9 @@ func TestReplayOfRecordedPeople(t *testing.T) {
 		t.Logf("latency %+v", *first.Score.Latency)
 	}
 	pressure, pulse := scoreOf(t, first, "Blood pressure"), scoreOf(t, first, "Pulse")
-	t.Logf("%+v", first.Score.Types)
+	for _, s := range first.Score.Types {
+		t.Logf("%s: labelled %d, hit %d, alert %d", s.Type, s.LabelledDays, s.HitDays, s.AlertDays)
+	}
 	if pressure.Recall == nil || *pressure.Recall < 0.95 || pressure.Precision == nil || *pressure.Precision < 0.85 || pulse.Recall == nil || *pulse.Recall < 0.95 {
 		t.Errorf("blood pressure %+v, pulse %+v", pressure, pulse)
 	}
