@@ -66,6 +66,10 @@ func (w *worker) read(ctx context.Context) error {
 		if err := w.turn(ctx, l); err != nil {
 			return err
 		}
+		if w.stopped {
+			w.stopped = false
+			w.set(PartitionStatus{Partition: w.partition, State: PartitionOwned, Cursor: w.cursor})
+		}
 	}
 	return ctx.Err()
 }
@@ -129,7 +133,9 @@ func (w *worker) quiet(ctx context.Context, l *lanes) error {
 		return nil
 	}
 	l.looked = now
-	pending, err := w.Store.Pending(ctx, w.partition)
+	asking, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	pending, err := w.Store.Pending(asking, w.partition)
 	if err != nil {
 		return fmt.Errorf("look for changed situations: %w", err)
 	}
@@ -182,9 +188,13 @@ func (w *worker) commit(ctx context.Context, lane vital.Lane, envelopes []vital.
 func (w *worker) advance(ctx context.Context, b Batch) error {
 	b.Cursor = w.cursor
 	var wait backoff
+	// A record that has fallen silent must not hold the partition for ever; one that is merely slow gets more time at
+	// each attempt. The epoch is the fence in either case.
+	patience := max(w.Lease*2/3, leastAttempt)
 	for {
 		start := time.Now()
-		res, err := w.attempt(ctx, &b)
+		res, err := w.attempt(ctx, &b, patience)
+		patience = min(2*patience, mostAttempt)
 		switch {
 		case err == nil:
 			w.committed(ctx, b, res, time.Since(start))
@@ -201,9 +211,9 @@ func (w *worker) advance(ctx context.Context, b Batch) error {
 	}
 }
 
-func (w *worker) attempt(ctx context.Context, b *Batch) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(w.Lease*2/3, leastAttempt))
-	defer cancel() // a record that has fallen silent must not hold the partition beyond its lease
+func (w *worker) attempt(ctx context.Context, b *Batch, patience time.Duration) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	now, err := w.Store.Clock(ctx)
 	if err != nil {
 		return Result{}, fmt.Errorf("ask the clock: %w", err)

@@ -60,9 +60,10 @@ const (
 type PartitionStatus struct {
 	Partition int
 	State     PartitionState
-	Cursor    Cursor // last known position while owned
-	Problem   string // why it waits or has stopped; of an owned one, what it is trying to get over
-	Held      bool   // it waits because another process holds it under a living lease
+	Cursor    Cursor    // last known position while owned
+	Problem   string    // why it waits or has stopped; of an owned one, what it is trying to get over
+	Held      bool      // it waits because another process holds it under a living lease
+	Since     time.Time // when the Problem began; zero without one
 }
 
 // How long the Processor waits for what.
@@ -76,6 +77,8 @@ const (
 	stoppedAgain = 30 * time.Second       // for a partition that is stopped
 	askWithin    = 5 * time.Second        // for the record to answer a short question
 	leastAttempt = 10 * time.Second       // to commit a batch, however short the lease
+	mostAttempt  = 10 * time.Minute       // ... and at the last of many attempts
+	troubledFor  = time.Minute            // until a partition that gets on with nothing counts as not ready
 	releaseIn    = 5 * time.Second        // to give a partition back at the end
 )
 
@@ -145,12 +148,22 @@ func (p *Processor) Status() []PartitionStatus {
 // Ready reports whether every wanted partition is in good hands: owned by this process, or held by another under a
 // living lease, so that a process that stands by is ready too. Status tells which are ours.
 func (p *Processor) Ready() bool {
-	return !slices.ContainsFunc(p.Status(), func(s PartitionStatus) bool { return s.State != PartitionOwned && !s.Held })
+	return !slices.ContainsFunc(p.Status(), func(s PartitionStatus) bool {
+		stuck := s.State == PartitionOwned && s.Problem != "" && time.Since(s.Since) > troubledFor
+		return s.State != PartitionOwned && !s.Held || stuck
+	})
 }
 
 func (p *Processor) set(s PartitionStatus) {
 	p.mu.Lock()
-	changed := p.status[s.Partition].State != s.State
+	before := p.status[s.Partition]
+	changed := before.State != s.State
+	if s.Problem != "" {
+		s.Since = before.Since
+		if s.Since.IsZero() {
+			s.Since = time.Now()
+		}
+	}
 	p.status[s.Partition] = s
 	p.mu.Unlock()
 	if changed && p.Watch.Changed != nil {
@@ -190,6 +203,7 @@ type worker struct {
 	partition int
 	decider   *Decider
 	cursor    Cursor
+	stopped   bool // until something was read again
 }
 
 // run claims the partition, works it until it is lost, and claims it again.
@@ -206,7 +220,9 @@ func (w *worker) run(ctx context.Context) {
 		sure := gone || refused
 		if err == nil {
 			wait = 0
+			began := w.cursor
 			err = w.own(ctx)
+			sure = sure && w.cursor == began // who got on since then may have slept again
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -243,7 +259,9 @@ func (w *worker) claim(ctx context.Context) error {
 		return err
 	}
 	w.decider.Forget() // somebody else may have written since we knew anything
-	w.set(PartitionStatus{Partition: w.partition, State: PartitionOwned, Cursor: w.cursor})
+	if !w.stopped {
+		w.set(PartitionStatus{Partition: w.partition, State: PartitionOwned, Cursor: w.cursor})
+	}
 	w.Log.InfoContext(ctx, "partition claimed", "partition", w.partition, "epoch", w.cursor.Epoch, "live", w.cursor.LiveSeq, "late", w.cursor.LateSeq)
 	return nil
 }
@@ -251,6 +269,7 @@ func (w *worker) claim(ctx context.Context) error {
 // stop gives up on a partition whose position is gone. Skipping would lose readings without anybody knowing: it waits
 // for a person instead.
 func (w *worker) stop(ctx context.Context, err error) {
+	w.stopped = true
 	w.set(PartitionStatus{Partition: w.partition, State: PartitionStopped, Cursor: w.cursor, Problem: err.Error()})
 	w.failed(w.partition, err)
 	w.Log.ErrorContext(ctx, "partition stopped: its position is not in the stream, readings are not being judged",

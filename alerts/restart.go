@@ -238,7 +238,7 @@ func (j *judgement) resume(ctx context.Context) error {
 	now := fold(Resume(t.rule, before), points)
 	if !now.is(t.last) {
 		j.mended = true
-		return j.revise(ctx, t.last.From, CauseRule, nil)
+		return j.revise(ctx, t.last.From, CauseLate, nil) // nobody changed a rule: this may close nothing
 	}
 	t.state, t.ready = now.after, true
 	return nil

@@ -19,7 +19,8 @@ const moveLive = `UPDATE stream_cursor SET live_seq = @to WHERE partition = @par
 const moveLate = `UPDATE stream_cursor SET late_seq = @to WHERE partition = @partition AND epoch = @epoch AND late_seq = @from AND stream_identity = @stream`
 
 const takeChanges = `
-WITH taken AS (DELETE FROM situation_change WHERE partition = $1 RETURNING id, patient_id, rejudge_from, late)
+WITH taken AS (DELETE FROM situation_change WHERE partition = $1
+    AND id IN (SELECT id FROM situation_change WHERE partition = $1 ORDER BY id LIMIT 500) RETURNING id, patient_id, rejudge_from, late)
 SELECT patient_id, rejudge_from, late FROM taken ORDER BY id`
 
 // Advance commits one batch, or nothing. See alerts.Store.

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"testing"
 	"time"
@@ -371,6 +372,41 @@ func TestALateNormalByAnotherPartitionTakesNoAlertAway(t *testing.T) {
 	if _, err := r.work.Advance(t.Context(), alerts.Batch{Cursor: other, Lane: vital.Late, To: 1, Records: []vital.Record{late}, Now: now}, alerts.NewDecider(10).At(now)); err != nil {
 		t.Fatal(err)
 	}
+	r.advance(t)
+	list, err := r.app.Worklist(t.Context(), r.nurse)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("the worklist holds %d alerts, want the one that was there: %v", len(list), err)
+	}
+}
+
+func TestALateNormalThatCommitsAmidABatchTakesNoAlertAway(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	high := 140.0
+	_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, vital.BloodPressure, 1, alerts.Version{
+		EffectiveFrom: since(), Enabled: true, Reason: "confirm first", Limit: alerts.Limit{Components: []alerts.Bounds{{YellowHigh: &high}}, K: 2, N: 2, ClearAfter: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.advance(t, r.pressure(10, 150, 80), r.pressure(30, 151, 80))
+	late := r.pressure(20, 120, 80)
+	late.Reading.Epoch = 99
+	other := r.claim(t, (r.cursor.Partition+1)%vital.Partitions, "p1")
+	now := since().Add(24 * time.Hour)
+	r.decider.Forget() // a restart: what is known is read anew
+	amid := func(ctx context.Context, f alerts.Facts, changed []alerts.Change, fresh []alerts.Fresh) (alerts.Outcome, error) {
+		if _, err := r.work.Advance(ctx, alerts.Batch{Cursor: other, Lane: vital.Late, To: 1, Records: []vital.Record{late}, Now: now}, alerts.NewDecider(10).At(now)); err != nil {
+			return alerts.Outcome{}, err
+		}
+		return r.decider.At(now)(ctx, f, changed, fresh)
+	}
+	res, err := r.work.Advance(t.Context(), alerts.Batch{Cursor: r.cursor, Lane: vital.Live, To: r.cursor.LiveSeq + 1, Records: []vital.Record{r.pressure(40, 138, 80)}, Now: now}, amid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.cursor = res.Cursor
+	r.decider.Committed()
 	r.advance(t)
 	list, err := r.app.Worklist(t.Context(), r.nurse)
 	if err != nil || len(list) != 1 {

@@ -219,8 +219,19 @@ func (f *facts) PointsBefore(ctx context.Context, patient vital.PatientID, metri
 	if n <= 0 {
 		return nil, nil
 	}
-	low, high := floor(after), floor(before)
-	return f.points(ctx, pointsBefore, int64(patient), int16(metric), high, before.ID, low, after.ID, low.Add(-widen), high.Add(widen), n)
+	high := floor(before)
+	// A few readings are wanted and they mostly lie near: growing windows keep a long history from being read for them.
+	for window := widen; ; window *= 8 {
+		low := alerts.Mark{At: high.Add(-window)}
+		last := !after.Before(low) || low.At.Before(floor(alerts.Mark{}))
+		if last {
+			low = alerts.Mark{At: floor(after), ID: after.ID}
+		}
+		points, err := f.points(ctx, pointsBefore, int64(patient), int16(metric), high, before.ID, low.At, low.ID, low.At.Add(-widen), high.Add(widen), n)
+		if err != nil || last || len(points) == n {
+			return points, err
+		}
+	}
 }
 
 // floor is the mark's time, or a time before all readings.
