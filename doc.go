@@ -1,6 +1,6 @@
 // Package hale watches over elderly people with chronic illness at home: their devices stream readings over MQTT, each
-// reading is judged against that patient's own plan, nurses triage the alerts, pharmacists adjust the medication plan,
-// and patients are reminded on their phones. This package holds no code. It is the map of the house.
+// reading is judged against that patient's own limits, and nurses triage the alerts. Medication plans and reminders on
+// patients' phones are the second way; it is not built yet. This package holds no code. It is the map of the house.
 //
 // # The first way: from a reading to a next step
 //

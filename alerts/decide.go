@@ -66,7 +66,7 @@ func (d *Decider) decide(ctx context.Context, now time.Time, facts Facts, change
 	for _, id := range patients {
 		p, known := d.pending[id]
 		if !known {
-			continue // nobody of that id: erased, or a reading that waits in the inbox
+			continue // the record told nothing of this patient
 		}
 		mended, err := p.judge(ctx, now, facts, work[id], &out)
 		if err != nil {
@@ -273,7 +273,7 @@ func glucose(m vital.Metric) bool {
 }
 
 // Mended returns how often a stored track did not follow from the stored readings, and was therefore judged anew.
-// That never happens unless something else wrote to the record.
+// It happens when another partition files a reading of the patient while a batch is under way, and otherwise never.
 func (d *Decider) Mended() int { return d.mended }
 
 // judgement is one rule's part of a batch.

@@ -123,7 +123,7 @@ func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, ex
 	switch {
 	case expected < 1:
 		return Alert{}, fault.New(fault.Invalid, "say which version of the alert you have seen")
-	case len(note) > longestReason || !utf8.ValidString(note):
+	case utf8.RuneCountInString(note) > longestReason || !utf8.ValidString(note):
 		return Alert{}, fault.New(fault.Invalid, "a note may have %d characters of UTF-8 at most", longestReason)
 	}
 	if _, err := entryAt(t.Now().UTC()); err != nil { // refuse what can never be right before anything is locked

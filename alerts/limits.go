@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"hale/account"
 	"hale/fault"
@@ -54,7 +55,7 @@ func (v *Version) check(metric vital.Metric, now time.Time) error {
 	switch {
 	case v.Reason == "":
 		return fault.New(fault.Invalid, "say why: a change of limits needs a reason")
-	case len(v.Reason) > longestReason || len(v.Advice) > longestReason:
+	case utf8.RuneCountInString(v.Reason) > longestReason || utf8.RuneCountInString(v.Advice) > longestReason:
 		return fault.New(fault.Invalid, "reason and advice may have %d characters at most", longestReason)
 	case v.EffectiveFrom.After(now.Add(furthestAhead)):
 		return fault.New(fault.Invalid, "limits may begin at most a year ahead")

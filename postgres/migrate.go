@@ -32,23 +32,26 @@ $$`
 // grantSchema lets the owner make tables and the migration role keep its own version table.
 const grantSchema = `GRANT USAGE, CREATE ON SCHEMA public TO hale_owner, hale_migrate; GRANT USAGE ON SCHEMA public TO hale_app, hale_work`
 
+// Migrated tells between which versions the tables were brought; 0 is an empty database.
+type Migrated struct{ From, To int64 }
+
 // Migrate makes the roles where they are missing and brings the tables to this program's version. The login of
 // adminURL must be a superuser the first time; later a member of hale_migrate is enough.
-func Migrate(ctx context.Context, adminURL string) error {
+func Migrate(ctx context.Context, adminURL string) (Migrated, error) {
 	cc, err := pgx.ParseConfig(adminURL)
 	if err != nil {
-		return fault.Wrap(fault.Invalid, err, "the database URL cannot be read")
+		return Migrated{}, fault.Wrap(fault.Invalid, err, "the database URL cannot be read")
 	}
 	conn, err := pgx.ConnectConfig(ctx, cc)
 	if err != nil {
-		return fault.Wrap(fault.Unavailable, err, "connect to the database to migrate it")
+		return Migrated{}, fault.Wrap(fault.Unavailable, err, "connect to the database to migrate it")
 	}
 	err = prepare(ctx, conn)
 	if closeErr := conn.Close(ctx); err == nil && closeErr != nil {
 		err = closeErr
 	}
 	if err != nil {
-		return err
+		return Migrated{}, err
 	}
 
 	cc.RuntimeParams["role"] = RoleMigrate
@@ -56,16 +59,21 @@ func Migrate(ctx context.Context, adminURL string) error {
 	defer func() { _ = db.Close() }() // nothing is pending on it once Up has returned
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return fmt.Errorf("open embedded migrations: %w", err)
+		return Migrated{}, fmt.Errorf("open embedded migrations: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
+		return Migrated{}, fmt.Errorf("read migrations: %w", err)
+	}
+	var done Migrated
+	if done.From, err = provider.GetDBVersion(ctx); err != nil {
+		return Migrated{}, fault.Wrap(fault.Internal, err, "look at the version of the database")
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fault.Wrap(fault.Internal, err, "migrate the database")
+		return Migrated{}, fault.Wrap(fault.Internal, err, "migrate the database")
 	}
-	return nil
+	done.To, err = newestMigration()
+	return done, err
 }
 
 // newestMigration is the version that this program's tables have.

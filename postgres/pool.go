@@ -61,6 +61,10 @@ func openPool(ctx context.Context, cfg Config, role string) (*pgxpool.Pool, erro
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && (pg.Code == "22023" || pg.Code == "28000") { // no such role, or not a member of it
+			return nil, fault.Wrap(fault.Invalid, err, "the database has no role %s for this user: run `hale migrate` first, or grant it", role)
+		}
 		return nil, fault.Wrap(fault.Unavailable, err, "connect to the database as %s", role)
 	}
 	if err := checkVersion(ctx, pool); err != nil {

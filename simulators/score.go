@@ -8,7 +8,7 @@ import (
 // Score says how alerts compare with the labels of a recording, per type and counted in patient-days.
 type Score struct {
 	Types   []TypeScore `json:"types"`
-	Latency *Latency    `json:"latency,omitempty"` // only of alerts that this run caused
+	Latency *Latency    `json:"latency"` // of alerts that this run caused; null when it caused none
 }
 
 // TypeScore is the score of one type of label.

@@ -64,10 +64,15 @@ const renewals = 6
 
 func (h *house) has(role string) bool { return slices.Contains(h.roles, role) }
 
+// newRegistry is where a process registers its metrics.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
 // run opens the record and runs the roles until ctx ends. ready is called once when everything is up.
 func (h *house) run(ctx context.Context, ready func()) error {
-	h.registry = prometheus.NewRegistry()
-	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
 	if h.work, err = postgres.OpenWork(ctx, h.database); err != nil {
 		return err

@@ -52,7 +52,8 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	conn, err := stream.Dial(p.ctx, c.NATS, stream.Config{Name: owner, Credentials: c.NATSCreds, Log: p.log})
+	registry := newRegistry()
+	conn, err := stream.Dial(p.ctx, c.NATS, stream.Config{Name: owner, Credentials: c.NATSCreds, Log: p.log, Metrics: registry})
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	h := &house{
-		roles: c.Roles, owner: owner, stream: flow, conn: conn, zone: zone, number: c.Emergency, lease: c.Lease, log: p.log,
+		roles: c.Roles, owner: owner, stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, lease: c.Lease, log: p.log,
 		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
 	}
 	if err := c.listen(p.ctx, h); err != nil {
@@ -154,10 +155,15 @@ type migrateCommand struct {
 
 // Run migrates the database.
 func (c *migrateCommand) Run(p *program) error {
-	if err := postgres.Migrate(p.ctx, c.Database); err != nil {
+	done, err := postgres.Migrate(p.ctx, c.Database)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(p.out, "The database is at this version.")
+	if done.From == done.To {
+		_, err = fmt.Fprintf(p.out, "The database was at version %d already; nothing was changed.\n", done.To)
+	} else {
+		_, err = fmt.Fprintf(p.out, "The database was brought from version %d to %d.\n", done.From, done.To)
+	}
 	return err
 }
 

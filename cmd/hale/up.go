@@ -117,7 +117,7 @@ func (c *upCommand) withDatabase(p *program, dir string, server *embedded.Server
 		case <-ctx.Done():
 		}
 	}()
-	if err := postgres.Migrate(ctx, server.SuperURL("hale")); err != nil {
+	if _, err := postgres.Migrate(ctx, server.SuperURL("hale")); err != nil {
 		return err
 	}
 	told := announcement{Login: "staff", Password: signin.NewPassword(), Credentials: filepath.Join(dir, "devices.json"), Data: dir, PID: os.Getpid()}
@@ -142,7 +142,8 @@ func (c *upCommand) withDatabase(p *program, dir string, server *embedded.Server
 }
 
 func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded.Server, nats *stream.Server, told announcement) error {
-	conn, err := nats.Connect(ctx, stream.Config{Log: p.log})
+	registry := newRegistry()
+	conn, err := nats.Connect(ctx, stream.Config{Log: p.log, Metrics: registry})
 	if err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		return err
 	}
 	h := &house{
-		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", stream: flow, conn: conn, zone: zone, number: c.Emergency, log: p.log,
+		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, log: p.log,
 		database: postgres.Config{URL: server.URL, Log: p.log},
 	}
 	if h.http, err = listen(ctx, c.HTTP, defaultHTTP); err != nil {
@@ -181,6 +182,9 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 
 // live tells that everything is up, and lets the demo run.
 func (c *upCommand) live(ctx context.Context, p *program, told announcement) {
+	if err := keepCredentials(told.Credentials); err != nil {
+		p.log.Error("there is no file for the devices' secrets", "error", err)
+	}
 	if err := told.leave(); err != nil {
 		p.log.Error("other commands will not find this one", "error", err)
 	}
@@ -240,6 +244,15 @@ func (c *upCommand) tell(p *program, told announcement) error {
 		_, err = fmt.Fprintln(p.out, "Hale is no emergency service. Ctrl-C ends it.")
 	}
 	return err
+}
+
+// keepCredentials makes the file of device secrets where it is missing, so that what is told is there.
+func keepCredentials(path string) error {
+	secrets, err := simulators.ReadCredentials(path)
+	if err != nil || len(secrets) > 0 {
+		return err
+	}
+	return simulators.WriteCredentials(path, secrets)
 }
 
 func (a announcement) leave() error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -60,6 +61,12 @@ func TestTheWayOfAReading(t *testing.T) {
 		t.Errorf("alert %+v", a)
 	}
 	handle(t, told, a.ID)
+	shown := metrics(t, told.URL)
+	for _, name := range []string{"hale_stream_", "hale_edge_connections", "hale_partition_owned", "hale_records_committed_total", "hale_http_"} {
+		if !strings.Contains(shown, "\n"+name) {
+			t.Errorf("/metrics shows no %s", name)
+		}
+	}
 
 	// What is no reading of this device is kept with its reason; nobody else notices.
 	now := time.Now()
@@ -134,6 +141,24 @@ func TestTheWayOfAReading(t *testing.T) {
 			t.Error("a secret or a name stands in the log")
 		}
 	}
+}
+
+func metrics(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // handle acknowledges and resolves an alert over HTTP as any program would.

@@ -73,7 +73,8 @@ func template(ctx context.Context, server *embedded.Server) error {
 	if _, err := conn.Exec(ctx, "CREATE DATABASE hale_template"); err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, server.SuperURL("hale_template"))
+	_, err = postgres.Migrate(ctx, server.SuperURL("hale_template"))
+	return err
 }
 
 func exec(tb testing.TB, server *embedded.Server, statement string) {

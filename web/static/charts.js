@@ -126,7 +126,7 @@
             [3600, "{HH}:{mm}", year, null, day, null, null, null, 1],
             [60, "{HH}:{mm}", year, null, day, null, null, null, 1],
           ] },
-          { ...axis, size: 46 },
+          { ...axis, size: (u, words) => 18 + this.widest(words || []) },
         ],
         cursor: { y: false, drag: { x: false, y: false } },
         hooks: { drawAxes: [(u) => this.limits(u)] },
@@ -140,10 +140,15 @@
 
     // gutter is the width of what name writes beside the plot.
     gutter() {
+      const words = this.bounds().filter((l) => l.to === Infinity).map((l) => l.text);
+      return words.length ? this.widest(words) + 8 : null;
+    }
+
+    // widest is the width of the longest of the words, in CSS pixels.
+    widest(words) {
       const ctx = document.createElement("canvas").getContext("2d");
       ctx.font = `11px ${FONT}`;
-      const words = this.bounds().filter((l) => l.to === Infinity).map((l) => ctx.measureText(l.text).width);
-      return words.length ? Math.ceil(Math.max(...words)) + 8 : null;
+      return Math.ceil(Math.max(24, ...words.map((w) => ctx.measureText(w).width)));
     }
 
     // near reports whether a limit is so close to what was measured of its component that its line tells something; a
@@ -163,9 +168,13 @@
         (s.components || []).forEach((b, c) => {
           if (!shown.includes(c)) return;
           const name = shown.length > 1 ? this.data.components[c].code.slice(0, 3) + " " : "";
-          for (const [level, low, high] of [["yellow", "yellow_low", "yellow_high"], ["red", "red_low", "red_high"], ["extreme", "extreme_low", "extreme_high"]]) {
-            for (const [at, sign] of [[b[low], "<"], [b[high], "≥"]]) {
-              if (at != null && this.near(level, c, at)) lines.push({ level, at, from, to, second: c > 0, text: `${level} ${name}${sign} ${round(at)}` });
+          for (const [side, sign] of [["low", "<"], ["high", "≥"]]) {
+            let inner = true; // the first limit that a value would meet is always drawn
+            for (const level of ["yellow", "red", "extreme"]) {
+              const at = b[`${level}_${side}`];
+              if (at == null) continue;
+              if (inner || this.near(level, c, at)) lines.push({ level, at, from, to, second: c > 0, text: `${level} ${name}${sign} ${round(at)}` });
+              inner = false;
             }
           }
         });
