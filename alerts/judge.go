@@ -34,7 +34,7 @@ func judge(v *Version, metric vital.Metric, values []float64) verdict {
 			all.returned = false
 			continue
 		}
-		value := rounded(metric, values[i])
+		value := vital.Rounded(metric, values[i])
 		level := b.level(value, metric == vital.BloodPressure && i == diastolic)
 		all.judged = true
 		all.level = max(all.level, level)
@@ -119,18 +119,6 @@ func first(bounds ...*float64) *float64 {
 		}
 	}
 	return nil
-}
-
-// rounded brings a canonical value to the form in which it is compared: oxygen saturation is rounded down (91.6 is
-// 91), temperature to 0.1 half up (clinical/README.md, decision 1). All else is compared as it is.
-func rounded(metric vital.Metric, value float64) float64 {
-	switch metric { //nolint:exhaustive // every other metric is compared as measured
-	case vital.OxygenSat:
-		return math.Floor(clean(value))
-	case vital.BodyTemperature, vital.SkinTemperature:
-		return math.Floor(clean(clean(value)*10)+0.5) / 10
-	}
-	return clean(value)
 }
 
 // clean takes away the noise of binary fractions and of unit conversion (0.57 x 100 is 56.99999999999999), which is
