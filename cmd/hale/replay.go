@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -78,11 +80,29 @@ func (c *replayCommand) find(p *program) error {
 	return nil
 }
 
-// progress shows one bar per step on standard error.
+// terminal reports whether somebody watches: a bar that redraws itself is noise in a file.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// progress shows one bar per step on standard error, or one line per step where nobody watches.
 func progress(p *program) func(step string, done, total int) {
 	var bar *progressbar.ProgressBar
 	current := ""
 	names := map[string]string{"enrol": "enrolling people", "send": "sending readings", "settle": "waiting for the record", "collect": "reading alerts"}
+	if !terminal(p.err) {
+		return func(step string, _, total int) {
+			if step != current {
+				current = step
+				fmt.Fprintf(p.err, "%s: %d\n", names[step], total)
+			}
+		}
+	}
 	return func(step string, done, total int) {
 		if step != current {
 			current = step
