@@ -126,7 +126,8 @@ func same(t *testing.T, element []byte, r *vital.Reading) {
 			t.Fatalf("unit %s became %s", unit, q.Unit.UCUM())
 		}
 	}
-	if _, _, ok := vital.Check(r.Metric, r.Sent[:r.N]); !ok || r.N == 0 {
+	d, _ := vital.Define(r.Metric)
+	if _, _, ok := d.Check(r.Sent[:r.N]); !ok || r.N == 0 {
 		t.Fatalf("%q is not plausible", element)
 	}
 	if r.HasSequence != (fields["seq"] != nil && string(fields["seq"]) != "null") || r.HasSequence && strconv.FormatInt(r.Tie, 10) != string(fields["seq"]) {

@@ -147,8 +147,8 @@ func scanEntry(row pgx.CollectableRow) (alerts.Entry, error) {
 	return n, err
 }
 
-const lockEpisode = `SELECT e.patient_id FROM episode e WHERE e.uid = $1`
-const lockEpisodeRow = `SELECT 1 FROM episode e WHERE e.uid = $1 FOR UPDATE`
+const patientOfEpisode = `SELECT e.patient_id FROM episode e WHERE e.uid = $1`
+const lockEpisode = `SELECT 1 FROM episode e WHERE e.uid = $1 FOR UPDATE`
 
 // Amend lets a person act on an alert: the act, its log, its audit row and the word to the processor are one
 // transaction. See alerts.Cases.
@@ -159,18 +159,18 @@ func (a *App) Amend(ctx context.Context, actor account.Actor, uid vital.UID, dec
 	}
 	var after alerts.Alert
 	var events []alerts.Event
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, entered time.Time) error {
 		var patient vital.PatientID
-		switch err := tx.QueryRow(ctx, lockEpisode, u).Scan(&patient); {
+		switch err := tx.QueryRow(ctx, patientOfEpisode, u).Scan(&patient); {
 		case errors.Is(err, pgx.ErrNoRows):
 			return fault.New(fault.NotFound, "there is no alert %s", u)
 		case err != nil:
 			return fmt.Errorf("find alert: %w", err)
 		}
-		if err := tellProcessor(ctx, tx, actor.Org, patient, nil); err != nil {
+		if err := tellProcessor(ctx, tx, actor.Org, patient, nil, entered); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, lockEpisodeRow, u); err != nil {
+		if _, err := tx.Exec(ctx, lockEpisode, u); err != nil {
 			return fmt.Errorf("lock alert: %w", err)
 		}
 		// The clock is read again: the locks may have taken their time.
@@ -206,16 +206,16 @@ func (a *App) Amend(ctx context.Context, actor account.Actor, uid vital.UID, dec
 }
 
 const shareCursor = `SELECT 1 FROM stream_cursor WHERE partition = $1 FOR SHARE`
-const noteChange = `INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, at) VALUES ($1, $2, $3, $4, clock_timestamp())`
+const noteChange = `INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, at) VALUES ($1, $2, $3, $4, $5)`
 
 // tellProcessor notes that what the patient's readings are judged against changes in this transaction. Holding the
 // cursor row shared keeps it apart from every batch: one before sees nothing of it, one after sees all of it.
-func tellProcessor(ctx context.Context, tx pgx.Tx, org vital.OrgID, patient vital.PatientID, rejudge *time.Time) error {
+func tellProcessor(ctx context.Context, tx pgx.Tx, org vital.OrgID, patient vital.PatientID, rejudge *time.Time, now time.Time) error {
 	partition := vital.PartitionOf(uint64(patient))
 	if _, err := tx.Exec(ctx, shareCursor, partition); err != nil {
 		return fmt.Errorf("hold partition %d: %w", partition, err)
 	}
-	if _, err := tx.Exec(ctx, noteChange, int32(org), partition, int64(patient), rejudge); err != nil {
+	if _, err := tx.Exec(ctx, noteChange, int32(org), partition, int64(patient), rejudge, now); err != nil {
 		return fmt.Errorf("note the changed situation: %w", err)
 	}
 	return nil

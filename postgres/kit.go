@@ -154,7 +154,7 @@ func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding
 		if err := tx.QueryRow(ctx, insertAssignment, int32(p.Org), int64(sensor), int64(p.ID), made.From, nullTime(made.To), now).Scan(&made.ID, &made.Epoch); err != nil {
 			return fmt.Errorf("assign sensor: %w", err)
 		}
-		if _, err := tx.Exec(ctx, noteChange, int32(p.Org), vital.PartitionOf(uint64(p.ID)), int64(p.ID), nil); err != nil {
+		if _, err := tx.Exec(ctx, noteChange, int32(p.Org), vital.PartitionOf(uint64(p.ID)), int64(p.ID), nil, now); err != nil {
 			return fmt.Errorf("note the changed situation: %w", err)
 		}
 		row := account.Audit{Org: p.Org, At: now, Actor: actor, Action: string(account.AssignDevice), Patient: p.ID, Object: "sensor " + b.Sensor, Detail: "from " + made.From.Format(time.RFC3339)}

@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -139,11 +141,6 @@ func (a *App) Record(ctx context.Context, row account.Audit) error {
 	})
 }
 
-const selectRules = `
-SELECT r.id, r.uid::text, r.org_id, r.patient_id, r.kind, r.metric, v.number, v.effective_from, v.enabled, v.spec, v.advice, coalesce(v.author_id, 0), v.author_name, v.reason, v.review_by, v.created_at
-FROM patient p JOIN rule r ON r.org_id = p.org_id AND r.patient_id = p.id JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
-WHERE p.id = $1 ORDER BY r.metric, r.id, v.number`
-
 // Rules returns the patient's rules with all their versions.
 func (a *App) Rules(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Rule, error) {
 	var rules []alerts.Rule
@@ -159,7 +156,7 @@ func (a *App) Rules(ctx context.Context, actor account.Actor, patient vital.UID)
 }
 
 func rulesOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]alerts.Rule, error) {
-	rows, err := tx.Query(ctx, selectRules, int64(patient))
+	rows, err := tx.Query(ctx, rulesOfPatients, []int64{int64(patient)})
 	if err != nil {
 		return nil, fmt.Errorf("load rules: %w", err)
 	}
@@ -167,6 +164,7 @@ func rulesOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]alerts.
 	if err != nil {
 		return nil, fmt.Errorf("load rules: %w", err)
 	}
+	slices.SortStableFunc(rules, func(a, b alerts.Rule) int { return cmp.Compare(a.Metric, b.Metric) })
 	return rules, nil
 }
 
@@ -179,7 +177,7 @@ func (a *App) AddVersion(ctx context.Context, actor account.Actor, patient vital
 			return err
 		}
 		// The cursor row, held shared, comes first in the lock order; it also keeps two authors apart from a batch.
-		if err := tellProcessor(ctx, tx, p.Org, p.ID, &v.EffectiveFrom); err != nil {
+		if err := tellProcessor(ctx, tx, p.Org, p.ID, &v.EffectiveFrom, now); err != nil {
 			return err
 		}
 		rule, newest, err := ruleFor(ctx, tx, p, metric)

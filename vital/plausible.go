@@ -6,16 +6,6 @@ import (
 	"strconv"
 )
 
-// Check says whether the quantities can be a reading of the metric: every component there, in a unit of its kind,
-// a number, and one that a living person can have. On refusal it returns the reason and what to mend.
-func Check(m Metric, sent []Quantity) (reason Reason, detail string, ok bool) {
-	d, known := Define(m)
-	if !known {
-		return ReasonMetric, "unknown metric", false
-	}
-	return d.Check(sent)
-}
-
 // Usable returns how many of the quantities to keep: an optional one at the end that nobody can have is a device's way
 // of saying "not measured" (a cuff sends a pulse of 0 or 255), and is no reason to lose what it stands beside.
 func (d *Definition) Usable(sent []Quantity) int {
@@ -48,7 +38,8 @@ func clean(value float64) float64 { return math.Round(value*1e6) / 1e6 }
 
 func plausible(c Component, v float64) bool { return v >= c.Min && v <= c.Max }
 
-// Check is the function of that name for whoever holds the definition already.
+// Check says whether the quantities can be a reading of the metric: every component there, in a unit of its kind,
+// a number, and one that a living person can have. On refusal it returns the reason and what to mend.
 func (d *Definition) Check(sent []Quantity) (reason Reason, detail string, ok bool) {
 	values := make([]float64, len(d.Components))
 	for i, c := range d.Components {
