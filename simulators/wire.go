@@ -41,7 +41,7 @@ func Dial(ctx context.Context, addr, device, secret string, window int) (*Wire, 
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)
 	}
 	w := &Wire{conn: conn, out: bufio.NewWriterSize(conn, 32<<10), window: make(chan struct{}, window), flight: map[uint16]func(time.Time){}, done: make(chan struct{})}
-	if err := w.connect(device, secret); err != nil {
+	if err := greet(conn, device, secret); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
@@ -49,27 +49,28 @@ func Dial(ctx context.Context, addr, device, secret string, window int) (*Wire, 
 	return w, nil
 }
 
-func (w *Wire) connect(device, secret string) error {
+// greet sends CONNECT and waits for the CONNACK.
+func greet(conn net.Conn, device, secret string) error {
 	var p []byte
 	p = appendText(p, "MQTT")
 	p = append(p, 4, 0xc2, 0, 0) // level 4; user name, password, clean session; no keep-alive
 	p = appendText(p, device)
 	p = appendText(p, device)
 	p = appendText(p, secret)
-	if err := w.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err
 	}
-	if _, err := w.conn.Write(packet(0x10, p)); err != nil {
+	if _, err := conn.Write(packet(0x10, p)); err != nil {
 		return fmt.Errorf("send CONNECT: %w", err)
 	}
 	var answer [4]byte
-	if _, err := io.ReadFull(w.conn, answer[:]); err != nil {
+	if _, err := io.ReadFull(conn, answer[:]); err != nil {
 		return fmt.Errorf("read CONNACK: %w", err)
 	}
 	if answer[0]>>4 != packetConnack || answer[3] != 0 {
 		return fmt.Errorf("the edge refused device %s with CONNACK code %d", device, answer[3])
 	}
-	return w.conn.SetDeadline(time.Time{})
+	return conn.SetDeadline(time.Time{})
 }
 
 // Publish sends one message with QoS 1 and calls acked when its PUBACK has been read. It waits while the window is

@@ -35,6 +35,8 @@ type commands struct {
 	Migrate migrateCommand `cmd:"" help:"Make the database roles and bring the tables to this version."`
 	Staff   staffCommand   `cmd:"" help:"Make a member of staff, or set a new password."`
 	Replay  replayCommand  `cmd:"" help:"Replay recorded readings through the front door and score the alerts."`
+	Bench   benchCommand   `cmd:"" help:"Measure this machine: the whole way of a reading against bare COPY, alerts in time, idle devices."`
+	Load    loadCommand    `cmd:"" hidden:"" help:"The load generator of bench."`
 	Doctor  doctorCommand  `cmd:"" help:"Check what Hale needs on this machine and say how to mend it."`
 }
 

@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"math"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"hale/alerts"
+	"hale/fault"
+	"hale/simulators"
+	"hale/vital"
+)
+
+// idleReport is what connected devices cost that say nothing.
+type idleReport struct {
+	Devices   int     `json:"devices"`
+	BeforeMiB float64 `json:"before_mib"`
+	AfterMiB  float64 `json:"after_mib"`
+	KiBEach   float64 `json:"kib_each"`
+}
+
+// settleFor is how long memory is left alone before it is read.
+const settleFor = 3 * time.Second
+
+func (c *benchCommand) idle(ctx context.Context, g *ground) (*idleReport, error) {
+	g.say("connecting %d idle devices", c.Idle)
+	debug.FreeOSMemory()
+	before, err := resident()
+	if err != nil {
+		return nil, err
+	}
+	load, err := g.generate(ctx, simulators.LoadSpec{Kind: simulators.LoadIdle, Prefix: benchIdle, Devices: c.Idle})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := load.run(); err != nil {
+		return nil, err
+	}
+	if err := settle(ctx); err != nil {
+		return nil, err
+	}
+	after, err := resident() // with whatever garbage connecting has left
+	if err != nil {
+		return nil, err
+	}
+	r := &idleReport{Devices: c.Idle, BeforeMiB: mib(before), AfterMiB: mib(after), KiBEach: tenth(float64(after-before) / 1024 / float64(c.Idle))}
+	g.say("%.1f KiB each", r.KiBEach)
+	return r, load.end()
+}
+
+func settle(ctx context.Context) error {
+	select {
+	case <-time.After(settleFor):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func mib(bytes int64) float64      { return tenth(float64(bytes) / (1 << 20)) }
+func tenth(v float64) float64      { return math.Round(v*10) / 10 }
+func thousandth(v float64) float64 { return math.Round(v*1000) / 1000 }
+
+// throughputReport compares the whole way with bare COPY.
+type throughputReport struct {
+	Copy   speed `json:"copy"`
+	One    speed `json:"one_per_message"`
+	Twenty speed `json:"twenty_per_message"`
+}
+
+// speed is a system's median over the rounds.
+type speed struct {
+	PerSecond float64   `json:"per_second"`
+	Ratio     float64   `json:"ratio_to_copy"`
+	Rounds    []float64 `json:"rounds"`
+	Readings  int       `json:"readings"` // of one round
+}
+
+func (s *speed) add(readings int, took time.Duration) float64 {
+	rate := math.Round(float64(readings) / took.Seconds())
+	s.Rounds, s.Readings = append(s.Rounds, rate), readings
+	sorted := slices.Sorted(slices.Values(s.Rounds))
+	s.PerSecond = sorted[len(sorted)/2]
+	return rate
+}
+
+// The lengths of rounds.
+const (
+	copyRows       = 1_000_000
+	copyBatch      = 5_000
+	oneReadings    = 400_000
+	twentyReadings = 1_200_000
+)
+
+// throughput runs the three systems in turn, so that whatever else the machine does falls on all of them.
+func (c *benchCommand) throughput(ctx context.Context, g *ground) (*throughputReport, error) {
+	r := &throughputReport{}
+	scale := 1
+	if !c.Short {
+		scale = 3
+	}
+	for round := range c.Rounds {
+		rows, took, err := g.reference(ctx, c, round, scale*copyRows)
+		if err != nil {
+			return nil, err
+		}
+		g.say("round %d of %d: bare COPY            %9.0f rows/s", round+1, c.Rounds, r.Copy.add(rows, took))
+		for _, run := range []struct {
+			into       *speed
+			perMessage int
+			readings   int
+		}{{&r.One, 1, scale * oneReadings}, {&r.Twenty, 20, scale * twentyReadings}} {
+			readings, took, err := g.wholeWay(ctx, c, run.perMessage, run.readings)
+			if err != nil {
+				return nil, err
+			}
+			g.say("round %d of %d: %2d readings/message %9.0f readings/s", round+1, c.Rounds, run.perMessage, run.into.add(readings, took))
+		}
+	}
+	r.Copy.Ratio = 1
+	r.One.Ratio, r.Twenty.Ratio = thousandth(r.One.PerSecond/r.Copy.PerSecond), thousandth(r.Twenty.PerSecond/r.Copy.PerSecond)
+	return r, nil
+}
+
+func (g *ground) reference(ctx context.Context, c *benchCommand, round, rows int) (int, time.Duration, error) {
+	metrics := make([]vital.Metric, len(g.rules))
+	for i, r := range g.rules {
+		metrics[i] = r.Metric
+	}
+	start := time.Now().Truncate(time.Hour).Add(-time.Duration(10+round) * time.Minute)
+	return g.bench.PrepareCopy(start, c.Patients, metrics, rows, copyBatch).Run(ctx, c.Connections)
+}
+
+// wholeWay times readings from the first PUBLISH to the last commit, and counts them in the table afterwards.
+func (g *ground) wholeWay(ctx context.Context, c *benchCommand, perMessage, readings int) (int, time.Duration, error) {
+	stored, err := g.bench.Stored(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	committed, err := g.committed()
+	if err != nil {
+		return 0, 0, err
+	}
+	load, err := g.generate(ctx, simulators.LoadSpec{
+		Kind: simulators.LoadFull, Prefix: benchPrefix, Devices: c.Patients, PerMessage: perMessage, Readings: readings, Window: c.Window,
+		StartMillis: time.Now().Add(-time.Minute).UnixMilli(), StepMillis: 1,
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	result, err := load.run()
+	if err != nil {
+		return 0, 0, err
+	}
+	done, err := g.waitCommitted(ctx, committed+result.Readings)
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := load.end(); err != nil {
+		return 0, 0, fault.Wrap(fault.Internal, err, "end the load generator")
+	}
+	now, err := g.bench.Stored(ctx)
+	if err == nil && now-stored != result.Readings {
+		err = fault.New(fault.Internal, "%d readings were acknowledged, and %d are in the table", result.Readings, now-stored)
+	}
+	return result.Readings, done.Sub(time.Unix(0, result.Began)), err
+}
+
+// latencyReport is the time from PUBLISH to the committed alert, in milliseconds.
+type latencyReport struct {
+	PerSecond int     `json:"readings_per_second"`
+	Reached   float64 `json:"reached_per_second"`
+	Alerts    int     `json:"alerts"`
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	Max       float64 `json:"max_ms"`
+}
+
+func (c *benchCommand) latency(ctx context.Context, g *ground) (*latencyReport, error) {
+	perDevice := max(5, int(float64(c.Rate)*c.For.Seconds())/c.Patients)
+	g.say("timing alerts at %d readings/s for %.0f s", c.Rate, float64(perDevice*c.Patients)/float64(c.Rate))
+	committed, err := g.committed()
+	if err != nil {
+		return nil, err
+	}
+	watch := g.watchAlerts(ctx)
+	defer watch.stop()
+	load, err := g.generate(ctx, simulators.LoadSpec{
+		Kind: simulators.LoadPaced, Prefix: benchPrefix, Devices: c.Patients, PerMessage: 1, Readings: perDevice * c.Patients, PerSecond: c.Rate, Red: true,
+		StartMillis: time.Now().Add(-time.Second).UnixMilli(), StepMillis: int64(len(g.rules)) * 1000 * int64(c.Patients) / int64(c.Rate),
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err := load.run()
+	if err != nil {
+		return nil, err
+	}
+	done, err := g.waitCommitted(ctx, committed+result.Readings)
+	if err != nil {
+		return nil, err
+	}
+	took, err := watch.times(ctx, result.RedSent)
+	if err != nil {
+		return nil, err
+	}
+	r := percentiles(took)
+	r.PerSecond, r.Reached = c.Rate, math.Round(float64(result.Readings)/done.Sub(time.Unix(0, result.Began)).Seconds())
+	g.say("%d alerts committed: p50 %.1f ms, p99 %.1f ms, longest %.1f ms, at %.0f readings/s", r.Alerts, r.P50, r.P99, r.Max, r.Reached)
+	return r, load.end()
+}
+
+// alertWatch notes when an alert of each patient was first announced after a commit.
+type alertWatch struct {
+	patients []vital.UID
+	stop     context.CancelFunc
+	mu       sync.Mutex
+	heard    map[vital.UID]int64
+}
+
+func (g *ground) watchAlerts(ctx context.Context) *alertWatch {
+	ctx, stop := context.WithCancel(ctx)
+	w := &alertWatch{patients: g.patients, stop: stop, heard: map[vital.UID]int64{}}
+	feed := listener{g.house.conn.Feed(), g.house.log}
+	go func() {
+		_ = feed.Listen(ctx, func(_ vital.OrgID, e alerts.Event) { // it ends with ctx; alerts that are missing fail the part
+			now := time.Now().UnixNano()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if w.heard[e.Patient] == 0 {
+				w.heard[e.Patient] = now
+			}
+		})
+	}()
+	return w
+}
+
+// times waits for the alerts of all that were sent and returns how long each took, in milliseconds.
+func (w *alertWatch) times(ctx context.Context, sent []int64) ([]float64, error) {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		took, missing := w.took(sent)
+		if missing == 0 {
+			return took, nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return nil, fault.New(fault.Internal, "%d of %d red readings raised no alert", missing, len(sent))
+		}
+		if err := settleBriefly(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func settleBriefly(ctx context.Context) error {
+	select {
+	case <-time.After(20 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *alertWatch) took(sent []int64) (took []float64, missing int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, at := range sent {
+		heard := w.heard[w.patients[i]]
+		switch {
+		case at == 0:
+		case heard == 0:
+			missing++
+		default:
+			took = append(took, float64(heard-at)/1e6)
+		}
+	}
+	return took, missing
+}
+
+func percentiles(took []float64) *latencyReport {
+	if len(took) == 0 {
+		return &latencyReport{}
+	}
+	slices.Sort(took)
+	at := func(q float64) float64 { return tenth(took[min(len(took)-1, int(q*float64(len(took))))]) }
+	return &latencyReport{Alerts: len(took), P50: at(0.50), P99: at(0.99), Max: at(1)}
+}
