@@ -18,29 +18,33 @@ type patientRef struct {
 }
 
 type alertBody struct {
-	ID                vital.UID  `json:"id" format:"uuid"`
-	Version           int        `json:"version" doc:"Counts what a person must have seen before acting; also in ETag" example:"2"`
-	State             string     `json:"state" enum:"open,acknowledged,closed"`
-	Acknowledged      bool       `json:"acknowledged" doc:"Somebody is looking after it now; an acknowledgement that has expired does not count"`
-	Holds             bool       `json:"holds" doc:"The readings are still beyond the limit"`
-	Level             string     `json:"level" enum:"yellow,red,extreme" doc:"The worst since it opened"`
-	Historic          bool       `json:"historic" doc:"Every reading in it came too late to call anybody"`
-	Metric            string     `json:"metric" example:"blood_pressure"`
-	Patient           patientRef `json:"patient"`
-	Rule              vital.UID  `json:"rule" format:"uuid"`
-	RuleVersion       int        `json:"rule_version" doc:"Version of the limits that opened it"`
-	OpenedAt          time.Time  `json:"opened_at" doc:"When Hale opened it"`
-	FirstAt           time.Time  `json:"first_at" doc:"When the reading that opened it was measured"`
-	LastAt            time.Time  `json:"last_at" doc:"When the latest reading beyond the limit was measured"`
-	LastValues        []float64  `json:"last_values" doc:"Of that reading: canonical units, in the order of the metric's components" example:"[172,96]"`
-	Occurrences       int        `json:"occurrences" doc:"Readings beyond the limit since it opened"`
-	AcknowledgedBy    string     `json:"acknowledged_by,omitempty"`
-	AcknowledgedUntil *time.Time `json:"acknowledged_until,omitempty"`
-	ClosedAt          *time.Time `json:"closed_at,omitempty"`
-	Closing           string     `json:"closing,omitempty" enum:"resolved,cleared" doc:"resolved by a person, or cleared by itself"`
-	NextStep          string     `json:"next_step,omitempty" enum:"none,recheck,call,hand_over"`
-	NextStepAt        *time.Time `json:"next_step_at,omitempty"`
-	Note              string     `json:"note,omitempty"`
+	ID                vital.UID       `json:"id" format:"uuid"`
+	Version           int             `json:"version" doc:"Counts what a person must have seen before acting; also in ETag" example:"2"`
+	State             string          `json:"state" enum:"open,acknowledged,closed"`
+	Acknowledged      bool            `json:"acknowledged" doc:"Somebody is looking after it now; an acknowledgement that has expired does not count"`
+	Holds             bool            `json:"holds" doc:"The readings are still beyond the limit"`
+	Level             string          `json:"level" enum:"yellow,red,extreme" doc:"The worst since it opened"`
+	Historic          bool            `json:"historic" doc:"Every reading in it came too late to call anybody"`
+	Metric            string          `json:"metric" example:"blood_pressure"`
+	Patient           patientRef      `json:"patient"`
+	Kind              string          `json:"kind" enum:"limit,trend" doc:"Of the rule"`
+	Form              string          `json:"form,omitempty" enum:"change,reference,moving_average,average" doc:"Of a trend rule"`
+	Because           string          `json:"because,omitempty" doc:"Of a trend rule: why the latest reading counts, in plain words" example:"up 2.3 kg in 3 days: 68.1 kg on Fri 15 May, lowest 65.8 kg on Tue 12 May"`
+	Grounds           *alerts.Grounds `json:"grounds,omitempty" doc:"The same in numbers"`
+	Rule              vital.UID       `json:"rule" format:"uuid"`
+	RuleVersion       int             `json:"rule_version" doc:"Version of the rule that opened it"`
+	OpenedAt          time.Time       `json:"opened_at" doc:"When Hale opened it"`
+	FirstAt           time.Time       `json:"first_at" doc:"When the reading that opened it was measured"`
+	LastAt            time.Time       `json:"last_at" doc:"When the latest reading beyond the limit was measured"`
+	LastValues        []float64       `json:"last_values" doc:"Of that reading: canonical units, in the order of the metric's components" example:"[172,96]"`
+	Occurrences       int             `json:"occurrences" doc:"Readings beyond the limit since it opened"`
+	AcknowledgedBy    string          `json:"acknowledged_by,omitempty"`
+	AcknowledgedUntil *time.Time      `json:"acknowledged_until,omitempty"`
+	ClosedAt          *time.Time      `json:"closed_at,omitempty"`
+	Closing           string          `json:"closing,omitempty" enum:"resolved,cleared" doc:"resolved by a person, or cleared by itself"`
+	NextStep          string          `json:"next_step,omitempty" enum:"none,recheck,call,hand_over"`
+	NextStepAt        *time.Time      `json:"next_step_at,omitempty"`
+	Note              string          `json:"note,omitempty"`
 }
 
 func alertOf(a *alerts.Alert, now time.Time) alertBody {
@@ -48,7 +52,8 @@ func alertOf(a *alerts.Alert, now time.Time) alertBody {
 		ID: a.UID, Version: a.Version, State: string(stateOf(a, now)), Acknowledged: a.AckInForce(now), Holds: a.Holds,
 		Level: a.Level.String(), Historic: a.Historic, Metric: a.Metric.String(),
 		Patient: patientRef{ID: a.PatientUID, Name: a.PatientName, Number: a.PatientNumber},
-		Rule:    a.RuleUID, RuleVersion: a.RuleVersion,
+		Kind:    string(a.RuleKind), Form: string(a.RuleForm), Because: a.Because(), Grounds: a.LastGrounds,
+		Rule: a.RuleUID, RuleVersion: a.RuleVersion,
 		OpenedAt: a.OpenedAt, FirstAt: a.First.At, LastAt: a.Last.At, LastValues: orEmpty(a.LastValues), Occurrences: a.Occurrences,
 		AcknowledgedBy: a.AckName, AcknowledgedUntil: at(a.AckUntil),
 		ClosedAt: at(a.ClosedAt), Closing: string(a.Closing), NextStep: string(a.NextStep), NextStepAt: at(a.NextStepAt), Note: a.Note,

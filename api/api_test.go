@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,7 @@ func noon() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 // door knows people by tokens that are their role's name.
 type door struct{}
 
-func (door) SignIn(_ context.Context, login, password string) (string, account.Session, error) {
+func (door) SignIn(_ context.Context, _ netip.Addr, login, password string) (string, account.Session, error) {
 	switch {
 	case login == "guesser":
 		return "", account.Session{}, &fault.Error{Kind: fault.Unavailable, Message: "too many wrong attempts", Err: wait{}}
@@ -72,6 +73,7 @@ type house struct {
 	episode alerts.Alert
 	log     []alerts.Entry
 	rule    alerts.Rule
+	trend   alerts.Rule
 	series  []alerts.SeriesQuery
 	buckets []alerts.Bucket
 	broken  error
@@ -153,18 +155,23 @@ func (h *house) EventsSince(context.Context, vital.OrgID, int64, int) ([]alerts.
 }
 
 func (h *house) Rules(context.Context, account.Actor, vital.UID) ([]alerts.Rule, error) {
-	return []alerts.Rule{h.rule}, nil
+	return []alerts.Rule{h.rule, h.trend}, nil
 }
 
-func (h *house) AddVersion(_ context.Context, _ account.Actor, _ vital.UID, metric vital.Metric, expected int, v alerts.Version) (alerts.Rule, error) {
-	if metric != h.rule.Metric {
+func (h *house) AddVersion(_ context.Context, _ account.Actor, _ vital.UID, key alerts.RuleKey, expected int, v alerts.Version) (alerts.Rule, error) {
+	rule := h.rule
+	switch key {
+	case h.rule.Key():
+	case h.trend.Key():
+		rule = h.trend
+		v.Trend.Zone = h.people[0].Zone
+	default:
 		return alerts.Rule{}, fault.New(fault.Internal, "select rule: connection reset by 10.0.0.7")
 	}
-	if expected != len(h.rule.Versions) {
-		return alerts.Rule{}, fault.New(fault.Conflict, "Zala set version %d", len(h.rule.Versions))
+	if expected != len(rule.Versions) {
+		return alerts.Rule{}, fault.New(fault.Conflict, "Zala set version %d", len(rule.Versions))
 	}
 	v.Number = expected + 1
-	rule := h.rule
 	rule.Versions = append(rule.Versions[:len(rule.Versions):len(rule.Versions)], v)
 	return rule, nil
 }
@@ -224,7 +231,11 @@ func (kit) Revoke(_ context.Context, actor account.Actor, uid string) error {
 
 func newHouse() *house {
 	low := 90.0
+	average := alerts.TrendDefaults("Europe/Ljubljana", 85)[2]
+	second := average.Version
+	second.Number, second.Enabled, second.Reason, second.Author = 2, false, "in hospital", 3
 	return &house{
+		trend: alerts.Rule{UID: bor, Org: 1, Patient: 1, Kind: alerts.KindTrend, Form: alerts.FormAverage, Metric: average.Metric, Versions: []alerts.Version{average.Version, second}},
 		people: []account.Patient{
 			{ID: 1, UID: ana, Org: 1, Name: "Ana Novak", Number: "P-1", BirthYear: 1941, Sex: "female", Zone: "Europe/Ljubljana"},
 			{ID: 2, UID: bor, Org: 2, Name: "Bor"},

@@ -114,9 +114,11 @@ func (s *Server) listLimits(ctx context.Context, actor account.Actor, in *patien
 		return nil, err
 	}
 	out := &limitsOutput{}
-	out.Body.Rules = make([]ruleBody, len(rules))
+	out.Body.Rules = []ruleBody{}
 	for i := range rules {
-		out.Body.Rules[i] = ruleOf(&rules[i])
+		if rules[i].Kind == alerts.KindLimit {
+			out.Body.Rules = append(out.Body.Rules, ruleOf(&rules[i]))
+		}
 	}
 	return out, nil
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -53,6 +56,17 @@ func secure(c *fiber.Ctx) {
 	c.Set(fiber.HeaderCacheControl, "no-store")
 }
 
+// named reports whether a host is a name that somebody owns: an address cannot promise anything (RFC 6797, section 8.1.1),
+// and what is said of localhost would be said of every program on the machine.
+func named(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	_, err := netip.ParseAddr(host)
+	return err != nil && host != "" && host != "localhost" && !strings.HasSuffix(host, ".localhost")
+}
+
 // observe is the outermost middleware: request id, headers, the deadline of the answer, and the request's metrics. An
 // error is answered here, so that its status is counted.
 func (s *Server) observe() fiber.Handler {
@@ -62,6 +76,9 @@ func (s *Server) observe() fiber.Handler {
 		id := requestID(c)
 		c.Set(fiber.HeaderXRequestID, id)
 		secure(c)
+		if s.Strict && c.Context().IsTLS() && named(string(c.Request().Host())) {
+			c.Set(fiber.HeaderStrictTransportSecurity, "max-age=31536000")
+		}
 		ctx, cancel := context.WithTimeout(context.WithValue(c.UserContext(), requestKey, id), answerWithin)
 		defer cancel()
 		c.SetUserContext(ctx)
@@ -91,6 +108,12 @@ func (s *Server) recoverPanic(c *fiber.Ctx) (err error) {
 
 // answerError answers what no operation answered: Fiber's own errors and those of middleware and raw routes.
 func (s *Server) answerError(c *fiber.Ctx, err error) error {
+	if errors.Is(err, fiber.ErrBadGateway) {
+		// Fiber's word for a connection that broke before there was a request, by a client that does not believe our
+		// certificate for one: nobody can be answered, and nothing here is to be mended.
+		s.Log.Debug("a connection ended before its request")
+		return c.SendStatus(fiber.StatusBadGateway)
+	}
 	p := s.problem(c.UserContext(), c.Method()+" "+c.Route().Path, err)
 	if wait, ok := session.RetryAfter(err); ok {
 		c.Set(fiber.HeaderRetryAfter, seconds(wait))

@@ -33,7 +33,7 @@ func describe() huma.Config {
 	cfg.Tags = []*huma.Tag{
 		{Name: tagSession, Description: "Who is signed in"},
 		{Name: tagPatients, Description: "The people being watched over, and what was measured"},
-		{Name: tagLimits, Description: "Each patient's own limits, in versions"},
+		{Name: tagLimits, Description: "Each patient's own limits and trend rules, in versions"},
 		{Name: tagDevices, Description: "What measures, and for whom"},
 		{Name: tagAlerts, Description: "What asks for a person's attention"},
 		{Name: tagService, Description: "The server itself"},

@@ -26,7 +26,7 @@ func TestEveryOperationNeedsASession(t *testing.T) {
 		}
 		t.Run(o.method+" "+o.path, func(t *testing.T) {
 			t.Parallel()
-			path := strings.NewReplacer("{id}", ana, "{uid}", "hub-1", "{metric}", "blood_pressure").Replace(o.path)
+			path := strings.NewReplacer("{id}", ana, "{uid}", "hub-1", "{metric}", "blood_pressure", "{form}", "average").Replace(o.path)
 			if strings.HasSuffix(path, "/series") {
 				path += "?metric=heart_rate"
 			}
@@ -50,7 +50,7 @@ func TestEveryOperationIsOfSomeRole(t *testing.T) {
 		if o.public || o.id == "who-am-i" || o.id == "sign-out" || o.id == "follow-alerts" {
 			continue
 		}
-		path := strings.NewReplacer("{id}/timeline", alarm+"/timeline", "alerts/{id}", "alerts/"+alarm, "{id}", ana, "{uid}", "hub-1", "{metric}", "blood_pressure").Replace(o.path)
+		path := strings.NewReplacer("{id}/timeline", alarm+"/timeline", "alerts/{id}", "alerts/"+alarm, "{id}", ana, "{uid}", "hub-1", "{metric}", "blood_pressure", "{form}", "average").Replace(o.path)
 		if strings.HasSuffix(path, "/series") {
 			path += "?metric=heart_rate"
 		}
@@ -68,6 +68,7 @@ func bodyFor(operation string) string {
 		"sign-in":           `{"login":"nurse","password":"right"}`,
 		"add-patient":       `{"name":"Cene","zone":"Europe/Ljubljana"}`,
 		"set-limits":        `{"reason":"agreed","components":[{"red_high":160}]}`,
+		"set-trend":         `{"reason":"agreed","average":{"days":7,"skip_days":1,"least_readings":12,"least_days":4,"components":[{"yellow_high":140}]}}`,
 		"enrol-device":      `{"uid":"bp-1","model":"Cuff"}`,
 		"assign-device":     `{"patient":"` + ana + `","from":"2026-05-01T12:00:00Z"}`,
 		"acknowledge-alert": `{}`,

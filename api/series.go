@@ -29,6 +29,8 @@ type pointBody struct {
 	Min []float64 `json:"min"`
 	Max []float64 `json:"max"`
 	Avg []float64 `json:"avg"`
+
+	Findings []string `json:"findings,omitempty" doc:"What the device or Hale noticed about any of the readings; trust_broker is one that came through another broker" example:"irregular_pulse"`
 }
 
 type limitSpan struct {
@@ -150,7 +152,7 @@ func componentsOf(d vital.Definition) []componentBody {
 func pointsOf(buckets []alerts.Bucket) []pointBody {
 	list := make([]pointBody, len(buckets))
 	for i, b := range buckets {
-		list[i] = pointBody{T: b.Start.UnixMilli(), N: b.N, Min: orEmpty(b.Min), Max: orEmpty(b.Max), Avg: orEmpty(b.Avg)}
+		list[i] = pointBody{T: b.Start.UnixMilli(), N: b.N, Min: orEmpty(b.Min), Max: orEmpty(b.Max), Avg: orEmpty(b.Avg), Findings: b.Findings.Names()}
 	}
 	return list
 }

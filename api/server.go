@@ -46,6 +46,7 @@ type Triage interface {
 type Limits interface {
 	Get(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Rule, error)
 	Set(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v alerts.Version) (alerts.Rule, error)
+	SetTrend(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, form alerts.Form, expected int, v alerts.Version) (alerts.Rule, error)
 }
 
 // Desk is the devices (devices.Desk). Its methods check account.Allow.
@@ -84,6 +85,9 @@ type Config struct {
 	Organisation func(ctx context.Context, actor account.Actor) (string, error)
 	// Ready looks at what must be there before the server may be sent anything.
 	Ready func(ctx context.Context) []Check
+	// Strict makes browsers that came over HTTPS to a name keep to HTTPS there for a year (HSTS). It is for a certificate
+	// that every browser trusts: the promise covers all ports of the name, and nobody can click past it.
+	Strict bool
 	// Metrics answers /metrics; it is served to this machine only. Register is where the server's own metrics go.
 	Metrics  http.Handler
 	Register prometheus.Registerer
@@ -115,11 +119,12 @@ func New(cfg Config) *Server {
 	s := &Server{Config: cfg}
 	s.app = fiber.New(fiber.Config{
 		AppName: "Hale", DisableStartupMessage: true,
-		Immutable:    true, // values of a request may outlive its handler
-		BodyLimit:    bodyLimit,
-		ReadTimeout:  readWithin,
-		WriteTimeout: writeWithin,
-		IdleTimeout:  idleWithin, ReadBufferSize: headerLimit,
+		Immutable:               true, // values of a request may outlive its handler
+		EnableTrustedProxyCheck: true, // with no proxies: Fiber believes no header, session.Proxies knows better
+		BodyLimit:               bodyLimit,
+		ReadTimeout:             readWithin,
+		WriteTimeout:            writeWithin,
+		IdleTimeout:             idleWithin, ReadBufferSize: headerLimit,
 		ErrorHandler: s.answerError,
 	})
 	s.app.Use(s.observe(), s.recoverPanic)
@@ -130,6 +135,7 @@ func New(cfg Config) *Server {
 	s.addSession()
 	s.addPatients()
 	s.addLimits()
+	s.addTrends()
 	s.addDevices()
 	s.addAlerts()
 	s.addFeed()

@@ -56,6 +56,7 @@ func contract() []string {
 		"POST /v1/session", "GET /v1/session", "DELETE /v1/session",
 		"GET /v1/patients", "POST /v1/patients", "GET /v1/patients/{id}", "GET /v1/patients/{id}/series",
 		"GET /v1/patients/{id}/limits", "PUT /v1/patients/{id}/limits/{metric}",
+		"GET /v1/patients/{id}/trends", "PUT /v1/patients/{id}/trends/{metric}/{form}",
 		"GET /v1/devices", "POST /v1/devices", "POST /v1/devices/{uid}/assignments", "DELETE /v1/devices/{uid}", "GET /v1/devices/{uid}/intake", "GET /v1/devices/{uid}/quarantine",
 		"GET /v1/alerts", "GET /v1/alerts/{id}", "GET /v1/alerts/{id}/timeline",
 		"POST /v1/alerts/{id}/acknowledge", "POST /v1/alerts/{id}/resolve", "GET /v1/worklist", "GET /v1/feed",

@@ -13,22 +13,25 @@ import (
 type readingRef struct {
 	ID         string    `json:"id" doc:"Names the reading; a number too large for some languages, hence text"`
 	MeasuredAt time.Time `json:"measured_at"`
+	Findings   []string  `json:"findings,omitempty" doc:"What the device or Hale noticed about it; trust_broker is a reading that came through another broker" example:"irregular_pulse"`
 }
 
 type entryBody struct {
-	ID          int64       `json:"id"`
-	Kind        string      `json:"kind" enum:"opened,occurred,worsened,cleared,resumed,annotated,acknowledged,resolved,noted"`
-	RecordedAt  time.Time   `json:"recorded_at"`
-	By          string      `json:"by,omitempty" doc:"Who did it; left out when it was Hale itself"`
-	Level       string      `json:"level,omitempty" enum:"yellow,red,extreme"`
-	Reading     *readingRef `json:"reading,omitempty"`
-	Values      []float64   `json:"values,omitempty" doc:"Of that reading: canonical units, in the order of the metric's components"`
-	RuleVersion int         `json:"rule_version,omitempty"`
-	Historic    bool        `json:"historic,omitempty" doc:"The reading came too late to call anybody"`
-	Until       *time.Time  `json:"until,omitempty" doc:"End of the acknowledgement"`
-	NextStep    string      `json:"next_step,omitempty" enum:"none,recheck,call,hand_over"`
-	NextStepAt  *time.Time  `json:"next_step_at,omitempty"`
-	Note        string      `json:"note,omitempty"`
+	ID          int64           `json:"id"`
+	Kind        string          `json:"kind" enum:"opened,occurred,worsened,cleared,resumed,annotated,acknowledged,resolved,noted"`
+	RecordedAt  time.Time       `json:"recorded_at"`
+	By          string          `json:"by,omitempty" doc:"Who did it; left out when it was Hale itself"`
+	Level       string          `json:"level,omitempty" enum:"yellow,red,extreme"`
+	Reading     *readingRef     `json:"reading,omitempty"`
+	Values      []float64       `json:"values,omitempty" doc:"Of that reading: canonical units, in the order of the metric's components"`
+	Because     string          `json:"because,omitempty" doc:"Of a trend rule: why that reading counts, in plain words"`
+	Grounds     *alerts.Grounds `json:"grounds,omitempty" doc:"The same in numbers"`
+	RuleVersion int             `json:"rule_version,omitempty"`
+	Historic    bool            `json:"historic,omitempty" doc:"The reading came too late to call anybody"`
+	Until       *time.Time      `json:"until,omitempty" doc:"End of the acknowledgement"`
+	NextStep    string          `json:"next_step,omitempty" enum:"none,recheck,call,hand_over"`
+	NextStepAt  *time.Time      `json:"next_step_at,omitempty"`
+	Note        string          `json:"note,omitempty"`
 }
 
 type timelineOutput struct {
@@ -38,29 +41,36 @@ type timelineOutput struct {
 }
 
 func (s *Server) getTimeline(ctx context.Context, actor account.Actor, in *alertInput) (*timelineOutput, error) {
-	entries, err := s.Triage.Log(ctx, actor, vital.UID(in.ID))
+	a, err := s.Triage.Get(ctx, actor, vital.UID(in.ID))
+	if err != nil {
+		return nil, err
+	}
+	entries, err := s.Triage.Log(ctx, actor, a.UID)
 	if err != nil {
 		return nil, err
 	}
 	out := &timelineOutput{}
 	out.Body.Entries = make([]entryBody, len(entries))
 	for i := range entries {
-		out.Body.Entries[i] = entryOf(&entries[i])
+		out.Body.Entries[i] = entryOf(a.Metric, &entries[i])
 	}
 	return out, nil
 }
 
-func entryOf(e *alerts.Entry) entryBody {
+func entryOf(metric vital.Metric, e *alerts.Entry) entryBody {
 	body := entryBody{
 		ID: e.ID, Kind: string(e.Kind), RecordedAt: e.RecordedAt.UTC(), By: e.Actor.Name, Values: e.Values,
 		RuleVersion: e.RuleVersion, Historic: e.Historic, Until: at(e.Until),
 		NextStep: string(e.NextStep), NextStepAt: at(e.NextStepAt), Note: e.Note,
 	}
+	if e.Grounds != nil {
+		body.Because, body.Grounds = e.Grounds.Words(metric), e.Grounds
+	}
 	if e.Level != alerts.None {
 		body.Level = e.Level.String()
 	}
 	if !e.Reading.IsZero() {
-		body.Reading = &readingRef{ID: strconv.FormatInt(e.Reading.ID, 10), MeasuredAt: e.Reading.At.UTC()}
+		body.Reading = &readingRef{ID: strconv.FormatInt(e.Reading.ID, 10), MeasuredAt: e.Reading.At.UTC(), Findings: e.Findings.Names()}
 	}
 	return body
 }

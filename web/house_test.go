@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,7 +75,7 @@ func (h *house) fail(err error) {
 }
 
 // SignIn takes the login for the password.
-func (h *house) SignIn(_ context.Context, login, password string) (string, account.Session, error) {
+func (h *house) SignIn(_ context.Context, _ netip.Addr, login, password string) (string, account.Session, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	actor, known := h.staff[login]
@@ -266,7 +267,7 @@ func (h *house) Rules(_ context.Context, _ account.Actor, patient vital.UID) ([]
 	return h.rules[patient], nil
 }
 
-func (h *house) AddVersion(context.Context, account.Actor, vital.UID, vital.Metric, int, alerts.Version) (alerts.Rule, error) {
+func (h *house) AddVersion(context.Context, account.Actor, vital.UID, alerts.RuleKey, int, alerts.Version) (alerts.Rule, error) {
 	return alerts.Rule{}, fault.New(fault.Internal, "the screens set no limits")
 }
 
@@ -311,15 +312,19 @@ func (h *house) admit(name, number string, born int, sex, zone string) account.P
 		Name: name, Number: number, BirthYear: born, Sex: sex, Zone: zone, CreatedAt: h.now,
 	}
 	h.people = append(h.people, p)
-	for _, d := range alerts.Defaults() {
+	for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(zone, h.now.Year()-born)...) {
 		v := d.Version
 		v.Number, v.EffectiveFrom, v.Enabled, v.Reason = 1, time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC), true, alerts.DefaultReason
 		h.rules[p.UID] = append(h.rules[p.UID], alerts.Rule{
-			ID: alerts.RuleID(len(h.rules[p.UID]) + 100*n), UID: vital.UID(fmt.Sprintf("rule-%d-%d", n, d.Metric)), Org: org, Patient: p.ID,
-			Kind: alerts.KindLimit, Metric: d.Metric, Versions: []alerts.Version{v},
+			ID: alerts.RuleID(len(h.rules[p.UID]) + 100*n), UID: ruleUID(p.ID, d.Key()), Org: org, Patient: p.ID,
+			Kind: d.Key().Kind, Form: d.Key().Form, Metric: d.Metric, Versions: []alerts.Version{v},
 		})
 	}
 	return p
+}
+
+func ruleUID(patient vital.PatientID, key alerts.RuleKey) vital.UID {
+	return vital.UID(fmt.Sprintf("rule-%d-%s", patient, key))
 }
 
 // measure stores a reading.
@@ -331,21 +336,29 @@ func (h *house) measure(p account.Patient, m vital.Metric, at time.Time, values 
 	return point
 }
 
-// alarm opens an alert and returns its name.
+// alarm opens an alert by a limit and returns its name.
 func (h *house) alarm(p account.Patient, level alerts.Level, at time.Time, m vital.Metric, historic bool, values ...float64) vital.UID {
-	point := h.measure(p, m, at, values...)
+	return h.open(p, alerts.LimitOn(m), alerts.Entry{Level: level, Historic: historic}, h.measure(p, m, at, values...))
+}
+
+// trendAlarm opens a yellow alert by a trend and returns its name.
+func (h *house) trendAlarm(p account.Patient, key alerts.RuleKey, at time.Time, grounds *alerts.Grounds, values ...float64) vital.UID {
+	return h.open(p, key, alerts.Entry{Level: alerts.Yellow, Grounds: grounds}, h.measure(p, key.Metric, at, values...))
+}
+
+func (h *house) open(p account.Patient, key alerts.RuleKey, e alerts.Entry, point alerts.Point) vital.UID {
 	h.mu.Lock()
 	n := len(h.episodes) + 1
 	uid := vital.UID(fmt.Sprintf("01930000-0000-7000-8000-%012d", n))
 	h.episodes = append(h.episodes, alerts.Alert{
-		Episode:    alerts.Episode{ID: alerts.EpisodeID(n), UID: uid, Org: org, Patient: p.ID, Rule: alerts.RuleID(n), Metric: m},
-		PatientUID: p.UID, PatientName: p.Name, PatientNumber: p.Number, RuleUID: vital.UID(fmt.Sprintf("rule-%d-%d", p.ID, m)),
+		Episode:    alerts.Episode{ID: alerts.EpisodeID(n), UID: uid, Org: org, Patient: p.ID, Rule: alerts.RuleID(n), Metric: key.Metric},
+		PatientUID: p.UID, PatientName: p.Name, PatientNumber: p.Number, RuleUID: ruleUID(p.ID, key), RuleKind: key.Kind, RuleForm: key.Form,
 	})
-	recorded := at
-	if historic {
-		recorded = h.now.Add(-time.Hour)
+	e.Kind, e.RecordedAt, e.Reading, e.Values, e.RuleVersion = alerts.EntryOpened, point.At, point.Mark, point.Values, 1
+	if e.Historic {
+		e.RecordedAt = h.now.Add(-time.Hour)
 	}
-	h.append(n-1, alerts.Entry{Kind: alerts.EntryOpened, RecordedAt: recorded, Level: level, Reading: point.Mark, Values: values, RuleVersion: 1, Historic: historic})
+	h.append(n-1, e)
 	event := h.events[len(h.events)-1]
 	h.mu.Unlock()
 	h.Announce(context.Background(), []alerts.Event{event})

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ type Service struct {
 	credentials account.Credentials
 	now         func() time.Time
 	attempts    *attempts
+	addresses   *addresses
 	queue       chan struct{}
 	slots       chan struct{}
 }
@@ -41,18 +43,22 @@ type Service struct {
 // New returns a Service over the record. now is the clock that sessions and waits are judged by.
 func New(credentials account.Credentials, now func() time.Time) *Service {
 	return &Service{
-		credentials: credentials, now: now, attempts: newAttempts(),
+		credentials: credentials, now: now, attempts: newAttempts(), addresses: newAddresses(),
 		queue: make(chan struct{}, mostVerifying), slots: make(chan struct{}, atOnce),
 	}
 }
 
 // SignIn opens a session and returns its token, which exists nowhere else. A wrong login and a wrong password are the
-// same fault.Unauthenticated after the same time; after five failures a login has to wait (TooManyError, of kind
-// fault.Unavailable).
-func (s *Service) SignIn(ctx context.Context, login, password string) (token string, _ account.Session, err error) {
+// same fault.Unauthenticated after the same time; after five failures a login has to wait, and after thirty from one
+// address whoever comes from there (TooManyError, of kind fault.Unavailable). The zero from is an address that nobody
+// knows.
+func (s *Service) SignIn(ctx context.Context, from netip.Addr, login, password string) (token string, _ account.Session, err error) {
 	login = strings.TrimSpace(login)
 	if login == "" || len(login) > longestLogin || len(password) > longestPassword {
 		return "", account.Session{}, errWrong()
+	}
+	if wait := s.addresses.wait(from, s.now()); wait > 0 {
+		return "", account.Session{}, tooMany(wait)
 	}
 	turn, err := s.attempts.begin(ctx, login, s.now)
 	if err != nil {
@@ -64,6 +70,7 @@ func (s *Service) SignIn(ctx context.Context, login, password string) (token str
 	actor, err := s.identify(ctx, login, password)
 	if fault.Is(err, fault.Unauthenticated) {
 		learned = wrong
+		s.addresses.failed(from, s.now())
 	}
 	if err != nil {
 		return "", account.Session{}, err

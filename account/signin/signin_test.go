@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 	"sync"
@@ -150,7 +152,7 @@ func TestNewPasswordIsReadableAndNew(t *testing.T) {
 func TestASessionFromSignInToSignOut(t *testing.T) {
 	t.Parallel()
 	s, b, _ := service(t)
-	token, opened, err := s.SignIn(t.Context(), " nurse ", "correct horse")
+	token, opened, err := s.SignIn(t.Context(), netip.Addr{}, " nurse ", "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +199,7 @@ func TestASessionRunsOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, b, clock := service(t)
-			token, _, err := s.SignIn(t.Context(), "nurse", "correct horse")
+			token, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -218,9 +220,9 @@ func TestASessionRunsOut(t *testing.T) {
 func TestAWrongLoginAndAWrongPasswordAreOne(t *testing.T) {
 	t.Parallel()
 	s, _, _ := service(t)
-	_, _, wrongPassword := s.SignIn(t.Context(), "nurse", "x")
-	_, _, wrongLogin := s.SignIn(t.Context(), "nobody", "correct horse")
-	_, _, empty := s.SignIn(t.Context(), "", "")
+	_, _, wrongPassword := s.SignIn(t.Context(), netip.Addr{}, "nurse", "x")
+	_, _, wrongLogin := s.SignIn(t.Context(), netip.Addr{}, "nobody", "correct horse")
+	_, _, empty := s.SignIn(t.Context(), netip.Addr{}, "", "")
 	for _, err := range []error{wrongPassword, wrongLogin, empty} {
 		if !fault.Is(err, fault.Unauthenticated) || fault.MessageOf(err) != "login or password is wrong" {
 			t.Errorf("got %v", err)
@@ -233,20 +235,20 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	for _, login := range []string{"nurse", "nobody"} {
 		s, b, clock := service(t)
 		for i := range 5 {
-			if _, _, err := s.SignIn(t.Context(), login, "x"); !fault.Is(err, fault.Unauthenticated) {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "x"); !fault.Is(err, fault.Unauthenticated) {
 				t.Fatalf("guess %d: %v", i, err)
 			}
 		}
 		asked := b.logins
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			want *= time.Second
-			_, _, err := s.SignIn(t.Context(), login, "correct horse")
+			_, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "correct horse")
 			var wait *signin.TooManyError
 			if !errors.As(err, &wait) || wait.RetryAfter() != want || !fault.Is(err, fault.Unavailable) {
 				t.Fatalf("%s: got %v, want a wait of %s", login, err, want)
 			}
 			clock.pass(want)
-			if _, _, err := s.SignIn(t.Context(), login, "x"); !fault.Is(err, fault.Unauthenticated) {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "x"); !fault.Is(err, fault.Unauthenticated) {
 				t.Fatalf("after the wait: %v", err)
 			}
 		}
@@ -257,10 +259,10 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 			continue
 		}
 		clock.pass(time.Minute)
-		if _, _, err := s.SignIn(t.Context(), login, "correct horse"); err != nil {
+		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "correct horse"); err != nil {
 			t.Errorf("the right password after the wait: %v", err)
 		}
-		if _, _, err := s.SignIn(t.Context(), login, "x"); !fault.Is(err, fault.Unauthenticated) {
+		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "x"); !fault.Is(err, fault.Unauthenticated) {
 			t.Errorf("the right password did not wipe the slate: %v", err)
 		}
 	}
@@ -271,7 +273,7 @@ func TestYesterdaysMistakesAreForgotten(t *testing.T) {
 	s, _, clock := service(t)
 	for range 2 {
 		for i := range 5 {
-			if _, _, err := s.SignIn(t.Context(), "nurse", "x"); !fault.Is(err, fault.Unauthenticated) {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "x"); !fault.Is(err, fault.Unauthenticated) {
 				t.Fatalf("mistake %d: %v", i, err)
 			}
 		}
@@ -283,9 +285,9 @@ func TestOneGuesserDoesNotKeepOutOthers(t *testing.T) {
 	t.Parallel()
 	s, _, _ := service(t)
 	for range 6 {
-		s.SignIn(t.Context(), "nobody", "x") //nolint:errcheck // the failures are what is wanted here
+		s.SignIn(t.Context(), netip.Addr{}, "nobody", "x") //nolint:errcheck // the failures are what is wanted here
 	}
-	if _, _, err := s.SignIn(t.Context(), "nurse", "correct horse"); err != nil {
+	if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse"); err != nil {
 		t.Error(err)
 	}
 }
@@ -296,7 +298,7 @@ func TestGuessesAllAtOnceAreCountedOneByOne(t *testing.T) {
 	var all sync.WaitGroup
 	for range 30 {
 		all.Go(func() {
-			if _, _, err := s.SignIn(t.Context(), "nurse", "x"); err == nil {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "x"); err == nil {
 				t.Error("a guess was right")
 			}
 		})
@@ -313,7 +315,7 @@ func TestPeopleOfOneLoginSignInTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if _, _, err := s.SignIn(t.Context(), "nurse", "correct horse"); err != nil {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -329,12 +331,40 @@ func TestARecordThatIsAwayIsNobodysFailure(t *testing.T) {
 	s, b, _ := service(t)
 	b.away = fault.New(fault.Unavailable, "the record is away")
 	for range 20 {
-		if _, _, err := s.SignIn(t.Context(), "nurse", "correct horse"); err == nil || fault.MessageOf(err) != "the record is away" {
+		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse"); err == nil || fault.MessageOf(err) != "the record is away" {
 			t.Fatalf("got %v", err)
 		}
 	}
 	b.away = nil
-	if _, _, err := s.SignIn(t.Context(), "nurse", "correct horse"); err != nil {
+	if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOnePasswordAtManyLoginsIsSlowedDownByTheAddress(t *testing.T) {
+	t.Parallel()
+	s, _, clock := service(t)
+	guesser, other := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("192.0.2.8")
+	for i := range 30 {
+		if _, _, err := s.SignIn(t.Context(), guesser, fmt.Sprintf("login-%d", i), "Spring2026"); !fault.Is(err, fault.Unauthenticated) {
+			t.Fatalf("guess %d: %v", i, err)
+		}
+	}
+	var wait *signin.TooManyError
+	if _, _, err := s.SignIn(t.Context(), guesser, "nurse", "correct horse"); !errors.As(err, &wait) || wait.RetryAfter() != time.Second {
+		t.Errorf("guess 31 was answered with %v", err)
+	}
+	if _, _, err := s.SignIn(t.Context(), other, "nurse", "correct horse"); err != nil {
+		t.Errorf("somebody elsewhere: %v", err)
+	}
+	clock.pass(time.Second)
+	if _, _, err := s.SignIn(t.Context(), guesser, "nurse", "correct horse"); err != nil {
+		t.Errorf("after the wait: %v", err)
+	}
+	if _, _, err := s.SignIn(t.Context(), guesser, "login-31", "Spring2026"); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("after the wait: %v", err)
+	}
+	if _, _, err := s.SignIn(t.Context(), guesser, "nurse", "correct horse"); !errors.As(err, &wait) || wait.RetryAfter() != 2*time.Second {
+		t.Errorf("a right password forgave the wrong ones: %v", err)
 	}
 }

@@ -31,7 +31,7 @@ func (k *Keeper) sameOrigin(c *fiber.Ctx) error {
 	switch {
 	case origin != "" && slices.Contains(k.Origins, origin):
 		return nil
-	case origin != "" && k.own(origin, string(c.Request().Host())):
+	case origin != "" && own(origin, arrived(c.UserContext())):
 		return nil
 	case origin == "" && !slices.Contains([]string{"cross-site", "same-site"}, c.Get("Sec-Fetch-Site")):
 		return nil
@@ -40,15 +40,15 @@ func (k *Keeper) sameOrigin(c *fiber.Ctx) error {
 }
 
 // own reports whether an Origin names the host that the request was sent to.
-func (k *Keeper) own(origin, host string) bool {
+func own(origin string, came arrival) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {
 		return false // among others "null", the origin of a sandboxed page
 	}
-	if k.Secure && u.Scheme != "https" {
+	if came.secure && u.Scheme != "https" {
 		return false
 	}
-	return strings.EqualFold(u.Host, host)
+	return strings.EqualFold(u.Host, came.host)
 }
 
 // carries reports whether the request carries the session's CSRF value.

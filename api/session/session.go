@@ -5,6 +5,7 @@ package session
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 // SignIn is what opens, finds and ends sessions (account/signin.Service).
 type SignIn interface {
-	SignIn(ctx context.Context, login, password string) (token string, s account.Session, err error)
+	SignIn(ctx context.Context, from netip.Addr, login, password string) (token string, s account.Session, err error)
 	SessionOf(ctx context.Context, token string) (account.Session, error)
 	SignOut(ctx context.Context, token string) error
 }
@@ -25,11 +26,12 @@ type SignIn interface {
 // acts at once.
 type Keeper struct {
 	SignIn  SignIn
-	Secure  bool     // the server speaks HTTPS: the cookie gets the __Host- prefix and Secure
+	Proxies Proxies  // that are believed
 	Origins []string // further origins that may send changing requests, such as "https://hale.example.org" behind a proxy
 }
 
-// The names of the session's cookie. A __Host- cookie cannot be set by a neighbouring host or over plain HTTP.
+// The names of the session's cookie. A request that came encrypted has the second: a __Host- cookie cannot be set by a
+// neighbouring host or over plain HTTP.
 const (
 	plainCookie  = "hale_session"
 	secureCookie = "__Host-hale_session"
@@ -43,7 +45,10 @@ const (
 
 type contextKey int
 
-const sessionKey contextKey = iota
+const (
+	sessionKey contextKey = iota
+	arrivalKey
+)
 
 // held is the session of a request with the token that it came by.
 type held struct {
@@ -78,7 +83,8 @@ func With(ctx context.Context, s account.Session, token string) context.Context 
 // do is account.Allow's to say. A changing request of a browser must come from our own pages (Origin) and, when the
 // cookie signs it in, carry the session's CSRF value; otherwise it ends here with fault.Forbidden.
 func (k *Keeper) Identify(c *fiber.Ctx) error {
-	token, byCookie := k.token(c)
+	k.enter(c)
+	token, byCookie := tokenOf(c)
 	if byCookie || token == "" {
 		if err := k.sameOrigin(c); err != nil {
 			return err
@@ -104,6 +110,7 @@ func (k *Keeper) Identify(c *fiber.Ctx) error {
 
 // SameOrigin is the middleware for the requests that sign in: it refuses changing requests that a foreign page sends.
 func (k *Keeper) SameOrigin(c *fiber.Ctx) error {
+	k.enter(c)
 	if err := k.sameOrigin(c); err != nil {
 		return err
 	}
@@ -112,11 +119,11 @@ func (k *Keeper) SameOrigin(c *fiber.Ctx) error {
 
 // Open signs somebody in and sets the cookie. The token is for programs, which send it as a bearer token.
 func (k *Keeper) Open(ctx context.Context, setCookie func(string), login, password string) (token string, s account.Session, err error) {
-	token, s, err = k.SignIn.SignIn(ctx, login, password)
+	token, s, err = k.SignIn.SignIn(ctx, arrived(ctx).from, login, password)
 	if err != nil {
 		return "", account.Session{}, err
 	}
-	setCookie(k.cookie(token, s.ExpiresAt))
+	setCookie(cookie(arrived(ctx).secure, token, s.ExpiresAt))
 	return token, s, nil
 }
 
@@ -127,7 +134,7 @@ func (k *Keeper) Close(ctx context.Context, setCookie func(string)) error {
 			return err
 		}
 	}
-	setCookie(k.cookie("", time.Unix(0, 0)))
+	setCookie(cookie(arrived(ctx).secure, "", time.Unix(0, 0)))
 	return nil
 }
 
@@ -136,9 +143,9 @@ func SetCookie(c *fiber.Ctx) func(string) {
 	return func(cookie string) { c.Response().Header.Add(fiber.HeaderSetCookie, cookie) }
 }
 
-// CookieName returns the name of the session's cookie.
-func (k *Keeper) CookieName() string {
-	if k.Secure {
+// cookieName returns the name of the session's cookie.
+func cookieName(secure bool) string {
+	if secure {
 		return secureCookie
 	}
 	return plainCookie
@@ -146,22 +153,22 @@ func (k *Keeper) CookieName() string {
 
 // cookie returns the value of a Set-Cookie header. SameSite=Lax, so that a link in a message opens the board; what
 // changes something is kept to our pages by Origin and the CSRF value.
-func (k *Keeper) cookie(token string, expires time.Time) string {
+func cookie(secure bool, token string, expires time.Time) string {
 	parts := []string{
-		k.CookieName() + "=" + token, "Path=/", "Expires=" + expires.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), "HttpOnly", "SameSite=Lax",
+		cookieName(secure) + "=" + token, "Path=/", "Expires=" + expires.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), "HttpOnly", "SameSite=Lax",
 	}
-	if k.Secure {
+	if secure {
 		parts = append(parts, "Secure")
 	}
 	return strings.Join(parts, "; ")
 }
 
-// token returns the request's token. The Authorization header wins: no browser sends it by itself, so a request that
+// tokenOf returns the request's token. The Authorization header wins: no browser sends it by itself, so a request that
 // has it needs no CSRF value.
-func (k *Keeper) token(c *fiber.Ctx) (token string, byCookie bool) {
+func tokenOf(c *fiber.Ctx) (token string, byCookie bool) {
 	if scheme, bearer, ok := strings.Cut(c.Get(fiber.HeaderAuthorization), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(bearer), false
 	}
-	token = c.Cookies(k.CookieName())
+	token = c.Cookies(cookieName(arrived(c.UserContext()).secure))
 	return token, token != ""
 }

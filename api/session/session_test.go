@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +21,13 @@ import (
 )
 
 // door knows one person, whose token is "good".
-type door struct{ ended []string }
+type door struct {
+	ended []string
+	from  []netip.Addr // of who signed in
+}
 
-func (d *door) SignIn(context.Context, string, string) (string, account.Session, error) {
+func (d *door) SignIn(_ context.Context, from netip.Addr, _, _ string) (string, account.Session, error) {
+	d.from = append(d.from, from)
 	s, err := d.SessionOf(context.Background(), "good")
 	return "good", s, err
 }
@@ -142,16 +147,106 @@ func TestTheCookie(t *testing.T) {
 	if diff := cmp.Diff([]string{"hale_session=good; Path=/; Expires=Fri, 08 May 2026 12:00:00 GMT; HttpOnly; SameSite=Lax"}, h["Set-Cookie"]); diff != "" {
 		t.Error(diff)
 	}
-	secure := &session.Keeper{SignIn: &door{}, Secure: true}
-	_, _, h = send(t, secure, "POST", "/in", "", nil)
+	// A request in a test comes from 0.0.0.0: here that is a proxy, which says what came to it.
+	proxies, err := session.ParseProxies([]string{"0.0.0.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	https := map[string]string{"X-Forwarded-Proto": "https"}
+	d := &door{}
+	secure := &session.Keeper{SignIn: d, Proxies: proxies}
+	_, _, h = send(t, secure, "POST", "/in", "", https)
 	if diff := cmp.Diff([]string{"__Host-hale_session=good; Path=/; Expires=Fri, 08 May 2026 12:00:00 GMT; HttpOnly; SameSite=Lax; Secure"}, h["Set-Cookie"]); diff != "" {
 		t.Error(diff)
 	}
-	if _, text, _ := send(t, secure, "GET", "/x", "", map[string]string{"Cookie": "__Host-hale_session=good"}); text != "Nina" {
+	if _, text, _ := send(t, secure, "GET", "/x", "", map[string]string{"Cookie": "__Host-hale_session=good", "X-Forwarded-Proto": "https"}); text != "Nina" {
 		t.Errorf("HTTPS: %q", text)
 	}
-	if status, _, _ := send(t, secure, "POST", "/in", "", map[string]string{"Origin": "http://hale.test"}); status != 403 {
+	if _, text, _ := send(t, secure, "GET", "/x", "", map[string]string{"Cookie": "hale_session=good", "X-Forwarded-Proto": "https"}); text != "" {
+		t.Errorf("a cookie that plain HTTP may have planted was believed over HTTPS: %q", text)
+	}
+	if status, _, _ := send(t, secure, "POST", "/in", "", map[string]string{"Origin": "http://hale.test", "X-Forwarded-Proto": "https"}); status != 403 {
 		t.Errorf("a plain page of our host signs in over HTTPS: %d", status)
+	}
+}
+
+func TestWhatAProxySaysIsBelievedOfTrustedOnesOnly(t *testing.T) {
+	t.Parallel()
+	const plain, secure = "hale_session", "__Host-hale_session"
+	type headers = map[string]string
+	for name, c := range map[string]struct {
+		proxies []string
+		headers headers
+		from    string
+		cookie  string
+		refused bool
+	}{
+		"no proxy and no word":                         {nil, nil, "0.0.0.0", plain, false},
+		"whoever writes the headers without a proxy":   {nil, headers{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}, "0.0.0.0", plain, false},
+		"a proxy that is not ours":                     {[]string{"10.0.0.0/8"}, headers{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}, "0.0.0.0", plain, false},
+		"our proxy":                                    {[]string{"0.0.0.0"}, headers{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}, "192.0.2.1", secure, false},
+		"our proxy by its range":                       {[]string{" 0.0.0.0/8"}, headers{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}, "192.0.2.1", secure, false},
+		"our proxy that says nothing":                  {[]string{"0.0.0.0"}, nil, "0.0.0.0", plain, false},
+		"our proxy that was asked over plain HTTP":     {[]string{"0.0.0.0"}, headers{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}, "192.0.2.1", plain, false},
+		"what the client wrote before our proxy did":   {[]string{"0.0.0.0"}, headers{"X-Forwarded-For": "198.51.100.9, 192.0.2.1"}, "192.0.2.1", plain, false},
+		"two proxies of ours":                          {[]string{"0.0.0.0", "10.0.0.0/8"}, headers{"X-Forwarded-For": "198.51.100.9, 192.0.2.1, 10.1.2.3"}, "192.0.2.1", plain, false},
+		"proxies all the way":                          {[]string{"0.0.0.0", "10.0.0.0/8"}, headers{"X-Forwarded-For": "10.4.5.6, 10.1.2.3"}, "10.4.5.6", plain, false},
+		"an address with its port":                     {[]string{"0.0.0.0"}, headers{"X-Forwarded-For": "192.0.2.1:4711"}, "192.0.2.1", plain, false},
+		"an address of IPv6":                           {[]string{"0.0.0.0"}, headers{"X-Forwarded-For": "2001:db8::1"}, "2001:db8::1", plain, false},
+		"an address that is none":                      {[]string{"0.0.0.0"}, headers{"X-Forwarded-For": "192.0.2.1, unknown"}, "0.0.0.0", plain, false},
+		"our page under the name that the proxy tells": {[]string{"0.0.0.0"}, headers{"X-Forwarded-Host": "board.test", "X-Forwarded-Proto": "https", "Origin": "https://board.test"}, "0.0.0.0", secure, false},
+		"a page that names itself where no proxy is":   {nil, headers{"X-Forwarded-Host": "evil.test", "Origin": "http://evil.test"}, "", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proxies, err := session.ParseProxies(c.proxies)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := &door{}
+			status, _, h := send(t, &session.Keeper{SignIn: d, Proxies: proxies}, "POST", "/in", "", c.headers)
+			if c.refused {
+				if status != 403 {
+					t.Errorf("answered with %d", status)
+				}
+				return
+			}
+			if name, _, _ := strings.Cut(h.Get("Set-Cookie"), "="); status != 200 || name != c.cookie {
+				t.Errorf("%d, cookie %q, want %s", status, h.Get("Set-Cookie"), c.cookie)
+			}
+			if len(d.from) != 1 || d.from[0].String() != c.from {
+				t.Errorf("from %v, want %s", d.from, c.from)
+			}
+		})
+	}
+}
+
+func TestAProxyMayAddALineInsteadOfAnElement(t *testing.T) {
+	t.Parallel()
+	proxies, err := session.ParseProxies([]string{"0.0.0.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &door{}
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/in", nil)
+	r.Header.Add("X-Forwarded-For", "198.51.100.9") // of the client itself
+	r.Header.Add("X-Forwarded-For", "192.0.2.1")
+	res, err := app(&session.Keeper{SignIn: d, Proxies: proxies}).Test(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if len(d.from) != 1 || d.from[0].String() != "192.0.2.1" {
+		t.Errorf("from %v", d.from)
+	}
+}
+
+func TestProxiesThatAreNone(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"proxy.example.org", "", "10.0.0.0/33", "0.0.0.0/0", "::/0"} {
+		if _, err := session.ParseProxies([]string{"10.0.0.1", text}); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q was answered with %v", text, err)
+		}
 	}
 }
 

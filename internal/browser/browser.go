@@ -4,6 +4,9 @@ package browser
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -28,8 +31,9 @@ const Mend = "these tests need Chromium: run `make test`, which installs it, or 
 // Browser is a running Chromium.
 type Browser struct{ ctx context.Context }
 
-// Start starts a Chromium that ends with tb. It uses the program that HALE_CHROMIUM names, or the first that it finds.
-func Start(tb testing.TB) *Browser {
+// Start starts a Chromium that ends with tb. It uses the program that HALE_CHROMIUM names, or the first that it finds. It
+// believes servers with the given certificates, as one does whose owner has installed their authority.
+func Start(tb testing.TB, believed ...*x509.Certificate) *Browser {
 	tb.Helper()
 	program := find(tb)
 	// Not tb.TempDir: Chromium's children may still write while it is removed, and that would fail the test.
@@ -42,6 +46,14 @@ func Start(tb testing.TB) *Browser {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.WSURLReadTimeout(time.Minute), // a busy machine takes its time
 	)
+	if len(believed) > 0 {
+		var keys []string
+		for _, c := range believed {
+			sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+			keys = append(keys, base64.StdEncoding.EncodeToString(sum[:]))
+		}
+		options = append(options, chromedp.Flag("ignore-certificate-errors-spki-list", strings.Join(keys, ",")))
+	}
 	allocated, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, endBrowser := chromedp.NewContext(allocated)
 	tb.Cleanup(func() {

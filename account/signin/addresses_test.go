@@ -1,0 +1,72 @@
+package signin
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestWhoSharesTheWaitOfAnAddress(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		guesser, other string
+		slowed         bool // the guesser
+		together       bool // the other with him
+	}{
+		"two addresses":                      {"192.0.2.7", "192.0.2.8", true, false},
+		"one address in two forms":           {"192.0.2.7", "::ffff:192.0.2.7", true, true},
+		"one household's addresses of IPv6":  {"2001:db8:1:2::3", "2001:db8:1:2:ffff::4", true, true},
+		"two households":                     {"2001:db8:1:2::3", "2001:db8:1:3::3", true, false},
+		"this machine, where a proxy may be": {"127.0.0.1", "::1", false, false},
+		"this machine in the form of IPv6":   {"::ffff:127.0.0.1", "127.0.0.1", false, false},
+		"an address that nobody knows":       {"", "192.0.2.8", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := func(text string) netip.Addr {
+				addr, _ := netip.ParseAddr(text) // "" is no address
+				return addr
+			}
+			a := newAddresses()
+			for range freeFromAddress - 1 {
+				a.failed(at(c.guesser), now)
+			}
+			if wait := a.wait(at(c.guesser), now); wait > 0 {
+				t.Fatalf("%d mistakes cost %s", freeFromAddress-1, wait)
+			}
+			a.failed(at(c.guesser), now)
+			if got := a.wait(at(c.guesser), now) > 0; got != c.slowed {
+				t.Errorf("the guesser waits: %v", got)
+			}
+			if got := a.wait(at(c.other), now) > 0; got != c.together {
+				t.Errorf("the other waits: %v", got)
+			}
+			for range 20 {
+				a.failed(at(c.guesser), now)
+			}
+			if wait := a.wait(at(c.guesser), now); wait > longestWait {
+				t.Errorf("the wait grew to %s", wait)
+			}
+			if wait := a.wait(at(c.guesser), now.Add(forgetAfter+time.Second)); wait > 0 {
+				t.Errorf("after %s: %s", forgetAfter, wait)
+			}
+		})
+	}
+}
+
+func TestAFloodOfAddressesIsSweptOutAndTheGuesserIsNot(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	a := newAddresses()
+	guesser := netip.MustParseAddr("192.0.2.7")
+	for range freeFromAddress + 5 {
+		a.failed(guesser, now)
+	}
+	for i := range 3 * mostAddresses {
+		a.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+	}
+	if len(a.seen) > mostAddresses+1 || a.wait(guesser, now) <= 0 {
+		t.Errorf("%d addresses are kept; the guesser waits %s", len(a.seen), a.wait(guesser, now))
+	}
+}
