@@ -21,8 +21,9 @@ const MaxEnvelope = 512 << 10
 // upgraded last: a change of layout raises currentVersion and keeps the decoder of the one before.
 const (
 	magic          = "HALE"
-	currentVersion = 1
+	currentVersion = 2
 	oldestVersion  = 1
+	canaryVersion  = 2 // the first one that has canaries
 	headerSize     = 15
 	checksumAt     = 11
 )
@@ -31,18 +32,19 @@ const (
 const (
 	kindReading = 1
 	kindRefused = 2
+	kindCanary  = 3 // from version 2 on
 
 	flagSequence = 1 << 0
 )
 
 // Encode appends one envelope with the records to dst and returns the extended buffer. Times keep microseconds. Every
-// record has either a Reading or a Refused; one with neither is left out, and of Sent the first N quantities travel.
+// record has one of Reading, Refused and Canary; one with none is left out, and of Sent the first N quantities travel.
 func Encode(dst []byte, partitions int, records []vital.Record) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, partitions)
 	n := 0
 	for _, r := range records {
-		if r.Reading == nil && r.Refused == nil {
+		if r.Reading == nil && r.Refused == nil && r.Canary == nil {
 			continue
 		}
 		dst = appendRecord(dst, r)
@@ -70,8 +72,8 @@ func split(partitions, limit int, records []vital.Record) ([][]byte, error) {
 	b := appendHeader(make([]byte, 0, min(limit, headerSize+64*len(records))), partitions)
 	n := 0
 	for i, r := range records {
-		if (r.Reading == nil) == (r.Refused == nil) {
-			return nil, fault.New(fault.Invalid, "record %d of %d is not exactly one of a reading and a refusal", i, len(records))
+		if !single(r) {
+			return nil, fault.New(fault.Invalid, "record %d of %d is not exactly one of a reading, a refusal and a canary", i, len(records))
 		}
 		mark := len(b)
 		b = appendRecord(b, r)
@@ -93,6 +95,14 @@ func split(partitions, limit int, records []vital.Record) ([][]byte, error) {
 		envelopes = append(envelopes, b)
 	}
 	return envelopes, nil
+}
+
+// single reports whether the record holds exactly one thing.
+func single(r vital.Record) bool {
+	if r.Canary != nil {
+		return r.Reading == nil && r.Refused == nil
+	}
+	return (r.Reading == nil) != (r.Refused == nil)
 }
 
 func appendHeader(dst []byte, partitions int) []byte {
@@ -119,6 +129,9 @@ func appendRecord(dst []byte, r vital.Record) []byte {
 	}
 	if r.Refused != nil {
 		return appendRefused(append(dst, kindRefused), r.Refused)
+	}
+	if r.Canary != nil {
+		return appendCanary(append(dst, kindCanary), r.Canary)
 	}
 	return dst
 }
@@ -147,9 +160,7 @@ func appendReading(dst []byte, r *vital.Reading) []byte {
 	n := min(int(r.N), len(r.Sent))
 	dst = append(dst, byte(n))
 	for _, q := range r.Sent[:n] {
-		dst = binary.AppendVarint(dst, q.Mantissa)
-		dst = append(dst, byte(q.Exponent))
-		dst = binary.AppendVarint(dst, int64(q.Unit))
+		dst = appendQuantity(dst, q)
 	}
 	return dst
 }
@@ -165,6 +176,20 @@ func appendRefused(dst []byte, r *vital.Refused) []byte {
 	dst = append(dst, r.Raw...)
 	dst = binary.AppendVarint(dst, r.Length)
 	return append(dst, r.Hash[:]...)
+}
+
+func appendCanary(dst []byte, c *vital.Canary) []byte {
+	dst = appendText(dst, c.Edge)
+	dst = binary.AppendUvarint(dst, uint64(max(c.Partition, 0)))
+	dst = binary.AppendVarint(dst, c.Number)
+	dst = binary.AppendVarint(dst, c.SentAt.UnixMicro())
+	return appendQuantity(dst, c.Value)
+}
+
+func appendQuantity(dst []byte, q vital.Quantity) []byte {
+	dst = binary.AppendVarint(dst, q.Mantissa)
+	dst = append(dst, byte(q.Exponent))
+	return binary.AppendVarint(dst, int64(q.Unit))
 }
 
 func appendText(dst []byte, s string) []byte {

@@ -38,14 +38,15 @@ func decode(b []byte) (partitions int, records []vital.Record, err error) {
 	if partitions == 0 {
 		return 0, nil, fault.New(fault.Internal, "envelope was written for 0 partitions")
 	}
-	records, err = decodeV1(b[headerSize:], binary.LittleEndian.Uint32(b[7:]))
+	records, err = decodeBody(b[headerSize:], binary.LittleEndian.Uint32(b[7:]), version)
 	return partitions, records, err
 }
 
 // leastRecord is a lower bound of the bytes of any record; it keeps a lying count from reserving memory.
-const leastRecord = 14
+const leastRecord = 8
 
-func decodeV1(body []byte, count uint32) ([]vital.Record, error) {
+// decodeBody reads records of version 1 or 2, which differ only in what kinds there are.
+func decodeBody(body []byte, count uint32, version byte) ([]vital.Record, error) {
 	if uint64(count)*leastRecord > uint64(len(body)) {
 		return nil, fault.New(fault.Internal, "envelope says %d records in %d bytes", count, len(body))
 	}
@@ -53,13 +54,16 @@ func decodeV1(body []byte, count uint32) ([]vital.Record, error) {
 	records := make([]vital.Record, 0, count)
 	readings := make([]vital.Reading, 0, count) // one allocation; never grows, so pointers into it hold
 	for i := range count {
-		switch kind := s.byte("kind"); kind {
-		case kindReading:
+		switch kind := s.byte("kind"); {
+		case kind == kindReading:
 			readings = append(readings, s.reading())
 			records = append(records, vital.Record{Reading: &readings[len(readings)-1]})
-		case kindRefused:
+		case kind == kindRefused:
 			refused := s.refused()
 			records = append(records, vital.Record{Refused: &refused})
+		case kind == kindCanary && version >= canaryVersion:
+			canary := s.canary()
+			records = append(records, vital.Record{Canary: &canary})
 		default:
 			s.fail(fmt.Sprintf("kind %d is unknown", kind))
 		}
@@ -115,9 +119,7 @@ func (s *source) reading() (r vital.Reading) {
 		r.N = 0
 	}
 	for i := range r.Sent[:r.N] {
-		r.Sent[i].Mantissa = s.varint("mantissa")
-		r.Sent[i].Exponent = int8(s.byte("exponent"))
-		r.Sent[i].Unit = vital.Unit(s.bounded("unit", math.MinInt16, math.MaxInt16))
+		r.Sent[i] = s.quantity()
 	}
 	return r
 }
@@ -135,6 +137,26 @@ func (s *source) refused() (r vital.Refused) {
 	r.Length = s.varint("length")
 	copy(r.Hash[:], s.take("hash", len(r.Hash)))
 	return r
+}
+
+func (s *source) canary() (c vital.Canary) {
+	c.Edge = string(s.text("edge"))
+	partition := s.uvarint("partition")
+	if partition > math.MaxUint16 {
+		s.fail("partition is out of range")
+	}
+	c.Partition = int(partition)
+	c.Number = s.varint("number")
+	c.SentAt = instant(s.varint("time as sent"))
+	c.Value = s.quantity()
+	return c
+}
+
+func (s *source) quantity() (q vital.Quantity) {
+	q.Mantissa = s.varint("mantissa")
+	q.Exponent = int8(s.byte("exponent"))
+	q.Unit = vital.Unit(s.bounded("unit", math.MinInt16, math.MaxInt16))
+	return q
 }
 
 func instant(micro int64) time.Time { return time.UnixMicro(micro).UTC() }

@@ -21,6 +21,14 @@ func Reseal(b []byte) []byte {
 	return c
 }
 
+// AsVersion makes a copy of an envelope that says it is of another version, with its checksum right.
+func AsVersion(version byte, envelope []byte) []byte {
+	c := append([]byte{}, envelope...)
+	c[len(magic)] = version
+	binary.LittleEndian.PutUint32(c[checksumAt:], checksum(c))
+	return c
+}
+
 // SyncsAlways reports whether the server syncs every write.
 func SyncsAlways(s *Server) bool { return s.current.JetStreamConfig().SyncAlways }
 

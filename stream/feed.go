@@ -68,16 +68,19 @@ func (f *Feed) OnNudge(ctx context.Context, topic string, nudged func()) error {
 	return f.listen(ctx, nudgeSubject+topic, func(*nats.Msg) { nudged() })
 }
 
-// Hear calls heard with everything that is told on the topic, one at a time, until ctx ends; what is told while the
-// connection is away is missed. It returns like OnNudge.
-func (f *Feed) Hear(ctx context.Context, topic string, heard func(payload []byte)) error {
+// Hear calls heard with everything that is told on the topic, one at a time, until ctx ends. What is told while the
+// connection is away is missed: missed is called when that has been so, between two calls of heard. It returns like
+// OnNudge.
+func (f *Feed) Hear(ctx context.Context, topic string, heard func(payload []byte), missed func()) error {
 	if err := oneWord(topic); err != nil {
 		return err
 	}
 	return f.listen(ctx, tellSubject+topic, func(m *nats.Msg) {
-		if m != nil {
-			heard(m.Data)
+		if m == nil {
+			missed()
+			return
 		}
+		heard(m.Data)
 	})
 }
 
@@ -88,7 +91,7 @@ func oneWord(topic string) error {
 	return nil
 }
 
-// listen runs until ctx ends. The nil message stands for a reconnection.
+// listen runs until ctx ends. The nil message stands for a reconnection, or whatever else may have lost messages.
 func (f *Feed) listen(ctx context.Context, subject string, heard func(*nats.Msg)) error {
 	sub, err := f.conn.nc.SubscribeSync(subject)
 	if err != nil {
@@ -126,6 +129,7 @@ func (f *Feed) receive(ctx context.Context, sub *nats.Subscription, subject stri
 			heard(m)
 		case errors.Is(err, nats.ErrSlowConsumer): // catching up is the listener's part
 			f.conn.log.Warn("announcements were dropped", "subject", subject)
+			heard(nil)
 		default:
 			return f.ended(ctx, subject, err)
 		}

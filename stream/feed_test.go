@@ -86,11 +86,16 @@ func TestWhatIsToldReachesItsTopicAlsoAfterAReconnection(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, stream.ServerConfig{})
 	speaker, listener := connect(t, s).Feed(), connect(t, s).Feed()
+	const missed = "some may have been missed"
 	got, other := make(chan string, 1000), make(chan string, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 2)
-	go func() { done <- listener.Hear(ctx, "takeover", func(payload []byte) { got <- string(payload) }) }()
-	go func() { done <- listener.Hear(ctx, "other", func(payload []byte) { other <- string(payload) }) }()
+	go func() {
+		done <- listener.Hear(ctx, "takeover", func(payload []byte) { got <- string(payload) }, func() { got <- missed })
+	}()
+	go func() {
+		done <- listener.Hear(ctx, "other", func(payload []byte) { other <- string(payload) }, func() {})
+	}()
 	hears := func(payload string) {
 		eventually(t, "hearing "+payload, func() bool {
 			speaker.Tell("takeover", []byte(payload))
@@ -106,6 +111,11 @@ func TestWhatIsToldReachesItsTopicAlsoAfterAReconnection(t *testing.T) {
 	if err := s.Restart(soon(t)); err != nil {
 		t.Fatal(err)
 	}
+	for first := ""; first != missed; first = <-got { // before anything that is told afterwards
+		if first == "device 2" {
+			t.Fatal("it is not said that some may have been missed")
+		}
+	}
 	hears("device 2")
 	if len(other) != 0 {
 		t.Errorf("%q reached another topic", <-other)
@@ -116,7 +126,7 @@ func TestWhatIsToldReachesItsTopicAlsoAfterAReconnection(t *testing.T) {
 			t.Errorf("Hear ended with %v", err)
 		}
 	}
-	if err := listener.Hear(soon(t), "two words", func([]byte) {}); !fault.Is(err, fault.Invalid) {
+	if err := listener.Hear(soon(t), "two words", func([]byte) {}, func() {}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a topic of two words: %v, want invalid", err)
 	}
 }

@@ -58,8 +58,25 @@ func one(m Metric, code, display, loinc string, canonical Unit, minimum, maximum
 	}}}
 }
 
-// Define returns the definition of m; ok is false for a number that is no metric.
+// definitions is the table of all metrics by their numbers. Nothing changes it: it is made once because every component of
+// every reading is looked up in it.
+var definitions = func() (table [lastMetric + 1]Definition) {
+	for m := range table {
+		table[m], _ = define(Metric(m))
+	}
+	return table
+}()
+
+// Define returns the definition of m; ok is false for a number that is no metric. Its slices are shared: change nothing
+// in them.
 func Define(m Metric) (d Definition, ok bool) {
+	if m < 0 || m > lastMetric || definitions[m].Metric == 0 {
+		return Definition{}, false
+	}
+	return definitions[m], true
+}
+
+func define(m Metric) (d Definition, ok bool) {
 	switch m {
 	case BloodPressure:
 		pressure := []Unit{MmHg, KiloPascal}

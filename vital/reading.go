@@ -25,7 +25,24 @@ const (
 	TimeAssumed  // the message had no time; arrival stands in for it
 	Historic     // measured more than 6 h before it arrived
 	PulseDropped // the cuff sent a pulse that nobody has (0, 255); the pressure is kept without it
+	// ThroughBroker marks a reading that came through somebody else's MQTT broker ("trust: broker"): who sent it, and
+	// whether all of it arrived, is that broker's word.
+	ThroughBroker
 )
+
+// Names returns the findings by the names that they have in messages and in the API, in the order of their bits.
+func (f Finding) Names() []string {
+	names := [...]string{
+		"irregular_pulse", "body_movement", "cuff_loose", "poor_signal", "low_perfusion", "time_assumed", "historic", "pulse_dropped", "trust_broker",
+	}
+	var all []string
+	for bit, name := range names {
+		if f&(1<<bit) != 0 {
+			all = append(all, name)
+		}
+	}
+	return all
+}
 
 // HistoricAfter is the age, against the clock, from which a reading is historic: it never pages.
 const HistoricAfter = 6 * time.Hour
@@ -79,12 +96,14 @@ func TieOf(sent []Quantity) int64 {
 }
 
 // Values returns the quantities in their metric's canonical units; absent ones are missing at the end.
-func (r *Reading) Values() []float64 {
-	d, ok := Define(r.Metric)
-	if !ok {
-		return nil
+func (r *Reading) Values() []float64 { return r.AppendValues(make([]float64, 0, r.N)) }
+
+// AppendValues appends what Values returns.
+func (r *Reading) AppendValues(values []float64) []float64 {
+	if r.Metric < 0 || r.Metric > lastMetric {
+		return values
 	}
-	values := make([]float64, 0, r.N)
+	d := &definitions[r.Metric]
 	for i := 0; i < int(r.N) && i < len(d.Components); i++ {
 		v, _ := r.Sent[i].To(d.Components[i].Canonical)
 		values = append(values, v)
@@ -145,10 +164,11 @@ type Refused struct {
 // Partition returns the stream partition of the device that sent it.
 func (r *Refused) Partition() int { return PartitionOf(uint64(r.Device)) }
 
-// Record is one entry of an envelope: exactly one of the two is set.
+// Record is one entry of an envelope: exactly one of the three is set.
 type Record struct {
 	Reading *Reading
 	Refused *Refused
+	Canary  *Canary
 }
 
 // AheadAtMost is how far a device's clock may be ahead of ours.

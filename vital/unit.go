@@ -100,6 +100,23 @@ const lastUnit = Score
 // UCUM returns the unit's name in the Unified Code for Units of Measure, or "" for NoUnit.
 func (u Unit) UCUM() string { return unitNames(u).ucum }
 
+// Word returns the unit as people read it; where UCUM's name reads well it is that. A ratio has none.
+func (u Unit) Word() string {
+	switch u { //nolint:exhaustive // every other unit reads well as UCUM has it
+	case MmHg:
+		return "mmHg"
+	case Celsius:
+		return "°C"
+	case Steps:
+		return "steps"
+	case Score:
+		return "of 10"
+	case Fraction:
+		return ""
+	}
+	return u.UCUM()
+}
+
 // ParseUnit finds a unit by its UCUM name or one of the few everyday spellings that devices use ("mmHg", "bpm").
 // UCUM is case sensitive, and so is this. It reports false for a unit we do not know.
 func ParseUnit(s string) (Unit, bool) {
