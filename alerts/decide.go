@@ -17,10 +17,12 @@ import (
 type Decider struct {
 	kept    *cache
 	pending map[vital.PatientID]*patient // of the batch in hand, until it is committed
+	zones   zones                        // that trends have asked for
 	mended  int                          // tracks that did not follow from the stored readings and were judged anew
 }
 
-// DefaultPatients is how many patients' states a Decider keeps unless told otherwise: about 4 kB each.
+// DefaultPatients is how many patients' states a Decider keeps unless told otherwise: about 4 kB each, and 1 kB more for
+// each trend rule of a metric that the patient measures.
 const DefaultPatients = 16_384
 
 // NewDecider returns a Decider that remembers at most so many patients; 0 means DefaultPatients.
@@ -28,14 +30,7 @@ func NewDecider(patients int) *Decider {
 	if patients <= 0 {
 		patients = DefaultPatients
 	}
-	return &Decider{kept: newCache(patients)}
-}
-
-// At returns the decision as of now. Nothing it decides is remembered before Committed is called.
-func (d *Decider) At(now time.Time) Decide {
-	return func(ctx context.Context, facts Facts, changed []Change, fresh []Fresh) (Outcome, error) {
-		return d.decide(ctx, now, facts, changed, fresh)
-	}
+	return &Decider{kept: newCache(patients), zones: zones{}}
 }
 
 // Committed tells that the outcome decided last is in the record.
@@ -52,7 +47,8 @@ func (d *Decider) Forget() {
 	d.pending = nil
 }
 
-func (d *Decider) decide(ctx context.Context, now time.Time, facts Facts, changed []Change, fresh []Fresh) (Outcome, error) {
+// Decide is the decision as of now. Nothing it decides is remembered before Committed is called.
+func (d *Decider) Decide(ctx context.Context, now time.Time, facts Facts, changed []Change, fresh []Fresh) (Outcome, error) {
 	d.pending = make(map[vital.PatientID]*patient)
 	work := gather(changed, fresh)
 	for _, c := range changed {
@@ -142,7 +138,7 @@ func (d *Decider) load(ctx context.Context, facts Facts, patients []vital.Patien
 		return fmt.Errorf("load situations: %w", err)
 	}
 	for i := range situations {
-		d.pending[situations[i].Patient] = settle(&situations[i])
+		d.pending[situations[i].Patient] = settle(&situations[i], d.zones)
 	}
 	return nil
 }
@@ -166,26 +162,31 @@ type track struct {
 	newest  Mark     // newest reading of the metric
 	last    Interval // newest interval; zero when there is none
 	state   Runner
+	zones   zones
 	ready   bool     // false: state must still be had from the record (resume)
 	episode *Episode // the open one, or nil
 }
 
 // settle makes a patient's state from a loaded situation.
-func settle(s *Situation) *patient {
+func settle(s *Situation, known zones) *patient {
 	p := &patient{org: s.Org, id: s.Patient, tracks: make([]*track, 0, len(s.Rules))}
 	for i := range s.Rules {
 		rule := &s.Rules[i]
-		if rule.Kind != KindLimit {
-			continue
-		}
-		t := &track{rule: rule, newest: s.Newest[rule.Metric], last: s.Last[rule.ID]}
+		t := &track{rule: rule, zones: known, newest: s.Newest[rule.Metric], last: s.Last[rule.ID]}
 		if e, ok := s.Episodes[rule.ID]; ok {
 			t.episode = &e
 		}
-		if t.holds() {
-			t.fromTail(s.Tail[rule.Metric])
-		} else {
-			t.outside(s.Tail[rule.Metric])
+		tail := s.Tail[rule.Metric]
+		all := len(tail) < TailOf(s.Rules, rule.Metric) // that there are
+		switch {
+		case t.holds():
+			t.fromTail(tail, all)
+		case rule.Kind == KindTrend:
+			if all || t.sees(tail, t.newest) {
+				t.state, t.ready = t.begin(tail), true
+			}
+		default:
+			t.outside(tail, all)
 		}
 		p.tracks = append(p.tracks, t)
 	}
@@ -195,30 +196,46 @@ func settle(s *Situation) *patient {
 // holds reports whether the newest stored interval is open.
 func (t *track) holds() bool { return !t.last.From.IsZero() && t.last.Open() }
 
+// begin returns the state outside any interval after the given readings (Resume).
+func (t *track) begin(since []Point) Runner { return resume(t.rule, t.zones, since) }
+
+// sees reports whether a tail that is not everything holds all that the rule can look back on from a place in it.
+func (t *track) sees(tail []Point, from Mark) bool {
+	return len(tail) > 0 && tail[0].At.Before(from.At.Add(-t.rule.reach()))
+}
+
 // outside takes the state outside any interval from the tail, unless the tail does not reach far enough because
 // readings in it do not count.
-func (t *track) outside(tail []Point) {
+func (t *track) outside(tail []Point, all bool) {
 	since := tail
 	if i := slices.IndexFunc(tail, func(p Point) bool { return t.last.To.Before(p.Mark) }); i > 0 {
 		since = tail[i:]
 	} else if i < 0 {
 		since = nil
 	}
-	whole := len(tail) < TailLength || len(since) < len(tail)
+	whole := all || len(since) < len(tail)
 	if whole || t.rule.counting(since) >= t.rule.window()-1 {
-		t.state, t.ready = Resume(t.rule, since), true
+		t.state, t.ready = t.begin(since), true
 	}
 }
 
-// fromTail folds the open interval from its beginning when that still lies in the tail. Rules that look at more than
-// one reading need those before the beginning too, and where the interval before ended; they ask the record.
-func (t *track) fromTail(tail []Point) {
+// fromTail folds the open interval from its beginning when that still lies in the tail. Limits that look at more than
+// one reading need those before the beginning too, and where the interval before ended; they ask the record. Trends need
+// those before it that they can look back on.
+func (t *track) fromTail(tail []Point, all bool) {
 	i := slices.IndexFunc(tail, func(p Point) bool { return p.Compare(t.last.From) == 0 })
 	if i < 0 || t.rule.window() > 1 {
 		return
 	}
-	if all := fold(Resume(t.rule, nil), tail[i:]); all.is(t.last) {
-		t.state, t.ready = all.after, true
+	var before []Point
+	if t.rule.Kind == KindTrend {
+		if !all && !t.sees(tail, t.last.From) {
+			return
+		}
+		before = tail[:i]
+	}
+	if now := fold(t.begin(before), tail[i:]); now.is(t.last) {
+		t.state, t.ready = now.after, true
 	}
 }
 
@@ -335,10 +352,11 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 }
 
 // harmless reports whether late readings can change nothing: a rule that looks at single readings, whose condition
-// does not hold, and readings after its last interval that are inside the limits.
+// does not hold, and readings after its last interval that are inside the limits. Later readings are compared with those
+// that a trend looks back on, so none of its are.
 func (j *judgement) harmless(late []Point) bool {
 	t := j.track
-	if t.rule.window() > 1 || t.holds() || !t.last.To.Before(late[0].Mark) {
+	if t.rule.Kind == KindTrend || t.rule.window() > 1 || t.holds() || !t.last.To.Before(late[0].Mark) {
 		return false
 	}
 	for _, p := range late {

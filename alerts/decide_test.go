@@ -69,7 +69,7 @@ func TestALargeBatchAsksTheRecordOnce(t *testing.T) {
 	const patients = 2000
 	c, d := &crowd{}, alerts.NewDecider(0)
 	decide := func(at time.Time, rate float64) alerts.Outcome {
-		out, err := d.At(at)(context.Background(), c, nil, morning(patients, at, rate))
+		out, err := d.Decide(context.Background(), at, c, nil, morning(patients, at, rate))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestALargeBatchAsksTheRecordOnce(t *testing.T) {
 	want(t, "asked by a warm cache", [5]int{2, 2 * patients, 0, 0, 0}, c.asked())
 
 	changed := []alerts.Change{{Patient: 5}}
-	if _, err := d.At(at)(context.Background(), c, changed, morning(10, at.Add(time.Minute), 70)); err != nil {
+	if _, err := d.Decide(context.Background(), at, c, changed, morning(10, at.Add(time.Minute), 70)); err != nil {
 		t.Fatal(err)
 	}
 	want(t, "asked about whose situation has changed", [5]int{3, 2*patients + 1, 0, 0, 0}, c.asked())
@@ -101,7 +101,7 @@ func TestOnlySoManyPatientsAreKept(t *testing.T) {
 	c, d := &crowd{}, alerts.NewDecider(10)
 	for i := range 3 {
 		at := epoch().Add(time.Duration(i) * time.Hour)
-		if _, err := d.At(at)(context.Background(), c, nil, morning(25, at, 70)); err != nil {
+		if _, err := d.Decide(context.Background(), at, c, nil, morning(25, at, 70)); err != nil {
 			t.Fatal(err)
 		}
 		d.Committed()
@@ -114,7 +114,7 @@ func BenchmarkDecide(b *testing.B) {
 	at := epoch()
 	for b.Loop() {
 		at = at.Add(time.Minute)
-		if _, err := d.At(at)(context.Background(), c, nil, morning(2000, at, 70)); err != nil {
+		if _, err := d.Decide(context.Background(), at, c, nil, morning(2000, at, 70)); err != nil {
 			b.Fatal(err)
 		}
 		d.Committed()

@@ -7,7 +7,7 @@ import (
 	"hale/vital"
 )
 
-// Default is the limit that a new patient starts with for one metric. Grades says, for every number, where it comes
+// Default is a rule that a new patient starts with. Grades says, for every number, where it comes
 // from: V verified in a source, 2 secondary source, M from memory, J our judgement, to be signed by a clinician.
 // None of it is medical advice.
 type Default struct {
@@ -18,11 +18,19 @@ type Default struct {
 
 // Grade is the source of one number of a default.
 type Grade struct {
-	Component string // code of the component
-	Bound     string // as in the JSON of Bounds
+	Component string // code of the component; of a trend, what of it
+	Bound     string // as in the JSON of Bounds; of a trend, as in the JSON of its form
 	Value     float64
 	Grade     string // "V", "2", "M" or "J"
 	Source    string
+}
+
+// Key names the rule.
+func (d *Default) Key() RuleKey {
+	if d.Version.Trend != nil {
+		return TrendOn(d.Metric, d.Version.Trend.Form())
+	}
+	return LimitOn(d.Metric)
 }
 
 // DefaultReason is the reason that stands beside a default version.
@@ -76,8 +84,12 @@ func GradesOf(m vital.Metric, v *Version) []Grade {
 	if v.Author != 0 || v.Reason != DefaultReason {
 		return nil
 	}
-	for _, d := range Defaults() {
-		if d.Metric == m && reflect.DeepEqual(d.Version.Limit, v.Limit) {
+	all := Defaults()
+	if v.Trend != nil {
+		all = append(TrendDefaults(v.Trend.Zone, 0), TrendDefaults(v.Trend.Zone, Old)...)
+	}
+	for _, d := range all {
+		if d.Metric == m && reflect.DeepEqual(d.Version.Limit, v.Limit) && reflect.DeepEqual(d.Version.Trend, v.Trend) {
 			return d.Grades
 		}
 	}
@@ -91,6 +103,9 @@ func lowGlucose() []Grade {
 	}
 }
 
+// alwaysInForce is the earliest time that a reading can have.
+func alwaysInForce() time.Time { return time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC) }
+
 type graded struct {
 	code   string
 	grades []Grade
@@ -100,8 +115,7 @@ func component(code string, grades ...Grade) graded { return graded{code, grades
 
 func limit(m vital.Metric, components ...graded) Default {
 	d := Default{Metric: m, Version: Version{
-		Number: 1, EffectiveFrom: time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC), // the earliest time that a reading can have
-		Enabled: true, Reason: DefaultReason,
+		Number: 1, EffectiveFrom: alwaysInForce(), Enabled: true, Reason: DefaultReason,
 		// One reading begins the condition; two in a row inside by the margin end it (clinical/alarms.md, hysteresis) [J].
 		Limit: Limit{K: 1, N: 1, ClearAfter: 2},
 	}}

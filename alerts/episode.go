@@ -81,6 +81,8 @@ type Entry struct {
 	Level       Level         // opened, occurred, worsened: the level of the reading or condition
 	Reading     Mark          // the reading it tells of; zero for acts
 	Values      []float64     // of that reading
+	Findings    vital.Finding // of that reading, as it is stored; not written with the entry
+	Grounds     *Grounds      // of a trend rule: the numbers that decided; nil of a limit
 	RuleVersion int           // in force for that reading
 	Historic    bool          // that reading came too late to page anybody
 	Closes      bool          // cleared: a yellow episode nobody acted on closes with its condition
@@ -123,6 +125,7 @@ type Episode struct {
 	OpenedAt    time.Time // recorded
 	First, Last Mark      // readings that opened it and that it last occurred at
 	LastValues  []float64
+	LastGrounds *Grounds // of a trend rule: the numbers that decided at the latest occurrence; nil of a limit
 	Occurrences int
 	AckBy       account.StaffID
 	AckName     string
@@ -202,7 +205,7 @@ func (e *Episode) occurred(entry Entry) {
 		e.Paged = max(e.Paged, min(entry.Level, e.Level))
 	}
 	if e.Last.IsZero() || e.Last.Before(entry.Reading) {
-		e.Last, e.LastValues = entry.Reading, entry.Values
+		e.Last, e.LastValues, e.LastGrounds = entry.Reading, entry.Values, entry.Grounds
 	}
 }
 

@@ -245,7 +245,7 @@ func (f *follower) worsens(iv *found, cause Cause) {
 	at := iv.peakAt()
 	entry := Entry{
 		Kind: EntryWorsened, RecordedAt: f.now, Level: iv.Peak, RuleVersion: at.Version, Historic: f.historic(at.Point),
-		Contact: f.asks(at), Cause: cause, Note: string(cause) + ": the condition is worse than was known",
+		Contact: f.asks(at), Cause: cause, Grounds: at.Grounds, Note: string(cause) + ": the condition is worse than was known",
 	}
 	entry.Breaks = f.open.State == Acknowledged && (!entry.Historic || entry.Contact)
 	taken := f.open.AckInForce(f.now) && !entry.Breaks
@@ -259,23 +259,23 @@ func (f *follower) worsens(iv *found, cause Cause) {
 }
 
 // clears tells that a reading ended the condition. A yellow episode nobody acted on closes when readings returned; a
-// rule that is off has judged nothing, so that a person must look.
+// rule that is off has judged nothing, and the end of a rise is no return (Rule.returns), so that a person must look.
 func (f *follower) clears(to Mark, ending Step) {
 	entry := Entry{Kind: EntryCleared, RecordedAt: f.now, Reading: to, Cause: CauseReturned}
 	if ending.Off {
 		entry.Cause, entry.Note, entry.RuleVersion = CauseRuleOff, f.offBy(ending.Version), ending.Version
 	}
-	f.ends(entry, !ending.Off)
+	f.ends(entry, !ending.Off && f.rule.returns())
 }
 
 // offBy says who switched the rule off.
 func (f *follower) offBy(version int) string {
 	for i := range f.rule.Versions {
 		if v := &f.rule.Versions[i]; v.Number == version && v.AuthorName != "" {
-			return "limits switched off by " + v.AuthorName
+			return f.rule.Kind.plural() + " switched off by " + v.AuthorName
 		}
 	}
-	return "no limits were in force"
+	return "no " + f.rule.Kind.plural() + " were in force"
 }
 
 // ends closes a yellow episode nobody acted on, when it may. One that opened in the same batch is there to be read,
@@ -295,8 +295,8 @@ func (f *follower) annotates(reading Mark, cause Cause, note string) {
 // told is an entry about a reading.
 func (f *follower) told(kind EntryKind, o occurrence) Entry {
 	return Entry{
-		Kind: kind, RecordedAt: f.now, Level: o.Level, Reading: o.Mark, Values: o.Values,
-		RuleVersion: o.Version, Historic: f.historic(o.Point),
+		Kind: kind, RecordedAt: f.now, Level: o.Level, Reading: o.Mark, Values: slices.Clone(o.Values), // the batch shares one array
+		RuleVersion: o.Version, Historic: f.historic(o.Point), Grounds: o.Grounds,
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 // verdict is what one version of a rule says of one reading.
 type verdict struct {
 	level    Level
-	returned bool // inside the yellow bounds by the margin in every component that has bounds
-	judged   bool // at least one component has both a value and a bound
+	returned bool     // inside the yellow bounds by the margin in every component that has bounds
+	judged   bool     // at least one component has both a value and a bound
+	grounds  *Grounds // of a trend that is at a level
 }
 
-// Judge returns how bad the reading is for this version of a limit rule. Blood pressure is one reading: the worst
+// Judge returns how bad the reading is for this version of a limit rule. (What a trend says depends on the readings
+// before as well: Runner.) Blood pressure is one reading: the worst
 // component counts. A component that is absent or not a number is not judged, nor has it returned when there are
 // bounds for it; a version that is not enabled judges nothing.
 func Judge(v *Version, metric vital.Metric, values []float64) Level {
@@ -50,6 +52,9 @@ const diastolic = 1
 func (v *Version) judges() bool {
 	if !v.Enabled {
 		return false
+	}
+	if v.Trend != nil {
+		return v.Trend.Form() != ""
 	}
 	for i := range v.Limit.Components {
 		if v.Limit.Components[i].any() {

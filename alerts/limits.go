@@ -31,6 +31,22 @@ func (l *Limits) Get(ctx context.Context, actor account.Actor, patient vital.UID
 // 0 when there was no rule. Of v it takes EffectiveFrom (zero: from now on), Enabled, Limit, Advice, Reason and
 // ReviewBy. It returns fault.Invalid with what to mend, and fault.Conflict when somebody else has set a newer one.
 func (l *Limits) Set(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v Version) (Rule, error) {
+	v.Trend = nil
+	return l.set(ctx, actor, patient, LimitOn(metric), expected, v)
+}
+
+// SetTrend appends a version to the patient's trend rule of the metric and form, as Set does to a limit. Of v it takes
+// EffectiveFrom, Enabled, Trend, Advice, Reason and ReviewBy. The trend must have that form; one that is switched off may
+// have none. Its days are local days of the patient's zone, whatever v says.
+func (l *Limits) SetTrend(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, form Form, expected int, v Version) (Rule, error) {
+	v.Limit = Limit{}
+	if v.Trend == nil {
+		v.Trend = &Trend{}
+	}
+	return l.set(ctx, actor, patient, TrendOn(metric, form), expected, v)
+}
+
+func (l *Limits) set(ctx context.Context, actor account.Actor, patient vital.UID, key RuleKey, expected int, v Version) (Rule, error) {
 	if err := account.Allow(actor, account.SetLimits, nil); err != nil {
 		return Rule{}, err
 	}
@@ -40,10 +56,10 @@ func (l *Limits) Set(ctx context.Context, actor account.Actor, patient vital.UID
 	}
 	v.Author, v.AuthorName, v.CreatedAt = actor.Staff, actor.Name, now
 	v.Reason, v.Advice = strings.TrimSpace(v.Reason), strings.TrimSpace(v.Advice)
-	if err := v.check(metric, now); err != nil {
+	if err := v.check(key, now); err != nil {
 		return Rule{}, err
 	}
-	return l.Book.AddVersion(ctx, actor, patient, metric, expected, v)
+	return l.Book.AddVersion(ctx, actor, patient, key, expected, v)
 }
 
 const (
@@ -51,21 +67,30 @@ const (
 	furthestAhead = 366 * 24 * time.Hour // how far in the future limits may begin
 )
 
-func (v *Version) check(metric vital.Metric, now time.Time) error {
+func (v *Version) check(key RuleKey, now time.Time) error {
 	switch {
 	case v.Reason == "":
-		return fault.New(fault.Invalid, "say why: a change of limits needs a reason")
+		return fault.New(fault.Invalid, "say why: a change of %s needs a reason", key.Kind.plural())
 	case utf8.RuneCountInString(v.Reason) > longestReason || utf8.RuneCountInString(v.Advice) > longestReason:
 		return fault.New(fault.Invalid, "reason and advice may have %d characters at most", longestReason)
 	case v.EffectiveFrom.After(now.Add(furthestAhead)):
-		return fault.New(fault.Invalid, "limits may begin at most a year ahead")
+		return fault.New(fault.Invalid, "%s may begin at most a year ahead", key.Kind.plural())
 	case !v.ReviewBy.IsZero() && v.ReviewBy.Before(v.EffectiveFrom):
-		return fault.New(fault.Invalid, "the review date lies before the limits begin")
+		return fault.New(fault.Invalid, "the review date lies before the %s begin", key.Kind.plural())
+	}
+	if v.Trend != nil {
+		switch has := v.Trend.Form(); {
+		case has == "" && !v.Enabled:
+			return nil
+		case has != key.Form:
+			return fault.New(fault.Invalid, "give what a trend of the form %s compares with: %s", key.Form, key.Form)
+		}
+		return v.Trend.Check(key.Metric)
 	}
 	if v.Enabled && !v.judges() {
 		return fault.New(fault.Invalid, "set at least one bound, or switch the rule off")
 	}
-	return v.Limit.Check(metric)
+	return v.Limit.Check(key.Metric)
 }
 
 // Check returns fault.Invalid with what to mend when the limit cannot judge readings of the metric.

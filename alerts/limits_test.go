@@ -48,7 +48,7 @@ func (s *shelf) Rules(context.Context, account.Actor, vital.UID) ([]alerts.Rule,
 	return []alerts.Rule{{ID: 1}}, nil
 }
 
-func (s *shelf) AddVersion(_ context.Context, _ account.Actor, _ vital.UID, _ vital.Metric, _ int, v alerts.Version) (alerts.Rule, error) {
+func (s *shelf) AddVersion(_ context.Context, _ account.Actor, _ vital.UID, _ alerts.RuleKey, _ int, v alerts.Version) (alerts.Rule, error) {
 	s.added = &v
 	return alerts.Rule{Versions: []alerts.Version{v}}, nil
 }

@@ -18,11 +18,20 @@ const (
 	liveInARow = 16                     // live batches after which one late batch has its turn, so that it always moves
 )
 
+// A transaction costs as much as some hundred readings: live batches of fewer begin no closer together than this, so that
+// under load each is a little larger and there are far fewer of them. Who comes alone never waits.
+const (
+	batchSpacing = 6 * time.Millisecond
+	manyRecords  = 256
+)
+
 // lanes is what a worker reads while it owns its partition.
 type lanes struct {
 	live, late Reader
 	lateRows   int
-	liveTaken  int // live batches since the last late one
+	liveTaken  int       // live batches since the last late one
+	began      time.Time // the latest live batch
+	few        bool      // it was a small one
 	looked     time.Time
 	moved      time.Time
 }
@@ -86,7 +95,7 @@ func (w *worker) turn(ctx context.Context, l *lanes) error {
 		return w.takeLate(ctx, l)
 	case l.live.Ready():
 		l.liveTaken++
-		return w.take(ctx, l.live, vital.Live, w.MaxRows)
+		return w.takeLive(ctx, l)
 	}
 	if err := w.quiet(ctx, l); err != nil {
 		return err
@@ -100,12 +109,32 @@ func (w *worker) turn(ctx context.Context, l *lanes) error {
 	if err != nil {
 		return fmt.Errorf("read live lane: %w", err)
 	}
+	return w.commitLive(ctx, l, envelopes)
+}
+
+func (w *worker) takeLive(ctx context.Context, l *lanes) error {
+	if wait := batchSpacing - time.Since(l.began); l.few && wait > 0 && !pause(ctx, wait) {
+		return ctx.Err()
+	}
+	envelopes, err := l.live.Next(ctx, w.MaxRows)
+	if err != nil {
+		return fmt.Errorf("read live lane: %w", err)
+	}
+	return w.commitLive(ctx, l, envelopes)
+}
+
+func (w *worker) commitLive(ctx context.Context, l *lanes, envelopes []vital.Envelope) error {
+	l.began, l.few = time.Now(), countRecords(envelopes) < manyRecords
 	return w.commit(ctx, vital.Live, envelopes)
 }
 
 func (w *worker) takeLate(ctx context.Context, l *lanes) error {
 	start, from := time.Now(), w.cursor.LateSeq
-	if err := w.take(ctx, l.late, vital.Late, l.lateRows); err != nil {
+	envelopes, err := l.late.Next(ctx, l.lateRows)
+	if err != nil {
+		return fmt.Errorf("read late lane: %w", err)
+	}
+	if err := w.commit(ctx, vital.Late, envelopes); err != nil {
 		return err
 	}
 	took := time.Since(start)
@@ -116,14 +145,6 @@ func (w *worker) takeLate(ctx context.Context, l *lanes) error {
 		l.lateRows = min(2*l.lateRows, w.MaxRows)
 	}
 	return nil
-}
-
-func (w *worker) take(ctx context.Context, r Reader, lane vital.Lane, rows int) error {
-	envelopes, err := r.Next(ctx, rows)
-	if err != nil {
-		return fmt.Errorf("read %s lane: %w", lane, err)
-	}
-	return w.commit(ctx, lane, envelopes)
 }
 
 // quiet uses the time in which nothing comes: changed situations are judged without waiting for a reading.
@@ -172,15 +193,18 @@ func (w *worker) commit(ctx context.Context, lane vital.Lane, envelopes []vital.
 	if len(envelopes) == 0 {
 		return nil
 	}
-	n := 0
-	for i := range envelopes {
-		n += len(envelopes[i].Records)
-	}
-	b := Batch{Lane: lane, To: envelopes[len(envelopes)-1].Seq, Records: make([]vital.Record, 0, n)}
+	b := Batch{Lane: lane, To: envelopes[len(envelopes)-1].Seq, Records: make([]vital.Record, 0, countRecords(envelopes))}
 	for i := range envelopes {
 		b.Records = append(b.Records, envelopes[i].Records...)
 	}
 	return w.advance(ctx, b)
+}
+
+func countRecords(envelopes []vital.Envelope) (n int) {
+	for i := range envelopes {
+		n += len(envelopes[i].Records)
+	}
+	return n
 }
 
 // advance commits one batch however often it takes. Nothing is ever skipped: a batch that cannot be committed is
@@ -193,7 +217,7 @@ func (w *worker) advance(ctx context.Context, b Batch) error {
 	patience := max(w.Lease*2/3, leastAttempt)
 	for {
 		start := time.Now()
-		res, err := w.attempt(ctx, &b, patience)
+		res, err := w.attempt(ctx, b, patience)
 		patience = min(2*patience, mostAttempt)
 		switch {
 		case err == nil:
@@ -211,15 +235,10 @@ func (w *worker) advance(ctx context.Context, b Batch) error {
 	}
 }
 
-func (w *worker) attempt(ctx context.Context, b *Batch, patience time.Duration) (Result, error) {
+func (w *worker) attempt(ctx context.Context, b Batch, patience time.Duration) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	now, err := w.Store.Clock(ctx)
-	if err != nil {
-		return Result{}, fmt.Errorf("ask the clock: %w", err)
-	}
-	b.Now = now
-	return w.Store.Advance(ctx, *b, w.decider.At(now))
+	return w.Store.Advance(ctx, b, w.decider.Decide)
 }
 
 func (w *worker) committed(ctx context.Context, b Batch, res Result, took time.Duration) {

@@ -70,7 +70,7 @@ func (f facts) Situations(_ context.Context, patients []vital.PatientID) ([]aler
 		}
 		s.Newest[p.Metric] = p.Mark
 		tail := append(s.Tail[p.Metric], p)
-		s.Tail[p.Metric] = slices.Clone(tail[max(0, len(tail)-alerts.TailLength):])
+		s.Tail[p.Metric] = slices.Clone(tail[max(0, len(tail)-alerts.TailOf(f.rules, p.Metric)):])
 	}
 	return []alerts.Situation{s}, nil
 }
@@ -93,6 +93,10 @@ func (f facts) PointsBefore(_ context.Context, _ vital.PatientID, m vital.Metric
 		}
 	}
 	return list[max(0, len(list)-n):], nil
+}
+
+func (f facts) PointsSince(_ context.Context, _ vital.PatientID, m vital.Metric, from time.Time, before alerts.Mark) ([]alerts.Point, error) {
+	return slices.DeleteFunc(f.of(m), func(p alerts.Point) bool { return p.At.Before(from) || !p.Before(before) }), nil
 }
 
 func (f facts) Intervals(_ context.Context, _ vital.PatientID, rule alerts.RuleID, from alerts.Mark) ([]alerts.Interval, error) {
@@ -152,7 +156,7 @@ func (r *record) take(d *alerts.Decider, now time.Time, tries int, points ...ale
 	var out alerts.Outcome
 	for range tries {
 		var err error
-		if out, err = d.At(now)(context.Background(), facts{r, points}, r.changes, fresh); err != nil {
+		if out, err = d.Decide(context.Background(), now, facts{r, points}, r.changes, fresh); err != nil {
 			return nil, err
 		}
 	}

@@ -87,6 +87,9 @@ func (j *judgement) endBefore(ctx context.Context, from Mark) (Mark, error) {
 
 // since returns the readings before a mark that its window still sees, without some of this batch.
 func (j *judgement) since(ctx context.Context, before, floor Mark, without []Point) ([]Point, error) {
+	if j.track.rule.Kind == KindTrend {
+		return j.lookedBackOn(ctx, before, without)
+	}
 	n := j.track.rule.window() - 1
 	if n == 0 {
 		return nil, nil
@@ -101,6 +104,18 @@ func (j *judgement) since(ctx context.Context, before, floor Mark, without []Poi
 			return points, nil
 		}
 	}
+}
+
+// lookedBackOn returns the readings before a mark that a trend can still see, without some of this batch.
+func (j *judgement) lookedBackOn(ctx context.Context, before Mark, without []Point) ([]Point, error) {
+	if before.At.IsZero() {
+		return nil, nil // there are none
+	}
+	points, err := j.facts.PointsSince(ctx, j.patient.id, j.track.rule.Metric, before.At.Add(-j.track.rule.reach()), before)
+	if err != nil {
+		return nil, fmt.Errorf("read the readings of the days before: %w", err)
+	}
+	return except(points, without), nil
 }
 
 // counting returns how many of the readings count among the last N.
@@ -149,7 +164,7 @@ func (j *judgement) revise(ctx context.Context, change Mark, cause Cause, withou
 	if err != nil {
 		return err
 	}
-	now := fold(Resume(t.rule, from.before), except(points, without))
+	now := fold(t.begin(from.before), except(points, without))
 	after := intervalsOf(now.found)
 	t.state, t.ready = now.after, true
 	switch {
@@ -220,7 +235,7 @@ func (j *judgement) resume(ctx context.Context) error {
 	t := j.track
 	if !t.holds() {
 		before, err := j.since(ctx, Mark{At: t.newest.At, ID: t.newest.ID + 1}, t.last.To, nil)
-		t.state, t.ready = Resume(t.rule, before), true
+		t.state, t.ready = t.begin(before), true
 		return err
 	}
 	floor, err := j.endBefore(ctx, t.last.From)
@@ -235,7 +250,7 @@ func (j *judgement) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := fold(Resume(t.rule, before), points)
+	now := fold(t.begin(before), points)
 	if !now.is(t.last) {
 		j.mended = true
 		return j.revise(ctx, t.last.From, CauseLate, nil) // nobody changed a rule: this may close nothing

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/fault"
 	"hale/vital"
 )
 
@@ -13,8 +14,32 @@ type RuleID int64
 // Kind is the kind of a rule.
 type Kind string
 
-// KindLimit is a rule that compares single readings with bounds.
-const KindLimit Kind = "limit"
+// The kinds of rules.
+const (
+	KindLimit Kind = "limit" // compares single readings with bounds
+	KindTrend Kind = "trend" // compares a reading, or a mean, with what was measured in the days before (Trend)
+)
+
+// RuleKey names one of a patient's rules: there is one of each kind, metric and, of trend rules, form.
+type RuleKey struct {
+	Kind   Kind
+	Metric vital.Metric
+	Form   Form // empty for a limit
+}
+
+// String names the rule for the audit trail: "blood_pressure", or of a trend rule "body_weight change".
+func (k RuleKey) String() string {
+	if k.Form == "" {
+		return k.Metric.String()
+	}
+	return k.Metric.String() + " " + string(k.Form)
+}
+
+// LimitOn names the limit rule of a metric.
+func LimitOn(m vital.Metric) RuleKey { return RuleKey{Kind: KindLimit, Metric: m} }
+
+// TrendOn names a trend rule of a metric.
+func TrendOn(m vital.Metric, f Form) RuleKey { return RuleKey{Kind: KindTrend, Metric: m, Form: f} }
 
 // Level is how bad a reading or a condition is. It orders: a greater one is worse.
 type Level int8
@@ -40,6 +65,20 @@ func (l Level) String() string {
 		return "extreme"
 	}
 	return "unknown"
+}
+
+// MarshalText writes the level as String does.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads a level as String writes it; any other text is fault.Invalid.
+func (l *Level) UnmarshalText(text []byte) error {
+	for level := None; level <= Extreme; level++ {
+		if level.String() == string(text) {
+			*l = level
+			return nil
+		}
+	}
+	return fault.New(fault.Invalid, "%q is no level: yellow, red or extreme", text)
 }
 
 // Bounds are the limits of one component, in its canonical unit; nil is no bound. A low bound fires when the value
@@ -70,7 +109,8 @@ type Version struct {
 	Number        int
 	EffectiveFrom time.Time
 	Enabled       bool
-	Limit         Limit
+	Limit         Limit           // of a limit rule
+	Trend         *Trend          // of a trend rule; nil of a limit
 	Advice        string          // what the patient can do now, in plain words; empty when nobody signed one
 	Author        account.StaffID // 0: default of the programme
 	AuthorName    string
@@ -86,8 +126,20 @@ type Rule struct {
 	Org      vital.OrgID
 	Patient  vital.PatientID
 	Kind     Kind
+	Form     Form // of a trend rule; empty of a limit
 	Metric   vital.Metric
 	Versions []Version
+}
+
+// Key returns which of the patient's rules this is.
+func (r *Rule) Key() RuleKey { return RuleKey{Kind: r.Kind, Metric: r.Metric, Form: r.Form} }
+
+// plural names rules of the kind.
+func (k Kind) plural() string {
+	if k == KindTrend {
+		return "trend rules"
+	}
+	return "limits"
 }
 
 // InForce returns the version that judges a reading measured at t; ok is false when none does.

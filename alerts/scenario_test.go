@@ -40,7 +40,7 @@ func TestScenarios(t *testing.T) {
 				t.Fatal("a scenario begins with a few plain words and an empty line")
 			}
 			want := withoutBlank(timetable)
-			s := &scenario{record: newRecord(), decider: alerts.NewDecider(0)}
+			s := &scenario{record: newRecord(), decider: alerts.NewDecider(0), zone: "UTC"}
 			for _, line := range want {
 				if strings.HasPrefix(line, "  ") {
 					continue // what is expected
@@ -71,6 +71,7 @@ type scenario struct {
 	now     time.Time
 	nextID  int64
 	noticed int
+	zone    string // of trends
 }
 
 // play does what one line says.
@@ -79,6 +80,11 @@ func (s *scenario) play(line string) error {
 	switch {
 	case first == "limits":
 		return s.limits(rest)
+	case first == "zone":
+		s.zone = rest
+		return nil
+	case first == "trend":
+		return s.trend(rest)
 	case first == "day":
 		n, err := strconv.Atoi(rest)
 		s.day = n - 1
@@ -218,6 +224,10 @@ func (s *scenario) arrive(readings []string) ([]logged, error) {
 		}
 		s.nextID++
 		p.Mark = alerts.Mark{At: s.now, ID: s.nextID}
+		if len(words) > 2 && words[2] == "by" {
+			p.Sensor = vital.SensorID(atoi(strings.TrimPrefix(words[3], "scale")))
+			words = slices.Delete(words, 2, 4)
+		}
 		if len(words) > 2 {
 			at, err := s.measured(words[3:])
 			if err != nil {
@@ -303,6 +313,15 @@ func (s *scenario) sets(text string) ([]logged, error) {
 		return nil, err
 	}
 	name, off := strings.CutSuffix(text, " off")
+	if trend, is := strings.CutPrefix(name, "trend "); is {
+		metric, t, err := s.parseTrend(trend)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(s.rules, func(r alerts.Rule) bool { return r.Key() == alerts.TrendOn(metric, t.Form()) })
+		s.addVersion(i, alerts.Version{EffectiveFrom: at, Enabled: !off, Trend: &t, Author: ana().Staff, AuthorName: ana().Name})
+		return s.take(s.decider, s.now, 1)
+	}
 	if off {
 		text = name + " default"
 	}
@@ -310,7 +329,7 @@ func (s *scenario) sets(text string) ([]logged, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(s.rules, func(r alerts.Rule) bool { return r.Metric == metric })
+	i := slices.IndexFunc(s.rules, func(r alerts.Rule) bool { return r.Key() == alerts.LimitOn(metric) })
 	s.addVersion(i, alerts.Version{EffectiveFrom: at, Enabled: !off, Limit: l, Author: ana().Staff, AuthorName: ana().Name})
 	return s.take(s.decider, s.now, 1)
 }
@@ -318,7 +337,7 @@ func (s *scenario) sets(text string) ([]logged, error) {
 // tell writes down what came of a line.
 func (s *scenario) tell(made []logged) {
 	for _, l := range made {
-		s.said = append(s.said, fmt.Sprintf("  alert %d %s", l.alert, s.words(l.Entry)))
+		s.said = append(s.said, fmt.Sprintf("  alert %d %s", l.alert, s.words(l.Entry, s.episodes[l.alert-1].Metric)))
 	}
 	for _, n := range s.notices[s.noticed:] {
 		what := map[push.Topic]string{push.AlertOpened: "opened", push.AlertWorsened: "worsened", push.ContactNow: "contact now"}[n.Topic]
@@ -327,7 +346,7 @@ func (s *scenario) tell(made []logged) {
 	s.noticed = len(s.notices)
 }
 
-func (s *scenario) words(e alerts.Entry) string {
+func (s *scenario) words(e alerts.Entry, metric vital.Metric) string {
 	said := string(e.Kind)
 	switch e.Kind {
 	case alerts.EntryOpened, alerts.EntryOccurred, alerts.EntryWorsened:
@@ -337,6 +356,9 @@ func (s *scenario) words(e alerts.Entry) string {
 		}
 		if e.Historic {
 			said += " (historic)"
+		}
+		if e.Grounds != nil {
+			said += ": " + e.Grounds.Words(metric)
 		}
 	case alerts.EntryCleared:
 		if !e.Reading.IsZero() {
@@ -403,7 +425,7 @@ func (s *scenario) end() {
 			if !i.Open() {
 				until = "until " + timeOf(i.To.At)
 			}
-			s.said = append(s.said, fmt.Sprintf("  condition of %s: from %s %s, %s, %s", r.Metric, timeOf(i.From.At), until, i.Peak, counted(i.Count)))
+			s.said = append(s.said, fmt.Sprintf("  condition of %s: from %s %s, %s, %s", r.Key(), timeOf(i.From.At), until, i.Peak, counted(i.Count)))
 		}
 	}
 }
@@ -421,7 +443,7 @@ func (s *scenario) check(t *testing.T) {
 	for i := range s.rules {
 		r := &s.rules[i]
 		if diff := cmp.Diff(alerts.FoldAll(r, s.of(r.Metric)), s.tracks[r.ID], cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("the track of %s differs from the reference (-want +got):\n%s", r.Metric, diff)
+			t.Errorf("the track of %s differs from the reference (-want +got):\n%s", r.Key(), diff)
 		}
 	}
 	for _, e := range s.episodes {

@@ -27,6 +27,7 @@ type Point struct {
 	Values     []float64 // canonical units, in the order of the metric's components
 	ReceivedAt time.Time
 	Findings   vital.Finding
+	Sensor     vital.SensorID // trends of weights compare those of one scale
 }
 
 // Historic reports whether the reading came so late (more than vital.HistoricAfter) that nobody is to be paged.
@@ -44,8 +45,22 @@ type Interval struct {
 // Open reports whether the condition still holds.
 func (i Interval) Open() bool { return i.To.IsZero() }
 
-// TailLength is how many readings per metric a loaded Situation carries.
-const TailLength = 16
+// TailLength is how many readings per metric a loaded Situation carries, and TrendTail how many of a metric that has a
+// trend rule: a week of the home blood pressure schedule (four a day) and its spare. A rule that needs more asks for it.
+const (
+	TailLength = 16
+	TrendTail  = 64
+)
+
+// TailOf returns how many readings of the metric the Situation of a patient with these rules carries.
+func TailOf(rules []Rule, metric vital.Metric) int {
+	for i := range rules {
+		if rules[i].Metric == metric && rules[i].Kind == KindTrend {
+			return TrendTail
+		}
+	}
+	return TailLength
+}
 
 // Situation is what a patient's readings are judged against: the rules, the last interval of each rule's stored
 // track, and the open episodes. It can always be loaded again from what is stored.
@@ -56,7 +71,7 @@ type Situation struct {
 	Last     map[RuleID]Interval      // the newest stored interval; missing when the track is empty
 	Episodes map[RuleID]Episode       // the open ones
 	Newest   map[vital.Metric]Mark    // the newest stored reading, before the batch in hand
-	Tail     map[vital.Metric][]Point // per ruled metric the newest readings (at most TailLength) before the batch in hand, in order
+	Tail     map[vital.Metric][]Point // per ruled metric the newest readings (at most TailOf) before the batch in hand, in order
 }
 
 // Fresh is a reading that the record took for the first time in this batch.
@@ -82,6 +97,8 @@ type Facts interface {
 	Points(ctx context.Context, patient vital.PatientID, metric vital.Metric, after Mark) ([]Point, error)
 	// PointsBefore returns at most n readings before the mark and after the floor, in order.
 	PointsBefore(ctx context.Context, patient vital.PatientID, metric vital.Metric, before, floor Mark, n int) ([]Point, error)
+	// PointsSince returns the patient's readings of the metric from a time on (it included) and before the mark, in order.
+	PointsSince(ctx context.Context, patient vital.PatientID, metric vital.Metric, from time.Time, before Mark) ([]Point, error)
 	// Intervals returns the stored intervals of the rule whose From is at or after the mark, and the one before it.
 	Intervals(ctx context.Context, patient vital.PatientID, rule RuleID, from Mark) ([]Interval, error)
 	// Logged returns the readings from the mark on (it included) that have an opened, occurred, worsened or annotated

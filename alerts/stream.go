@@ -54,7 +54,7 @@ type Batch struct {
 	Lane    vital.Lane
 	To      uint64 // new position in Lane; equal to the old one when nothing was read
 	Records []vital.Record
-	Now     time.Time
+	Now     time.Time // zero: what the record's clock says when the transaction begins
 }
 
 // Result tells what a committed batch did.
@@ -67,10 +67,10 @@ type Result struct {
 	Events     []Event
 }
 
-// Decide judges the fresh readings of a batch. changed holds the situation changes since the last batch of this
+// Decide judges the fresh readings of a batch as of now. changed holds the situation changes since the last batch of this
 // owner; whatever was cached of those patients must be forgotten first. It may be called again for the same batch
 // when the transaction is retried, and must not keep anything until Committed is called.
-type Decide func(ctx context.Context, facts Facts, changed []Change, fresh []Fresh) (Outcome, error)
+type Decide func(ctx context.Context, now time.Time, facts Facts, changed []Change, fresh []Fresh) (Outcome, error)
 
 // Store is the record as the Processor needs it.
 type Store interface {
@@ -88,6 +88,4 @@ type Store interface {
 	Advance(ctx context.Context, b Batch, decide Decide) (Result, error)
 	// Pending reports whether situation changes wait for this partition.
 	Pending(ctx context.Context, partition int) (bool, error)
-	// Clock is the one clock that deadlines and leases are judged by.
-	Clock(ctx context.Context) (time.Time, error)
 }

@@ -8,11 +8,12 @@ import (
 const MaxWindow = TailLength
 
 // Runner is the state of a rule's condition track at a place in the order of readings. It is a plain value: a copy
-// is an independent state. A Runner outside an interval depends on nothing but the last readings since the last
-// interval ended, which is how it is resumed from what is stored; one inside an interval is only ever had by folding
-// the interval from its beginning.
+// is an independent state. Outside an interval it depends on nothing but the last readings since the last interval
+// ended (of a limit) or the readings of the last days (of a trend, Rule.reach), which is how it is resumed from what is
+// stored; inside an interval it is only ever had by folding the interval from its beginning.
 type Runner struct {
 	rule    *Rule
+	past    *history         // of a trend: what it remembers of the last days; never changed in place
 	recent  [MaxWindow]Level // levels of the latest readings since the last end, the newest at n-1
 	n       int
 	holds   bool
@@ -29,12 +30,23 @@ type Step struct {
 	Ended     bool  // it ended the interval
 	Off       bool  // no version was in force for it, or one that is switched off
 	Occurred  bool  // it lies in an interval and is itself beyond a limit
+
+	Grounds *Grounds // of a trend: the numbers that put the reading at its level; nil at none
 }
 
-// Resume returns the state outside any interval after the given readings, which are the latest ones (at least N-1
-// that count, when there are as many) since the last interval ended.
-func Resume(rule *Rule, since []Point) Runner {
+// Resume returns the state outside any interval after the given readings. Of a limit they are the latest ones (at least
+// N-1 that count, when there are as many) since the last interval ended; of a trend all that its windows can still see.
+func Resume(rule *Rule, since []Point) Runner { return resume(rule, nil, since) }
+
+func resume(rule *Rule, zones zones, since []Point) Runner {
 	r := Runner{rule: rule}
+	if rule.Kind == KindTrend {
+		r.past = newHistory(rule, zones)
+		for i := range since {
+			r.past.take(&since[i])
+		}
+		return r
+	}
 	for _, p := range since {
 		if level, counts := rule.counts(p); counts {
 			r.push(level)
@@ -62,11 +74,14 @@ func (r *Runner) Interval() Interval { return r.current }
 
 // Step takes the next reading. Readings must come in the order of their marks.
 func (r *Runner) Step(p Point) Step {
+	if r.past != nil { // whatever judges it, later readings are compared with it
+		r.past = r.past.with(&p)
+	}
 	v, ok := r.rule.InForce(p.At)
 	if !ok || !v.judges() {
 		return r.unjudged(p, v)
 	}
-	said := judge(v, r.rule.Metric, p.Values)
+	said := r.judge(v, &p)
 	if !said.judged { // nothing of what the rule looks at was measured: neither better nor worse
 		step := Step{Version: v.Number}
 		if r.holds {
@@ -75,7 +90,7 @@ func (r *Runner) Step(p Point) Step {
 		return step
 	}
 	r.push(said.level)
-	step := Step{Level: said.level, Version: v.Number}
+	step := Step{Level: said.level, Version: v.Number, Grounds: said.grounds}
 	condition := r.condition(&v.Limit)
 	switch {
 	case r.holds:
@@ -86,6 +101,13 @@ func (r *Runner) Step(p Point) Step {
 		step.Began, step.Occurred, step.Condition = true, true, condition
 	}
 	return step
+}
+
+func (r *Runner) judge(v *Version, p *Point) verdict {
+	if v.Trend != nil {
+		return r.past.judge(v.Trend, p)
+	}
+	return judge(v, r.rule.Metric, p.Values)
 }
 
 func (r *Runner) hold(p Point, v *Version, said verdict, condition Level, step *Step) {
@@ -105,9 +127,17 @@ func (r *Runner) hold(p Point, v *Version, said verdict, condition Level, step *
 		r.streak = 0
 	}
 	step.Condition = Yellow
-	if r.streak >= max(1, v.Limit.ClearAfter) {
+	if r.streak >= v.clearAfter() {
 		r.end(p, step)
 	}
+}
+
+// clearAfter returns how many readings in a row must have returned for the condition to end.
+func (v *Version) clearAfter() int {
+	if v.Trend != nil {
+		return max(1, v.Trend.ClearAfter)
+	}
+	return max(1, v.Limit.ClearAfter)
 }
 
 // unjudged takes a reading while the rule is switched off or not yet in force: that ends what held.

@@ -73,7 +73,7 @@ func TestTrackIsTheSameHoweverReadingsArrive(t *testing.T) {
 func checkTrack(t *rapid.T) {
 	rule := drawRule(t)
 	r := newRecord(rule)
-	arrive(t, r, alerts.NewDecider(0))
+	arrive(t, r, alerts.NewDecider(0), drawPoints(t), drawVersion)
 	all := r.of(vital.HeartRate)
 	want := alerts.FoldAll(&r.rules[0], rapid.Permutation(all).Draw(t, "order of the reference"))
 	if diff := cmp.Diff(want, r.tracks[rule.ID], cmpopts.EquateEmpty()); diff != "" {
@@ -83,8 +83,7 @@ func checkTrack(t *rapid.T) {
 }
 
 // arrive lets readings come in any order and batches, with everything that may happen in between.
-func arrive(t *rapid.T, r *record, d *alerts.Decider) {
-	left := drawPoints(t)
+func arrive(t *rapid.T, r *record, d *alerts.Decider, left []alerts.Point, version func(*rapid.T) alerts.Version) {
 	if rapid.Bool().Draw(t, "in any order") {
 		left = rapid.Permutation(left).Draw(t, "order")
 	} else {
@@ -104,7 +103,7 @@ func arrive(t *rapid.T, r *record, d *alerts.Decider) {
 		case 0:
 			d.Forget()
 		case 1:
-			r.addVersion(0, drawVersion(t))
+			r.addVersion(0, version(t))
 		case 2, 3:
 			if e := r.openEpisode(11); e != nil {
 				r.amend(e, alerts.Entry{Kind: alerts.EntryAcknowledged, RecordedAt: now, Actor: ana(), Until: now.Add(time.Hour)})

@@ -15,6 +15,21 @@ type Alert struct {
 	PatientName   string
 	PatientNumber string
 	RuleUID       vital.UID
+	RuleKind      Kind
+	RuleForm      Form // of a trend rule
+}
+
+// RuleKey returns which of the patient's rules raised it.
+func (a *Alert) RuleKey() RuleKey {
+	return RuleKey{Kind: a.RuleKind, Metric: a.Metric, Form: a.RuleForm}
+}
+
+// Because says in one plain sentence why the alert's latest reading counts; empty for a limit, whose reading says it.
+func (a *Alert) Because() string {
+	if a.LastGrounds == nil {
+		return ""
+	}
+	return a.LastGrounds.Words(a.Metric)
 }
 
 // Filter chooses alerts. The zero Filter is every alert of the organisation, newest first.
@@ -46,10 +61,10 @@ type Cases interface {
 // RuleBook is the record as Limits needs it. Every method is bound to the actor's organisation.
 type RuleBook interface {
 	Rules(ctx context.Context, actor account.Actor, patient vital.UID) ([]Rule, error)
-	// AddVersion appends a version to the patient's rule of the metric, making the rule when there is none, and
-	// asks for the patient to be judged anew from v.EffectiveFrom on; expected is the number of the newest version
-	// the author has seen (fault.Conflict when there is a newer one).
-	AddVersion(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v Version) (Rule, error)
+	// AddVersion appends a version to the rule of that key, making the rule when there is none, and asks for the
+	// patient to be judged anew from v.EffectiveFrom on; expected is the number of the newest version the author has
+	// seen (fault.Conflict when there is a newer one). A trend gets the patient's zone.
+	AddVersion(ctx context.Context, actor account.Actor, patient vital.UID, key RuleKey, expected int, v Version) (Rule, error)
 }
 
 // Bucket is a point of a chart: what was measured within one bucket of time.
@@ -57,6 +72,7 @@ type Bucket struct {
 	Start         time.Time
 	Min, Max, Avg []float64 // one per component, canonical units
 	N             int
+	Findings      vital.Finding // of any reading in it
 }
 
 // SeriesQuery asks for a chart of one metric. Width 0 asks for single readings (at most 20,000).

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"hale/alerts"
 	"hale/fault"
@@ -26,6 +27,8 @@ SELECT patient_id, rejudge_from, late FROM taken ORDER BY id`
 // Advance commits one batch, or nothing. See alerts.Store.
 //
 // Lock order: cursor row, situation changes, readings, episodes, outbox.
+//
+// Each batch of statements is one round trip: the opening, the COPY, what was decided (when something was), the end.
 func (w *Work) Advance(ctx context.Context, b alerts.Batch, decide alerts.Decide) (alerts.Result, error) {
 	batch := sift(b.Records)
 	if err := w.ensureMonths(ctx, batch.readings); err != nil {
@@ -34,6 +37,7 @@ func (w *Work) Advance(ctx context.Context, b alerts.Batch, decide alerts.Decide
 	res, err := w.advance(ctx, b, batch, decide, false)
 	if violatedKey(err) {
 		// Something stands above a high-water mark that we believed: a bug, or a sensor that changed partitions.
+		w.violations.Add(1)
 		w.log.Error("copy met a reading that was there already; the batch is redone through staging", "partition", b.Cursor.Partition, "error", err)
 		w.forget(b.Cursor.Partition, b.Cursor.Epoch)
 		res, err = w.advance(ctx, b, batch, decide, true)
@@ -45,22 +49,27 @@ func (w *Work) Advance(ctx context.Context, b alerts.Batch, decide alerts.Decide
 }
 
 func (w *Work) advance(ctx context.Context, b alerts.Batch, batch sifted, decide alerts.Decide, stageAll bool) (alerts.Result, error) {
-	tx, err := w.pool.Begin(ctx)
-	if err != nil {
-		return alerts.Result{}, fmt.Errorf("begin batch: %w", err)
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
-
 	res := alerts.Result{Cursor: b.Cursor, Duplicates: batch.duplicates}
-	if err := fence(ctx, tx, b); err != nil {
-		return res, err
-	}
-	changed, err := takeChanged(ctx, tx, b.Cursor.Partition)
+	var now time.Time
+	var moved bool
+	var changed []alerts.Change
+	var known known
+	tx, err := w.begin(ctx, func(q *pgx.Batch) {
+		q.Queue(`SELECT coalesce(@now, clock_timestamp())`, pgx.NamedArgs{"now": nullTime(b.Now)}).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
+		queueFence(q, b, &moved)
+		queueChanges(q, b.Cursor.Partition, &changed)
+		known = queueStanding(q, batch.readings)
+	})
 	if err != nil {
 		return res, err
+	}
+	defer tx.end(ctx)
+	now = now.UTC()
+	if !moved {
+		return res, fault.New(fault.Conflict, "partition %d is not where epoch %d left it: another process has it", b.Cursor.Partition, b.Cursor.Epoch)
 	}
 	f := &facts{tx: tx}
-	placed, err := settleOwners(ctx, tx, b, batch.readings)
+	placed, err := settleOwners(ctx, tx, b.Cursor.Partition, now, batch.readings, known)
 	if err != nil {
 		return res, err
 	}
@@ -77,22 +86,26 @@ func (w *Work) advance(ctx context.Context, b alerts.Batch, batch sifted, decide
 
 	fresh := make([]alerts.Fresh, 0, len(filed.stored))
 	for _, r := range filed.stored {
-		if placed.elsewhere[r] {
+		if placed.elsewhere[r.Reading] {
 			continue // the partition of its owner judges it
 		}
-		p := alerts.Point{Mark: alerts.Mark{At: r.MeasuredAt, ID: r.ID()}, Metric: r.Metric, Values: r.Values(), ReceivedAt: r.ReceivedAt, Findings: r.Findings}
+		p := alerts.Point{Mark: alerts.Mark{At: r.MeasuredAt, ID: r.id}, Metric: r.Metric, Values: r.values, ReceivedAt: r.ReceivedAt, Findings: r.Findings, Sensor: r.Sensor}
 		fresh = append(fresh, alerts.Fresh{Org: r.Org, Patient: r.Patient, Point: p})
-		f.exclude(r.Patient, p.Mark)
 	}
-	outcome, err := decide(ctx, f, changed, fresh)
+	f.batch = fresh
+	outcome, err := decide(ctx, now, f, changed, fresh)
 	if err != nil {
 		return res, fmt.Errorf("judge the batch: %w", err)
 	}
-	if res.Events, err = save(ctx, tx, outcome, b.Now); err != nil {
+	last := &pgx.Batch{}
+	if res.Events, err = save(ctx, tx, outcome, now, last); err != nil {
 		return res, err
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return res, fmt.Errorf("commit batch: %w", err)
+	if err := noteCanaries(ctx, tx, last, b.Cursor.Partition, batch.canaries); err != nil {
+		return res, err
+	}
+	if err := tx.commit(ctx, last); err != nil {
+		return res, err
 	}
 	filed.raise()
 	if b.Lane == vital.Live {
@@ -103,45 +116,39 @@ func (w *Work) advance(ctx context.Context, b alerts.Batch, batch sifted, decide
 	return res, nil
 }
 
-// fence moves the position; that row is held until the end of the transaction, and it is what stops a process that
-// slept past its lease.
-func fence(ctx context.Context, tx pgx.Tx, b alerts.Batch) error {
+// queueFence moves the position; that row is held until the end of the transaction, and it is what stops a process that
+// slept past its lease. Where moved stays false the statements behind it have done nothing that will be kept.
+func queueFence(q *pgx.Batch, b alerts.Batch, moved *bool) {
 	query := moveLate
 	if b.Lane == vital.Live {
 		query = moveLive
 	}
-	tag, err := tx.Exec(ctx, query, pgx.NamedArgs{"to": int64(b.To), "from": int64(b.Cursor.Seq(b.Lane)), "partition": b.Cursor.Partition, "epoch": b.Cursor.Epoch, "stream": b.Cursor.Stream})
-	if err != nil {
-		return fmt.Errorf("move the position: %w", err)
-	}
-	if tag.RowsAffected() != 1 {
-		return fault.New(fault.Conflict, "partition %d is not where epoch %d left it: another process has it", b.Cursor.Partition, b.Cursor.Epoch)
-	}
-	return nil
+	args := pgx.NamedArgs{"to": int64(b.To), "from": int64(b.Cursor.Seq(b.Lane)), "partition": b.Cursor.Partition, "epoch": b.Cursor.Epoch, "stream": b.Cursor.Stream}
+	q.Queue(query, args).Exec(func(tag pgconn.CommandTag) error {
+		*moved = tag.RowsAffected() == 1
+		return nil
+	})
 }
 
-func takeChanged(ctx context.Context, tx pgx.Tx, partition int) ([]alerts.Change, error) {
-	rows, err := tx.Query(ctx, takeChanges, partition)
-	if err != nil {
-		return nil, fmt.Errorf("read situation changes: %w", err)
-	}
-	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Change, error) {
-		var c alerts.Change
-		var from *time.Time
-		err := row.Scan(&c.Patient, &from, &c.Late)
-		c.Rejudge, c.From = from != nil, timeOf(from)
-		return c, err
+// queueChanges takes the situation changes, as they are once the position is held.
+func queueChanges(q *pgx.Batch, partition int, changed *[]alerts.Change) {
+	q.Queue(takeChanges, partition).Query(func(rows pgx.Rows) (err error) {
+		*changed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Change, error) {
+			var c alerts.Change
+			var from *time.Time
+			err := row.Scan(&c.Patient, &from, &c.Late)
+			c.Rejudge, c.From = from != nil, timeOf(from)
+			return c, err
+		})
+		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read situation changes: %w", err)
-	}
-	return changes, nil
 }
 
 // sifted is a batch without what it holds twice.
 type sifted struct {
 	readings   []*vital.Reading // one per identity, in the order of the key
 	refused    []*vital.Refused
+	canaries   []*vital.Canary
 	duplicates int
 }
 
@@ -151,6 +158,8 @@ func sift(records []vital.Record) sifted {
 	seen := make(map[vital.Key]*vital.Reading, len(records))
 	for _, rec := range records {
 		switch {
+		case rec.Canary != nil:
+			s.canaries = append(s.canaries, rec.Canary)
 		case rec.Refused != nil:
 			s.refused = append(s.refused, rec.Refused)
 		case rec.Reading != nil:

@@ -217,7 +217,7 @@ func TestLimitsMadeForThePastJudgeStoredReadingsAnew(t *testing.T) {
 	r := newRecord(t)
 	r.advance(t, r.pressure(10, 150, 80), r.pressure(20, 151, 80), r.pressure(30, 120, 80))
 	low := 140.0
-	_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, vital.BloodPressure, 1, alerts.Version{
+	_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, alerts.LimitOn(vital.BloodPressure), 1, alerts.Version{
 		EffectiveFrom: since(), Enabled: true, Reason: "her own target", Limit: alerts.Limit{Components: []alerts.Bounds{{YellowHigh: &low}}, K: 1, N: 1, ClearAfter: 1},
 	})
 	if err != nil {
@@ -231,7 +231,7 @@ func TestLimitsMadeForThePastJudgeStoredReadingsAnew(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Occurrences != 2 {
 		t.Fatalf("alerts %+v, %v", list, err)
 	}
-	if _, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, vital.BloodPressure, 1, alerts.Version{EffectiveFrom: since(), Reason: "late"}); !fault.Is(err, fault.Conflict) {
+	if _, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, alerts.LimitOn(vital.BloodPressure), 1, alerts.Version{EffectiveFrom: since(), Reason: "late"}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a stale author was let through: %v", err)
 	}
 }
@@ -358,7 +358,7 @@ func TestALateNormalByAnotherPartitionTakesNoAlertAway(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	high := 140.0
-	_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, vital.BloodPressure, 1, alerts.Version{
+	_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, alerts.LimitOn(vital.BloodPressure), 1, alerts.Version{
 		EffectiveFrom: since(), Enabled: true, Reason: "confirm first", Limit: alerts.Limit{Components: []alerts.Bounds{{YellowHigh: &high}}, K: 2, N: 2, ClearAfter: 1},
 	})
 	if err != nil {
@@ -369,7 +369,7 @@ func TestALateNormalByAnotherPartitionTakesNoAlertAway(t *testing.T) {
 	late.Reading.Epoch = 99 // its edge does not know the assignment
 	other := r.claim(t, (r.cursor.Partition+1)%vital.Partitions, "p1")
 	now := since().Add(24 * time.Hour)
-	if _, err := r.work.Advance(t.Context(), alerts.Batch{Cursor: other, Lane: vital.Late, To: 1, Records: []vital.Record{late}, Now: now}, alerts.NewDecider(10).At(now)); err != nil {
+	if _, err := r.work.Advance(t.Context(), alerts.Batch{Cursor: other, Lane: vital.Late, To: 1, Records: []vital.Record{late}, Now: now}, alerts.NewDecider(10).Decide); err != nil {
 		t.Fatal(err)
 	}
 	r.advance(t)
@@ -383,7 +383,7 @@ func TestALateNormalThatCommitsAmidABatchTakesNoAlertAway(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	high := 140.0
-	_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, vital.BloodPressure, 1, alerts.Version{
+	_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, alerts.LimitOn(vital.BloodPressure), 1, alerts.Version{
 		EffectiveFrom: since(), Enabled: true, Reason: "confirm first", Limit: alerts.Limit{Components: []alerts.Bounds{{YellowHigh: &high}}, K: 2, N: 2, ClearAfter: 1},
 	})
 	if err != nil {
@@ -395,11 +395,11 @@ func TestALateNormalThatCommitsAmidABatchTakesNoAlertAway(t *testing.T) {
 	other := r.claim(t, (r.cursor.Partition+1)%vital.Partitions, "p1")
 	now := since().Add(24 * time.Hour)
 	r.decider.Forget() // a restart: what is known is read anew
-	amid := func(ctx context.Context, f alerts.Facts, changed []alerts.Change, fresh []alerts.Fresh) (alerts.Outcome, error) {
-		if _, err := r.work.Advance(ctx, alerts.Batch{Cursor: other, Lane: vital.Late, To: 1, Records: []vital.Record{late}, Now: now}, alerts.NewDecider(10).At(now)); err != nil {
+	amid := func(ctx context.Context, _ time.Time, f alerts.Facts, changed []alerts.Change, fresh []alerts.Fresh) (alerts.Outcome, error) {
+		if _, err := r.work.Advance(ctx, alerts.Batch{Cursor: other, Lane: vital.Late, To: 1, Records: []vital.Record{late}, Now: now}, alerts.NewDecider(10).Decide); err != nil {
 			return alerts.Outcome{}, err
 		}
-		return r.decider.At(now)(ctx, f, changed, fresh)
+		return r.decider.Decide(ctx, now, f, changed, fresh)
 	}
 	res, err := r.work.Advance(t.Context(), alerts.Batch{Cursor: r.cursor, Lane: vital.Live, To: r.cursor.LiveSeq + 1, Records: []vital.Record{r.pressure(40, 138, 80)}, Now: now}, amid)
 	if err != nil {

@@ -115,7 +115,7 @@ func (b Bench) PrepareCopy(start time.Time, patients int, metrics []vital.Metric
 			list = append(list, benchReading(start, n%series, n/series, patients, metrics))
 		}
 		sortByKey(list)
-		c.batches = append(c.batches, copyRows(list))
+		c.batches = append(c.batches, copyRows(nil, rowsOf(list)))
 		c.rows += len(list)
 	}
 	return c

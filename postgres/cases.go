@@ -15,14 +15,14 @@ import (
 	"hale/vital"
 )
 
-const alertColumns = episodeColumns + `, p.uid::text, p.name, p.number, r.uid::text`
+const alertColumns = episodeColumns + `, p.uid::text, p.name, p.number, r.uid::text, r.kind, r.form`
 
 const alertTables = ` FROM episode e JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id JOIN rule r ON r.org_id = e.org_id AND r.id = e.rule_id `
 
 func scanAlert(row pgx.CollectableRow) (alerts.Alert, error) {
 	var a alerts.Alert
 	var err error
-	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.RuleUID)
+	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.RuleUID, &a.RuleKind, &a.RuleForm)
 	return a, err
 }
 
@@ -114,8 +114,13 @@ func oneAlert(ctx context.Context, tx pgx.Tx, u uuid.UUID) (alerts.Alert, error)
 
 const selectLog = `
 SELECT t.id, t.kind, t.recorded_at, coalesce(t.actor_id, 0), t.actor_name, t.actor_role, t.level, t.reading_at, coalesce(t.reading_id, 0), t.vals,
-    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator
-FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id WHERE e.uid = $1 ORDER BY t.id`
+    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, coalesce(m.findings, 0)
+FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
+LEFT JOIN LATERAL (
+    SELECT r.findings FROM (SELECT DISTINCT a.sensor_id FROM assignment a WHERE a.patient_id = e.patient_id) s
+    JOIN reading r ON r.sensor_id = s.sensor_id AND r.metric = e.metric AND r.patient_id = e.patient_id AND r.id = t.reading_id
+        AND r.sent_at BETWEEN t.reading_at - interval '24 hours' AND t.reading_at + interval '24 hours' LIMIT 1) m ON true
+WHERE e.uid = $1 ORDER BY t.id`
 
 // Log returns the alert's log, oldest first.
 func (a *App) Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]alerts.Entry, error) {
@@ -141,8 +146,10 @@ func (a *App) Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]al
 func scanEntry(row pgx.CollectableRow) (alerts.Entry, error) {
 	var n alerts.Entry
 	var readingAt, until, next *time.Time
+	var findings int32
 	err := row.Scan(&n.ID, &n.Kind, &n.RecordedAt, &n.Actor.Staff, &n.Actor.Name, &n.Actor.Role, &n.Level, &readingAt, &n.Reading.ID, &n.Values,
-		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator)
+		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator, &n.Grounds, &findings)
+	n.Findings = vital.Finding(uint32(findings))
 	n.RecordedAt, n.Reading.At, n.Until, n.NextStepAt = n.RecordedAt.UTC(), timeOf(readingAt), timeOf(until), timeOf(next)
 	return n, err
 }

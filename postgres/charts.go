@@ -20,11 +20,11 @@ FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = @patient) a
 JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = @metric AND r.sent_at BETWEEN @low AND @high AND r.patient_id = @patient
 WHERE r.measured_at >= @from AND r.measured_at < @to `
 
-const seriesRaw = `SELECT r.measured_at, 1, r.value, r.value, r.value, r.value2, r.value2, r.value2, r.value3, r.value3, r.value3 ` +
+const seriesRaw = `SELECT r.measured_at, 1, r.value, r.value, r.value, r.value2, r.value2, r.value2, r.value3, r.value3, r.value3, r.findings ` +
 	patientReadings + `ORDER BY r.measured_at, r.id LIMIT @limit`
 
 const seriesBuckets = `SELECT date_bin(@width::interval, r.measured_at, '2000-01-01Z'), count(*), min(r.value), max(r.value), avg(r.value),
-    min(r.value2), max(r.value2), avg(r.value2), min(r.value3), max(r.value3), avg(r.value3) ` + patientReadings + `GROUP BY 1 ORDER BY 1`
+    min(r.value2), max(r.value2), avg(r.value2), min(r.value3), max(r.value3), avg(r.value3), bit_or(r.findings) ` + patientReadings + `GROUP BY 1 ORDER BY 1`
 
 // Series returns a chart of one metric of one patient.
 func (a *App) Series(ctx context.Context, actor account.Actor, q alerts.SeriesQuery) ([]alerts.Bucket, error) {
@@ -55,8 +55,9 @@ func (a *App) Series(ctx context.Context, actor account.Actor, q alerts.SeriesQu
 func scanBucket(row pgx.CollectableRow) (alerts.Bucket, error) {
 	var b alerts.Bucket
 	var v [3]struct{ low, high, mean *float64 }
-	err := row.Scan(&b.Start, &b.N, &v[0].low, &v[0].high, &v[0].mean, &v[1].low, &v[1].high, &v[1].mean, &v[2].low, &v[2].high, &v[2].mean)
-	b.Start = b.Start.UTC()
+	var findings int32
+	err := row.Scan(&b.Start, &b.N, &v[0].low, &v[0].high, &v[0].mean, &v[1].low, &v[1].high, &v[1].mean, &v[2].low, &v[2].high, &v[2].mean, &findings)
+	b.Start, b.Findings = b.Start.UTC(), vital.Finding(uint32(findings))
 	for _, c := range v {
 		if c.low == nil {
 			break
@@ -67,11 +68,11 @@ func scanBucket(row pgx.CollectableRow) (alerts.Bucket, error) {
 }
 
 const latest = `
-SELECT m.metric, n.measured_at, n.id, n.value, n.value2, n.value3, n.received_at, n.findings
+SELECT m.metric, n.measured_at, n.id, n.value, n.value2, n.value3, n.received_at, n.findings, n.sensor_id
 FROM (SELECT sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = $1 GROUP BY sensor_id) a
 CROSS JOIN unnest($2::smallint[]) AS m (metric)
 CROSS JOIN LATERAL (
-    SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings FROM reading r
+    SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id FROM reading r
     WHERE r.sensor_id = a.sensor_id AND r.metric = m.metric AND r.sent_at >= a.low AND r.patient_id = $1 ORDER BY r.sent_at DESC, r.id DESC LIMIT 1) n
 ORDER BY m.metric, n.measured_at DESC`
 

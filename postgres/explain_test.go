@@ -17,7 +17,11 @@ import (
 func TestQueriesOnReadingsTouchBoundedPartitions(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
-	r.advance(t, r.pressure(10, 130, 80), r.pressure(20, 131, 80))
+	r.advance(t, r.pressure(10, 130, 80), r.pressure(20, 185, 100))
+	alert, err := r.app.Worklist(t.Context(), r.nurse)
+	if err != nil || len(alert) != 1 {
+		t.Fatalf("worklist %+v, %v", alert, err)
+	}
 	conn, err := pgx.Connect(t.Context(), r.db.AdminURL())
 	if err != nil {
 		t.Fatal(err)
@@ -35,9 +39,11 @@ func TestQueriesOnReadingsTouchBoundedPartitions(t *testing.T) {
 		"tails":             {[]int64{patient}, []int16{metric}, []int32{16}},
 		"points after":      {patient, metric, from, int64(0), from.Add(-24 * time.Hour)},
 		"points before":     {patient, metric, to, int64(0), from, int64(0), from.Add(-24 * time.Hour), to.Add(24 * time.Hour), 16},
+		"points since":      {patient, metric, from, to, int64(0), from.Add(-24 * time.Hour), to.Add(24 * time.Hour)},
 		"latest":            {patient, []int16{metric}},
 		"stored quantities": {[]int64{sensor}, []int16{metric}, []time.Time{from}, []int64{1}},
 		"intake":            {device},
+		"log":               {string(alert[0].UID)},
 	}
 	scanned := regexp.MustCompile(`on (reading_\d{6})`)
 	for name, query := range postgres.ReadingQueries() {

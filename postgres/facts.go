@@ -15,18 +15,24 @@ import (
 
 // facts is alerts.Facts over the transaction of one batch.
 type facts struct {
-	tx      pgx.Tx
-	inBatch map[vital.PatientID]map[alerts.Mark]bool // what this batch stored: not part of a situation before it
+	tx      statements
+	batch   []alerts.Fresh                           // what this batch stored: not part of a situation before it
+	inBatch map[vital.PatientID]map[alerts.Mark]bool // the same by patient, once it is asked for
 }
 
-func (f *facts) exclude(p vital.PatientID, m alerts.Mark) {
-	if f.inBatch == nil {
-		f.inBatch = map[vital.PatientID]map[alerts.Mark]bool{}
+// exclude sorts what this batch stored by patient. Most batches never ask: their situations are known.
+func (f *facts) exclude() {
+	if f.inBatch != nil {
+		return
 	}
-	if f.inBatch[p] == nil {
-		f.inBatch[p] = map[alerts.Mark]bool{}
+	f.inBatch = make(map[vital.PatientID]map[alerts.Mark]bool)
+	for i := range f.batch {
+		p := f.batch[i].Patient
+		if f.inBatch[p] == nil {
+			f.inBatch[p] = map[alerts.Mark]bool{}
+		}
+		f.inBatch[p][utcMark(f.batch[i].Point.Mark)] = true
 	}
-	f.inBatch[p][utcMark(m)] = true
 }
 
 func utcMark(m alerts.Mark) alerts.Mark {
@@ -38,7 +44,7 @@ func utcMark(m alerts.Mark) alerts.Mark {
 }
 
 const rulesOfPatients = `
-SELECT r.id, r.uid::text, r.org_id, r.patient_id, r.kind, r.metric, v.number, v.effective_from, v.enabled, v.spec, v.advice, coalesce(v.author_id, 0), v.author_name, v.reason, v.review_by, v.created_at
+SELECT r.id, r.uid::text, r.org_id, r.patient_id, r.kind, r.form, r.metric, v.number, v.effective_from, v.enabled, v.spec, v.advice, coalesce(v.author_id, 0), v.author_name, v.reason, v.review_by, v.created_at
 FROM rule r JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
 WHERE r.patient_id = ANY($1)
 ORDER BY r.patient_id, r.id, v.number`
@@ -54,16 +60,17 @@ const openEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.patie
 // are taken newest first by time as sent, which is the order of the key; no offset is corrected yet, so that is the
 // measured order as well.
 const tails = `
-SELECT k.patient, k.metric, t.measured_at, t.id, t.value, t.value2, t.value3, t.received_at, t.findings
+SELECT k.patient, k.metric, t.measured_at, t.id, t.value, t.value2, t.value3, t.received_at, t.findings, t.sensor_id
 FROM unnest($1::bigint[], $2::smallint[], $3::int[]) AS k (patient, metric, n)
 JOIN (SELECT patient_id, sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = ANY($1) GROUP BY patient_id, sensor_id) a ON a.patient_id = k.patient
 CROSS JOIN LATERAL (
-    SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings FROM reading r
+    SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id FROM reading r
     WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.patient_id = k.patient
     ORDER BY r.sent_at DESC, r.id DESC LIMIT k.n) t`
 
 // Situations loads what patients' readings are judged against, as it was before this batch.
 func (f *facts) Situations(ctx context.Context, patients []vital.PatientID) ([]alerts.Situation, error) {
+	f.exclude()
 	ids := make([]int64, len(patients))
 	byID := make(map[vital.PatientID]*alerts.Situation, len(patients))
 	list := make([]alerts.Situation, len(patients))
@@ -154,7 +161,7 @@ func (f *facts) loadTails(ctx context.Context, byID map[vital.PatientID]*alerts.
 				ruled[r.Metric] = true
 				patients = append(patients, int64(p))
 				metrics = append(metrics, int16(r.Metric))
-				counts = append(counts, int32(alerts.TailLength+len(f.inBatch[p])))
+				counts = append(counts, int32(alerts.TailOf(s.Rules, r.Metric)+len(f.inBatch[p])))
 			}
 		}
 	}
@@ -180,8 +187,8 @@ func (f *facts) loadTails(ctx context.Context, byID map[vital.PatientID]*alerts.
 	for _, s := range byID {
 		for m, tail := range s.Tail {
 			sort.Slice(tail, func(i, j int) bool { return tail[i].Before(tail[j].Mark) })
-			if len(tail) > alerts.TailLength {
-				tail = tail[len(tail)-alerts.TailLength:]
+			if n := alerts.TailOf(s.Rules, m); len(tail) > n {
+				tail = tail[len(tail)-n:]
 			}
 			s.Tail[m], s.Newest[m] = tail, tail[len(tail)-1].Mark
 		}
@@ -193,7 +200,7 @@ func (f *facts) loadTails(ctx context.Context, byID map[vital.PatientID]*alerts.
 const widen = 24 * time.Hour
 
 const pointsAfter = `
-SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings
+SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
 FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
 JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at >= $5 AND r.patient_id = $1
 WHERE (r.measured_at, r.id) > ($3, $4)
@@ -207,7 +214,7 @@ func (f *facts) Points(ctx context.Context, patient vital.PatientID, metric vita
 
 const pointsBefore = `
 SELECT * FROM (
-    SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings
+    SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
     FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
     JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at BETWEEN $7 AND $8 AND r.patient_id = $1
     WHERE (r.measured_at, r.id) < ($3, $4) AND (r.measured_at, r.id) > ($5, $6)
@@ -232,6 +239,19 @@ func (f *facts) PointsBefore(ctx context.Context, patient vital.PatientID, metri
 			return points, err
 		}
 	}
+}
+
+const pointsSince = `
+SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
+FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
+JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at BETWEEN $6 AND $7 AND r.patient_id = $1
+WHERE r.measured_at >= $3 AND (r.measured_at, r.id) < ($4, $5)
+ORDER BY r.measured_at, r.id`
+
+// PointsSince returns the patient's readings of the metric from a time on and before the mark, in order, this batch's included.
+func (f *facts) PointsSince(ctx context.Context, patient vital.PatientID, metric vital.Metric, from time.Time, before alerts.Mark) ([]alerts.Point, error) {
+	high := floor(before)
+	return f.points(ctx, pointsSince, int64(patient), int16(metric), from, high, before.ID, from.Add(-widen), high.Add(widen))
 }
 
 // floor is the mark's time, or a time before all readings.
@@ -310,14 +330,17 @@ type pointRow struct {
 	value2, value3 *float64
 	received       time.Time
 	findings       int32
+	sensor         vital.SensorID
 }
 
 func (r *pointRow) targets() []any {
-	return []any{&r.mark.At, &r.mark.ID, &r.value, &r.value2, &r.value3, &r.received, &r.findings}
+	return []any{&r.mark.At, &r.mark.ID, &r.value, &r.value2, &r.value3, &r.received, &r.findings, &r.sensor}
 }
 
 func (r *pointRow) point() alerts.Point {
-	p := alerts.Point{Mark: utcMark(r.mark), Metric: r.metric, Values: []float64{r.value}, ReceivedAt: r.received.UTC(), Findings: vital.Finding(uint32(r.findings))}
+	p := alerts.Point{
+		Mark: utcMark(r.mark), Metric: r.metric, Values: []float64{r.value}, ReceivedAt: r.received.UTC(), Findings: vital.Finding(uint32(r.findings)), Sensor: r.sensor,
+	}
 	if r.value2 != nil {
 		p.Values = append(p.Values, *r.value2)
 	}
@@ -335,12 +358,11 @@ func collectRules(rows pgx.Rows) ([]alerts.Rule, error) {
 	var spec []byte
 	var review *time.Time
 	targets := []any{
-		&r.ID, &r.UID, &r.Org, &r.Patient, &r.Kind, &r.Metric, &v.Number, &v.EffectiveFrom, &v.Enabled, &spec, &v.Advice,
+		&r.ID, &r.UID, &r.Org, &r.Patient, &r.Kind, &r.Form, &r.Metric, &v.Number, &v.EffectiveFrom, &v.Enabled, &spec, &v.Advice,
 		&v.Author, &v.AuthorName, &v.Reason, &review, &v.CreatedAt,
 	}
 	_, err := pgx.ForEachRow(rows, targets, func() error {
-		v.Limit = alerts.Limit{}
-		if err := json.Unmarshal(spec, &v.Limit); err != nil {
+		if err := readSpec(spec, r.Kind, &v); err != nil {
 			return fmt.Errorf("read the spec of rule %d version %d: %w", r.ID, v.Number, err)
 		}
 		v.EffectiveFrom, v.ReviewBy, v.CreatedAt = v.EffectiveFrom.UTC(), timeOf(review), v.CreatedAt.UTC()
@@ -352,6 +374,15 @@ func collectRules(rows pgx.Rows) ([]alerts.Rule, error) {
 		return nil
 	})
 	return rules, err
+}
+
+func readSpec(spec []byte, kind alerts.Kind, v *alerts.Version) error {
+	v.Limit, v.Trend = alerts.Limit{}, nil
+	if kind == alerts.KindTrend {
+		v.Trend = &alerts.Trend{}
+		return json.Unmarshal(spec, v.Trend)
+	}
+	return json.Unmarshal(spec, &v.Limit)
 }
 
 const logged = `

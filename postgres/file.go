@@ -17,7 +17,7 @@ import (
 
 // filed is what a batch put into the record.
 type filed struct {
-	stored    []*vital.Reading
+	stored    []row
 	parked    int
 	conflicts []*vital.Refused
 	water     *highWater
@@ -35,7 +35,7 @@ func (f *filed) raise() {
 
 // file writes the batch's readings: those above their high-water mark by COPY, all others through staging, where
 // what is there already falls out. stageAll sends everything through staging.
-func (w *Work) file(ctx context.Context, tx pgx.Tx, c alerts.Cursor, p placed, stageAll bool) (filed, error) {
+func (w *Work) file(ctx context.Context, tx statements, c alerts.Cursor, p placed, stageAll bool) (filed, error) {
 	f := filed{water: w.water(c), raised: map[sensorMetric]time.Time{}}
 	if err := f.water.load(ctx, tx, p); err != nil {
 		return f, err
@@ -51,13 +51,14 @@ func (w *Work) file(ctx context.Context, tx pgx.Tx, c alerts.Cursor, p placed, s
 		f.note(k, r.SentAt)
 	}
 	if len(above) > 0 {
-		if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(copyRows(above)), "COPY reading ("+readingColumns+") FROM STDIN (FORMAT binary)"); err != nil {
+		rows := rowsOf(above)
+		if err := w.copyInto(ctx, tx, "reading", rows); err != nil {
 			return f, fmt.Errorf("copy readings: %w", err)
 		}
-		f.stored = append(f.stored, above...)
+		f.stored = rows
 	}
 	if len(below) > 0 {
-		if err := f.stage(ctx, tx, below); err != nil {
+		if err := w.stage(ctx, tx, &f, below); err != nil {
 			return f, err
 		}
 	}
@@ -67,6 +68,18 @@ func (w *Work) file(ctx context.Context, tx pgx.Tx, c alerts.Cursor, p placed, s
 		}
 	}
 	return f, nil
+}
+
+// copyInto copies rows into a table. Buffers are used again: a large batch is a megabyte.
+func (w *Work) copyInto(ctx context.Context, tx statements, table string, rows []row) error {
+	buffer, _ := w.buffers.Get().(*[]byte)
+	if buffer == nil {
+		buffer = new([]byte)
+	}
+	defer w.buffers.Put(buffer)
+	*buffer = copyRows((*buffer)[:0], rows)
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(*buffer), "COPY "+table+" ("+readingColumns+") FROM STDIN (FORMAT binary)")
+	return err
 }
 
 func (f *filed) note(k sensorMetric, t time.Time) {
@@ -84,7 +97,7 @@ SELECT k.sensor, k.metric, greatest(
 FROM unnest($1::bigint[], $2::smallint[]) AS k (sensor, metric)`
 
 // load fills in the marks that this epoch has not needed before.
-func (h *highWater) load(ctx context.Context, tx pgx.Tx, p placed) error {
+func (h *highWater) load(ctx context.Context, tx statements, p placed) error {
 	var sensors []int64
 	var metrics []int16
 	asked := map[sensorMetric]bool{}
@@ -125,11 +138,12 @@ ON CONFLICT (sensor_id, metric, sent_at, tie) DO NOTHING
 RETURNING sensor_id, metric, sent_at, tie`
 
 // stage copies rows beside the table and inserts those that are not there yet.
-func (f *filed) stage(ctx context.Context, tx pgx.Tx, readings []*vital.Reading) error {
+func (w *Work) stage(ctx context.Context, tx statements, f *filed, readings []*vital.Reading) error {
 	if _, err := tx.Exec(ctx, makeStaging); err != nil {
 		return fmt.Errorf("make the staging table: %w", err)
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(copyRows(readings)), "COPY pg_temp.reading_staging ("+readingColumns+") FROM STDIN (FORMAT binary)"); err != nil {
+	staged := rowsOf(readings)
+	if err := w.copyInto(ctx, tx, "pg_temp.reading_staging", staged); err != nil {
 		return fmt.Errorf("copy into staging: %w", err)
 	}
 	rows, err := tx.Query(ctx, fromStaging)
@@ -141,12 +155,12 @@ func (f *filed) stage(ctx context.Context, tx pgx.Tx, readings []*vital.Reading)
 		return fmt.Errorf("insert from staging: %w", err)
 	}
 	var sequenced []*vital.Reading
-	for _, r := range readings {
+	for _, r := range staged {
 		switch {
 		case taken[utcKey(r.Key)]:
 			f.stored = append(f.stored, r)
 		case r.HasSequence:
-			sequenced = append(sequenced, r)
+			sequenced = append(sequenced, r.Reading)
 		}
 	}
 	return f.findConflicts(ctx, tx, sequenced)
@@ -174,7 +188,7 @@ SELECT ` + quantityColumns + ` FROM k JOIN inbox s USING (sensor_id, metric, sen
 
 // findConflicts looks at resent sequence numbers, whether the first one is stored or parked: the same number with
 // another value is kept and refused.
-func (f *filed) findConflicts(ctx context.Context, tx pgx.Tx, resent []*vital.Reading) error {
+func (f *filed) findConflicts(ctx context.Context, tx statements, resent []*vital.Reading) error {
 	if len(resent) == 0 {
 		return nil
 	}
@@ -221,7 +235,7 @@ WHERE NOT EXISTS (SELECT FROM reading r WHERE r.sensor_id = $1 AND r.metric = $2
 ON CONFLICT (sensor_id, metric, sent_at, tie) DO NOTHING`
 
 // park puts readings without an owner into the inbox, with the reason.
-func (f *filed) park(ctx context.Context, tx pgx.Tx, p placed) error {
+func (f *filed) park(ctx context.Context, tx statements, p placed) error {
 	batch := &pgx.Batch{}
 	var resent []*vital.Reading
 	for _, r := range p.unowned {
@@ -259,7 +273,7 @@ ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, las
 RETURNING times = 1`
 
 // quarantine keeps what was refused, once per device and content, and returns how many were new.
-func quarantine(ctx context.Context, tx pgx.Tx, refused []*vital.Refused) (int, error) {
+func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (int, error) {
 	if len(refused) == 0 {
 		return 0, nil
 	}

@@ -79,6 +79,7 @@ func TestRowLevelSecurityStandsBehindTheCode(t *testing.T) {
 		{"hale_app", "1", "DELETE FROM timeline", denied},
 		{"hale_app", "1", "SELECT password_hash FROM staff WHERE org_id = 2", ""},
 		{"hale_work", "", "DELETE FROM reading", denied},
+		{"hale_app", "1", "SELECT * FROM canary", denied}, // no list, count or export can show one
 		{"hale_work", "", "SELECT password_hash FROM staff", denied},
 		{"hale_owner", "1", "DELETE FROM audit", denied}, // not even the owner
 	}
@@ -93,8 +94,8 @@ func TestEveryTableIsIsolated(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	r.advance(t, r.pressure(10, 120, 80))
-	// Tables without an organisation hold nothing of anybody: positions, a version, the migrations.
-	open := `('stream_cursor', 'registry_version', 'goose_db_version')`
+	// Tables without an organisation hold nothing of anybody: positions, a version, the migrations, canaries.
+	open := `('stream_cursor', 'registry_version', 'goose_db_version', 'canary')`
 	if n := r.count(t, `SELECT count(*) FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND c.relname NOT IN `+open+`
 		AND NOT (c.relrowsecurity AND c.relforcerowsecurity)`); n != 0 {
 		t.Errorf("%d tables have no forced row level security", n)

@@ -38,6 +38,14 @@ type Migrated struct{ From, To int64 }
 // Migrate makes the roles where they are missing and brings the tables to this program's version. The login of
 // adminURL must be a superuser the first time; later a member of hale_migrate is enough.
 func Migrate(ctx context.Context, adminURL string) (Migrated, error) {
+	newest, err := newestMigration()
+	if err != nil {
+		return Migrated{}, err
+	}
+	return migrateTo(ctx, adminURL, newest)
+}
+
+func migrateTo(ctx context.Context, adminURL string, version int64) (Migrated, error) {
 	cc, err := pgx.ParseConfig(adminURL)
 	if err != nil {
 		return Migrated{}, fault.Wrap(fault.Invalid, err, "the database URL cannot be read")
@@ -65,15 +73,14 @@ func Migrate(ctx context.Context, adminURL string) (Migrated, error) {
 	if err != nil {
 		return Migrated{}, fmt.Errorf("read migrations: %w", err)
 	}
-	var done Migrated
+	done := Migrated{To: version}
 	if done.From, err = provider.GetDBVersion(ctx); err != nil {
 		return Migrated{}, fault.Wrap(fault.Internal, err, "look at the version of the database")
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	if _, err := provider.UpTo(ctx, version); err != nil {
 		return Migrated{}, fault.Wrap(fault.Internal, err, "migrate the database")
 	}
-	done.To, err = newestMigration()
-	return done, err
+	return done, nil
 }
 
 // newestMigration is the version that this program's tables have.

@@ -15,7 +15,7 @@ import (
 
 const episodeColumns = `e.id, e.uid::text, e.org_id, e.patient_id, e.rule_id, e.metric, e.state, e.holds, e.level, e.historic, e.rule_version,
 e.opened_at, e.first_at, e.first_id, e.last_at, e.last_id, e.last_values, e.occurrences, coalesce(e.ack_by, 0), e.ack_name, e.ack_at, e.ack_until,
-e.closed_at, e.closing, e.next_step, e.next_step_at, e.note, e.version, e.contact, e.paged, e.ended, e.ack_level`
+e.closed_at, e.closing, e.next_step, e.next_step_at, e.note, e.version, e.contact, e.paged, e.ended, e.ack_level, e.last_grounds`
 
 // scanEpisode reads episodeColumns, and whatever columns follow them into more.
 func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
@@ -24,7 +24,7 @@ func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
 	err := row.Scan(append([]any{
 		&e.ID, &e.UID, &e.Org, &e.Patient, &e.Rule, &e.Metric, &e.State, &e.Holds, &e.Level, &e.Historic, &e.RuleVersion,
 		&e.OpenedAt, &e.First.At, &e.First.ID, &e.Last.At, &e.Last.ID, &e.LastValues, &e.Occurrences, &e.AckBy, &e.AckName, &ackAt, &ackUntil,
-		&closedAt, &e.Closing, &e.NextStep, &nextAt, &e.Note, &e.Version, &e.Contact, &e.Paged, &e.Ended, &e.AckLevel,
+		&closedAt, &e.Closing, &e.NextStep, &nextAt, &e.Note, &e.Version, &e.Contact, &e.Paged, &e.Ended, &e.AckLevel, &e.LastGrounds,
 	}, more...)...)
 	e.OpenedAt, e.First, e.Last = e.OpenedAt.UTC(), utcMark(e.First), utcMark(e.Last)
 	e.AckAt, e.AckUntil, e.ClosedAt, e.NextStepAt = timeOf(ackAt), timeOf(ackUntil), timeOf(closedAt), timeOf(nextAt)
@@ -37,119 +37,124 @@ const insertInterval = `
 INSERT INTO condition_interval (org_id, rule_id, patient_id, from_at, from_id, to_at, to_id, peak, count, last_at, last_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
-// save writes what was decided and returns the events to announce after the commit.
-func save(ctx context.Context, tx pgx.Tx, o alerts.Outcome, now time.Time) ([]alerts.Event, error) {
-	if len(o.Tracks) > 0 {
-		if err := saveTracks(ctx, tx, o.Tracks); err != nil {
-			return nil, err
-		}
+// save writes what was decided: tracks and episodes at once, what depends on them with the statements of last, which the
+// caller sends. The events to announce after the commit are complete when last was sent.
+func save(ctx context.Context, tx statements, o alerts.Outcome, now time.Time, last *pgx.Batch) ([]alerts.Event, error) {
+	queueNotices(last, o.Notices)
+	if len(o.Tracks) == 0 && len(o.Episodes) == 0 {
+		return nil, nil
 	}
-	events, err := saveEpisodes(ctx, tx, o.Episodes, now)
-	if err != nil {
-		return nil, err
+	first := &pgx.Batch{}
+	queueTracks(first, o.Tracks)
+	uids := queueEpisodes(first, o.Episodes)
+	if err := tx.SendBatch(ctx, first).Close(); err != nil {
+		return nil, fmt.Errorf("write condition tracks and episodes: %w", err)
 	}
-	return events, saveNotices(ctx, tx, o.Notices)
+	return queueTimeline(last, o.Episodes, uids, now), nil
 }
 
-func saveTracks(ctx context.Context, tx pgx.Tx, tracks []alerts.TrackChange) error {
-	batch := &pgx.Batch{}
+// saveEpisodes writes what a person's act made of episodes and returns the events to announce after the commit.
+func saveEpisodes(ctx context.Context, tx statements, changes []alerts.EpisodeChange, now time.Time) ([]alerts.Event, error) {
+	last := &pgx.Batch{}
+	events, err := save(ctx, tx, alerts.Outcome{Episodes: changes}, now, last)
+	if err != nil || last.Len() == 0 {
+		return events, err
+	}
+	if err := tx.SendBatch(ctx, last).Close(); err != nil {
+		return nil, fmt.Errorf("write the timeline: %w", err)
+	}
+	return events, nil
+}
+
+func queueTracks(q *pgx.Batch, tracks []alerts.TrackChange) {
 	for _, t := range tracks {
-		batch.Queue(dropIntervals, int32(t.Org), int64(t.Rule), floor(t.DropFrom), t.DropFrom.ID)
+		q.Queue(dropIntervals, int32(t.Org), int64(t.Rule), floor(t.DropFrom), t.DropFrom.ID)
 		for _, i := range t.Intervals {
 			var toID *int64
 			if !i.Open() {
 				id := i.To.ID
 				toID = &id
 			}
-			batch.Queue(insertInterval, int32(t.Org), int64(t.Rule), int64(t.Patient), i.From.At, i.From.ID, nullTime(i.To.At), toID, int16(i.Peak), i.Count, i.Last.At, i.Last.ID)
+			q.Queue(insertInterval, int32(t.Org), int64(t.Rule), int64(t.Patient), i.From.At, i.From.ID, nullTime(i.To.At), toID, int16(i.Peak), i.Count, i.Last.At, i.Last.ID)
 		}
 	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("save condition tracks: %w", err)
-	}
-	return nil
 }
 
 const insertEpisode = `
 INSERT INTO episode (org_id, uid, patient_id, rule_id, metric, state, holds, level, historic, rule_version, opened_at, first_at, first_id,
     last_at, last_id, last_values, occurrences, ack_by, ack_name, ack_at, ack_until, closed_at, closing, next_step, next_step_at, note, version,
-    contact, paged, ended, ack_level)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)
+    contact, paged, ended, ack_level, last_grounds)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)
 RETURNING id`
 
 const updateEpisode = `
 UPDATE episode SET state = $3, holds = $4, level = $5, historic = $6, last_at = $7, last_id = $8, last_values = $9, occurrences = $10,
     ack_by = $11, ack_name = $12, ack_at = $13, ack_until = $14, closed_at = $15, closing = $16, next_step = $17, next_step_at = $18, note = $19,
-    version = $20, first_at = $21, first_id = $22, contact = $23, paged = $24, ended = $25, ack_level = $26
+    version = $20, first_at = $21, first_id = $22, contact = $23, paged = $24, ended = $25, ack_level = $26, last_grounds = $27
 WHERE org_id = $1 AND id = $2`
 
 const insertEntry = `
 INSERT INTO timeline (org_id, episode_id, kind, recorded_at, actor_id, actor_name, actor_role, level, reading_at, reading_id, vals, rule_version,
-    historic, closes, until_at, next_step, next_step_at, note, episode_version, breaks, contact, cause, evaluator)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+    historic, closes, until_at, next_step, next_step_at, note, episode_version, breaks, contact, cause, evaluator, grounds)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
 RETURNING id`
 
-// saveEpisodes writes episodes in order (a rule may close one and open the next in one batch), then their log, their
-// audit rows and the events.
-func saveEpisodes(ctx context.Context, tx pgx.Tx, changes []alerts.EpisodeChange, now time.Time) ([]alerts.Event, error) {
+// queueEpisodes writes episodes in order (a rule may close one and open the next in one batch), and asks for the names of
+// their patients, which are there when q was sent.
+func queueEpisodes(q *pgx.Batch, changes []alerts.EpisodeChange) map[vital.PatientID]vital.UID {
+	uids := make(map[vital.PatientID]vital.UID, len(changes))
 	if len(changes) == 0 {
-		return nil, nil
+		return uids
 	}
-	if err := writeEpisodes(ctx, tx, changes); err != nil {
-		return nil, err
-	}
-	uids, err := patientUIDs(ctx, tx, changes)
-	if err != nil {
-		return nil, err
-	}
-	batch := &pgx.Batch{}
-	events := make([]alerts.Event, len(changes))
-	for i, c := range changes {
-		e := c.Episode
-		events[i] = alerts.Event{Org: e.Org, Patient: uids[e.Patient], Alert: e.UID, Version: e.Version}
-		for j := range c.Entries {
-			entry := &c.Entries[j]
-			batch.Queue(insertEntry, entryArgs(e, *entry)...).QueryRow(func(row pgx.Row) error {
-				err := row.Scan(&entry.ID)
-				events[i].ID = entry.ID
-				return err
-			})
-			batch.Queue(insertAudit, auditArgs(account.Audit{
-				Org: e.Org, At: now, Actor: entry.Actor, Action: "alert " + string(entry.Kind), Patient: e.Patient, Object: "alert " + string(e.UID),
-			})...)
-		}
-	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, fmt.Errorf("write the timeline: %w", err)
-	}
-	return events, nil
-}
-
-func writeEpisodes(ctx context.Context, tx pgx.Tx, changes []alerts.EpisodeChange) error {
-	batch := &pgx.Batch{}
+	ids := make([]int64, 0, len(changes))
 	for _, c := range changes {
 		e := c.Episode
+		ids = append(ids, int64(e.Patient))
 		values := e.LastValues
 		if values == nil {
 			values = []float64{}
 		}
 		if e.ID == 0 {
 			e.UID = newUID()
-			batch.Queue(insertEpisode, int32(e.Org), string(e.UID), int64(e.Patient), int64(e.Rule), int16(e.Metric), string(e.State), e.Holds, int16(e.Level), e.Historic,
+			q.Queue(insertEpisode, int32(e.Org), string(e.UID), int64(e.Patient), int64(e.Rule), int16(e.Metric), string(e.State), e.Holds, int16(e.Level), e.Historic,
 				e.RuleVersion, e.OpenedAt, e.First.At, e.First.ID, e.Last.At, e.Last.ID, values, e.Occurrences, nullID(e.AckBy), e.AckName, nullTime(e.AckAt),
 				nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt), e.Note, e.Version,
-				e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel)).
+				e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel), nullGrounds(e.LastGrounds)).
 				QueryRow(func(row pgx.Row) error { return row.Scan(&e.ID) })
 			continue
 		}
-		batch.Queue(updateEpisode, int32(e.Org), int64(e.ID), string(e.State), e.Holds, int16(e.Level), e.Historic, e.Last.At, e.Last.ID, values, e.Occurrences,
+		q.Queue(updateEpisode, int32(e.Org), int64(e.ID), string(e.State), e.Holds, int16(e.Level), e.Historic, e.Last.At, e.Last.ID, values, e.Occurrences,
 			nullID(e.AckBy), e.AckName, nullTime(e.AckAt), nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt),
-			e.Note, e.Version, e.First.At, e.First.ID, e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel))
+			e.Note, e.Version, e.First.At, e.First.ID, e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel), nullGrounds(e.LastGrounds))
 	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("write episodes: %w", err)
+	q.Queue(`SELECT id, uid::text FROM patient WHERE id = ANY($1)`, ids).Query(func(rows pgx.Rows) error {
+		var id vital.PatientID
+		var uid vital.UID
+		_, err := pgx.ForEachRow(rows, []any{&id, &uid}, func() error { uids[id] = uid; return nil })
+		return err
+	})
+	return uids
+}
+
+// queueTimeline writes the log of the episodes, their audit rows, and makes the events.
+func queueTimeline(q *pgx.Batch, changes []alerts.EpisodeChange, uids map[vital.PatientID]vital.UID, now time.Time) []alerts.Event {
+	events := make([]alerts.Event, len(changes))
+	for i, c := range changes {
+		e := c.Episode
+		events[i] = alerts.Event{Org: e.Org, Patient: uids[e.Patient], Alert: e.UID, Version: e.Version}
+		for j := range c.Entries {
+			entry := &c.Entries[j]
+			q.Queue(insertEntry, entryArgs(e, *entry)...).QueryRow(func(row pgx.Row) error {
+				err := row.Scan(&entry.ID)
+				events[i].ID = entry.ID
+				return err
+			})
+			q.Queue(insertAudit, auditArgs(account.Audit{
+				Org: e.Org, At: now, Actor: entry.Actor, Action: "alert " + string(entry.Kind), Patient: e.Patient, Object: "alert " + string(e.UID),
+			})...)
+		}
 	}
-	return nil
+	return events
 }
 
 func entryArgs(e *alerts.Episode, n alerts.Entry) []any {
@@ -164,42 +169,24 @@ func entryArgs(e *alerts.Episode, n alerts.Entry) []any {
 	return []any{
 		int32(e.Org), int64(e.ID), string(n.Kind), n.RecordedAt, nullID(n.Actor.Staff), n.Actor.Name, string(n.Actor.Role), int16(n.Level),
 		nullTime(n.Reading.At), readingID, values, n.RuleVersion, n.Historic, n.Closes, nullTime(n.Until), string(n.NextStep), nullTime(n.NextStepAt), n.Note, e.Version,
-		n.Breaks, n.Contact, string(n.Cause), n.Evaluator,
+		n.Breaks, n.Contact, string(n.Cause), n.Evaluator, nullGrounds(n.Grounds),
 	}
 }
 
-func patientUIDs(ctx context.Context, tx pgx.Tx, changes []alerts.EpisodeChange) (map[vital.PatientID]vital.UID, error) {
-	ids := make([]int64, 0, len(changes))
-	for _, c := range changes {
-		ids = append(ids, int64(c.Episode.Patient))
+// nullGrounds keeps no grounds from being written as the JSON word null.
+func nullGrounds(g *alerts.Grounds) any {
+	if g == nil {
+		return nil
 	}
-	rows, err := tx.Query(ctx, `SELECT id, uid::text FROM patient WHERE id = ANY($1)`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("name the patients: %w", err)
-	}
-	uids := make(map[vital.PatientID]vital.UID, len(ids))
-	var id vital.PatientID
-	var uid vital.UID
-	if _, err := pgx.ForEachRow(rows, []any{&id, &uid}, func() error { uids[id] = uid; return nil }); err != nil {
-		return nil, fmt.Errorf("name the patients: %w", err)
-	}
-	return uids, nil
+	return g
 }
 
 const insertNotice = `
 INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (org_id, topic, dedup) DO NOTHING`
 
-func saveNotices(ctx context.Context, tx pgx.Tx, notices []push.Notice) error {
-	if len(notices) == 0 {
-		return nil
-	}
-	batch := &pgx.Batch{}
+func queueNotices(q *pgx.Batch, notices []push.Notice) {
 	for _, n := range notices {
-		batch.Queue(insertNotice, int32(n.Org), int64(n.Patient), string(n.Topic), n.Dedup, n.Severity, n.CreatedAt)
+		q.Queue(insertNotice, int32(n.Org), int64(n.Patient), string(n.Topic), n.Dedup, n.Severity, n.CreatedAt)
 	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("write notices to the outbox: %w", err)
-	}
-	return nil
 }

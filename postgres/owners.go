@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"hale/alerts"
 	"hale/devices"
 	"hale/vital"
 )
@@ -38,17 +37,10 @@ SELECT org_id, id, sensor_id, patient_id, from_at, to_at, epoch FROM assignment 
 const changeElsewhere = `
 INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, late, at) VALUES ($1, $2, $3, $4, true, $5)`
 
-// settleOwners checks the assignment that the edge saw: one query for the whole batch where all is well. Where the
+// settleOwners checks the assignment that the edge saw against the record's answer, which is all where all is well. Where the
 // assignment has changed since, or there was none, the record's own assignments decide.
-func settleOwners(ctx context.Context, tx pgx.Tx, b alerts.Batch, readings []*vital.Reading) (placed, error) {
+func settleOwners(ctx context.Context, tx statements, partition int, now time.Time, readings []*vital.Reading, known known) (placed, error) {
 	p := placed{elsewhere: map[*vital.Reading]bool{}, reasons: map[*vital.Reading]string{}}
-	if len(readings) == 0 {
-		return p, nil
-	}
-	known, err := standing(ctx, tx, readings)
-	if err != nil {
-		return p, err
-	}
 	var doubtful []*vital.Reading
 	for _, r := range readings {
 		if at, out := known.revoked[r.Device]; out && !r.ReceivedAt.Before(at) {
@@ -57,17 +49,17 @@ func settleOwners(ctx context.Context, tx pgx.Tx, b alerts.Batch, readings []*vi
 			p.unowned, p.reasons[r] = append(p.unowned, r), parkedRevoked
 		} else if e, ok := known.epochs[r.Assignment]; ok && e == r.Epoch && r.Patient != 0 {
 			p.owned = append(p.owned, r)
-			p.judgedElsewhere(r, b.Cursor.Partition)
+			p.judgedElsewhere(r, partition)
 		} else {
 			doubtful = append(doubtful, r)
 		}
 	}
 	if len(doubtful) > 0 {
-		if err := p.resettle(ctx, tx, b.Cursor.Partition, doubtful); err != nil {
+		if err := p.resettle(ctx, tx, partition, doubtful); err != nil {
 			return p, err
 		}
 	}
-	return p, p.tellOthers(ctx, tx, b.Now)
+	return p, p.tellOthers(ctx, tx, now)
 }
 
 // known is how the record sees what the edge knew.
@@ -76,8 +68,12 @@ type known struct {
 	revoked map[vital.DeviceID]time.Time
 }
 
-func standing(ctx context.Context, tx pgx.Tx, readings []*vital.Reading) (known, error) {
+// queueStanding asks, with the first statements of a batch, how the record sees what the edge knew.
+func queueStanding(q *pgx.Batch, readings []*vital.Reading) known {
 	k := known{epochs: map[vital.AssignmentID]int32{}, revoked: map[vital.DeviceID]time.Time{}}
+	if len(readings) == 0 {
+		return k
+	}
 	var assignments, spoke []int64
 	seen := map[vital.DeviceID]bool{}
 	for _, r := range readings {
@@ -91,29 +87,25 @@ func standing(ctx context.Context, tx pgx.Tx, readings []*vital.Reading) (known,
 		}
 	}
 	clear(k.epochs)
-	rows, err := tx.Query(ctx, assignmentsByID, assignments, spoke)
-	if err != nil {
-		return k, fmt.Errorf("check assignments: %w", err)
-	}
-	var device bool
-	var id int64
-	var epoch int32
-	var at *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&device, &id, &epoch, &at}, func() error {
-		if device {
-			k.revoked[vital.DeviceID(id)] = timeOf(at)
-		} else {
-			k.epochs[vital.AssignmentID(id)] = epoch
-		}
-		return nil
+	q.Queue(assignmentsByID, assignments, spoke).Query(func(rows pgx.Rows) error {
+		var device bool
+		var id int64
+		var epoch int32
+		var at *time.Time
+		_, err := pgx.ForEachRow(rows, []any{&device, &id, &epoch, &at}, func() error {
+			if device {
+				k.revoked[vital.DeviceID(id)] = timeOf(at)
+			} else {
+				k.epochs[vital.AssignmentID(id)] = epoch
+			}
+			return nil
+		})
+		return err
 	})
-	if err != nil {
-		return k, fmt.Errorf("check assignments: %w", err)
-	}
-	return k, nil
+	return k
 }
 
-func (p *placed) resettle(ctx context.Context, tx pgx.Tx, partition int, doubtful []*vital.Reading) error {
+func (p *placed) resettle(ctx context.Context, tx statements, partition int, doubtful []*vital.Reading) error {
 	sensors := map[vital.SensorID]bool{}
 	list := []int64{}
 	for _, r := range doubtful {
@@ -155,7 +147,7 @@ func (p *placed) judgedElsewhere(r *vital.Reading, partition int) {
 }
 
 // tellOthers asks the partitions of owners that the edge did not know of to judge the readings that are filed here.
-func (p *placed) tellOthers(ctx context.Context, tx pgx.Tx, now time.Time) error {
+func (p *placed) tellOthers(ctx context.Context, tx statements, now time.Time) error {
 	earliest := map[vital.PatientID]*vital.Reading{}
 	for r := range p.elsewhere {
 		if e := earliest[r.Patient]; e == nil || r.MeasuredAt.Before(e.MeasuredAt) {

@@ -81,7 +81,7 @@ func onePatient(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Patient,
 const insertPatient = `
 INSERT INTO patient (org_id, uid, name, number, birth_year, sex, zone, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`
 
-// AddPatient stores a new patient with the default limits, and the audit row.
+// AddPatient stores a new patient with the default limits and trend rules, and the audit row.
 func (a *App) AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error) {
 	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
 		p.Org, p.UID, p.CreatedAt = actor.Org, newUID(), now
@@ -92,8 +92,12 @@ func (a *App) AddPatient(ctx context.Context, actor account.Actor, p account.Pat
 		if err != nil {
 			return fmt.Errorf("add patient: %w", err)
 		}
-		for _, d := range alerts.Defaults() {
-			rule, err := addRule(ctx, tx, p.Org, p.ID, d.Metric)
+		age := 0
+		if p.BirthYear != 0 {
+			age = now.Year() - p.BirthYear
+		}
+		for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(p.Zone, age)...) {
+			rule, err := addRule(ctx, tx, p.Org, p.ID, d.Key())
 			if err != nil {
 				return err
 			}
@@ -107,11 +111,11 @@ func (a *App) AddPatient(ctx context.Context, actor account.Actor, p account.Pat
 	return p, err
 }
 
-const insertRule = `INSERT INTO rule (org_id, uid, patient_id, kind, metric) VALUES ($1, $2, $3, 'limit', $4) RETURNING id`
+const insertRule = `INSERT INTO rule (org_id, uid, patient_id, kind, metric, form) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`
 
-func addRule(ctx context.Context, tx pgx.Tx, org vital.OrgID, patient vital.PatientID, metric vital.Metric) (alerts.RuleID, error) {
+func addRule(ctx context.Context, tx pgx.Tx, org vital.OrgID, patient vital.PatientID, key alerts.RuleKey) (alerts.RuleID, error) {
 	var id alerts.RuleID
-	if err := tx.QueryRow(ctx, insertRule, int32(org), string(newUID()), int64(patient), int16(metric)).Scan(&id); err != nil {
+	if err := tx.QueryRow(ctx, insertRule, int32(org), string(newUID()), int64(patient), string(key.Kind), int16(key.Metric), string(key.Form)).Scan(&id); err != nil {
 		return 0, fmt.Errorf("add rule: %w", err)
 	}
 	return id, nil
@@ -122,9 +126,13 @@ INSERT INTO rule_version (org_id, rule_id, number, effective_from, enabled, spec
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 
 func addVersion(ctx context.Context, tx pgx.Tx, org vital.OrgID, rule alerts.RuleID, v alerts.Version) error {
-	spec, err := json.Marshal(v.Limit)
+	var what any = v.Limit
+	if v.Trend != nil {
+		what = v.Trend
+	}
+	spec, err := json.Marshal(what)
 	if err != nil {
-		return fmt.Errorf("write the limits: %w", err)
+		return fmt.Errorf("write the rule: %w", err)
 	}
 	_, err = tx.Exec(ctx, insertVersion, int32(org), int64(rule), v.Number, v.EffectiveFrom, v.Enabled, spec, v.Advice, nullID(v.Author), v.AuthorName, v.Reason, nullTime(v.ReviewBy), v.CreatedAt)
 	if err != nil {
@@ -164,12 +172,14 @@ func rulesOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]alerts.
 	if err != nil {
 		return nil, fmt.Errorf("load rules: %w", err)
 	}
-	slices.SortStableFunc(rules, func(a, b alerts.Rule) int { return cmp.Compare(a.Metric, b.Metric) })
+	slices.SortStableFunc(rules, func(a, b alerts.Rule) int {
+		return cmp.Or(cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Form, b.Form))
+	})
 	return rules, nil
 }
 
-// AddVersion appends a version to the patient's rule of the metric. See alerts.RuleBook.
-func (a *App) AddVersion(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v alerts.Version) (alerts.Rule, error) {
+// AddVersion appends a version to the patient's rule of the key. See alerts.RuleBook.
+func (a *App) AddVersion(ctx context.Context, actor account.Actor, patient vital.UID, key alerts.RuleKey, expected int, v alerts.Version) (alerts.Rule, error) {
 	var after alerts.Rule
 	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
 		p, err := onePatient(ctx, tx, patient)
@@ -180,17 +190,21 @@ func (a *App) AddVersion(ctx context.Context, actor account.Actor, patient vital
 		if err := tellProcessor(ctx, tx, p.Org, p.ID, &v.EffectiveFrom, now); err != nil {
 			return err
 		}
-		rule, newest, err := ruleFor(ctx, tx, p, metric)
+		rule, newest, err := ruleFor(ctx, tx, p, key)
 		if err != nil {
 			return err
 		}
 		if newest != expected {
-			return fault.New(fault.Conflict, "the limits are at version %d by now, not %d: look at them again before you change them", newest, expected)
+			return fault.New(fault.Conflict, "the rule is at version %d by now, not %d: look at it again before you change it", newest, expected)
 		}
 		v.Number, v.CreatedAt, v.Author, v.AuthorName = newest+1, now, actor.Staff, actor.Name
+		if v.Trend != nil {
+			own := *v.Trend
+			own.Zone, v.Trend = p.Zone, &own
+		}
 		if err := addVersion(ctx, tx, p.Org, rule, v); err != nil {
 			if violated(err, "rule_version_pkey") {
-				return fault.New(fault.Conflict, "somebody changed these limits in the same moment: look at them again")
+				return fault.New(fault.Conflict, "somebody changed this rule in the same moment: look at it again")
 			}
 			return err
 		}
@@ -205,7 +219,7 @@ func (a *App) AddVersion(ctx context.Context, actor account.Actor, patient vital
 		}
 		return writeAudit(ctx, tx, account.Audit{
 			Org: p.Org, At: now, Actor: actor, Action: string(account.SetLimits), Patient: p.ID,
-			Object: "rule " + string(after.UID), Detail: fmt.Sprintf("%s version %d from %s", metric, v.Number, v.EffectiveFrom.UTC().Format(time.RFC3339)),
+			Object: "rule " + string(after.UID), Detail: fmt.Sprintf("%s version %d from %s", key, v.Number, v.EffectiveFrom.UTC().Format(time.RFC3339)),
 		})
 	})
 	return after, err
@@ -213,14 +227,14 @@ func (a *App) AddVersion(ctx context.Context, actor account.Actor, patient vital
 
 const newestVersion = `
 SELECT r.id, (SELECT max(v.number) FROM rule_version v WHERE v.org_id = r.org_id AND v.rule_id = r.id)
-FROM rule r WHERE r.patient_id = $1 AND r.kind = 'limit' AND r.metric = $2`
+FROM rule r WHERE r.patient_id = $1 AND r.kind = $2 AND r.metric = $3 AND r.form = $4`
 
-func ruleFor(ctx context.Context, tx pgx.Tx, p account.Patient, metric vital.Metric) (alerts.RuleID, int, error) {
+func ruleFor(ctx context.Context, tx pgx.Tx, p account.Patient, key alerts.RuleKey) (alerts.RuleID, int, error) {
 	var id alerts.RuleID
 	var newest int
-	err := tx.QueryRow(ctx, newestVersion, int64(p.ID), int16(metric)).Scan(&id, &newest)
+	err := tx.QueryRow(ctx, newestVersion, int64(p.ID), string(key.Kind), int16(key.Metric), string(key.Form)).Scan(&id, &newest)
 	if errors.Is(err, pgx.ErrNoRows) {
-		id, err = addRule(ctx, tx, p.Org, p.ID, metric)
+		id, err = addRule(ctx, tx, p.Org, p.ID, key)
 		return id, 0, err
 	}
 	if err != nil {

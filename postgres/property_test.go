@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jackc/pgx/v5"
 
 	"hale/alerts"
@@ -15,16 +16,23 @@ import (
 )
 
 // TestWhateverTheOrderTheRecordEndsInTheReferenceTrack is the property of the condition track on the real record: two
-// sensors, readings out of order and repeated in any batching, caches lost, limits changed for the past, and readings
-// that come through the partition of somebody else.
+// sensors, readings out of order and repeated in any batching, caches lost, limits and trends changed for the past, and
+// readings that come through the partition of somebody else.
 func TestWhateverTheOrderTheRecordEndsInTheReferenceTrack(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(15) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			s := &story{record: newRecord(t), rng: rand.New(rand.NewPCG(seed, 3)), apart: 1}
-			if seed%3 == 0 {
+			s := &story{record: newRecord(t), rng: rand.New(rand.NewPCG(seed, 3)), metric: vital.BloodPressure}
+			switch seed % 5 {
+			case 0:
 				s.apart = 9 * 24 * 60 // further apart than the first windows in which earlier readings are looked for
+			case 1, 2:
+				s.apart = 5 * 60 // the days of trends, with the night in which the clock goes forward
+			case 3:
+				s.apart, s.metric = 11*60, vital.BodyWeight
+			case 4:
+				s.apart = 1
 			}
 			s.tell(t)
 			s.check(t)
@@ -35,7 +43,9 @@ func TestWhateverTheOrderTheRecordEndsInTheReferenceTrack(t *testing.T) {
 type story struct {
 	*record
 	rng     *rand.Rand
+	metric  vital.Metric
 	version int
+	trends  map[alerts.RuleKey]int
 	mended  int
 	apart   int // minutes between two places on the story's time line
 }
@@ -45,10 +55,17 @@ func (s *story) tell(t *testing.T) {
 	second, given := s.addDevice(t, s.nurse, s.patient, "cuff-x")
 	elsewhere := s.claim(t, (s.cursor.Partition+1)%vital.Partitions, "p1")
 	s.version = 1
+	s.trends = map[alerts.RuleKey]int{}
 	s.newLimits(t)
+	for range 3 {
+		s.newTrend(t)
+	}
 	var all []vital.Record
 	for range 70 {
-		rec := s.pressure(s.apart*s.rng.IntN(25), int64(120+s.rng.IntN(75)), 80)
+		rec := s.pressure(s.apart*s.rng.IntN(75)/s.scale(), int64(120+s.rng.IntN(75)), 80)
+		if s.metric == vital.BodyWeight {
+			rec = s.weight(s.apart*s.rng.IntN(75), 65_000+500*int64(s.rng.IntN(12)))
+		}
 		if s.rng.IntN(2) == 0 {
 			rec.Reading.Sensor, rec.Reading.Device, rec.Reading.Assignment, rec.Reading.Epoch = second.Own, second.ID, given.ID, given.Epoch
 		}
@@ -66,6 +83,7 @@ func (s *story) tell(t *testing.T) {
 			s.decider = alerts.NewDecider(10)
 		case 1:
 			s.newLimits(t)
+			s.newTrend(t)
 		}
 		if s.rng.IntN(4) == 0 {
 			elsewhere = s.misroute(t, elsewhere, batch)
@@ -78,6 +96,42 @@ func (s *story) tell(t *testing.T) {
 	s.mended += s.decider.Mended()
 }
 
+// scale keeps readings that lie near each other within a few places.
+func (s *story) scale() int {
+	if s.apart == 5*60 {
+		return 1
+	}
+	return 3
+}
+
+// newTrend gives the patient another version of a trend rule of what is measured.
+func (s *story) newTrend(t *testing.T) {
+	t.Helper()
+	part := alerts.DayPart{From: "00:00", Until: "24:00"}
+	steps := []alerts.TrendStep{{Level: alerts.Yellow, Direction: alerts.Rise, By: 2, Days: 1 + s.rng.IntN(6)}, {Level: alerts.Red, Direction: alerts.Fall, By: 2.5, MoreThan: true, Days: 3}}
+	low, high := 150.0, float64(155+s.rng.IntN(10))
+	trend := &alerts.Trend{ClearAfter: 1 + s.rng.IntN(2), Average: &alerts.TrendAverage{
+		Days: 2 + s.rng.IntN(6), SkipDays: s.rng.IntN(2), LeastReadings: 1 + s.rng.IntN(8), LeastDays: 1, Components: []alerts.Bounds{{YellowLow: &low, YellowHigh: &high, Margin: 1}},
+	}}
+	if s.metric == vital.BodyWeight {
+		trend = &alerts.Trend{ClearAfter: 1, Change: &alerts.TrendChange{Part: part, SameSensor: s.rng.IntN(2) == 0, Unlike: 3, Steps: steps}}
+		if s.rng.IntN(2) == 0 {
+			trend = &alerts.Trend{ClearAfter: 1, MovingAverage: &alerts.TrendMovingAverage{Part: part, ShortDays: 2, LeastShort: 1, LongDays: 5, LeastLong: 2, Steps: steps}}
+		}
+	}
+	key := alerts.TrendOn(s.metric, trend.Form())
+	if _, known := s.trends[key]; !known {
+		s.trends[key] = 1 // the default
+	}
+	_, err := s.app.AddVersion(t.Context(), s.nurse, s.patient.UID, key, s.trends[key], alerts.Version{
+		EffectiveFrom: since().Add(time.Duration(s.apart*s.rng.IntN(20)) * time.Minute), Enabled: s.rng.IntN(8) > 0, Reason: "another view", Trend: trend,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.trends[key]++
+}
+
 // misroute sends the batch through another partition, as an edge does that does not know the assignment yet.
 func (s *story) misroute(t *testing.T, c alerts.Cursor, batch []vital.Record) alerts.Cursor {
 	t.Helper()
@@ -88,7 +142,7 @@ func (s *story) misroute(t *testing.T, c alerts.Cursor, batch []vital.Record) al
 	}
 	stranger := alerts.NewDecider(10)
 	now := since().Add(24 * time.Hour)
-	res, err := s.work.Advance(t.Context(), alerts.Batch{Cursor: c, Lane: vital.Late, To: c.LateSeq + 1, Records: batch, Now: now}, stranger.At(now))
+	res, err := s.work.Advance(t.Context(), alerts.Batch{Cursor: c, Lane: vital.Late, To: c.LateSeq + 1, Records: batch, Now: now}, stranger.Decide)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +153,7 @@ func (s *story) newLimits(t *testing.T) {
 	t.Helper()
 	yellow, red, extreme := float64(135+s.rng.IntN(15)), 165.0, 185.0
 	k := 1 + s.rng.IntN(3)
-	_, err := s.app.AddVersion(t.Context(), s.nurse, s.patient.UID, vital.BloodPressure, s.version, alerts.Version{
+	_, err := s.app.AddVersion(t.Context(), s.nurse, s.patient.UID, alerts.LimitOn(vital.BloodPressure), s.version, alerts.Version{
 		EffectiveFrom: since().Add(time.Duration(s.apart*s.rng.IntN(20)) * time.Minute), Enabled: s.rng.IntN(8) > 0, Reason: "another view",
 		Limit: alerts.Limit{Components: []alerts.Bounds{{YellowHigh: &yellow, RedHigh: &red, ExtremeHigh: &extreme, Margin: 3}}, K: k, N: k + s.rng.IntN(4), ClearAfter: 1 + s.rng.IntN(3)},
 	})
@@ -115,13 +169,19 @@ func (s *story) check(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	held := map[alerts.Kind]int{}
 	for i := range rules {
-		if rules[i].Metric != vital.BloodPressure {
+		if rules[i].Metric != s.metric {
 			continue
 		}
-		if diff := cmp.Diff(alerts.FoldAll(&rules[i], s.points(t)), s.track(t, rules[i].ID)); diff != "" {
-			t.Errorf("the stored track differs from the reference (-want +got):\n%s", diff)
+		track := s.track(t, rules[i].ID)
+		if diff := cmp.Diff(alerts.FoldAll(&rules[i], s.points(t)), track, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("the stored track of %s differs from the reference (-want +got):\n%s", rules[i].Key(), diff)
 		}
+		held[rules[i].Kind] += len(track)
+	}
+	if s.apart > 60 && s.apart < 24*60 && held[alerts.KindTrend] == 0 {
+		t.Error("no trend ever held: this proves nothing of trends")
 	}
 	if s.mended > 0 {
 		t.Errorf("%d tracks were found wrong on the way", s.mended)
@@ -144,9 +204,9 @@ func (s *story) check(t *testing.T) {
 
 func (s *story) points(t *testing.T) []alerts.Point {
 	t.Helper()
-	return query(t, s.record, `SELECT value, value2, measured_at, id FROM reading ORDER BY measured_at, id`, func(row pgx.CollectableRow) (alerts.Point, error) {
-		p := alerts.Point{Metric: vital.BloodPressure, Values: make([]float64, 2)}
-		err := row.Scan(&p.Values[0], &p.Values[1], &p.At, &p.ID)
+	return query(t, s.record, `SELECT value, coalesce(value2, 'NaN'), measured_at, id, sensor_id FROM reading ORDER BY measured_at, id`, func(row pgx.CollectableRow) (alerts.Point, error) {
+		p := alerts.Point{Metric: s.metric, Values: make([]float64, 2)}
+		err := row.Scan(&p.Values[0], &p.Values[1], &p.At, &p.ID, &p.Sensor)
 		p.At = p.At.UTC()
 		return p, err
 	})

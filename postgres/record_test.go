@@ -106,6 +106,17 @@ func (r *record) pressure(minutes int, systolic, diastolic int64) vital.Record {
 	}}
 }
 
+// weight is a weight of the record's patient in grams, minutes after the assignment began.
+func (r *record) weight(minutes int, grams int64) vital.Record {
+	at := since().Add(time.Duration(minutes) * time.Minute)
+	sent := [3]vital.Quantity{{Mantissa: grams, Exponent: -3, Unit: vital.Kilogram}}
+	return vital.Record{Reading: &vital.Reading{
+		Key:        vital.Key{Sensor: r.device.Own, Metric: vital.BodyWeight, SentAt: at, Tie: vital.TieOf(sent[:1])},
+		MeasuredAt: at, ReceivedAt: at.Add(time.Second), Org: r.nurse.Org, Device: r.device.ID, Patient: r.patient.ID,
+		Assignment: r.given.ID, Epoch: r.given.Epoch, Sent: sent, N: 1,
+	}}
+}
+
 // advance commits records as the next batch of the record's partition.
 func (r *record) advance(t *testing.T, records ...vital.Record) alerts.Result {
 	t.Helper()
@@ -120,7 +131,7 @@ func (r *record) advance(t *testing.T, records ...vital.Record) alerts.Result {
 
 func (r *record) tryAdvance(ctx context.Context, records ...vital.Record) (alerts.Result, error) {
 	now := since().Add(24 * time.Hour)
-	return r.work.Advance(ctx, alerts.Batch{Cursor: r.cursor, Lane: vital.Live, To: r.cursor.LiveSeq + 1, Records: records, Now: now}, r.decider.At(now))
+	return r.work.Advance(ctx, alerts.Batch{Cursor: r.cursor, Lane: vital.Live, To: r.cursor.LiveSeq + 1, Records: records, Now: now}, r.decider.Decide)
 }
 
 // count asks the database as its superuser.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,10 @@ import (
 type Work struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
+
+	violations atomic.Int64 // of the copy path
+
+	buffers sync.Pool // of COPY: *[]byte
 
 	mu         sync.Mutex
 	months     map[time.Time]bool // partitions of reading known to exist
@@ -46,6 +51,10 @@ func (w *Work) Close() { w.pool.Close() }
 func (w *Work) Ping(ctx context.Context) error {
 	return fault.Wrap(fault.Unavailable, w.pool.Ping(ctx), "the database does not answer")
 }
+
+// CopyViolations returns how often, since the start, a batch had to be redone through staging because a reading that
+// was believed to be new was there already. It happens by a mistake of ours, and otherwise never.
+func (w *Work) CopyViolations() int64 { return w.violations.Load() }
 
 // Clock is the one clock of the installation: PostgreSQL's.
 func (w *Work) Clock(ctx context.Context) (time.Time, error) {

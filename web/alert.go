@@ -85,13 +85,14 @@ func viewAlert(a *alerts.Alert, p account.Patient, log []alerts.Entry, rules []a
 		}
 		for j := range rules[i].Versions {
 			if v := &rules[i].Versions[j]; v.Number == a.RuleVersion {
-				view.Rule, view.HasRule, view.Advice = limitWords(a.Metric, v.Limit), true, v.Advice
+				view.Rule, view.HasRule, view.Advice = ruleWordsOf(a.RuleKey(), v), true, v.Advice
 				view.RuleTitle = versionWords(v, maker.clock)
 			}
 		}
 	}
 	view.Row.Last, view.Row.Worse = lastLevel(a, log)
-	view.Timeline = timeline(a.Metric, log, maker.clock)
+	view.Row.Last = view.Row.Last && a.LastGrounds == nil // the sentence of a trend names its days
+	view.Timeline = timeline(a.RuleKey(), log, maker.clock)
 	return view
 }
 
@@ -120,11 +121,16 @@ type lineView struct {
 	Folded []lineView // for which this one stands
 }
 
-func viewEntry(m vital.Metric, e *alerts.Entry, k clock) lineView {
+func viewEntry(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
 	line := lineView{At: k.at(e.RecordedAt), Kind: string(e.Kind), Note: e.Note, ByWho: e.Actor.Name}
 	reading := ""
-	if len(e.Values) > 0 {
-		reading = ": " + valueWords(m, e.Values)
+	switch {
+	case e.Grounds != nil && key.Form == alerts.FormAverage && len(e.Values) > 0:
+		reading = ": " + e.Grounds.Words(key.Metric) + "; the latest is " + valueWords(key.Metric, e.Values)
+	case e.Grounds != nil:
+		reading = ": " + e.Grounds.Words(key.Metric)
+	case len(e.Values) > 0:
+		reading = ": " + valueWords(key.Metric, e.Values)
 	}
 	if !e.Reading.IsZero() {
 		reading += ", measured " + k.short(e.Reading.At)
@@ -136,18 +142,18 @@ func viewEntry(m vital.Metric, e *alerts.Entry, k clock) lineView {
 	case alerts.EntryOpened:
 		line.Text, line.Level = "Opened"+reading, viewLevel(e.Level)
 	case alerts.EntryOccurred:
-		line.Text, line.Level = "Beyond a limit again"+reading, viewLevel(e.Level)
+		line.Text, line.Level = againWord(key)+reading, viewLevel(e.Level)
 	case alerts.EntryWorsened:
 		line.Text, line.Level = "Became worse"+reading, viewLevel(e.Level)
 	case alerts.EntryCleared:
-		line.Text = endedWord(e.Cause) + reading
+		line.Text = endedWord(key, e.Cause) + reading
 		if e.Closes {
 			line.Text += "; closed by itself"
 		}
 	case alerts.EntryResumed:
-		line.Text = "Beyond the limits again" + reading
+		line.Text = resumedWord(key) + reading
 	case alerts.EntryAnnotated:
-		line.Text = changedWord(e.Cause) + reading
+		line.Text = changedWord(key, e.Cause) + reading
 	case alerts.EntryAcknowledged:
 		line.Text = "Acknowledged until " + k.short(e.Until)
 	case alerts.EntryResolved:

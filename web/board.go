@@ -60,7 +60,8 @@ type rowView struct {
 	Measured   moment
 	Times      string // "seen 3 times"; empty for once
 	Historic   bool
-	InsideNow  bool // the readings are back inside the limits (not: nobody judges them any more)
+	InsideNow  bool   // the readings are back inside the limits (not: nobody judges them any more)
+	Inside     string // the same in words
 	TakenBy    string
 	TakenUntil moment
 	Expired    string // who had taken it, when that has run out
@@ -97,6 +98,9 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 	if a.Occurrences > 1 {
 		r.Times, r.Last = strconv.Itoa(a.Occurrences)+" readings", true
 	}
+	if because := a.Because(); because != "" {
+		r.Values, r.Last = because, false
+	}
 	switch {
 	case a.State == alerts.Closed:
 		r.Closed = closedWords(a, m.clock)
@@ -114,7 +118,7 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 	case a.State == alerts.Acknowledged:
 		r.Expired = a.AckName
 	}
-	r.InsideNow = !a.Holds && a.Ended == alerts.CauseReturned
+	r.InsideNow, r.Inside = !a.Holds && a.Ended == alerts.CauseReturned, strings.ToLower(returnedWord(a.RuleKey()))
 	r.CanTake, r.CanResolve = m.may && !inForce, m.may
 	return r
 }
@@ -124,7 +128,7 @@ func closedWords(a *alerts.Alert, k clock) string {
 	if a.Closing == alerts.ClosedByCondition {
 		text := "closed by itself " + k.short(a.ClosedAt)
 		if a.Ended == alerts.CauseRule {
-			text += ": the limits were changed"
+			text += ": the " + ruleNoun(a.RuleKey()) + " changed"
 		}
 		return text
 	}

@@ -76,7 +76,7 @@ func everyPage(t *testing.T, chromium *browser.Browser) {
 		t.Fatal(err)
 	}
 	f := furnish(t)
-	long := longEpisode(f)
+	long, trend := longEpisode(f), risingWeight(f.house, f.weak)
 	address := f.serve(t)
 	empty := newHouse(f.now)
 	nowhere := empty.serve(t)
@@ -87,6 +87,7 @@ func everyPage(t *testing.T, chromium *browser.Browser) {
 		{"alert", "/alerts/" + string(f.red), `true`},
 		{"taken", "/alerts/" + string(f.taken), `true`},
 		{"episode", "/alerts/" + string(long), `true`},
+		{"trend", "/alerts/" + string(trend), `true`},
 		{"patients", "/patients", `true`},
 		{"patient", "/patients/" + string(f.ana.UID), drawn},
 		{"replay", "/patients/" + string(f.old.UID), drawn},

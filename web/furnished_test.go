@@ -68,7 +68,7 @@ func (f furnished) anaMonth(now time.Time) {
 	}
 	rules := f.rules[f.ana.UID]
 	for i := range rules {
-		if rules[i].Metric != vital.BloodPressure {
+		if rules[i].Key() != alerts.LimitOn(vital.BloodPressure) {
 			continue
 		}
 		v := rules[i].Versions[0]

@@ -50,7 +50,7 @@ func TestEveryPageIsWholeWithDifficultData(t *testing.T) {
 		"a patient": {"/patients/" + string(f.ana.UID), 200, []string{
 			"female, born 1946 (80 this year)", "at home it is Sat 21 Nov, 10:04 (Europe/Ljubljana)", "Blood pressure 182/104 mmHg, pulse 88 /min",
 			"systolic 135 to 186 mmHg", "tighter after the stroke in October", "Version 2, by Dr. Eva Hribar", "Sit down, rest five minutes",
-			"Other versions of the Blood pressure limits (1)", "resolved 19 Nov, 09:04: measure again at 20 Nov, 09:04",
+			"Other versions of Blood pressure (1)", "resolved 19 Nov, 09:04: measure again at 20 Nov, 09:04",
 			"The 7 days up to the newest reading: 15 readings, systolic", "The 7 days up to the newest reading, as a table",
 		}},
 		"a patient of whom little is known": {"/patients/" + string(f.hostile.UID), 200, []string{"sex not known, year of birth not known", "(Pacific/Chatham)"}},

@@ -55,7 +55,7 @@ type readingLine struct {
 	Values string
 }
 
-// limitView is the rule of one metric.
+// limitView is a limit or a trend rule.
 type limitView struct {
 	Title   string
 	Off     bool
@@ -186,6 +186,7 @@ func findingWords(f vital.Finding) []string {
 		{vital.TimeAssumed, "time of arrival stands in for the time of measurement"},
 		{vital.Historic, "arrived late"},
 		{vital.PulseDropped, "sent with an impossible pulse, which was left out"},
+		{vital.ThroughBroker, "came through another broker"},
 	}
 	var found []string
 	for _, w := range words {
@@ -202,7 +203,7 @@ func viewLimit(r *alerts.Rule, k clock) (limitView, bool) {
 		return limitView{}, false
 	}
 	v := limitView{
-		Title: metricWord(r.Metric), Off: !now.Enabled, Words: limitWords(r.Metric, now.Limit), Version: versionWords(now, k), Advice: now.Advice,
+		Title: titleWords(r.Key()), Off: !now.Enabled, Words: ruleWordsOf(r.Key(), now), Version: versionWords(now, k), Advice: now.Advice,
 	}
 	for i := range slices.Backward(r.Versions) {
 		other := &r.Versions[i]
@@ -210,7 +211,7 @@ func viewLimit(r *alerts.Rule, k clock) (limitView, bool) {
 			continue
 		}
 		text := versionWords(other, k)
-		for _, line := range limitWords(r.Metric, other.Limit).Lines {
+		for _, line := range ruleWordsOf(r.Key(), other).Lines {
 			text += ". " + line.Word + ": " + line.Text
 		}
 		v.Older = append(v.Older, text)

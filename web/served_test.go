@@ -116,7 +116,7 @@ func (h *house) series(c *fiber.Ctx) error {
 	}
 	rules, _ := h.Rules(c.UserContext(), account.Actor{}, patient)
 	for _, r := range rules {
-		if r.Metric != metric {
+		if r.Key() != alerts.LimitOn(metric) {
 			continue
 		}
 		for _, v := range r.Versions {

@@ -5,14 +5,13 @@ import (
 	"strings"
 
 	"hale/alerts"
-	"hale/vital"
 )
 
 // foldFrom is how many further readings in a row are told in one line: more would bury what people did.
 const foldFrom = 4
 
 // timeline puts the log of an alert into words.
-func timeline(m vital.Metric, log []alerts.Entry, k clock) []lineView {
+func timeline(key alerts.RuleKey, log []alerts.Entry, k clock) []lineView {
 	var lines []lineView
 	for len(log) > 0 {
 		run := 0
@@ -20,12 +19,12 @@ func timeline(m vital.Metric, log []alerts.Entry, k clock) []lineView {
 			run++
 		}
 		if run >= foldFrom {
-			lines, log = append(lines, fold(m, log[:run], k)), log[run:]
+			lines, log = append(lines, fold(key, log[:run], k)), log[run:]
 			continue
 		}
 		run = max(run, 1)
 		for i := range log[:run] {
-			lines = append(lines, viewEntry(m, &log[i], k))
+			lines = append(lines, viewEntry(key, &log[i], k))
 		}
 		log = log[run:]
 	}
@@ -33,12 +32,12 @@ func timeline(m vital.Metric, log []alerts.Entry, k clock) []lineView {
 }
 
 // fold tells readings beyond a limit in one line, with each of them below it. They need not have come in order.
-func fold(m vital.Metric, run []alerts.Entry, k clock) lineView {
+func fold(key alerts.RuleKey, run []alerts.Entry, k clock) lineView {
 	line := lineView{At: k.at(run[0].RecordedAt), Kind: string(alerts.EntryOccurred)}
 	first, last, least, worst := run[0].Reading.At, run[0].Reading.At, run[0].Level, run[0].Level
 	for i := range run {
 		e := &run[i]
-		line.Folded = append(line.Folded, viewEntry(m, e, k))
+		line.Folded = append(line.Folded, viewEntry(key, e, k))
 		if e.Reading.At.Before(first) {
 			first = e.Reading.At
 		}

@@ -62,7 +62,7 @@ func TestManyFurtherReadingsAreOneLine(t *testing.T) {
 			t.Parallel()
 			var got []line
 			text := ""
-			for _, l := range timeline(vital.HeartRate, entries(c.kinds, c.levels...), k) {
+			for _, l := range timeline(alerts.LimitOn(vital.HeartRate), entries(c.kinds, c.levels...), k) {
 				got = append(got, line{l.Kind, l.Level.Code, len(l.Folded)})
 				if len(l.Folded) > 0 {
 					text = l.Text
@@ -83,7 +83,7 @@ func TestReadingsThatCameOutOfOrderAreFoldedFromTheFirstToTheLast(t *testing.T) 
 	log := entries([]alerts.EntryKind{alerts.EntryOccurred, alerts.EntryOccurred, alerts.EntryOccurred, alerts.EntryOccurred})
 	log[1].Reading.At, log[2].Reading.At = log[1].Reading.At.Add(time.Hour), log[2].Reading.At.Add(-time.Hour)
 	k := clock{now: log[0].RecordedAt, zone: time.UTC}
-	if got := timeline(vital.HeartRate, log, k); len(got) != 1 || got[0].Text != "4 further readings beyond the limit, 09:02 to 11:01" {
+	if got := timeline(alerts.LimitOn(vital.HeartRate), log, k); len(got) != 1 || got[0].Text != "4 further readings beyond the limit, 09:02 to 11:01" {
 		t.Errorf("it says %+v", got)
 	}
 }

@@ -10,22 +10,13 @@ import (
 	"hale/vital"
 )
 
-// unitWord returns the unit as staff read it; where UCUM's name reads well it is that.
-func unitWord(u vital.Unit) string {
-	other := map[vital.Unit]string{vital.MmHg: "mmHg", vital.Celsius: "°C", vital.Steps: "steps", vital.Score: "of 10", vital.Fraction: ""}
-	if word, is := other[u]; is {
-		return word
-	}
-	return u.UCUM()
-}
-
 // number returns a value with at most two decimals. It is not rounded further: 179.6 must not read as a red 180.
 func number(v float64) string {
 	return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64)
 }
 
 func withUnit(text string, u vital.Unit) string {
-	switch word := unitWord(u); word {
+	switch word := u.Word(); word {
 	case "":
 		return text
 	case "%":
@@ -180,10 +171,13 @@ func stepWord(s alerts.NextStep) string {
 }
 
 // endedWord says why a condition holds no more.
-func endedWord(c alerts.Cause) string {
+func endedWord(key alerts.RuleKey, c alerts.Cause) string {
+	if key.Kind == alerts.KindTrend {
+		return trendEndedWord(key, c)
+	}
 	switch c {
 	case alerts.CauseReturned:
-		return "Back inside the limits"
+		return returnedWord(key)
 	case alerts.CauseRuleOff:
 		return "Not judged any more: no limits in force"
 	case alerts.CauseRule:
@@ -195,9 +189,12 @@ func endedWord(c alerts.Cause) string {
 }
 
 // changedWord says what changed the knowledge of the past.
-func changedWord(c alerts.Cause) string {
+func changedWord(key alerts.RuleKey, c alerts.Cause) string {
 	switch c {
 	case alerts.CauseRule:
+		if key.Kind == alerts.KindTrend {
+			return "A changed rule changed what is known of the past"
+		}
 		return "Changed limits changed what is known of the past"
 	case alerts.CauseLate:
 		return "Late data changed what is known of the past"

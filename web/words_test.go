@@ -103,7 +103,7 @@ func TestEveryEntryHasWords(t *testing.T) {
 		alerts.EntryOpened, alerts.EntryOccurred, alerts.EntryWorsened, alerts.EntryCleared, alerts.EntryResumed, alerts.EntryAnnotated,
 		alerts.EntryAcknowledged, alerts.EntryResolved, alerts.EntryNoted,
 	} {
-		if line := viewEntry(vital.HeartRate, &alerts.Entry{Kind: kind, NextStep: alerts.StepNone}, k); line.Text == "" {
+		if line := viewEntry(alerts.LimitOn(vital.HeartRate), &alerts.Entry{Kind: kind, NextStep: alerts.StepNone}, k); line.Text == "" {
 			t.Errorf("%s is told in no words", kind)
 		}
 	}
@@ -129,7 +129,7 @@ func TestWhyAConditionEndedIsSaidAsItWas(t *testing.T) {
 		alerts.CauseLate:     {"Not beyond the limits, as late data shows", "Late data changed what is known of the past"},
 	} {
 		for i, kind := range []alerts.EntryKind{alerts.EntryCleared, alerts.EntryAnnotated} {
-			if line := viewEntry(vital.HeartRate, &alerts.Entry{Kind: kind, Cause: cause}, k); line.Text != want[i] {
+			if line := viewEntry(alerts.LimitOn(vital.HeartRate), &alerts.Entry{Kind: kind, Cause: cause}, k); line.Text != want[i] {
 				t.Errorf("%s, %s: %q, want %q", kind, cause, line.Text, want[i])
 			}
 		}

@@ -1,0 +1,73 @@
+package postgres_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/internal/pgtest"
+	"hale/postgres"
+)
+
+// firstRecord is a record of version 1 with a patient, a limit, an alert and its log.
+const firstRecord = `
+INSERT INTO org (uid, name, created_at) VALUES (gen_random_uuid(), 'Home', '2026-01-01Z');
+INSERT INTO patient (org_id, uid, name, sex, zone, created_at) VALUES (1, gen_random_uuid(), 'Ana', 'female', 'Europe/Ljubljana', '2026-01-01Z');
+INSERT INTO rule (org_id, uid, patient_id, kind, metric) VALUES (1, gen_random_uuid(), 1, 'limit', 1);
+INSERT INTO rule_version (org_id, rule_id, number, effective_from, enabled, spec, advice, author_name, reason, created_at)
+VALUES (1, 1, 1, '2015-01-01Z', true, '{"components":[{"red_high":180}],"k":1,"n":1,"clear_after":1}', '', '', 'default of the programme', '2026-01-01Z');
+INSERT INTO episode (org_id, uid, patient_id, rule_id, metric, state, holds, level, historic, rule_version, opened_at, first_at, first_id, last_at, last_id, last_values, occurrences, version)
+VALUES (1, gen_random_uuid(), 1, 1, 1, 'open', true, 2, false, 1, '2026-01-02Z', '2026-01-02Z', 5, '2026-01-02Z', 5, '{190,100}', 1, 1);
+INSERT INTO timeline (org_id, episode_id, kind, recorded_at, level, reading_at, reading_id, vals, rule_version, episode_version, evaluator)
+VALUES (1, 1, 'opened', '2026-01-02Z', 2, '2026-01-02Z', 5, '{190,100}', 1, 1, 1);`
+
+// TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds goes from version 1, with data, to the newest.
+func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db := pgtest.New(t)
+	old := pgtest.Database{Server: db.Server, Name: strings.Replace(db.Name, "t_", "old_", 1)}
+	asAdmin(t, db.AdminURL(), "CREATE DATABASE "+old.Name)
+	t.Cleanup(func() { asAdmin(t, db.AdminURL(), "DROP DATABASE "+old.Name+" WITH (FORCE)") })
+	if err := postgres.MigrateTo(ctx, old.AdminURL(), 1); err != nil {
+		t.Fatal(err)
+	}
+	asAdmin(t, old.AdminURL(), firstRecord)
+	done, err := postgres.Migrate(ctx, old.AdminURL())
+	if err != nil || done.From != 1 || done.To < 2 {
+		t.Fatalf("migrated %+v, %v", done, err)
+	}
+	app, err := postgres.OpenApp(ctx, old.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	nurse := (&record{db: old}).staff(t, "Home", "ana")
+	list, err := app.Worklist(ctx, nurse)
+	if err != nil || len(list) != 1 || list[0].RuleKind != "limit" || list[0].RuleForm != "" || list[0].LastGrounds != nil {
+		t.Fatalf("worklist %+v, %v", list, err)
+	}
+	rules, err := app.Rules(ctx, nurse, list[0].PatientUID)
+	if err != nil || len(rules) != 1 || rules[0].Kind != "limit" || rules[0].Versions[0].Trend != nil || *rules[0].Versions[0].Limit.Components[0].RedHigh != 180 {
+		t.Fatalf("rules %+v, %v", rules, err)
+	}
+	log, err := app.Log(ctx, nurse, list[0].UID)
+	if err != nil || len(log) != 1 || log[0].Grounds != nil {
+		t.Fatalf("log %+v, %v", log, err)
+	}
+}
+
+func asAdmin(t *testing.T, url, statements string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, statements); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,226 @@
+package web
+
+import (
+	"strconv"
+	"strings"
+
+	"hale/alerts"
+	"hale/vital"
+)
+
+// ruleWordsOf puts a version of any rule into words.
+func ruleWordsOf(key alerts.RuleKey, v *alerts.Version) ruleWords {
+	if key.Kind == alerts.KindLimit || v.Trend == nil {
+		return limitWords(key.Metric, v.Limit)
+	}
+	d, ok := vital.Define(key.Metric)
+	if !ok {
+		return ruleWords{}
+	}
+	t := v.Trend
+	var w ruleWords
+	switch {
+	case t.Change != nil:
+		w = changeWords(d, t.Change)
+	case t.Reference != nil:
+		w = referenceWords(d, t.Reference)
+	case t.MovingAverage != nil:
+		w = movingAverageWords(d, t.MovingAverage)
+	case t.Average != nil:
+		w = averageWords(d, t.Average)
+	default:
+		return w
+	}
+	if t.ClearAfter > 1 {
+		w.Ends = strings.Replace(w.Ends, "after one", "after "+strconv.Itoa(t.ClearAfter), 1)
+	}
+	return w
+}
+
+// titleWords names a rule: "Blood pressure", or of a trend "Body weight: change over days".
+func titleWords(key alerts.RuleKey) string {
+	switch key.Form {
+	case alerts.FormChange:
+		return metricWord(key.Metric) + ": change over days"
+	case alerts.FormReference:
+		return metricWord(key.Metric) + ": against a reference"
+	case alerts.FormMovingAverage:
+		return metricWord(key.Metric) + ": moving average"
+	case alerts.FormAverage:
+		return metricWord(key.Metric) + ": average of days"
+	case "":
+	}
+	return metricWord(key.Metric)
+}
+
+// stepLines tells the steps of a trend, one line per level, worst first.
+func stepLines(steps []alerts.TrendStep, words func(s *alerts.TrendStep) string) []levelLine {
+	var lines []levelLine
+	for _, level := range []alerts.Level{alerts.Red, alerts.Yellow} {
+		var parts []string
+		for i := range steps {
+			if steps[i].Level == level {
+				parts = append(parts, words(&steps[i]))
+			}
+		}
+		if len(parts) > 0 {
+			lines = append(lines, levelLine{Level: level.String(), Word: levelWord(level), Text: strings.Join(parts, "; ")})
+		}
+	}
+	return lines
+}
+
+// byWords is a step's distance: "more than 2 kg", "1.36 kg or more".
+func byWords(d vital.Definition, s *alerts.TrendStep) string {
+	by := withUnit(number(s.By), d.Components[0].Canonical)
+	if s.MoreThan {
+		return "more than " + by
+	}
+	return by + " or more"
+}
+
+func partWords(p alerts.DayPart) string {
+	if p.From == "00:00" && p.Until == "24:00" {
+		return "The first value of each day counts"
+	}
+	return "The first value of each day from " + p.From + " until " + p.Until + " counts"
+}
+
+func deviceWords(same bool) string {
+	if same {
+		return ", compared with those of the same device."
+	}
+	return ", whichever device it is of."
+}
+
+func changeWords(d vital.Definition, c *alerts.TrendChange) ruleWords {
+	w := ruleWords{
+		Lines: stepLines(c.Steps, func(s *alerts.TrendStep) string {
+			way := "up "
+			if s.Direction == alerts.Fall {
+				way = "down "
+			}
+			return way + byWords(d, s) + " in " + dayCount(s.Days)
+		}),
+		Begins: partWords(c.Part) + deviceWords(c.SameSensor) + " A rise is from the lowest of those days, a fall from the highest.",
+		Ends:   "The condition ends after one value that is none of these; the alert then waits for a person, since what stays high rises no more.",
+	}
+	if c.Unlike > 0 {
+		w.Begins += " What lies more than " + withUnit(number(c.Unlike), d.Components[0].Canonical) + " from the 7-day median may be somebody else's: it is shown, and compared with nothing later."
+	}
+	return w
+}
+
+func referenceWords(d vital.Definition, r *alerts.TrendReference) ruleWords {
+	unit := d.Components[0].Canonical
+	return ruleWords{
+		Lines: stepLines(r.Steps, func(s *alerts.TrendStep) string {
+			side := " above the "
+			if s.Direction == alerts.Fall {
+				side = " below the "
+			}
+			return byWords(d, s) + side + r.Name + " of " + withUnit(number(r.Value), unit)
+		}),
+		Begins: partWords(r.Part) + ".",
+		Ends:   "The condition ends after one value back inside" + marginWords(r.Margin, unit) + ".",
+	}
+}
+
+func movingAverageWords(d vital.Definition, m *alerts.TrendMovingAverage) ruleWords {
+	return ruleWords{
+		Lines: stepLines(m.Steps, func(s *alerts.TrendStep) string {
+			side := " above the median of the "
+			if s.Direction == alerts.Fall {
+				side = " below the median of the "
+			}
+			return "mean of " + dayCount(m.ShortDays) + " " + byWords(d, s) + side + dayCount(m.LongDays) + " before"
+		}),
+		Begins: partWords(m.Part) + deviceWords(m.SameSensor) + " It says nothing before " + strconv.Itoa(m.LeastShort) + " of the " + dayCount(m.ShortDays) +
+			" and " + strconv.Itoa(m.LeastLong) + " of the " + dayCount(m.LongDays) + " before have a value.",
+		Ends: "The condition ends after one mean back inside" + marginWords(m.Margin, d.Components[0].Canonical) +
+			"; the alert then waits for a person, since what stays high becomes the median.",
+	}
+}
+
+func averageWords(d vital.Definition, a *alerts.TrendAverage) ruleWords {
+	bounds := alerts.Limit{Components: a.Components, K: 1, N: 1, ClearAfter: 1}
+	w := limitWords(d.Metric, bounds)
+	skipped := ""
+	switch {
+	case a.SkipDays == 1:
+		skipped = " without the first of them"
+	case a.SkipDays > 1:
+		skipped = " without the first " + strconv.Itoa(a.SkipDays)
+	}
+	w.Begins = "The mean of all readings of " + dayCount(a.Days) + skipped + ", rounded half up, counts. It says nothing before there are " +
+		strconv.Itoa(a.LeastReadings) + " readings on " + dayCount(a.LeastDays) + "."
+	w.Ends = strings.Replace(w.Ends, "one reading back inside", "one mean back inside", 1)
+	return w
+}
+
+func marginWords(margin float64, u vital.Unit) string {
+	if margin == 0 {
+		return ""
+	}
+	return " by at least " + withUnit(number(margin), u)
+}
+
+func dayCount(n int) string {
+	if n == 1 {
+		return "1 day"
+	}
+	return strconv.Itoa(n) + " days"
+}
+
+// returnedWord says that a condition ended because what was measured did.
+func returnedWord(key alerts.RuleKey) string {
+	switch key.Form {
+	case alerts.FormChange, alerts.FormMovingAverage:
+		return "No longer changing so fast"
+	case alerts.FormReference:
+		return "Back near the reference"
+	case alerts.FormAverage:
+		return "The mean is back inside the limits"
+	case "":
+	}
+	return "Back inside the limits"
+}
+
+// trendEndedWord says why the condition of a trend holds no more.
+func trendEndedWord(key alerts.RuleKey, c alerts.Cause) string {
+	switch c {
+	case alerts.CauseReturned:
+		return returnedWord(key)
+	case alerts.CauseRuleOff:
+		return "Not judged any more: no rule in force"
+	case alerts.CauseRule:
+		return "No longer so by the rule as it was changed"
+	case alerts.CauseLate:
+		return "No longer so, as late data shows"
+	}
+	return "No longer so"
+}
+
+// againWord says that a further reading counts.
+func againWord(key alerts.RuleKey) string {
+	if key.Kind == alerts.KindTrend {
+		return "Seen again"
+	}
+	return "Beyond a limit again"
+}
+
+// resumedWord says that a condition holds again.
+func resumedWord(key alerts.RuleKey) string {
+	if key.Kind == alerts.KindTrend {
+		return "Holds again"
+	}
+	return "Beyond the limits again"
+}
+
+// ruleNoun names what somebody changed.
+func ruleNoun(key alerts.RuleKey) string {
+	if key.Kind == alerts.KindTrend {
+		return "rule was"
+	}
+	return "limits were"
+}
