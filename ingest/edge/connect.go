@@ -2,53 +2,81 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
-	"sync"
 	"time"
 
 	"hale/devices"
-	"hale/ingest"
 )
 
-// handshake reads the CONNECT of a connection and returns its session, or nil when there is none: the device has then
-// been told why, where MQTT has an answer for it.
-func (s *Server) handshake(ctx, work context.Context, conn net.Conn) *session {
+// asked reads the CONNECT of a connection and returns its session, or nil when there is none: the device has then been
+// told why, where MQTT has an answer for it.
+func (s *Server) asked(ctx context.Context, a *arrival) *session {
 	// Nobody is waited for who has not said who they are.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = a.conn.Close() })
 	defer stop()
 
-	if err := conn.SetReadDeadline(time.Now().Add(s.limits.ConnectWithin)); err != nil {
+	if err := a.conn.SetDeadline(time.Now().Add(s.limits.ConnectWithin)); err != nil {
+		return nil
+	}
+	conn, ok := s.secure(a)
+	if !ok {
 		return nil
 	}
 	in := newInflow(conn, func() error { return nil })
+	in.pool = &s.inflows
+	defer in.park()
 	c, err := readConnect(in)
 	if err != nil {
-		s.metrics.connects.WithLabelValues("none").Inc()
+		s.count(a, "none")
 		s.log.Debug("no CONNECT", "error", err)
 		return nil
 	}
-	device, code := s.authenticate(c)
-	if code == codeCredentials && !s.holdBack(ctx, conn) {
-		s.metrics.connects.WithLabelValues("throttled").Inc()
+	name := ""
+	device, code := (*devices.Device)(nil), codeAccepted
+	if s.canary.admits(c, conn.RemoteAddr()) {
+		name, device = s.canary.cfg.Name, s.canary.device
+	} else {
+		device, code = s.authenticate(c)
+	}
+	if code == codeCredentials && !s.holdBack(ctx, a.from) {
+		s.count(a, "throttled")
 		return nil
 	}
+	s.count(a, strconv.Itoa(int(code)))
 	if code != codeAccepted {
 		s.refuse(conn, code)
 		return nil
 	}
 	one := &session{
-		server: s, conn: conn, in: in, uid: c.clientID, will: c.will,
+		server: s, conn: conn, socket: a.conn, in: in, uid: c.clientID, canary: name, will: c.will,
 		keepAlive: time.Duration(c.keepAlive) * time.Second * 3 / 2, // section 3.1.2.10
-		submit: func(m ingest.Message, done func(ingest.Receipt)) {
-			s.cfg.Core.Submit(work, m, done)
-		},
 	}
-	one.changed = sync.NewCond(&one.mu)
+	one.changed.L = &one.mu
 	one.device.Store(device)
 	in.arm = one.arm
 	return one
+}
+
+// secure speaks TLS where the listener does. It runs off the accept loop, within the time for CONNECT.
+func (s *Server) secure(a *arrival) (net.Conn, bool) {
+	if a.tls == nil {
+		return a.conn, true
+	}
+	conn := tls.Server(a.conn, a.tls)
+	if err := conn.Handshake(); err != nil { //nolint:noctx // the deadline bounds it, and ctx closes the connection
+		s.count(a, "tls")
+		s.log.Debug("no TLS", "error", err)
+		return nil, false
+	}
+	return conn, true
+}
+
+func (s *Server) count(a *arrival, code string) {
+	s.metrics.connects.WithLabelValues(a.door, code).Inc()
 }
 
 // readConnect reads the first packet of a connection, which must be a CONNECT.
@@ -80,7 +108,7 @@ func (s *Server) authenticate(c connect) (*devices.Device, connackCode) {
 	if c.protocol != "MQTT" || c.level != 4 {
 		return nil, codeProtocol
 	}
-	if c.hasUser && c.user != c.clientID {
+	if c.clientID == "" || c.hasUser && c.user != c.clientID { // an empty one is for a server that gives names [MQTT-3.1.3-8]
 		return nil, codeIdentifier
 	}
 	snapshot, reachable := s.cfg.Snapshot()
@@ -96,8 +124,7 @@ func (s *Server) authenticate(c connect) (*devices.Device, connackCode) {
 }
 
 // holdBack delays the answer to a wrong secret. It returns false when there is to be no answer.
-func (s *Server) holdBack(ctx context.Context, conn net.Conn) bool {
-	from := origin(conn.RemoteAddr())
+func (s *Server) holdBack(ctx context.Context, from netip.Prefix) bool {
 	delay, ok := s.throttle.strike(from, s.now())
 	if !ok {
 		return false
@@ -114,7 +141,6 @@ func (s *Server) holdBack(ctx context.Context, conn net.Conn) bool {
 // refuse answers with a code and closes. What the device has sent behind its CONNECT is read and dropped: closing over
 // unread bytes resets the connection, and the answer could be lost.
 func (s *Server) refuse(conn net.Conn, code connackCode) {
-	s.metrics.connects.WithLabelValues(strconv.Itoa(int(code))).Inc()
 	const linger, mostDropped = time.Second, 64 << 10
 	deadline := time.Now().Add(linger)
 	if conn.SetDeadline(deadline) != nil {
@@ -133,11 +159,11 @@ func (s *Server) welcome(one *session) bool {
 	if !s.register(one) {
 		return false
 	}
-	if s.cfg.Takeover != nil {
-		s.cfg.Takeover(one.uid, one.epoch)
+	epoch := one.epoch.Load()
+	if one.canary == "" {
+		s.tell(word{Kind: wordClaim, Claim: []presence{{one.uid, epoch}}})
 	}
-	s.metrics.connects.WithLabelValues(strconv.Itoa(int(codeAccepted))).Inc()
-	s.log.Info("device connected", "device", one.uid, "epoch", one.epoch)
+	s.log.Info("device connected", "device", one.uid, "epoch", epoch)
 	one.answer(func(out []byte) []byte { return appendConnack(out, codeAccepted) })
 	// The snapshot may have changed between the look at the secret and the entry in sessions, which recheck walks.
 	if snapshot, _ := s.cfg.Snapshot(); snapshot != nil {
@@ -146,18 +172,18 @@ func (s *Server) welcome(one *session) bool {
 	return true
 }
 
-// register enters the session and ends the one that the device had before. Epochs are nanoseconds of the clock, moved
-// on where needed so that each is larger than the one before: so they can be compared with those of other edges.
+// register enters the session and ends the one that the device had before.
 func (s *Server) register(one *session) bool {
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
 		return false
 	}
-	s.epoch = max(s.epoch+1, s.now().UnixNano())
-	one.epoch = s.epoch
+	one.epoch.Store(s.nextEpochLocked())
+	one.since = s.now()
 	before := s.sessions[one.uid]
 	s.sessions[one.uid] = one
+	s.live[one] = struct{}{}
 	s.mu.Unlock()
 	if before != nil {
 		before.outlive()
@@ -175,18 +201,8 @@ func (s *session) outlive() {
 func (s *Server) forget(one *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.live, one)
 	if s.sessions[one.uid] == one {
 		delete(s.sessions, one.uid)
-	}
-}
-
-// Superseded tells the server that a device has connected to another edge under that epoch: an older session here ends,
-// and its will is not told.
-func (s *Server) Superseded(device string, epoch int64) {
-	s.mu.Lock()
-	one := s.sessions[device]
-	s.mu.Unlock()
-	if one != nil && one.epoch < epoch {
-		one.outlive()
 	}
 }

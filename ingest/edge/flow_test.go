@@ -176,7 +176,7 @@ func TestTheEdgeHoldsABoundedNumberOfBytes(t *testing.T) {
 	second.send(message("hale/v1/d2/readings", 1, 1, strings.Repeat("x", size)))
 	second.quiet(50 * time.Millisecond)
 	got := h.core.wait(t, 2)
-	if h.held.TryAcquire(size) {
+	if h.held.try(size) {
 		t.Error("there is room for another message, so nothing was held back")
 	}
 	for _, m := range got {
@@ -188,11 +188,7 @@ func TestTheEdgeHoldsABoundedNumberOfBytes(t *testing.T) {
 	first.expect(ack("PUBACK", 1), ack("PUBACK", 2), ack("PUBACK", 3))
 	second.expect(ack("PUBACK", 1))
 	eventually(t, "all bytes are given back", func() bool {
-		all := h.held.TryAcquire(int64(h.limits.HeldBytes))
-		if all {
-			h.held.Release(int64(h.limits.HeldBytes))
-		}
-		return all
+		return h.held.inUse() == 0
 	})
 }
 
@@ -280,13 +276,13 @@ func TestWhoDoesNotReadIsGivenUpWithoutHarmToOthers(t *testing.T) {
 func TestPingsWithoutEndAreBounded(t *testing.T) {
 	t.Parallel()
 	s := New(Config{})
-	one := &session{server: s, out: make([]byte, maxAnswersBehind+1), flushing: true}
+	one := &session{server: s, out: &outflow{make([]byte, maxAnswersBehind+1)}, flushing: true}
 	if err := one.reply(appendPingresp); !errors.Is(err, errDeaf) {
 		t.Errorf("error %v, want that the device does not read", err)
 	}
-	one.out = one.out[:maxAnswersBehind]
-	if err := one.reply(appendPingresp); err != nil || len(one.out) != maxAnswersBehind+2 {
-		t.Errorf("error %v and %d bytes, want an answer", err, len(one.out))
+	one.out.b = one.out.b[:maxAnswersBehind]
+	if err := one.reply(appendPingresp); err != nil || one.behind() != maxAnswersBehind+2 {
+		t.Errorf("error %v and %d bytes, want an answer", err, one.behind())
 	}
 }
 

@@ -29,7 +29,8 @@ func FuzzConnection(f *testing.F) {
 			Limits: Limits{Packet: 1 << 10, Drained: 1 << 20, HeldBytes: 1},
 		})
 		ours, theirs := net.Pipe()
-		s.admit(context.Background(), context.Background(), theirs)
+		s.begin(context.Background(), context.Background())
+		s.arrive(context.Background(), Listener{}, theirs)
 		go func() { // reads the answers until the server hangs up
 			for {
 				if _, err := packets.ReadPacket(ours); err != nil {
@@ -44,10 +45,10 @@ func FuzzConnection(f *testing.F) {
 		_, _ = ours.Write(stream) // the server may hang up in the middle
 		_ = ours.Close()
 		s.workers.Wait()
-		if !s.held.TryAcquire(int64(s.limits.HeldBytes)) {
+		if s.held.inUse() != 0 || s.arriving.inUse() != 0 {
 			t.Error("bytes are held that nobody has")
 		}
-		if len(s.sessions) != 0 || s.open.Load() != 0 || s.handshakes.Load() != 0 {
+		if len(s.sessions) != 0 || len(s.live) != 0 || s.open.Load() != 0 || s.porch.active != 0 {
 			t.Error("the session is not forgotten")
 		}
 		for _, m := range core.taken {

@@ -96,15 +96,13 @@ func accepted(ingest.Message) ingest.Receipt { return ingest.Receipt{Accepted: 1
 // house is a running server with its core and registry.
 type house struct {
 	*Server
-	core      *recorder
-	registry  atomic.Pointer[devices.Snapshot]
-	away      atomic.Bool // the registry cannot be reached
-	announced struct {
-		sync.Mutex
-		epochs map[string][]int64
-	}
-	stop  context.CancelFunc
-	ended chan error
+	core     *recorder
+	registry atomic.Pointer[devices.Snapshot]
+	away     atomic.Bool  // the registry cannot be reached
+	clock    atomic.Int64 // nanoseconds by which this edge's clock is wrong
+	bus      *bus         // on which it speaks to other edges; nil: to nobody
+	stop     context.CancelFunc
+	ended    chan error
 }
 
 const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"
@@ -121,24 +119,52 @@ func kit(version int64, uids ...string) *devices.Snapshot {
 // open starts a server on a free port, with the devices d1, d2, d3.
 func open(t *testing.T, limits Limits, core *recorder) *house {
 	t.Helper()
-	h := &house{core: core, ended: make(chan error, 1)}
+	return openOn(t, nil, 0, limits, core)
+}
+
+// openOn starts one of several servers that speak to each other, with a clock that is wrong.
+func openOn(t *testing.T, on *bus, wrong time.Duration, limits Limits, core *recorder) *house {
+	t.Helper()
+	return openAs(t, on, wrong, limits, core, nil)
+}
+
+// openDoors starts a server with several doors, each on a free port.
+func openDoors(t *testing.T, limits Limits, core *recorder, doors ...Listener) *house {
+	t.Helper()
+	for i := range doors {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		doors[i].Listener = l
+	}
+	return openAs(t, nil, 0, limits, core, doors)
+}
+
+func openAs(t *testing.T, on *bus, wrong time.Duration, limits Limits, core *recorder, doors []Listener) *house {
+	t.Helper()
+	h := &house{core: core, bus: on, ended: make(chan error, 1)}
+	h.clock.Store(int64(wrong))
 	h.registry.Store(kit(1, "d1", "d2", "d3"))
-	h.announced.epochs = map[string][]int64{}
 	if limits.WatchEvery == 0 {
 		limits.WatchEvery = 10 * time.Millisecond
 	}
 	h.Server = New(Config{
-		Addr:     "127.0.0.1:0",
+		Addr: "127.0.0.1:0", Listeners: doors,
 		Snapshot: func() (*devices.Snapshot, bool) { return h.registry.Load(), !h.away.Load() },
 		Core:     core,
 		NodeID:   "edge-1",
-		Takeover: func(device string, epoch int64) {
-			h.announced.Lock()
-			defer h.announced.Unlock()
-			h.announced.epochs[device] = append(h.announced.epochs[device], epoch)
+		Now:      func() time.Time { return time.Now().Add(time.Duration(h.clock.Load())) },
+		Tell: func(word []byte) {
+			if h.bus != nil {
+				h.bus.tell(h, word)
+			}
 		},
 		Limits: limits,
 	})
+	if on != nil {
+		on.join(h)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
 	if err := h.Listen(ctx); err != nil {

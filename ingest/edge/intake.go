@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"os"
@@ -16,9 +15,9 @@ var errDisconnect = errors.New("the device said goodbye")
 var errDeaf = errors.New("the device does not read what it asked for")
 
 // read takes packets until the session ends, and returns why it did.
-func (s *session) read(ctx context.Context) cause {
+func (s *session) read() cause {
 	for {
-		err := s.packet(ctx)
+		err := s.packet()
 		if err == nil {
 			continue
 		}
@@ -41,8 +40,9 @@ func (s *session) read(ctx context.Context) cause {
 }
 
 // packet reads one packet and acts on it.
-func (s *session) packet(ctx context.Context) error {
+func (s *session) packet() error {
 	s.midway = false
+	s.in.between()
 	if _, err := s.in.peek(1); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (s *session) packet(ctx context.Context) error {
 	}
 	switch h.kind {
 	case typePublish:
-		return s.publish(ctx, h)
+		return s.publish(h)
 	case typePubrel, typePuback, typePubrec, typePubcomp:
 		return s.acknowledged(h)
 	case typeSubscribe:
@@ -101,7 +101,7 @@ func (s *session) ping(h header) error {
 // reply answers a control packet, unless the answers to earlier ones have piled up unread.
 func (s *session) reply(build func(out []byte) []byte) error {
 	s.mu.Lock()
-	behind := len(s.out)
+	behind := s.behind()
 	s.mu.Unlock()
 	if behind > maxAnswersBehind {
 		return errDeaf
@@ -168,7 +168,7 @@ func (s *session) unsubscribe(h header) error {
 
 // publish takes a PUBLISH and puts it into the queue. It waits for room first: while it does, nothing behind this packet
 // is read, and everything before it is being answered.
-func (s *session) publish(ctx context.Context, h header) error {
+func (s *session) publish(h header) error {
 	if h.length > s.server.limits.Drained {
 		return violation("PUBLISH is longer than the limit")
 	}
@@ -198,11 +198,11 @@ func (s *session) publish(ctx context.Context, h header) error {
 		s.topic = string(p.topic)
 	}
 	s.in.discard(n)
-	return s.take(ctx, h, p, n)
+	return s.take(h, p, n)
 }
 
 // take reads the payload of a PUBLISH and puts it into the queue.
-func (s *session) take(ctx context.Context, h header, p publish, headLength int) error {
+func (s *session) take(h header, p publish, headLength int) error {
 	payload := h.length - headLength
 	oversize := h.length > s.server.limits.Packet
 	e := &entry{qos: p.qos, id: p.id, topic: s.topic, cost: messageCost + len(s.topic) + payload}
@@ -212,7 +212,14 @@ func (s *session) take(ctx context.Context, h header, p publish, headLength int)
 	if err := s.room(); err != nil {
 		return err
 	}
-	if err := s.server.hold(ctx, e.cost); err != nil {
+	if payload > inflowBusy && !oversize {
+		release, err := s.large(e.cost)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	if err := s.claim(e); err != nil {
 		return err
 	}
 	s.begin() // again, since it was us who kept the device waiting
@@ -224,11 +231,11 @@ func (s *session) take(ctx context.Context, h header, p publish, headLength int)
 		e.message.Payload, err = s.in.body(payload)
 	}
 	if err != nil {
-		s.server.release(e.cost)
+		s.withdraw(e)
 		return err
 	}
 	s.server.metrics.received.Add(float64(h.length))
-	e.message.Device, e.message.ReceivedAt = s.device.Load(), s.server.now()
+	e.message.Device, e.message.Canary, e.message.ReceivedAt = s.device.Load(), s.canary, s.server.now()
 	s.enqueue(e)
 	return nil
 }
@@ -250,71 +257,4 @@ func (s *session) drain(length int) ([]byte, *ingest.Oversize, error) {
 	o := &ingest.Oversize{Length: int64(length)}
 	hash.Sum(o.Hash[:0])
 	return head, o, nil
-}
-
-// room waits until the messages that wait for the window are few enough to read another. Reading on a little while the
-// window is full is what lets us see and answer a PINGREQ that stands behind them.
-func (s *session) room() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.waiting >= s.server.limits.ReadAhead && s.ended == "" {
-		s.changed.Wait()
-	}
-	if s.ended != "" {
-		return context.Canceled
-	}
-	return nil
-}
-
-// enqueue puts a message at the end of the queue.
-func (s *session) enqueue(e *entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed { // it will not be acknowledged
-		s.server.release(e.cost)
-		return
-	}
-	s.queue = append(s.queue, e)
-	s.waiting += e.cost
-	s.startSubmit()
-}
-
-// mayTake reports, with mu held, whether a message waits and the window has room for it.
-func (s *session) mayTake() bool {
-	l := s.server.limits
-	return !s.failed && s.next < len(s.queue) && s.next-s.head < l.Window && s.inWindow < l.WindowBytes
-}
-
-// startSubmit starts the hand-over, with mu held, unless it is at work or may not.
-func (s *session) startSubmit() {
-	if s.submitting || s.finished || !s.mayTake() {
-		return
-	}
-	s.submitting = true
-	s.server.workers.Go(s.handOver)
-}
-
-// handOver submits messages in receive order, until none waits or the window is full. Submit blocks while the core has no
-// room; the reader goes on meanwhile.
-func (s *session) handOver() {
-	for {
-		s.mu.Lock()
-		if !s.mayTake() {
-			s.submitting = false
-			s.changed.Broadcast()
-			s.mu.Unlock()
-			return
-		}
-		e := s.queue[s.next]
-		s.next++
-		s.waiting -= e.cost
-		s.inWindow += e.cost
-		s.changed.Broadcast()
-		s.mu.Unlock()
-
-		m := e.message
-		e.message = ingest.Message{}
-		s.server.metrics.unacked.Inc()
-		s.submit(m, func(r ingest.Receipt) { s.durable(e, r) })
-	}
 }

@@ -7,12 +7,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"hale/devices"
 	"hale/fault"
@@ -27,25 +27,32 @@ type Server struct {
 	now      func() time.Time
 	metrics  *metrics
 	throttle *throttle
-	held     *semaphore.Weighted // bytes received and not yet durable
-	workers  sync.WaitGroup
-	ready    atomic.Bool
+	porch    *porch
+	rivals   *rivalry
+	canary   *canary // nil: there is none
+	held     budget  // bytes received and not yet durable
+	arriving budget  // of these, messages that have begun to arrive and are larger than a buffer
+	inflows  sync.Pool
+	outflows sync.Pool // of *outflow
+	// submit hands a message to the core, for as long as the server may wait for it. Run sets it.
+	submit  func(m ingest.Message, done func(ingest.Receipt))
+	workers sync.WaitGroup
+	ready   atomic.Bool
+	open    atomic.Int64 // connections
 
-	open       atomic.Int64 // connections
-	handshakes atomic.Int64 // of these, the ones that have not said who they are
-
-	mu       sync.Mutex
-	listener net.Listener
-	sessions map[string]*session // by device UID
-	epoch    int64               // of the newest session
-	draining bool
+	mu        sync.Mutex
+	listeners []Listener
+	sessions  map[string]*session   // by device UID
+	live      map[*session]struct{} // those above, and those that are not over yet
+	epoch     int64                 // the highest that was given or heard of
+	draining  bool
 }
 
 // New returns a server that is not listening yet.
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Log, now: cfg.Now,
-		metrics: newMetrics(), listener: cfg.Listener, sessions: map[string]*session{},
+		listeners: slices.Clone(cfg.Listeners), sessions: map[string]*session{}, live: map[*session]struct{}{}, rivals: newRivalry(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -54,8 +61,13 @@ func New(cfg Config) *Server {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.canary = newCanary(cfg.Canary, s)
 	s.throttle = newThrottle(s.limits.WrongSecretFor)
-	s.held = semaphore.NewWeighted(int64(s.limits.HeldBytes))
+	s.held.size, s.arriving.size = s.limits.HeldBytes, max(s.limits.HeldBytes/2, s.limits.Packet+maxTopic+messageCost)
+	s.porch = newPorch(s.limits, s.now)
+	s.metrics = newMetrics(s.held.inUse, s.porch.inLine)
+	s.inflows.New = func() any { return new([inflowBusy]byte) }
+	s.outflows.New = func() any { return &outflow{b: make([]byte, 0, outflowFirst)} }
 	return s
 }
 
@@ -64,7 +76,7 @@ func New(cfg Config) *Server {
 func (s *Server) Listen(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener != nil {
+	if len(s.listeners) > 0 {
 		return nil
 	}
 	var lc net.ListenConfig
@@ -72,18 +84,18 @@ func (s *Server) Listen(ctx context.Context) error {
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, err, "listen for devices on %s", s.cfg.Addr)
 	}
-	s.listener = l
+	s.listeners = []Listener{{Listener: l}}
 	return nil
 }
 
-// Addr returns where the server listens, or nil before Listen.
+// Addr returns where the first listener of the server listens, or nil before Listen.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener == nil {
+	if len(s.listeners) == 0 {
 		return nil
 	}
-	return s.listener.Addr()
+	return s.listeners[0].Addr()
 }
 
 // Ready reports whether devices can connect.
@@ -96,7 +108,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	if err := s.metrics.register(s.cfg.Registerer); err != nil {
-		_ = s.listener.Close()
+		s.closeListeners()
 		return fault.Wrap(fault.Internal, err, "register the edge's metrics")
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -105,47 +117,79 @@ func (s *Server) Run(ctx context.Context) error {
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 
+	s.begin(ctx, work)
 	s.workers.Go(func() { s.watch(ctx) })
-	var failure error
-	s.workers.Go(func() {
-		failure = s.accept(ctx, work)
-		stop()
-	})
+	failures := make(chan error, len(s.listeners))
+	for _, l := range s.listeners {
+		s.workers.Go(func() {
+			failures <- s.accept(ctx, l)
+			stop()
+		})
+	}
 	s.ready.Store(true)
+	if s.canary != nil {
+		s.workers.Go(func() { s.canary.run(ctx) })
+	}
 	<-ctx.Done()
 	s.drain(stopWork)
-	return failure
+	var err error
+	for range s.listeners {
+		err = errors.Join(err, <-failures)
+	}
+	return err
+}
+
+// begin connects the parts of the server, so that connections can be taken until ctx ends and messages until work does.
+func (s *Server) begin(ctx, work context.Context) {
+	s.submit = func(m ingest.Message, done func(ingest.Receipt)) { s.cfg.Core.Submit(work, m, done) }
+	s.porch.ask = func(a *arrival) { s.workers.Go(func() { s.greet(ctx, a) }) }
+	s.porch.refuse = s.turnAway
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		_ = l.Close() // accept returns; an error means that it is closed
+	}
 }
 
 // drain ends what Run has started.
 func (s *Server) drain(stopWork func()) {
 	s.ready.Store(false)
-	_ = s.listener.Close() // accept returns; an error means that it is closed
+	s.closeListeners()
+	s.porch.close()
 	s.mu.Lock()
 	s.draining = true
-	live := make([]*session, 0, len(s.sessions))
-	for _, one := range s.sessions {
-		live = append(live, one)
-	}
 	s.mu.Unlock()
-	for _, one := range live {
+	for _, one := range s.everybody() {
 		one.end(causeDrain)
 	}
-	late := time.AfterFunc(s.limits.DrainWithin, stopWork)
+	late := time.AfterFunc(s.limits.DrainWithin, func() {
+		stopWork()
+		for _, one := range s.everybody() {
+			one.abandon()
+		}
+	})
 	defer late.Stop()
 	s.workers.Wait()
 }
 
+// everybody returns the sessions that are not over.
+func (s *Server) everybody() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.live))
+}
+
 // accept takes connections until the listener closes.
-func (s *Server) accept(ctx, work context.Context) error {
+func (s *Server) accept(ctx context.Context, l Listener) error {
 	const longestPause = time.Second
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
-		conn, err := s.listener.Accept()
+		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			s.admit(ctx, work, conn)
+			s.arrive(ctx, l, conn)
 			continue
 		case ctx.Err() == nil && errors.Is(err, net.ErrClosed):
 			return fault.Wrap(fault.Unavailable, err, "accept devices")
@@ -159,52 +203,6 @@ func (s *Server) accept(ctx, work context.Context) error {
 		}
 	}
 	return nil
-}
-
-// admit starts to serve a connection, unless there are too many.
-func (s *Server) admit(ctx, work context.Context, conn net.Conn) {
-	if s.open.Load() >= int64(s.limits.Connections) || s.handshakes.Load() >= int64(s.limits.Handshakes) {
-		s.metrics.connects.WithLabelValues("full").Inc()
-		_ = conn.Close()
-		return
-	}
-	s.open.Add(1)
-	s.handshakes.Add(1)
-	s.metrics.connections.Inc()
-	s.workers.Go(func() {
-		defer func() {
-			_ = conn.Close()
-			s.open.Add(-1)
-			s.metrics.connections.Dec()
-		}()
-		one := s.handshake(ctx, work, conn)
-		s.handshakes.Add(-1)
-		if one == nil {
-			return
-		}
-		reading, cancel := context.WithCancel(ctx)
-		defer cancel()
-		one.cancel = cancel
-		if !s.welcome(one) {
-			return
-		}
-		defer context.AfterFunc(work, one.abandon)()
-		one.serve(reading)
-	})
-}
-
-// hold waits until the edge may keep n more bytes. First come, first served.
-func (s *Server) hold(ctx context.Context, n int) error {
-	if err := s.held.Acquire(ctx, int64(n)); err != nil {
-		return err
-	}
-	s.metrics.held.Add(float64(n))
-	return nil
-}
-
-func (s *Server) release(n int) {
-	s.held.Release(int64(n))
-	s.metrics.held.Sub(float64(n))
 }
 
 func (s *Server) willSettled(r ingest.Receipt) {
@@ -224,17 +222,23 @@ func (s *Server) Deliver(device string, kind Kind, payload []byte) bool {
 	return one != nil && one.deliver(kind, payload)
 }
 
-// watch looks again and again whether the credentials of those who are connected are still good.
+// watch looks again and again whether the credentials of those who are connected are still good, and calls the roll.
 func (s *Server) watch(ctx context.Context) {
 	ticker := time.NewTicker(s.limits.WatchEvery)
 	defer ticker.Stop()
 	var seen *devices.Snapshot
+	called := s.now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			seen = s.recheck(seen)
+			s.forgetQuestions()
+			if now := s.now(); now.Sub(called) >= s.limits.RollCallEvery {
+				called = now
+				s.RollCall()
+			}
 		}
 	}
 }
@@ -245,13 +249,7 @@ func (s *Server) recheck(seen *devices.Snapshot) *devices.Snapshot {
 	if snapshot == nil || snapshot == seen {
 		return seen
 	}
-	s.mu.Lock()
-	live := make([]*session, 0, len(s.sessions))
-	for _, one := range s.sessions {
-		live = append(live, one)
-	}
-	s.mu.Unlock()
-	for _, one := range live {
+	for _, one := range s.everybody() {
 		one.renew(snapshot)
 	}
 	return snapshot
@@ -259,6 +257,9 @@ func (s *Server) recheck(seen *devices.Snapshot) *devices.Snapshot {
 
 // renew takes the device as the snapshot has it, or ends the session when it may not be connected any more.
 func (s *session) renew(snapshot *devices.Snapshot) {
+	if s.canary != "" {
+		return // it is in no registry
+	}
 	now := snapshot.Devices[s.uid]
 	if now == nil || now.Revoked || now.SecretHash != s.device.Load().SecretHash {
 		s.end(causeRevoked)

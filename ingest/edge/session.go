@@ -1,8 +1,6 @@
 package edge
 
 import (
-	"context"
-	"encoding/json"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -40,6 +38,9 @@ func (c cause) leavesWill() bool {
 	return false
 }
 
+// queueKept is the length of a queue that is not worth giving back.
+const queueKept = 8
+
 // session is a device's connection from CONNACK on. Its reader (serve) is the only goroutine of an idle one; while there
 // is something to hand over or to answer, one goroutine submits and one writes.
 //
@@ -48,17 +49,18 @@ func (c cause) leavesWill() bool {
 // all that gathered during a write go with the next one.
 type session struct {
 	server    *Server
-	conn      net.Conn
+	conn      net.Conn // what MQTT is spoken on
+	socket    net.Conn // what is below it: the same without TLS
 	in        *inflow
 	uid       string
-	epoch     int64
+	canary    string // names the edge when this is its own canary; empty for every device
+	epoch     atomic.Int64
+	since     time.Time     // when it became the device's connection
 	keepAlive time.Duration // zero: none
 	will      *will
 	device    atomic.Pointer[devices.Device]
-	stopped   atomic.Bool                                       // no more is read
-	outlived  atomic.Bool                                       // the device has connected again since
-	submit    func(m ingest.Message, done func(ingest.Receipt)) // the core, for as long as the server may wait for it
-	cancel    context.CancelFunc                                // ends the reader's waiting
+	stopped   atomic.Bool // no more is read
+	outlived  atomic.Bool // the device has connected again since
 
 	// Of the reader alone.
 	topic  string    // of the last message, since most messages of a device have the same
@@ -67,17 +69,18 @@ type session struct {
 	due    time.Time // when it must be there
 
 	mu         sync.Mutex
-	changed    *sync.Cond // the reader waits on it, and serve when it ends
-	ended      cause      // empty while it lives
-	failed     bool       // a message was not durable: nothing more is submitted or acknowledged
-	finished   bool       // serve has returned: nothing more is started
+	changed    sync.Cond // the reader waits on it, and serve when it ends
+	ended      cause     // empty while it lives
+	failed     bool      // a message was not durable: nothing more is submitted or acknowledged
+	finished   bool      // serve has returned: nothing more is started
 	queue      []*entry
 	next       int
 	head       int
 	inWindow   int // bytes of [head, next)
 	waiting    int // bytes of [next, len)
+	unheld     int // bytes of these for which there is no room in the budget yet
 	submitting bool
-	out, spare []byte
+	out        *outflow // nil: nothing is to be written
 	flushing   bool
 	subscribed subscriptions
 }
@@ -89,14 +92,19 @@ type entry struct {
 	cost    int
 	message ingest.Message // given away with submit
 	topic   string
+	claim   *claim // of the budget, while it stands in line for it
+	held    bool   // the budget has room for it
+	left    bool   // it is not wanted any more: room that comes is given back
 	done    bool
 	receipt ingest.Receipt
 }
 
 // serve reads until the session ends, and sees to it that what was received is handed over, the acknowledgements of a
 // drained connection are written, and a will is told.
-func (s *session) serve(ctx context.Context) {
-	s.end(s.read(ctx))
+func (s *session) serve() {
+	s.end(s.read())
+	s.in.close()
+	s.dropUnheld()
 	s.mu.Lock()
 	for !s.settled() {
 		s.changed.Wait()
@@ -110,7 +118,7 @@ func (s *session) serve(ctx context.Context) {
 	s.server.log.Info("device disconnected", "device", s.uid, "cause", string(ended))
 	if s.will != nil && ended.leavesWill() && !s.outlived.Load() {
 		s.server.metrics.unacked.Inc()
-		s.submit(ingest.Message{
+		s.server.submit(ingest.Message{
 			Device: s.device.Load(), Topic: s.will.topic, Payload: s.will.payload, ReceivedAt: s.server.now(),
 		}, s.server.willSettled)
 	}
@@ -126,7 +134,7 @@ func (s *session) settled() bool {
 		return true
 	}
 	if s.ended == causeDrain {
-		return s.head == len(s.queue) && len(s.out) == 0
+		return s.head == len(s.queue) && s.out == nil
 	}
 	return s.next == len(s.queue)
 }
@@ -141,13 +149,14 @@ func (s *session) end(why cause) {
 	s.changed.Broadcast()
 	s.mu.Unlock()
 	s.stopped.Store(true)
-	s.cancel()
-	if first && why == causeDrain {
-		_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader; an error means that it is awake
-		return
-	}
-	if first {
+	switch {
+	case !first:
+	case why == causeDrain:
+		_ = s.socket.SetReadDeadline(time.Unix(1, 0)) // wakes the reader; an error means that it is awake
+	case why == causeDisconnect: // the reader itself: TLS may say goodbye too
 		_ = s.conn.Close()
+	default:
+		_ = s.socket.Close() // at once: a goodbye of TLS could wait for a device that does not read
 	}
 }
 
@@ -155,25 +164,16 @@ func (s *session) end(why cause) {
 func (s *session) abandon() {
 	s.mu.Lock()
 	s.failed = true
-	s.dropWaiting()
+	back := s.dropFrom(s.next) // it was not acknowledged: the device sends it again
 	s.changed.Broadcast()
 	s.mu.Unlock()
-	_ = s.conn.Close()
+	back.pay(&s.server.held)
+	_ = s.socket.Close()
 }
 
-// dropWaiting forgets, with mu held, the messages that were not handed over. They were not acknowledged: the device
-// sends them again.
-func (s *session) dropWaiting() {
-	for _, e := range s.queue[s.next:] {
-		s.server.release(e.cost)
-	}
-	s.queue = s.queue[:s.next]
-	s.waiting = 0
-}
-
-// begin starts the time in which the next chunk of a packet must come.
+// begin starts the time in which the next chunk of a packet must come; it runs from the first wait for it.
 func (s *session) begin() {
-	s.midway, s.mark, s.due = true, s.in.total, time.Now().Add(s.server.limits.ChunkWithin)
+	s.midway, s.mark, s.due = true, s.in.total, time.Time{}
 }
 
 // arm sets how long the reader may wait for the next bytes: between packets by the keep-alive, within a packet so that
@@ -186,78 +186,20 @@ func (s *session) arm() error {
 		if s.in.total-s.mark >= inflowBusy {
 			s.begin()
 		}
+		if s.due.IsZero() {
+			s.due = time.Now().Add(s.server.limits.ChunkWithin)
+		}
 		deadline = s.due
 	case s.keepAlive > 0:
 		deadline = time.Now().Add(s.keepAlive)
 	}
-	if err := s.conn.SetReadDeadline(deadline); err != nil {
+	if err := s.socket.SetReadDeadline(deadline); err != nil {
 		return err
 	}
 	if s.stopped.Load() { // end may have set its deadline just before ours
 		return net.ErrClosed
 	}
 	return nil
-}
-
-// answer appends to what is to be written and sees to it that it is.
-func (s *session) answer(build func(out []byte) []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.finished || s.failed {
-		return
-	}
-	s.out = build(s.out)
-	s.startFlush()
-}
-
-// startFlush starts the writer, with mu held, unless it is at work or there is nothing to write.
-func (s *session) startFlush() {
-	if len(s.out) == 0 || s.flushing || s.finished || (s.ended != "" && s.ended != causeDrain) {
-		return
-	}
-	s.flushing = true
-	s.server.workers.Go(s.flush)
-}
-
-// flush writes what has gathered, in one write each time, until nothing has.
-func (s *session) flush() {
-	for {
-		s.mu.Lock()
-		if len(s.out) == 0 || (s.ended != "" && s.ended != causeDrain) {
-			s.flushing = false
-			s.changed.Broadcast()
-			s.mu.Unlock()
-			return
-		}
-		batch := s.out
-		s.out, s.spare = s.spare[:0], nil
-		s.mu.Unlock()
-
-		err := s.conn.SetWriteDeadline(time.Now().Add(s.server.limits.WriteWithin))
-		if err == nil {
-			_, err = s.conn.Write(batch)
-		}
-		if err != nil {
-			s.deaf()
-		}
-		s.mu.Lock()
-		if cap(batch) <= maxReceiptsBehind {
-			s.spare = batch[:0]
-		}
-		s.changed.Broadcast()
-		s.mu.Unlock()
-	}
-}
-
-// deaf ends a session to which nothing can be written. A drained one has an end already and only loses what was left.
-func (s *session) deaf() {
-	s.end(causeDeaf)
-	s.mu.Lock()
-	drained := s.ended == causeDrain
-	s.mu.Unlock()
-	if drained {
-		s.abandon()
-	}
 }
 
 // durable notes what became of a message and acknowledges what can be. The core calls it, from any goroutine.
@@ -268,17 +210,21 @@ func (s *session) durable(e *entry, r ingest.Receipt) {
 		return
 	}
 	e.done, e.receipt = true, r
+	var back refund
 	if r.Err != nil {
 		s.failed = true
-		s.dropWaiting()
+		back = s.dropFrom(s.next)
 	}
+	back.bytes += e.cost
 	s.acknowledge()
 	s.changed.Broadcast()
 	s.mu.Unlock()
 
-	s.server.release(e.cost)
+	back.pay(&s.server.held)
 	s.server.metrics.unacked.Dec()
-	s.server.metrics.settled(r)
+	if s.canary == "" {
+		s.server.metrics.settled(r)
+	}
 	if r.Err != nil {
 		s.server.log.Warn("message not durable, connection closed without acknowledgement", "device", s.uid, "error", r.Err)
 		s.end(causeCore)
@@ -294,9 +240,9 @@ func (s *session) acknowledge() {
 		s.inWindow -= e.cost
 		switch e.qos {
 		case 1:
-			s.out = appendAck(s.out, typePuback, e.id)
+			s.write(func(out []byte) []byte { return appendAck(out, typePuback, e.id) })
 		case 2:
-			s.out = appendAck(s.out, typePubrec, e.id)
+			s.write(func(out []byte) []byte { return appendAck(out, typePubrec, e.id) })
 		}
 		s.appendReceipt(e)
 	}
@@ -304,55 +250,10 @@ func (s *session) acknowledge() {
 		n := copy(s.queue, s.queue[s.head:])
 		clear(s.queue[n:])
 		s.queue, s.next, s.head = s.queue[:n], s.next-s.head, 0
+		if n == 0 && cap(s.queue) > queueKept {
+			s.queue = nil
+		}
 	}
 	s.startFlush()
 	s.startSubmit()
-}
-
-// receipt is the payload on a device's receipts topic: docs/wire.md.
-type receipt struct {
-	Topic    string           `json:"topic"`
-	Accepted int              `json:"accepted"`
-	Refused  []receiptRefusal `json:"refused"`
-}
-
-type receiptRefusal struct {
-	Index  int    `json:"index"`
-	Reason string `json:"reason"`
-	Detail string `json:"detail"`
-}
-
-// appendReceipt appends, with mu held, the receipt of a message, when the device listens and there is something it
-// wants to know. A receipt has QoS 0: who does not read loses it.
-func (s *session) appendReceipt(e *entry) {
-	r := e.receipt
-	if !s.subscribed.wants(Receipts) || (len(r.Refused) == 0 && !r.Wanted) {
-		return
-	}
-	if len(s.out) > maxReceiptsBehind {
-		s.server.metrics.receipts.WithLabelValues("dropped").Inc()
-		return
-	}
-	told := receipt{Topic: e.topic, Accepted: r.Accepted, Refused: make([]receiptRefusal, len(r.Refused))}
-	for i, refusal := range r.Refused {
-		told.Refused[i] = receiptRefusal{Index: refusal.Index, Reason: string(refusal.Reason), Detail: refusal.Detail}
-	}
-	payload, err := json.Marshal(told)
-	if err != nil { // strings and integers always marshal
-		return
-	}
-	s.out = appendPublish(s.out, downTopic(s.uid, Receipts), payload)
-	s.server.metrics.receipts.WithLabelValues("sent").Inc()
-}
-
-// deliver sends a message down and reports whether the device listens for it and reads what it is sent.
-func (s *session) deliver(kind Kind, payload []byte) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != "" || !s.subscribed.wants(kind) || len(s.out) > maxReceiptsBehind {
-		return false
-	}
-	s.out = appendPublish(s.out, downTopic(s.uid, kind), payload)
-	s.startFlush()
-	return true
 }
