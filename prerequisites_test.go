@@ -21,7 +21,7 @@ func newMachine(t *testing.T) machine {
 	t.Helper()
 	dir := t.TempDir()
 	m := machine{t: t, root: filepath.Join(dir, "root"), path: filepath.Join(dir, "bin")}
-	for _, tool := range []string{"bash", "sh", "cat", "dirname", "grep", "mkdir", "sed", "chmod"} {
+	for _, tool := range []string{"bash", "sh", "cat", "dirname", "grep", "mkdir", "sed", "chmod", "ln", "rm"} {
 		program, err := exec.LookPath(tool)
 		if err != nil {
 			t.Fatal(err)
@@ -82,6 +82,12 @@ func (m machine) clusterConf() string {
 	return filepath.Join(m.root, "etc/postgresql-common/createcluster.conf")
 }
 
+// service is what the mosquitto package's service would be started by, policy what would keep it from that.
+func (m machine) service() string {
+	return filepath.Join(m.root, "etc/systemd/system/mosquitto.service")
+}
+func (m machine) policy() string { return filepath.Join(m.root, "usr/sbin/policy-rc.d") }
+
 func (m machine) read(name string) string {
 	m.t.Helper()
 	text, err := os.ReadFile(name)
@@ -130,6 +136,7 @@ func TestPrerequisites(t *testing.T) {
 		m.postgresql("15")
 		m.tool("chromium", "exit 0")
 		m.tool("mosquitto_pub", "exit 0")
+		m.write(filepath.Join(m.root, "usr/sbin/mosquitto"), "#!/bin/sh\n", 0o755) // where only root's PATH looks
 		m.expect(0)
 		if log := m.read(m.log()); log != "" {
 			t.Errorf("apt-get was called: %s", log)
@@ -142,17 +149,28 @@ func TestPrerequisites(t *testing.T) {
 		bin := filepath.Join(m.root, "usr/lib/postgresql/16/bin")
 		m.debian("0", `mkdir -p `+bin+`
 printf '#!/bin/sh\necho "postgres (PostgreSQL) 16.2"\n' >`+bin+`/postgres
-for f in `+bin+`/initdb `+m.path+`/chromium `+m.path+`/mosquitto_pub; do printf '#!/bin/sh\n' >$f; done
-chmod 755 `+bin+`/* `+m.path+`/chromium `+m.path+`/mosquitto_pub`)
+for f in `+bin+`/initdb `+m.path+`/chromium `+m.path+`/mosquitto `+m.path+`/mosquitto_pub; do printf '#!/bin/sh\n' >$f; done
+chmod 755 `+bin+`/* `+m.path+`/chromium `+m.path+`/mosquitto `+m.path+`/mosquitto_pub
+cat `+m.policy()+` >>`+m.log()+`
+[ -L `+m.service()+` ] && echo masked >>`+m.log())
 		m.write(m.clusterConf(), "ssl = on\n", 0o644)
-		m.expect(0, "Installing", "postgresql chromium mosquitto-clients")
+		m.expect(0, "Installing", "postgresql chromium mosquitto mosquitto-clients")
 		log := m.read(m.log())
-		_, installing, called := strings.Cut(log, "apt-get install -q -y --no-install-recommends postgresql chromium mosquitto-clients\n")
+		_, installing, called := strings.Cut(log, "apt-get install -q -y --no-install-recommends postgresql chromium mosquitto mosquitto-clients\n")
 		if !called || !strings.HasPrefix(log, "apt-get update") {
 			t.Errorf("apt-get was called as %q", log)
 		}
 		if !strings.Contains(installing, "ssl = on\n") || !strings.Contains(installing, "\ncreate_main_cluster = false\n") {
 			t.Errorf("when the package was installed the cluster setting read %q", installing)
+		}
+		if !strings.Contains(installing, "\nexit 101\n") || !strings.Contains(installing, "\nmasked\n") {
+			t.Errorf("when mosquitto was installed nothing kept its service from starting: %q", installing)
+		}
+		if _, err := os.Lstat(m.policy()); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the policy was left behind: %v", err)
+		}
+		if to, err := os.Readlink(m.service()); err != nil || to != "/dev/null" {
+			t.Errorf("mosquitto would run after the next boot: %q, %v", to, err)
 		}
 	})
 
@@ -161,10 +179,14 @@ chmod 755 `+bin+`/* `+m.path+`/chromium `+m.path+`/mosquitto_pub`)
 		m := newMachine(t)
 		m.debian("0", "printf '#!/bin/sh\n' >"+m.path+"/chromium; chmod 755 "+m.path+"/chromium")
 		m.postgresql("17")
+		m.tool("mosquitto", "exit 0")
 		m.tool("mosquitto_pub", "exit 0")
 		m.expect(0, "Installing", "lacks: chromium\n")
 		if conf := m.read(m.clusterConf()); conf != "" {
 			t.Errorf("the cluster setting was written: %q", conf)
+		}
+		if _, err := os.Lstat(m.service()); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a Mosquitto that is there was kept from running: %v", err)
 		}
 	})
 
@@ -174,6 +196,7 @@ chmod 755 `+bin+`/* `+m.path+`/chromium `+m.path+`/mosquitto_pub`)
 		m.debian("0", "exit 0")
 		m.postgresql("13")
 		m.tool("chromium", "exit 0")
+		m.tool("mosquitto", "exit 0")
 		m.tool("mosquitto_pub", "exit 0")
 		m.expect(1, "too old: postgresql (PostgreSQL must be 15 or later)")
 	})
@@ -190,7 +213,8 @@ chmod 755 `+bin+`/* `+m.path+`/chromium `+m.path+`/mosquitto_pub`)
 		m := newMachine(t)
 		m.debian("1000", "exit 1")
 		m.tool("chromium", "exit 0")
-		m.expect(1, "  sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql mosquitto-clients\n",
+		m.expect(1, "  sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql mosquitto mosquitto-clients\n",
+			"  sudo ln -s /dev/null /etc/systemd/system/mosquitto.service",
 			"echo 'create_main_cluster = false' | sudo tee -a /etc/postgresql-common/createcluster.conf")
 		if log := m.read(m.log()); log != "" {
 			t.Errorf("apt-get was called: %s", log)
@@ -201,7 +225,7 @@ chmod 755 `+bin+`/* `+m.path+`/chromium `+m.path+`/mosquitto_pub`)
 		t.Parallel()
 		m := newMachine(t)
 		m.postgresql("15")
-		m.expect(1, "these are missing: chromium mosquitto-clients")
+		m.expect(1, "these are missing: chromium mosquitto mosquitto-clients")
 	})
 
 	t.Run("a machine without Go is told where to get it", func(t *testing.T) {

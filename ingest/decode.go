@@ -33,6 +33,7 @@ type decoder struct {
 	refused  []vital.Refused
 	told     []Refusal
 	wanted   bool
+	trial    *trial // of a mapping that is tried out; nil otherwise
 }
 
 // forget makes the decoder ready for another message, and lets go of this one's bytes.
@@ -44,6 +45,15 @@ func (d *decoder) forget() {
 
 // decode finds the readings and refusals of the message. What is wrong with it ends as a refusal: it cannot fail.
 func (d *decoder) decode() {
+	if d.message.Mapping != nil {
+		d.throughBroker()
+		return
+	}
+	d.wire()
+}
+
+// wire takes a message of the wire that docs/wire.md describes.
+func (d *decoder) wire() {
 	to, sensor, no := find(d.message.Topic, d.device)
 	switch {
 	case no != nil:
@@ -147,6 +157,9 @@ func (d *decoder) one(s *scanner, index int) error {
 // address says whose the reading is: by the sensor that measured it and the time when it did, never by the payload.
 func (d *decoder) address(r *vital.Reading) {
 	r.Org, r.Device, r.Sensor = d.device.Org, d.device.ID, d.sensor
+	if d.message.Mapping != nil {
+		r.Findings |= vital.ThroughBroker
+	}
 	a, ok := d.snapshot.Owner(d.sensor, r.MeasuredAt)
 	if !ok || a.Org != d.device.Org {
 		return // it waits in the inbox

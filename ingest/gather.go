@@ -3,6 +3,7 @@ package ingest
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hale/vital"
 )
@@ -14,11 +15,15 @@ const maxEnvelope = 512<<10 - 64
 const (
 	readingCost = 144
 	refusedCost = 96
+	canaryCost  = 64 // and the name of its edge
 )
 
 func costOf(r vital.Record) int {
 	if r.Reading != nil {
 		return readingCost
+	}
+	if r.Canary != nil {
+		return canaryCost + len(r.Canary.Edge)
 	}
 	return refusedCost + len(r.Refused.Topic) + len(r.Refused.Reason) + len(r.Refused.Detail) + len(r.Refused.Raw)
 }
@@ -74,6 +79,16 @@ func (l *lane) close() {
 	l.nudge()
 }
 
+// gatherFor lets more come for a moment, unless many wait already or the lane is closed.
+func (l *lane) gatherFor(d time.Duration) {
+	l.mu.Lock()
+	enough := l.closed || len(l.parts)-l.head >= manyMessages
+	l.mu.Unlock()
+	if d > 0 && !enough {
+		<-time.After(d)
+	}
+}
+
 // take appends to batch what goes together next, in the order in which it came. more is false when the lane is closed
 // and empty.
 func (l *lane) take(batch []share) (taken []share, more bool) {
@@ -100,6 +115,7 @@ func (l *lane) take(batch []share) (taken []share, more bool) {
 
 // ticket follows one message until every envelope with a share of it is settled.
 type ticket struct {
+	canary  bool         // it is no device's message, and no count of messages has it
 	open    atomic.Int32 // shares that are not settled
 	failed  atomic.Bool
 	charged int64
@@ -125,6 +141,9 @@ func (t *ticket) settle(err error) (last bool) {
 // laneOf returns the number of the lane of a record. Refusals take the late lane: a device that sends rubbish must not
 // hold up anybody's reading.
 func laneOf(r vital.Record) int {
+	if r.Canary != nil {
+		return 2 * r.Canary.Partition
+	}
 	if r.Reading == nil {
 		return 2*r.Refused.Partition() + 1
 	}

@@ -1,7 +1,7 @@
 // Package ingest turns what devices send into records: it decodes, normalises and checks once, finds device and
 // owner, and gathers records into envelopes, one in flight per partition and lane, so that what waits travels
 // together by itself. A message is acknowledged only when every envelope with a part of it is durable. The doors
-// are ingest/edge (Hale's own MQTT listener) and, later, ingest/bridge.
+// are ingest/edge (Hale's own MQTT listener) and ingest/bridge (the client of other brokers).
 package ingest
 
 import (
@@ -18,6 +18,11 @@ type Message struct {
 	Topic      string
 	Payload    []byte
 	ReceivedAt time.Time
+	// Canary names the edge process whose own canary sent the message; a door sets it for nobody else. Device is not
+	// looked at then, and nothing but the canary's beat is taken.
+	Canary string
+	// Mapping is set by the bridge: the message came through somebody else's broker, and this is how to read it.
+	Mapping *Mapping
 	// Oversize is set when the door drained a message that is too large to take: Payload is then its head.
 	Oversize *Oversize
 }

@@ -67,7 +67,9 @@ func (m *metrics) published(took time.Duration, records []vital.Record) {
 			n++
 			continue
 		}
-		m.refused.WithLabelValues(string(r.Refused.Reason)).Inc()
+		if r.Refused != nil {
+			m.refused.WithLabelValues(string(r.Refused.Reason)).Inc()
+		}
 	}
 	m.readings.Add(float64(n))
 }

@@ -1,0 +1,452 @@
+package ingest
+
+import (
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"hale/devices"
+	"hale/vital"
+)
+
+// Mapping says how the messages of somebody else's broker become readings. It comes from a mapping file (ReadMappings)
+// and never changes. What it finds goes through the same core as what a device sends to Hale's own edge, and every
+// reading of it is marked as vital.ThroughBroker.
+type Mapping struct {
+	rules []*mappingRule // the first whose topic fits is the one
+}
+
+// mappingRule is one entry of a mapping file: the messages of which topics, and what stands where in them.
+type mappingRule struct {
+	line     int // where it stands in the file
+	name     string
+	topic    topicPattern
+	native   bool // the payload is Hale's own wire, and the topic names the device
+	each     *jsonPath
+	ignore   []condition
+	sensor   template
+	values   []namedPath // what the sensor's name may be made of besides the topic
+	time     timeSpec
+	sequence *amountSpec
+	findings []findingSpec
+	readings []readingSpec
+}
+
+// readingSpec is one reading that an element may hold.
+type readingSpec struct {
+	when    []condition
+	metric  wordSpec
+	unit    wordSpec
+	amounts [parts]*amountSpec
+}
+
+// condition holds when the value at the path is the text.
+type condition struct {
+	path jsonPath
+	is   string
+}
+
+// wordSpec is a word that is fixed, or found at a path and perhaps translated.
+type wordSpec struct {
+	fixed     string
+	path      *jsonPath
+	translate map[string]string
+}
+
+// amountSpec says where a number stands, and by which power of ten it is to be multiplied.
+type amountSpec struct {
+	path         jsonPath
+	quoted       bool // the number may stand in quotes
+	exponent     int
+	exponentPath *jsonPath
+}
+
+type findingSpec struct {
+	bit  vital.Finding
+	path jsonPath
+}
+
+type namedPath struct {
+	name string
+	path jsonPath
+}
+
+// jsonPath is a place in an element, or in the whole message where root is set.
+type jsonPath struct {
+	text string // in gjson's syntax
+	root bool
+}
+
+func (p jsonPath) String() string {
+	if p.root {
+		return rootPrefix + p.text
+	}
+	return p.text
+}
+
+// rootPrefix begins a path from the message's beginning where others begin at the element.
+const rootPrefix = "$."
+
+// scope is what the paths of an element look into.
+type scope struct {
+	root, element gjson.Result
+	names         map[string]string // captures of the topic
+}
+
+func (s *scope) get(p jsonPath) gjson.Result {
+	if p.root {
+		return s.root.Get(p.text)
+	}
+	return s.element.Get(p.text)
+}
+
+func (s *scope) holds(all []condition) bool {
+	for _, c := range all {
+		if v := s.get(c.path); !v.Exists() || v.String() != c.is {
+			return false
+		}
+	}
+	return true
+}
+
+// tokenOf returns what gjson found in the form in which the wire's own decoder finds it: numbers as they were written.
+func tokenOf(r gjson.Result) token {
+	switch r.Type {
+	case gjson.Null:
+		if r.Raw == "" {
+			return token{}
+		}
+		return token{kind: null, raw: []byte(r.Raw)}
+	case gjson.True, gjson.False:
+		return token{kind: boolean, raw: []byte(r.Raw)}
+	case gjson.Number:
+		return token{kind: number, raw: []byte(r.Raw)}
+	case gjson.String:
+		if len(r.Raw) >= 2 {
+			inner := r.Raw[1 : len(r.Raw)-1]
+			return token{kind: text, raw: []byte(inner), escaped: strings.Contains(inner, `\`)}
+		}
+		return token{kind: text}
+	case gjson.JSON:
+		if strings.HasPrefix(r.Raw, "[") {
+			return token{kind: list, raw: []byte(r.Raw)}
+		}
+		return token{kind: object, raw: []byte(r.Raw)}
+	}
+	return token{}
+}
+
+// throughBroker finds the readings and refusals of a message that came through somebody else's broker.
+func (d *decoder) throughBroker() {
+	topic := d.message.Topic
+	rule, names := d.message.Mapping.rule(topic)
+	switch {
+	case rule == nil:
+		d.refuseWhole(refuse(vital.ReasonTopic, "no mapping of the bridge is for this topic; add one, or do not subscribe to it"))
+	case d.message.Oversize != nil:
+		d.refuseWhole(refuse(vital.ReasonTooLarge, "the message has %d bytes; send smaller ones", d.message.Oversize.Length))
+	case rule.native:
+		d.native()
+	default:
+		d.mapped(rule, names)
+	}
+}
+
+// rule returns the first rule for the topic and what its pattern captured; nil when there is none.
+func (m *Mapping) rule(topic string) (rule *mappingRule, names map[string]string) {
+	for _, r := range m.rules {
+		if names, ok := r.topic.match(topic); ok {
+			return r, names
+		}
+	}
+	return nil, nil
+}
+
+// Knows reports whether the mapping has a rule for the topic.
+func (m *Mapping) Knows(topic string) bool {
+	r, _ := m.rule(topic)
+	return r != nil
+}
+
+// native takes a message of Hale's own wire. The broker let somebody publish on the device's topic, and that is all we
+// know: the device must be enrolled, in the organisation of the bridge's own device.
+func (d *decoder) native() {
+	rest, _ := strings.CutPrefix(d.message.Topic, topicRoot)
+	uid, _, _ := strings.Cut(rest, "/")
+	device := d.snapshot.Devices[uid]
+	if device == nil || device.Revoked || device.Org != d.device.Org {
+		d.refuseWhole(refuse(vital.ReasonTopic, "no device %s is enrolled; ask the device desk", quote([]byte(uid))))
+		return
+	}
+	d.device = device
+	d.wire()
+}
+
+// mapped takes a message by a rule of the mapping. It must be JSON from end to end, as everywhere.
+func (d *decoder) mapped(rule *mappingRule, names map[string]string) {
+	s := scanner{src: d.message.Payload}
+	s.space()
+	_, err := s.value()
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		d.refuseWhole(&refusal{vital.ReasonUnparsable, err.Error()})
+		return
+	}
+	root := gjson.ParseBytes(d.message.Payload)
+	if rule.each == nil {
+		d.mapElement(rule, 0, &scope{root, root, names})
+		return
+	}
+	elements := root.Get(rule.each.text)
+	if !elements.IsArray() {
+		d.refuseWhole(refuse(vital.ReasonUnparsable, "mapping %s: at %s stands %s; a list is expected", rule.name, rule.each, tokenOf(elements).kind))
+		return
+	}
+	list := elements.Array()
+	if len(list) > maxElements {
+		d.refuseWhole(refuse(vital.ReasonUnparsable, "mapping %s: the list at %s has more than %d elements; send it in parts", rule.name, rule.each, maxElements))
+		return
+	}
+	for i, element := range list {
+		d.mapElement(rule, i, &scope{root, element, names})
+	}
+}
+
+// mapElement takes one element: each reading of the rule that stands in it becomes a reading or a refusal.
+func (d *decoder) mapElement(rule *mappingRule, index int, s *scope) {
+	for _, c := range rule.ignore {
+		if s.holds([]condition{c}) {
+			return
+		}
+	}
+	raw := []byte(s.element.Raw)
+	no := d.addressed(rule, s)
+	if no != nil {
+		d.refuseElement(raw, index, no.in(rule))
+		return
+	}
+	found := false
+	for i := range rule.readings {
+		spec := &rule.readings[i]
+		if !spec.stands(s) {
+			continue
+		}
+		found = true
+		if no := d.mapReading(rule, spec, s); no != nil {
+			d.refuseElement(raw, index, no.in(rule))
+		}
+	}
+	if !found {
+		d.refuseElement(raw, index, refuse(vital.ReasonMetric, "none of the readings that the mapping knows stands in this; add one, or an entry under ignore").in(rule))
+	}
+}
+
+// in says by which rule something was refused.
+func (r *refusal) in(rule *mappingRule) *refusal {
+	return &refusal{r.reason, "mapping " + rule.name + ": " + r.detail}
+}
+
+// addressed finds the sensor that measured the element.
+func (d *decoder) addressed(rule *mappingRule, s *scope) *refusal {
+	values := map[string]string{}
+	for _, v := range rule.values {
+		found := s.get(v.path)
+		if t := tokenOf(found); t.kind != text && t.kind != number {
+			return refuse(vital.ReasonSensor, "the sensor's name needs %s, and at %s stands %s", v.name, v.path, t.kind)
+		}
+		values[v.name] = found.String()
+	}
+	uid := rule.sensor.fill(func(name string) string {
+		if v, ok := values[name]; ok {
+			return v
+		}
+		return s.names[name]
+	})
+	if !uidForm.MatchString(uid) {
+		return refuse(vital.ReasonSensor, "the sensor's name would be %s; it needs 1 to 64 letters, digits, points, dashes or underscores", quote([]byte(uid)))
+	}
+	sensor, ok := d.granted(uid)
+	if !ok {
+		return refuse(vital.ReasonSensor, "the sensor %s was not granted to the bridge's device %s; ask the device desk", quote([]byte(uid)), d.device.UID)
+	}
+	d.sensor = sensor
+	return nil
+}
+
+// granted finds a sensor for which the device may speak: one that was granted to it, or its own.
+func (d *decoder) granted(uid string) (vital.SensorID, bool) {
+	if d.trial != nil {
+		return d.trial.sensor(uid), true
+	}
+	if uid == d.device.UID {
+		return d.device.Own, true
+	}
+	sensor, ok := d.device.Sensors[uid]
+	return sensor, ok
+}
+
+// stands reports whether the element holds this reading: its conditions hold, and at least one of its numbers is there.
+func (spec *readingSpec) stands(s *scope) bool {
+	if !s.holds(spec.when) {
+		return false
+	}
+	for _, a := range spec.amounts {
+		if a != nil {
+			if v := s.get(a.path); v.Exists() && v.Type != gjson.Null {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mapReading brings one reading into the form of the wire, and lets it be judged as such.
+func (d *decoder) mapReading(rule *mappingRule, spec *readingSpec, s *scope) *refusal {
+	e := &d.element
+	*e = element{}
+	if no := spec.fill(e, s); no != nil {
+		return no
+	}
+	if no := rule.fill(e, s); no != nil {
+		return no
+	}
+	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
+	r := &d.readings[len(d.readings)-1]
+	if no := d.normalise(e, r); no != nil {
+		d.readings = d.readings[:len(d.readings)-1]
+		return no
+	}
+	d.address(r)
+	return nil
+}
+
+// fill finds metric, unit and numbers.
+func (spec *readingSpec) fill(e *element, s *scope) (no *refusal) {
+	if e.metric, no = spec.metric.find(s, vital.ReasonMetric, "metric"); no != nil {
+		return no
+	}
+	if e.unit, no = spec.unit.find(s, vital.ReasonUnit, "unit"); no != nil {
+		return no
+	}
+	for p, a := range spec.amounts {
+		if a == nil {
+			continue
+		}
+		if e.amounts[p].value, no = a.find(s); no != nil {
+			return no
+		}
+	}
+	return nil
+}
+
+// fill finds what all readings of an element share.
+func (r *mappingRule) fill(e *element, s *scope) (no *refusal) {
+	if e.time, no = r.time.find(s); no != nil {
+		return no
+	}
+	if r.sequence != nil {
+		if e.seq, no = r.sequence.find(s); no != nil {
+			return no
+		}
+	}
+	for _, f := range r.findings {
+		if v := s.get(f.path); v.Type == gjson.True || v.Type == gjson.Number && v.Num != 0 {
+			e.findings |= f.bit
+		}
+	}
+	return nil
+}
+
+// find returns the word as text, for the core to judge.
+func (w *wordSpec) find(s *scope, reason vital.Reason, what string) (token, *refusal) {
+	if w.path == nil {
+		return token{kind: text, raw: []byte(w.fixed)}, nil
+	}
+	found := s.get(*w.path)
+	t := tokenOf(found)
+	if w.translate == nil || t.kind != text && t.kind != number && t.kind != boolean {
+		return t, nil
+	}
+	word, ok := w.translate[found.String()]
+	if !ok {
+		return token{}, refuse(reason, "the %s at %s is %s, which the mapping does not translate; add it there", what, w.path, quote([]byte(found.String())))
+	}
+	return token{kind: text, raw: []byte(word)}, nil
+}
+
+// find returns the number as it was written, or shifted by whole powers of ten, which changes none of its digits.
+func (a *amountSpec) find(s *scope) (token, *refusal) {
+	t := tokenOf(s.get(a.path))
+	if t.kind == text && a.quoted {
+		if plain := t.plain(); isNumber(plain) {
+			t = token{kind: number, raw: plain}
+		}
+	}
+	shift := a.exponent
+	if a.exponentPath != nil {
+		e := tokenOf(s.get(*a.exponentPath))
+		n, ok := smallWhole(e)
+		if !ok {
+			return token{}, refuse(vital.ReasonNotANumber, "the power of ten at %s is %s; a whole number from -30 to 30 is expected", a.exponentPath, e.shown())
+		}
+		shift += n
+	}
+	if shift == 0 || t.kind != number {
+		return t, nil
+	}
+	return shifted(t, shift), nil
+}
+
+// Tried is what one part of a message would become.
+type Tried struct {
+	Sensor  string         // UID of the sensor that measured it
+	Reading *vital.Reading // nil when it would be refused
+	Refusal *Refusal       // nil when it would be taken
+}
+
+// Try shows what the mapping makes of a message, without a server: the bridge's device is taken as enrolled, and every
+// sensor as granted to it. A message of the native wire is tried as if its device were enrolled.
+func (m *Mapping) Try(device, topic string, payload []byte, now time.Time) []Tried {
+	t := &trial{}
+	self := &devices.Device{ID: 1, Org: 1, UID: device}
+	d := decoder{
+		vocabulary: newVocabulary(), device: self, trial: t, received: now.UTC().Truncate(time.Microsecond),
+		snapshot: &devices.Snapshot{Devices: map[string]*devices.Device{}},
+		message:  &Message{Device: self, Topic: topic, Payload: payload, Mapping: m},
+	}
+	if rest, ok := strings.CutPrefix(topic, topicRoot); ok {
+		uid, rest, _ := strings.Cut(rest, "/")
+		one := &devices.Device{ID: 2, Org: 1, UID: uid, Own: t.sensor(uid), Sensors: map[string]vital.SensorID{}}
+		if name, ok := strings.CutPrefix(rest, "sensors/"); ok {
+			name, _, _ = strings.Cut(name, "/")
+			one.Sensors[name] = t.sensor(name)
+		}
+		d.snapshot.Devices[uid] = one
+	}
+	d.decode()
+	var all []Tried
+	for i := range d.readings {
+		r := &d.readings[i]
+		all = append(all, Tried{Sensor: t.names[r.Sensor-1], Reading: r})
+	}
+	for i := range d.told {
+		all = append(all, Tried{Refusal: &d.told[i]})
+	}
+	return all
+}
+
+// trial gives numbers to the sensors that a message names.
+type trial struct{ names []string }
+
+func (t *trial) sensor(uid string) vital.SensorID {
+	for i, name := range t.names {
+		if name == uid {
+			return vital.SensorID(i + 1)
+		}
+	}
+	t.names = append(t.names, uid)
+	return vital.SensorID(len(t.names))
+}
