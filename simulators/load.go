@@ -29,7 +29,7 @@ type LoadSpec struct {
 	Kind        LoadKind `json:"kind"`
 	Addr        string   `json:"addr"`
 	Prefix      string   `json:"prefix"` // devices are the prefix and a number of five digits from 00001 on
-	First       int      `json:"first"` // number of the first device, less one
+	First       int      `json:"first"`  // number of the first device, less one
 	Devices     int      `json:"devices"`
 	Secret      string   `json:"secret"`
 	Metrics     []string `json:"metrics"`     // each device measures them in turn

@@ -2,6 +2,7 @@ package simulators
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"reflect"
 	"sync"
@@ -13,7 +14,8 @@ import (
 // the staff API and sends every reading over MQTT.
 type Replay struct {
 	Staff       *Staff
-	MQTT        string            // address of the edge
+	MQTT        string            // address of the edge: HOST:PORT, or mqtts://HOST:PORT
+	Trust       *tls.Config       // whom to believe at mqtts; nil: whom this machine trusts
 	Credentials string            // file that keeps the secrets of the devices, so that a second run finds them
 	Limits      map[string]Limits // personal limits by metric; nil: the defaults stand
 	Rate        float64           // messages a second over all devices; 0: as fast as they are taken
@@ -161,28 +163,12 @@ func (r *Replay) enrolOne(ctx context.Context, rec *Recording, p *Recorded, secr
 
 // setLimits gives the person the asked limits from their first reading on, unless they stand already.
 func (r *Replay) setLimits(ctx context.Context, e *enrolled) error {
-	if len(r.Limits) == 0 {
-		return nil
-	}
-	rules, err := r.Staff.Rules(ctx, e.patient)
-	if err != nil {
-		return err
-	}
-	newest := map[string]Rule{}
-	for _, rule := range rules {
-		newest[rule.Metric] = rule
-	}
+	limits := make(map[string]Limits, len(r.Limits))
 	for metric, l := range r.Limits {
 		l.EffectiveFrom = e.Messages[0].At
-		old := newest[metric]
-		if n := len(old.Versions); n > 0 && sameLimits(old.Versions[n-1], l) {
-			continue
-		}
-		if err := r.Staff.SetLimits(ctx, e.patient, metric, old.Version, l); err != nil {
-			return err
-		}
+		limits[metric] = l
 	}
-	return nil
+	return setOwnLimits(ctx, r.Staff, e.patient, limits)
 }
 
 func sameLimits(a, b Limits) bool {
@@ -240,7 +226,7 @@ func (r *Replay) send(ctx context.Context, people []*enrolled, watch *watch) (in
 }
 
 func (r *Replay) sendOne(ctx context.Context, e *enrolled, pace *pace, watch *watch, note func()) error {
-	w, err := Dial(ctx, r.MQTT, e.device, e.secret, 200)
+	w, err := DialTrusting(ctx, r.Trust, r.MQTT, e.device, e.secret, 200)
 	if err != nil {
 		return err
 	}
@@ -357,7 +343,7 @@ func (r *Replay) collect(ctx context.Context, people []*enrolled, watch *watch, 
 			}
 			for _, n := range log {
 				if tellsOfReading(n) {
-					seen = append(seen, AlertDay{Key: e.Key, Metric: a.Metric, At: n.Reading.MeasuredAt})
+					seen = append(seen, AlertDay{Key: e.Key, Metric: a.Metric, Trend: a.Kind == "trend", At: n.Reading.MeasuredAt})
 				}
 			}
 			watch.seen(a, log, time.Now())

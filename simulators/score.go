@@ -34,6 +34,7 @@ type Latency struct {
 type AlertDay struct {
 	Key    string // of the recorded person
 	Metric string
+	Trend  bool      // by a trend rule
 	At     time.Time // measured
 }
 
@@ -59,6 +60,10 @@ func ScoreDays(rec *Recording, seen []AlertDay) []TypeScore {
 	day := func(key string, at time.Time) personDay { return personDay{key, at.In(rec.Zone).Format(time.DateOnly)} }
 	alerted := map[string]map[personDay]bool{}
 	for _, a := range seen {
+		// The labels of single values answer limits; only a weight was looked at over days. A mean of a week is another question.
+		if a.Trend && a.Metric != "body_weight" {
+			continue
+		}
 		if alerted[a.Metric] == nil {
 			alerted[a.Metric] = map[personDay]bool{}
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,9 +23,15 @@ type Staff struct {
 	http  *http.Client
 }
 
-// SignIn opens a session at the staff API.
+// SignIn opens a session at the staff API, trusting whom this machine trusts.
 func SignIn(ctx context.Context, base, login, password string) (*Staff, error) {
-	s := &Staff{URL: strings.TrimRight(base, "/"), http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	return SignInTrusting(ctx, nil, base, login, password)
+}
+
+// SignInTrusting opens a session at a staff API that speaks HTTPS with a certificate of its own authority; trust says
+// whom to believe (see Trusting), nil means whom this machine trusts.
+func SignInTrusting(ctx context.Context, trust *tls.Config, base, login, password string) (*Staff, error) {
+	s := &Staff{URL: strings.TrimRight(base, "/"), http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16, TLSClientConfig: trust}}}
 	var in struct{ Token string }
 	if err := s.call(ctx, http.MethodPost, "/v1/session", map[string]string{"login": login, "password": password}, nil, &in); err != nil {
 		return nil, fmt.Errorf("sign in at %s as %s: %w", s.URL, login, err)
@@ -129,8 +136,17 @@ func (s *Staff) AddPatient(ctx context.Context, p Person) (Person, error) {
 
 // Enrol makes a device and returns its secret, which is shown this once.
 func (s *Staff) Enrol(ctx context.Context, uid, model string) (secret string, err error) {
+	return s.EnrolGateway(ctx, uid, model, nil)
+}
+
+// EnrolGateway makes a device that speaks for these sensors besides itself.
+func (s *Staff) EnrolGateway(ctx context.Context, uid, model string, sensors []string) (secret string, err error) {
 	var made struct{ Secret string }
-	err = s.call(ctx, http.MethodPost, "/v1/devices", map[string]any{"uid": uid, "model": model}, nil, &made)
+	in := map[string]any{"uid": uid, "model": model}
+	if len(sensors) > 0 {
+		in["sensors"] = sensors
+	}
+	err = s.call(ctx, http.MethodPost, "/v1/devices", in, nil, &made)
 	if err != nil {
 		return "", fmt.Errorf("enrol device %s: %w", uid, err)
 	}
@@ -139,7 +155,15 @@ func (s *Staff) Enrol(ctx context.Context, uid, model string) (secret string, er
 
 // Assign gives the device's own sensor to a patient from a time on.
 func (s *Staff) Assign(ctx context.Context, device, patient string, from time.Time) error {
+	return s.AssignSensor(ctx, device, "", patient, from)
+}
+
+// AssignSensor gives a sensor that the device speaks for, its own when the name is empty, to a patient from a time on.
+func (s *Staff) AssignSensor(ctx context.Context, device, sensor, patient string, from time.Time) error {
 	in := map[string]any{"patient": patient, "from": from.UTC().Format(time.RFC3339Nano)}
+	if sensor != "" {
+		in["sensor"] = sensor
+	}
 	if err := s.call(ctx, http.MethodPost, "/v1/devices/"+url.PathEscape(device)+"/assignments", in, nil, nil); err != nil {
 		return fmt.Errorf("assign device %s: %w", device, err)
 	}
@@ -206,6 +230,7 @@ func (s *Staff) SetLimits(ctx context.Context, patient, metric string, onTopOf i
 type Alert struct {
 	ID       string `json:"id"`
 	Metric   string `json:"metric"`
+	Kind     string `json:"kind"` // of the rule: limit or trend
 	Level    string `json:"level"`
 	State    string `json:"state"`
 	Historic bool   `json:"historic"`

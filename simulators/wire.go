@@ -3,6 +3,7 @@ package simulators
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,9 +35,15 @@ const (
 	packetPuback  = 4
 )
 
-// Dial connects a device with its credentials. window is how many messages may be unacknowledged at once.
+// Dial connects a device with its credentials to HOST:PORT, or to mqtts://HOST:PORT with a certificate that this machine
+// trusts. window is how many messages may be unacknowledged at once.
 func Dial(ctx context.Context, addr, device, secret string, window int) (*Wire, error) {
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", addr)
+	return DialTrusting(ctx, nil, addr, device, secret, window)
+}
+
+// DialTrusting is Dial with an edge whose certificate is of its own authority; trust says whom to believe (see Trusting).
+func DialTrusting(ctx context.Context, trust *tls.Config, addr, device, secret string, window int) (*Wire, error) {
+	conn, err := dialEdge(ctx, addr, trust)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)
 	}
