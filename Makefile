@@ -2,6 +2,7 @@
 # make test   what continuous integration runs: every test, on real parts
 # make check  test, and lint, vet, the race detector and longer fuzzing
 # make screens  take the pictures in docs/screens anew
+# make clients  what other people's MQTT clients make of the edge; needs Node, and Python with paho-mqtt
 # make fmt    format the code
 
 GOLANGCI_VERSION := v2.15.0
@@ -12,7 +13,7 @@ FUZZTIME ?= 20s
 # are those of a healthy machine.
 PARALLEL ?= 2
 
-.PHONY: screens up test check lint vet race fuzz fmt prerequisites
+.PHONY: clients screens up test check lint vet race fuzz fmt prerequisites
 
 up:
 	go run ./cmd/hale up
@@ -40,6 +41,10 @@ race: prerequisites
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
+
+clients: prerequisites
+	cd ingest/edge/testdata/npm && npm ci --ignore-scripts --no-audit --no-fund
+	go test -tags clients -count=1 -v -run 'NpmClient|Sample|Paho|Mosquitto' ./ingest/edge
 
 fmt:
 	$(GOLANGCI) fmt ./...

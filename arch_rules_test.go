@@ -37,7 +37,7 @@ func theHouse() law {
 	}
 	all := append(slices.Clone(toPeople),
 		"fhir", "account/signin", "push/webpush", "push/webhook", "ingest/edge", "ingest/bridge", "stream",
-		"postgres", "postgres/embedded", "api", "api/session", "api/feed", "api/fhirmap", "web", "simulators")
+		"postgres", "postgres/embedded", "api", "api/session", "api/feed", "api/fhirmap", "web", "simulators", "authority")
 	fiber := []string{"api", "api/session", "api/feed", "web"}
 
 	return law{
@@ -61,6 +61,7 @@ func theHouse() law {
 			"stream":            {"vital", "fault"},
 			"postgres":          append(slices.Clone(domains), "stream"),
 			"postgres/embedded": {"fault"},
+			"authority":         {"fault"},
 			"api":               append(slices.Clone(toPeople), "api/fhirmap", "api/session", "api/feed"),
 			"api/session":       toPeople,
 			"api/feed":          toPeople,
@@ -73,8 +74,11 @@ func theHouse() law {
 		testArrows: []string{"internal", "postgres/embedded"},
 		owners: []owner{
 			{path: "github.com/eclipse/paho.mqtt.golang", by: []string{"ingest/bridge", "simulators"}, tests: []string{"ingest/edge"}},
+			{path: "go.yaml.in/yaml/v3", by: []string{"ingest"}},
+			{path: "github.com/tidwall/gjson", by: []string{"ingest"}},
 			{path: "github.com/nats-io/nats.go", by: []string{"stream"}},
-			{path: "github.com/nats-io/nats-server/v2", by: []string{"stream"}},
+			{path: "github.com/nats-io/nats-server/v2", by: []string{"stream"}, tests: []string{"cmd/hale"}}, // the one of compose.yaml
+			{path: "github.com/compose-spec/compose-go/v2", tests: []string{"cmd/hale"}},
 			{path: "github.com/jackc/pgx/v5", by: []string{"postgres"}, tests: []string{"*"}},
 			{path: "github.com/pressly/goose/v3", by: []string{"postgres"}},
 			{path: "github.com/gofiber/fiber/v2", by: fiber},
@@ -84,6 +88,7 @@ func theHouse() law {
 			{path: "github.com/schollz/progressbar/v3", by: []string{"cmd/hale"}},
 			{path: "github.com/gofrs/flock", by: []string{"postgres/embedded"}},
 			{path: "github.com/google/uuid", by: []string{"postgres", "cmd/hale"}},
+			{path: "github.com/pires/go-proxyproto", by: []string{"ingest/edge"}},
 			{path: "golang.org/x/crypto/argon2", by: []string{"account/signin"}},
 			{path: "golang.org/x/sync", by: append(slices.Clone(adapters), "cmd/hale")},
 			{path: "golang.org/x/sys", by: []string{"postgres/embedded", "stream", "cmd/hale"}}, // the latter two ask for disk space
@@ -92,7 +97,9 @@ func theHouse() law {
 			{path: "pgregory.net/rapid", tests: []string{"*"}},
 			{path: "github.com/chromedp", tests: []string{"*"}},
 		},
-		variables: map[string]string{},
+		variables: map[string]string{
+			"hale/vital.definitions": "a table that is made once and never changed; every component of every reading is looked up in it",
+		},
 	}
 }
 

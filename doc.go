@@ -18,6 +18,8 @@
 // tracks, episodes, the timeline, the notices to send, and the position in the stream. Either all of it happened or none,
 // so a batch that is read twice is stored once.
 //
+// A canary of every edge travels this way every few seconds, and is missed when it does not arrive (docs/adr/0012).
+//
 // An episode that opens appears on the board (web) through a live feed (api/feed) within a moment. A nurse acknowledges
 // it, which has an end, and resolves it, which demands a next step. Every act is checked by
 // account.Allow and leaves an audit row.
@@ -45,22 +47,24 @@
 //     are to come; account/signin holds passwords and sessions, one-time codes and single sign-on are to come.
 //   - devices: device, sensor, credential, assignment to a patient over time. Pairing, presence and clocks are to come.
 //   - careplan (empty yet): goals, medication plan, schedule, doses, adherence, reminders.
-//   - alerts: rules (limits so far), the condition track, the episode, the Processor, triage. Escalation is to come.
+//   - alerts: rules (limits and trends so far), the condition track, the episode, the Processor, triage. Escalation is to come.
 //   - push: the notice, a row of the outbox; subscriptions, the dispatcher, push/webpush and push/webhook are to come.
 //   - safe (to come): the patient's data safe: who looked, export, erase.
 //   - fhir (to come): FHIR R4 resources in and out, with no opinion about who may.
 //
 // The edges, which act:
 //
-//   - ingest: the core and its decoders; ingest/edge the MQTT listener, ingest/bridge (to come) the client of other brokers.
+//   - ingest: the core and its decoders; ingest/edge the MQTT listener, ingest/bridge the client of other
+//     people's brokers, with mapping files for what they carry.
 //   - stream: envelopes in and out, the janitor, the live feed, and the embedded NATS server.
 //   - postgres: the record: pool, roles, migrations, one file per domain; postgres/embedded runs the database server.
 //   - api: JSON over HTTP described by OpenAPI; api/session and api/feed serve the screens too; api/fhirmap (to come) maps
 //     what we hold to FHIR and back.
 //   - web: the screens, rendered on the server, with all assets embedded.
-//   - simulators: patients and devices seen only from outside: the people of the demo, the replay of a data set with its
-//     score, a raw publisher.
-//   - cmd/hale: the one binary: up, serve, migrate, staff, replay, doctor. Wiring only.
+//   - authority: the certificates of the encrypted doors: an own certificate authority, or files that somebody renews.
+//   - simulators: patients and devices seen only from outside: invented people with bodies, habits, troubles and fleets of
+//     devices, the demo, the replay of a data set, scores of both, a raw publisher.
+//   - cmd/hale: the one binary: up, serve, migrate, staff, replay, simulate, doctor. Wiring only.
 //   - internal: helpers that tests share, and nothing else.
 //
 // Which room may import which is a table in arch_rules_test.go, and the tests of this package fail on any other arrow.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"time"
 
@@ -18,6 +20,7 @@ type benchCommand struct {
 	Data        string        `help:"Directory to work in; it is emptied afterwards (default: a new temporary one)." placeholder:"DIR"`
 	Patients    int           `help:"People with one device and eight limits each." default:"2000"`
 	Rounds      int           `help:"Rounds of each compared system (default 5, with --short 3)."`
+	Readings    int           `help:"Readings of one round at one in a message; at twenty it is three times as many (default 1200000, with --short 400000)."`
 	Rate        int           `help:"Readings a second while alerts are timed." default:"20000"`
 	For         time.Duration `help:"How long alerts are timed (default 60s, with --short 20s)."`
 	Idle        int           `help:"Idle devices that are connected." default:"8000"`
@@ -25,6 +28,7 @@ type benchCommand struct {
 	Window      int           `help:"Messages of one device that may be unacknowledged." default:"32"`
 	Connections int           `help:"Copies at once in the reference." default:"2"`
 	NoInstall   bool          `help:"Do not install a missing PostgreSQL."`
+	Profile     string        `help:"Write a CPU profile of Hale's side of each part to FILE.PART." placeholder:"FILE"`
 }
 
 // The parts of a bench, in the order in which they run.
@@ -99,8 +103,12 @@ func (c *benchCommand) complete() error {
 		return long
 	}
 	c.Rounds = choose(c.Rounds, 5, 3)
+	c.Readings = choose(c.Readings, 1_200_000, 400_000)
 	c.Backlog = choose(c.Backlog, 10_000_000, 500_000)
 	c.For = time.Duration(choose(int(c.For), int(time.Minute), int(20*time.Second)))
+	if c.Readings/20 < c.Patients {
+		return fault.New(fault.Invalid, "--readings %d is less than one message of each of the %d people", c.Readings, c.Patients)
+	}
 	if c.Patients < 1 || c.Rate < 1 || c.Idle < 1 || c.Window < 1 || c.Connections < 1 {
 		return fault.New(fault.Invalid, "--patients, --rate, --idle, --window and --connections must be at least 1")
 	}
@@ -122,11 +130,28 @@ func (c *benchCommand) measure(p *program, g *ground) (*benchReport, error) {
 		if !slices.Contains(c.Only, part.name) {
 			continue
 		}
-		if err := part.run(); err != nil {
+		if err := c.profiled(part.name, part.run); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return report, nil
+}
+
+// profiled runs a part and writes its profile, when one is wanted.
+func (c *benchCommand) profiled(name string, run func() error) error {
+	if c.Profile == "" {
+		return run()
+	}
+	f, err := os.Create(c.Profile + "." + name) //nolint:gosec // the user names the file
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "--profile %s", c.Profile)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = run()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 // workIn is the directory of a bench, and whether it was made for it.

@@ -26,14 +26,15 @@ import (
 
 // ground is a whole Hale in this process, with people of its own, for as long as a bench lasts.
 type ground struct {
-	say      func(format string, args ...any)
-	house    *house
-	bench    postgres.Bench
-	patients []vital.UID // in the order of their devices
-	rules    []alerts.Default
-	mqtt     string
-	version  string
-	end      func() error
+	say        func(format string, args ...any)
+	house      *house
+	bench      postgres.Bench
+	patients   []vital.UID // in the order of their devices
+	rules      []alerts.Default
+	mqtt       string
+	version    string
+	postmaster int
+	end        func() error
 }
 
 // Names of the devices of a bench, and their secret: everything is on loopback and gone afterwards.
@@ -78,6 +79,7 @@ func (c *benchCommand) furnish(p *program, g *ground, server *embedded.Server) (
 	if _, err := postgres.Migrate(p.ctx, server.SuperURL("hale")); err != nil {
 		return err
 	}
+	g.postmaster = server.PID()
 	g.bench = postgres.Bench{AdminURL: server.SuperURL("hale")}
 	g.patients, err = g.bench.Enrol(p.ctx, postgres.BenchPeople{
 		Prefix: benchPrefix, Patients: c.Patients, Idle: benchIdle, Devices: c.Idle, Secret: benchSecret, Rules: g.rules,
@@ -140,9 +142,9 @@ func (g *ground) open(p *program, server *embedded.Server, dir string, stop func
 		return nil, errors.Join(fmt.Errorf("start Hale: %w", err), down())
 	case <-p.ctx.Done():
 		cancel()
-		<-ended
+		err := <-ended
 		conn.Close()
-		return nil, errors.Join(p.ctx.Err(), down())
+		return nil, errors.Join(p.ctx.Err(), err, down())
 	}
 }
 
@@ -205,7 +207,7 @@ func (g *ground) generate(ctx context.Context, spec simulators.LoadSpec) (*gener
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "find this program")
 	}
-	l := &generator{process: exec.CommandContext(ctx, self, "load")}
+	l := &generator{process: exec.CommandContext(ctx, self, "load")} //nolint:gosec // this very program
 	l.process.Stderr = os.Stderr
 	if l.in, err = l.process.StdinPipe(); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "talk to the load generator")
@@ -218,7 +220,7 @@ func (g *ground) generate(ctx context.Context, spec simulators.LoadSpec) (*gener
 	if err := l.process.Start(); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "start the load generator")
 	}
-	if err := json.NewEncoder(l.in).Encode(spec); err != nil {
+	if err := json.NewEncoder(l.in).Encode(spec); err != nil { //nolint:gosec // the secret of devices that end with the bench
 		return nil, errors.Join(err, l.end())
 	}
 	if line, err := l.out.ReadString('\n'); err != nil || strings.TrimSpace(line) != loadConnected {

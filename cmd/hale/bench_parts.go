@@ -76,7 +76,8 @@ type speed struct {
 	PerSecond float64   `json:"per_second"`
 	Ratio     float64   `json:"ratio_to_copy"`
 	Rounds    []float64 `json:"rounds"`
-	Readings  int       `json:"readings"` // of one round
+	Readings  int       `json:"readings"`        // of one round
+	CPU       cpuReport `json:"cpu_per_reading"` // of the last round
 }
 
 func (s *speed) add(readings int, took time.Duration) float64 {
@@ -87,23 +88,14 @@ func (s *speed) add(readings int, took time.Duration) float64 {
 	return rate
 }
 
-// The lengths of rounds.
-const (
-	copyRows       = 1_000_000
-	copyBatch      = 5_000
-	oneReadings    = 400_000
-	twentyReadings = 1_200_000
-)
+// copyBatch is how many rows a transaction of the reference has: where COPY has reached its speed.
+const copyBatch = 5_000
 
 // throughput runs the three systems in turn, so that whatever else the machine does falls on all of them.
 func (c *benchCommand) throughput(ctx context.Context, g *ground) (*throughputReport, error) {
 	r := &throughputReport{}
-	scale := 1
-	if !c.Short {
-		scale = 3
-	}
 	for round := range c.Rounds {
-		rows, took, err := g.reference(ctx, c, round, scale*copyRows)
+		rows, took, err := g.reference(ctx, c, round, 3*c.Readings)
 		if err != nil {
 			return nil, err
 		}
@@ -112,8 +104,8 @@ func (c *benchCommand) throughput(ctx context.Context, g *ground) (*throughputRe
 			into       *speed
 			perMessage int
 			readings   int
-		}{{&r.One, 1, scale * oneReadings}, {&r.Twenty, 20, scale * twentyReadings}} {
-			readings, took, err := g.wholeWay(ctx, c, run.perMessage, run.readings)
+		}{{&r.One, 1, c.Readings}, {&r.Twenty, 20, 3 * c.Readings}} {
+			readings, took, err := g.wholeWay(ctx, c, run.perMessage, run.readings, &run.into.CPU)
 			if err != nil {
 				return nil, err
 			}
@@ -135,7 +127,7 @@ func (g *ground) reference(ctx context.Context, c *benchCommand, round, rows int
 }
 
 // wholeWay times readings from the first PUBLISH to the last commit, and counts them in the table afterwards.
-func (g *ground) wholeWay(ctx context.Context, c *benchCommand, perMessage, readings int) (int, time.Duration, error) {
+func (g *ground) wholeWay(ctx context.Context, c *benchCommand, perMessage, readings int, cpu *cpuReport) (int, time.Duration, error) {
 	stored, err := g.bench.Stored(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -151,6 +143,7 @@ func (g *ground) wholeWay(ctx context.Context, c *benchCommand, perMessage, read
 	if err != nil {
 		return 0, 0, err
 	}
+	meter := g.meter()
 	result, err := load.run()
 	if err != nil {
 		return 0, 0, err
@@ -162,6 +155,7 @@ func (g *ground) wholeWay(ctx context.Context, c *benchCommand, perMessage, read
 	if err := load.end(); err != nil {
 		return 0, 0, fault.Wrap(fault.Internal, err, "end the load generator")
 	}
+	*cpu = meter.since(result.Readings, load)
 	now, err := g.bench.Stored(ctx)
 	if err == nil && now-stored != result.Readings {
 		err = fault.New(fault.Internal, "%d readings were acknowledged, and %d are in the table", result.Readings, now-stored)
@@ -171,12 +165,13 @@ func (g *ground) wholeWay(ctx context.Context, c *benchCommand, perMessage, read
 
 // latencyReport is the time from PUBLISH to the committed alert, in milliseconds.
 type latencyReport struct {
-	PerSecond int     `json:"readings_per_second"`
-	Reached   float64 `json:"reached_per_second"`
-	Alerts    int     `json:"alerts"`
-	P50       float64 `json:"p50_ms"`
-	P99       float64 `json:"p99_ms"`
-	Max       float64 `json:"max_ms"`
+	PerSecond int       `json:"readings_per_second"`
+	Reached   float64   `json:"reached_per_second"`
+	Alerts    int       `json:"alerts"`
+	P50       float64   `json:"p50_ms"`
+	P99       float64   `json:"p99_ms"`
+	Max       float64   `json:"max_ms"`
+	CPU       cpuReport `json:"cpu_per_reading"`
 }
 
 func (c *benchCommand) latency(ctx context.Context, g *ground) (*latencyReport, error) {
@@ -195,6 +190,7 @@ func (c *benchCommand) latency(ctx context.Context, g *ground) (*latencyReport, 
 	if err != nil {
 		return nil, err
 	}
+	meter := g.meter()
 	result, err := load.run()
 	if err != nil {
 		return nil, err
@@ -210,7 +206,11 @@ func (c *benchCommand) latency(ctx context.Context, g *ground) (*latencyReport, 
 	r := percentiles(took)
 	r.PerSecond, r.Reached = c.Rate, math.Round(float64(result.Readings)/done.Sub(time.Unix(0, result.Began)).Seconds())
 	g.say("%d alerts committed: p50 %.1f ms, p99 %.1f ms, longest %.1f ms, at %.0f readings/s", r.Alerts, r.P50, r.P99, r.Max, r.Reached)
-	return r, load.end()
+	if err := load.end(); err != nil {
+		return nil, err
+	}
+	r.CPU = meter.since(result.Readings, load)
+	return r, nil
 }
 
 // alertWatch notes when an alert of each patient was first announced after a commit.

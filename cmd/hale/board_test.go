@@ -60,6 +60,12 @@ func TestANurseSeesAnAlertArriveAndHandlesIt(t *testing.T) {
 	}
 }
 
+// drawn scrolls through a patient's page until every chart is drawn: they are drawn as they come into view.
+func drawn(tab *browser.Tab) {
+	tab.Until("the charts are drawn", `(scrollBy(0, 400), document.querySelectorAll('.chart').length > 2 && document.querySelectorAll('.chart').length === document.querySelectorAll('.uplot canvas').length)`)
+	browser.Eval[bool](tab, `(scrollTo(0, 0), true)`)
+}
+
 // TestScreens takes the pictures of the demo that the documents show; HALE_SCREENS names where they are kept.
 func TestScreens(t *testing.T) {
 	t.Parallel()
@@ -91,7 +97,7 @@ func TestScreens(t *testing.T) {
 		tab.Open(alert)
 		tab.Shot(filepath.Join(keep, "alert-"+name+".png"))
 		tab.Open(patient)
-		tab.Until("the charts are drawn", `document.querySelectorAll('.uplot canvas').length > 2`)
+		drawn(tab)
 		tab.Shot(filepath.Join(keep, "patient-"+name+".png"))
 		tab.Open(told.URL + "/patients")
 		tab.Shot(filepath.Join(keep, "patients-"+name+".png"))

@@ -3,8 +3,12 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
+	"hale/authority"
 	"hale/fault"
 	"hale/postgres/embedded"
 	"hale/stream"
@@ -12,6 +16,8 @@ import (
 
 type doctorCommand struct {
 	Data string `help:"Data directory that 'hale up' would use." placeholder:"DIR" env:"HALE_DATA"`
+	Cert string `name:"tls-cert" help:"Also check this certificate." placeholder:"FILE" env:"HALE_TLS_CERT"`
+	Key  string `name:"tls-key" help:"Its key." placeholder:"FILE" env:"HALE_TLS_KEY"`
 }
 
 // Run checks every prerequisite and says how to mend what is missing. It changes nothing.
@@ -21,7 +27,11 @@ func (c *doctorCommand) Run(p *program) error {
 		return err
 	}
 	findings := embedded.Check(databaseConfig(p, dir, false))
-	findings = append(findings, checkPort(p, "HTTP port", defaultHTTP), checkPort(p, "MQTT port", defaultMQTT), checkStreamSpace(dir))
+	findings = append(findings, checkPort(p, "HTTP port", defaultHTTP), checkPort(p, "MQTT port", defaultMQTT), checkPort(p, "MQTTS port", defaultMQTTS), checkStreamSpace(dir))
+	findings = append(findings, checkAuthority(dir, time.Now()))
+	if c.Cert != "" || c.Key != "" {
+		findings = append(findings, checkCertificate(c.Cert, c.Key, time.Now()))
+	}
 	broken := 0
 	for _, f := range findings {
 		mark := "ok  "
@@ -52,6 +62,43 @@ func checkPort(p *program, name, addr string) embedded.Finding {
 		return embedded.Finding{Name: name, OK: true, Detail: addr + ": " + err.Error()}
 	}
 	return embedded.Finding{Name: name, OK: true, Detail: addr + " is free"}
+}
+
+// checkAuthority looks at the own certificate authority of the data directory.
+func checkAuthority(dir string, now time.Time) embedded.Finding {
+	f := embedded.Finding{Name: "own certificate authority"}
+	ends, made, err := authority.Inspect(dir, now)
+	switch {
+	case err != nil:
+		f.Detail = err.Error()
+	case !made:
+		f.OK, f.Detail = true, "will be made by `hale up`"
+	default:
+		f.OK, f.Detail = true, "good until "+ends.Format(time.DateOnly)+", followed by another in time"
+	}
+	return f
+}
+
+// checkCertificate looks at a certificate and its key as --https and --mqtts would use them.
+func checkCertificate(certFile, keyFile string, now time.Time) embedded.Finding {
+	f := embedded.Finding{Name: "TLS certificate"}
+	if certFile == "" || keyFile == "" {
+		f.Detail, f.Mend = "--tls-cert and --tls-key belong together", "say both"
+		return f
+	}
+	given, err := authority.OpenGiven(authority.GivenConfig{CertFile: certFile, KeyFile: keyFile, Now: func() time.Time { return now }})
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	f.OK = !given.Late()
+	f.Detail = "for " + strings.Join(given.Names(), ", ") + " until " + given.Expires().Format(time.DateTime) + " UTC"
+	if !f.OK {
+		f.Mend = "renew it: it should have been by now"
+	} else if info, err := os.Stat(keyFile); err == nil && info.Mode().Perm()&0o007 != 0 {
+		f.OK, f.Mend = false, "everybody on this machine can read its key: chmod 600 "+keyFile
+	}
+	return f
 }
 
 // leastStreamSpace is what the stream needs to outlast an hour without a database.

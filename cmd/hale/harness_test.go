@@ -132,7 +132,7 @@ func dataDir(t *testing.T) string {
 // up runs `hale up` and waits until it is ready.
 func up(t *testing.T, dir string, more ...string) (*process, announcement) {
 	t.Helper()
-	p := start(t, append([]string{"up", "--data", dir, "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--json", "--no-install"}, more...)...)
+	p := start(t, append([]string{"up", "--data", dir, "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--mqtts", "127.0.0.1:0", "--json", "--no-install"}, more...)...)
 	var told announcement
 	eventually(t, 60*time.Second, func() string {
 		select {
@@ -154,7 +154,7 @@ func up(t *testing.T, dir string, more ...string) (*process, announcement) {
 
 func signIn(t *testing.T, told announcement) *simulators.Staff {
 	t.Helper()
-	s, err := simulators.SignIn(t.Context(), told.URL, told.Login, told.Password)
+	s, err := told.signIn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

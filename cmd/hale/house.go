@@ -22,6 +22,7 @@ import (
 	"hale/devices"
 	"hale/fault"
 	"hale/ingest"
+	"hale/ingest/bridge"
 	"hale/ingest/edge"
 	"hale/postgres"
 	"hale/stream"
@@ -32,6 +33,7 @@ import (
 // The roles that a process can take on.
 const (
 	roleEdge    = "edge"
+	roleBridge  = "bridge"
 	roleProcess = "process"
 	roleAPI     = "api"
 )
@@ -43,20 +45,36 @@ type house struct {
 	database postgres.Config
 	stream   *stream.Stream
 	conn     *stream.Conn
-	http     net.Listener // of role api
+	http     net.Listener // of role api; with TLS when https is set
 	admin    net.Listener // of processes without it; nil: none
 	mqtt     net.Listener // of role edge
-	lease    time.Duration
-	zone     *time.Location
-	number   string // whom to call in an emergency
-	log      *slog.Logger
+	mqtts    net.Listener // of role edge, to be encrypted with cert; nil: none
+	cert     certificate  // of the encrypted doors; nil: there are none
+	https    bool
+	strict   bool            // browsers are to keep to HTTPS
+	proxies  session.Proxies // that are believed
+	// balancers say the device's address first, to the device edge.
+	balancers session.Proxies
+	lease     time.Duration
+
+	canaryEvery time.Duration     // between two beats; 0: defaultCanary
+	edgeName    string            // of this process's canary; "" without role edge
+	ownDoor     edge.CanaryConfig // of the same
+
+	others *bridge.Config // brokers of role bridge, without what the house adds
+
+	zone   *time.Location
+	number string // whom to call in an emergency
+	log    *slog.Logger
 
 	registry  *prometheus.Registry
 	app       *postgres.App
 	work      *postgres.Work
+	canary    *alerts.CanaryWatch
 	processor *alerts.Processor
 	edge      *edge.Server
 	cache     *devices.Cache
+	bridge    *bridge.Bridge
 }
 
 // renewals is how often a lease is renewed within its length: one late renewal must not lose a partition.
@@ -87,11 +105,19 @@ func (h *house) run(ctx context.Context, ready func()) error {
 	if h.admin != nil {
 		stages = append(stages, stage{name: "admin address", run: h.administer, bound: 2 * adminWithin})
 	}
+	if h.cert != nil {
+		stages = append(stages, h.renewing())
+	}
+	stages = append(stages, h.watchCanaries())
 	if h.has(roleProcess) {
 		stages = append(stages, h.processing()...)
 	}
-	if h.has(roleEdge) {
-		stages = append(stages, h.taking()...)
+	if h.has(roleEdge) || h.has(roleBridge) {
+		taking, err := h.taking()
+		if err != nil {
+			return err
+		}
+		stages = append(stages, taking...)
 	}
 	if h.has(roleAPI) {
 		stages = append(stages, h.answering()...) //nolint:contextcheck // the server is made here and gets its context when it runs
@@ -125,10 +151,14 @@ func (h *house) checks(ctx context.Context) []api.Check {
 		list = append(list, api.Check{Name: "partitions", OK: h.processor.Ready(), Detail: partitionsMissing(h.processor.Status())})
 	}
 	if h.edge != nil {
-		_, reachable := h.cache.Current()
-		list = append(list, api.Check{Name: "edge", OK: h.edge.Ready()}, api.Check{Name: "registry", OK: reachable})
+		list = append(list, api.Check{Name: "edge", OK: h.edge.Ready()})
 	}
-	return list
+	if h.cache != nil {
+		_, reachable := h.cache.Current()
+		list = append(list, api.Check{Name: "registry", OK: reachable})
+	}
+	list = append(list, h.checkBridge(ctx)...)
+	return append(list, h.checkCanary())
 }
 
 func checked(name string, err error) api.Check {
@@ -162,6 +192,9 @@ func partitionMissing(s alerts.PartitionStatus) string {
 // processing judges what the stream holds, and keeps partitions and stream in order.
 func (h *house) processing() []stage {
 	judged := newProcessorMetrics(h.registry)
+	h.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "hale_copy_violations_total", Help: "Batches redone because COPY met a reading that was there already.",
+	}, func() float64 { return float64(h.work.CopyViolations()) }))
 	h.processor = alerts.NewProcessor(alerts.Config{
 		Store: h.work,
 		Open: func(ctx context.Context, partition int, lane vital.Lane, after uint64) (alerts.Reader, error) {
@@ -197,6 +230,9 @@ func (h *house) keepPartitions(ctx context.Context) {
 	if err := h.work.KeepPartitions(ctx); err != nil && ctx.Err() == nil {
 		h.log.Error("the partitions of the coming months cannot be made", "error", err)
 	}
+	if err := h.work.KeepCanaries(ctx); err != nil && ctx.Err() == nil {
+		h.log.Warn("rows of dead canaries stay", "error", err)
+	}
 }
 
 // every runs f at once and then at an interval until ctx ends.
@@ -213,8 +249,8 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 	}
 }
 
-// taking accepts devices and makes durable what they send.
-func (h *house) taking() []stage {
+// taking makes durable what comes in by the doors of this process: its own device edge, other people's brokers, or both.
+func (h *house) taking() ([]stage, error) {
 	h.cache = devices.NewCache(devices.CacheConfig{Registry: h.work, Log: h.log})
 	core := ingest.New(ingest.Config{
 		Snapshot:   func() *devices.Snapshot { s, _ := h.cache.Current(); return s },
@@ -222,19 +258,34 @@ func (h *house) taking() []stage {
 		Log:        h.log,
 		Registerer: h.registry,
 	})
-	h.edge = edge.New(edge.Config{
-		Listener: h.mqtt, Snapshot: h.cache.Current, Core: core, NodeID: h.owner, Log: h.log, Registerer: h.registry,
-		Takeover: takeovers{h.conn.Feed(), h.log}.tell,
-	})
-	return []stage{
+	stages := []stage{
 		{name: "registry", run: h.cache.Run},
 		{name: "registry nudges", run: func(ctx context.Context) error {
 			return h.conn.Feed().OnNudge(ctx, nudgeRegistry, h.cache.Nudge)
 		}},
-		{name: "take-overs", run: func(ctx context.Context) error {
-			return takeovers{h.conn.Feed(), h.log}.hear(ctx, h.edge.Superseded)
-		}},
 		{name: "ingest core", run: core.Run, bound: 20 * time.Second},
+	}
+	if h.has(roleEdge) {
+		stages = append(stages, h.listening(core)...)
+	}
+	if !h.has(roleBridge) {
+		return stages, nil
+	}
+	bridging, err := h.bridging(core)
+	return append(stages, bridging...), err
+}
+
+// listening accepts devices.
+func (h *house) listening(core *ingest.Core) []stage {
+	h.edge = edge.New(edge.Config{
+		Listeners: h.forDevices(), Snapshot: h.cache.Current, Core: core, NodeID: h.owner, Log: h.log, Registerer: h.registry,
+		Tell: func(word []byte) { h.conn.Feed().Tell(takeoverTopic, word) }, Canary: h.ownDoor,
+		Limits: edge.Limits{Connections: connectionsWithin(mostDevices, h.log)},
+	})
+	return []stage{
+		{name: "take-overs", run: func(ctx context.Context) error {
+			return h.conn.Feed().Hear(ctx, takeoverTopic, h.edge.Hear, h.edge.RollCall)
+		}},
 		{name: "device edge", run: h.edge.Run, bound: 15 * time.Second},
 	}
 }
@@ -249,7 +300,7 @@ func (h *house) answering() []stage {
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Changed: h.registryChanged}
-	keeper := &session.Keeper{SignIn: signin.New(h.app, time.Now)}
+	keeper := &session.Keeper{SignIn: signin.New(h.app, time.Now), Proxies: h.proxies}
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
 	pages := web.New(web.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
@@ -258,6 +309,7 @@ func (h *house) answering() []stage {
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Session: keeper, Feed: hub, Log: h.log, Now: time.Now,
 		Organisation: h.app.Organisation,
 		Ready:        h.checks,
+		Strict:       h.strict,
 		Metrics:      promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}),
 		Register:     h.registry,
 		Mount:        []api.Mount{pages.Mount},

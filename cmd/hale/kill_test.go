@@ -273,7 +273,7 @@ func storedTrack(t *testing.T, conn *pgx.Conn, device string) []alerts.Interval 
 	rows, err := conn.Query(t.Context(), `
 		SELECT c.from_at, c.from_id, c.to_at, coalesce(c.to_id, 0), c.peak, c.count, c.last_at, c.last_id
 		FROM condition_interval c JOIN rule r ON r.id = c.rule_id JOIN patient p ON p.id = c.patient_id
-		WHERE p.number = $1 AND r.metric = $2 ORDER BY c.from_at, c.from_id`, device, int16(vital.BloodPressure))
+		WHERE p.number = $1 AND r.kind = 'limit' AND r.metric = $2 ORDER BY c.from_at, c.from_id`, device, int16(vital.BloodPressure))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 // program is what every command gets.
 type program struct {
 	ctx context.Context
+	in  io.Reader
 	out io.Writer // answers: what a script reads
 	err io.Writer // progress and log: what a person reads
 	env func(string) string
@@ -30,14 +31,17 @@ type program struct {
 type commands struct {
 	LogLevel string `help:"Least severe log line to print." enum:"debug,info,warn,error" default:"warn" env:"HALE_LOG_LEVEL"`
 
-	Up      upCommand      `cmd:"" help:"Start everything on this machine: PostgreSQL, NATS, the device edge, the processor, the API and a living demo."`
-	Serve   serveCommand   `cmd:"" help:"Run chosen roles against a PostgreSQL and a NATS that run elsewhere."`
-	Migrate migrateCommand `cmd:"" help:"Make the database roles and bring the tables to this version."`
-	Staff   staffCommand   `cmd:"" help:"Make a member of staff, or set a new password."`
-	Replay  replayCommand  `cmd:"" help:"Replay recorded readings through the front door and score the alerts."`
-	Bench   benchCommand   `cmd:"" help:"Measure this machine: the whole way of a reading against bare COPY, alerts in time, idle devices."`
-	Load    loadCommand    `cmd:"" hidden:"" help:"The load generator of bench."`
-	Doctor  doctorCommand  `cmd:"" help:"Check what Hale needs on this machine and say how to mend it."`
+	Up       upCommand       `cmd:"" help:"Start everything on this machine: PostgreSQL, NATS, the device edge, the processor, the API and a living demo."`
+	Serve    serveCommand    `cmd:"" help:"Run chosen roles against a PostgreSQL and a NATS that run elsewhere."`
+	Migrate  migrateCommand  `cmd:"" help:"Make the database roles and bring the tables to this version."`
+	Staff    staffCommand    `cmd:"" help:"Make a member of staff, or set a new password."`
+	Replay   replayCommand   `cmd:"" help:"Replay recorded readings through the front door and score the alerts."`
+	Simulate simulateCommand `cmd:"" help:"Let simulated people with their devices live, for a story or a load."`
+	Bench    benchCommand    `cmd:"" help:"Measure this machine: the whole way of a reading against bare COPY, alerts in time, idle devices."`
+	Load     loadCommand     `cmd:"" hidden:"" help:"The load generator of bench."`
+	Map      mapCommand      `cmd:"" help:"Work with a mapping file, which says how messages of other brokers become readings."`
+	Doctor   doctorCommand   `cmd:"" help:"Check what Hale needs on this machine and say how to mend it."`
+	Health   healthCommand   `cmd:"" help:"Ask a process on this machine whether it is ready: the health check of a container."`
 }
 
 func main() {
@@ -69,7 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		level = slog.LevelWarn
 	}
-	p := &program{ctx: ctx, out: stdout, err: stderr, env: env, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
+	p := &program{ctx: ctx, in: os.Stdin, out: stdout, err: stderr, env: env, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
 	if err := chosen.Run(p); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(stderr, "hale:", explain(err))
 		return 1

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hale/alerts"
+	"hale/vital"
 )
 
 // processorMetrics shows what the processor does; the domain itself knows no metrics library.
@@ -14,6 +15,10 @@ type processorMetrics struct {
 	batch   *prometheus.HistogramVec
 	failed  *prometheus.CounterVec
 	owned   *prometheus.GaugeVec
+	epoch   *prometheus.GaugeVec
+	mended  prometheus.Counter
+
+	mendedBefore [vital.Partitions]int // each is of the one goroutine that works the partition
 }
 
 func newProcessorMetrics(r prometheus.Registerer) *processorMetrics {
@@ -22,9 +27,11 @@ func newProcessorMetrics(r prometheus.Registerer) *processorMetrics {
 		batch: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "hale_batch_seconds", Help: "Time of one batch transaction.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"lane"}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hale_batches_failed_total", Help: "Batches and reads that failed and are tried again."}, []string{"partition"}),
+		epoch:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hale_partition_epoch", Help: "Epoch under which this process last claimed the partition: it grows with every change of owner."}, []string{"partition"}),
+		mended: prometheus.NewCounter(prometheus.CounterOpts{Name: "hale_tracks_mended_total", Help: "Condition tracks that did not follow from the stored readings and were judged anew."}),
 		owned:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hale_partition_owned", Help: "1 where this process owns the partition, 0 where it does not."}, []string{"partition"}),
 	}
-	r.MustRegister(m.records, m.batch, m.failed, m.owned)
+	r.MustRegister(m.records, m.batch, m.failed, m.owned, m.epoch, m.mended)
 	return m
 }
 
@@ -32,6 +39,8 @@ func (m *processorMetrics) watch() alerts.Watch {
 	return alerts.Watch{
 		Committed: func(b alerts.BatchReport) {
 			m.batch.WithLabelValues(string(b.Lane)).Observe(b.Took.Seconds())
+			m.mended.Add(float64(b.Mended - m.mendedBefore[b.Partition]))
+			m.mendedBefore[b.Partition] = b.Mended
 			m.records.WithLabelValues("stored").Add(float64(b.Result.Stored))
 			m.records.WithLabelValues("duplicate").Add(float64(b.Result.Duplicates))
 			m.records.WithLabelValues("refused").Add(float64(b.Result.Refused))
@@ -42,6 +51,7 @@ func (m *processorMetrics) watch() alerts.Watch {
 			owned := 0.0
 			if s.State == alerts.PartitionOwned {
 				owned = 1
+				m.epoch.WithLabelValues(strconv.Itoa(s.Partition)).Set(float64(s.Cursor.Epoch))
 			}
 			m.owned.WithLabelValues(strconv.Itoa(s.Partition)).Set(owned)
 		},

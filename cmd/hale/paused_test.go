@@ -39,6 +39,8 @@ type apart struct {
 	http  string
 	mqtt  string
 	staff *simulators.Staff
+
+	password string // of staff, who signs in as ana
 }
 
 func (a apart) serve(t *testing.T, roles string, more ...string) *process {
@@ -60,12 +62,12 @@ func newApart(t *testing.T) apart {
 	if len(said) == 0 {
 		t.Fatalf("hale staff said nothing: %s", set.stderr.String())
 	}
-	password := said[len(said)-1]
+	a.password = said[len(said)-1]
 	a.serve(t, "edge,api", "--http", a.http, "--mqtt", a.mqtt)
 	eventually(t, 30*time.Second, func() string {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if a.staff, err = simulators.SignIn(ctx, "http://"+a.http, "ana", password); err != nil {
+		if a.staff, err = simulators.SignIn(ctx, "http://"+a.http, "ana", a.password); err != nil {
 			return err.Error()
 		}
 		return ""

@@ -12,7 +12,7 @@ import (
 )
 
 // keepPlain refuses plain HTTP that others than this machine could reach, unless the operator insists, and warns of
-// what travels unencrypted. An address that is empty is a default, which stays on this machine.
+// what travels unencrypted. An address that is empty is a default, which stays on this machine, or encrypted.
 func keepPlain(ctx context.Context, warn io.Writer, http, mqtt string, insist bool) error {
 	open, err := reachesOthers(ctx, http)
 	switch {
@@ -20,7 +20,7 @@ func keepPlain(ctx context.Context, warn io.Writer, http, mqtt string, insist bo
 		return err
 	case open && !insist:
 		return fault.New(fault.Invalid, "plain HTTP on %s would send passwords and patients' data unencrypted: "+
-			"listen on 127.0.0.1 and put a proxy that ends TLS on this machine, or say --insecure-http", http)
+			"say --https, or listen on 127.0.0.1 with a proxy that ends TLS on this machine, or say --insecure-http", http)
 	case open:
 		fmt.Fprintf(warn, "hale: warning: passwords and patients' data travel unencrypted over HTTP on %s\n", http)
 	}
@@ -28,7 +28,7 @@ func keepPlain(ctx context.Context, warn io.Writer, http, mqtt string, insist bo
 		return err
 	}
 	if open {
-		fmt.Fprintf(warn, "hale: warning: devices' passwords and readings travel unencrypted over MQTT on %s; put a proxy that ends TLS before it\n", mqtt)
+		fmt.Fprintf(warn, "hale: warning: devices' passwords and readings travel unencrypted over MQTT on %s; let devices come by --mqtts\n", mqtt)
 	}
 	return nil
 }

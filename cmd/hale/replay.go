@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 
@@ -16,17 +15,12 @@ import (
 )
 
 type replayCommand struct {
-	Dir         string  `arg:"" help:"Folder in the layout of the TIHM data set (Physiology.csv, Demographics.csv, Labels.csv)." type:"existingdir"`
-	Data        string  `help:"Data directory of the running 'hale up'." placeholder:"DIR" env:"HALE_DATA"`
-	URL         string  `help:"Address of another running Hale, instead of --data." placeholder:"URL"`
-	MQTT        string  `help:"Address of its device edge." placeholder:"ADDR"`
-	Login       string  `help:"Login there." placeholder:"NAME"`
-	Password    string  `help:"Password there; better given in the environment." placeholder:"PASSWORD" env:"HALE_PASSWORD"`
-	Credentials string  `help:"File that keeps the devices' secrets between runs." placeholder:"FILE"`
-	Limits      string  `help:"JSON file of limits that every replayed person gets as their own." placeholder:"FILE" type:"existingfile"`
-	Rate        float64 `help:"Messages a second over all devices; 0 is as fast as they are taken." default:"0"`
-	Score       bool    `help:"Compare the alerts with the labels."`
-	JSON        bool    `help:"Print the result as one JSON object."`
+	Dir string `arg:"" help:"Folder in the layout of the TIHM data set (Physiology.csv, Demographics.csv, Labels.csv)." type:"existingdir"`
+	target
+	Limits string  `help:"JSON file of limits that every replayed person gets as their own." placeholder:"FILE" type:"existingfile"`
+	Rate   float64 `help:"Messages a second over all devices; 0 is as fast as they are taken." default:"0"`
+	Score  bool    `help:"Compare the alerts with the labels."`
+	JSON   bool    `help:"Print the result as one JSON object."`
 }
 
 // Run replays the recording against a running Hale.
@@ -35,7 +29,7 @@ func (c *replayCommand) Run(p *program) error {
 	if err != nil {
 		return fault.Wrap(fault.Invalid, err, "cannot replay %s", c.Dir)
 	}
-	if err := c.find(p); err != nil {
+	if err := c.find(p, "replay-devices.json"); err != nil {
 		return err
 	}
 	r := &simulators.Replay{MQTT: c.MQTT, Credentials: c.Credentials, Rate: c.Rate, Progress: progress(p)}
@@ -44,8 +38,8 @@ func (c *replayCommand) Run(p *program) error {
 			return fault.Wrap(fault.Invalid, err, "cannot use these limits")
 		}
 	}
-	if r.Staff, err = simulators.SignIn(p.ctx, c.URL, c.Login, c.Password); err != nil {
-		return fault.Wrap(fault.Unavailable, err, "cannot replay")
+	if r.Staff, r.Trust, err = c.signIn(p); err != nil {
+		return err
 	}
 	res, err := r.Run(p.ctx, rec, c.Score)
 	if err != nil {
@@ -55,29 +49,6 @@ func (c *replayCommand) Run(p *program) error {
 		return json.NewEncoder(p.out).Encode(res)
 	}
 	return tellReplay(p, res)
-}
-
-// find fills in where the running Hale is.
-func (c *replayCommand) find(p *program) error {
-	if c.URL != "" {
-		if c.MQTT == "" || c.Login == "" || c.Password == "" || c.Credentials == "" {
-			return fault.New(fault.Invalid, "with --url say --mqtt, --login, --password and --credentials as well")
-		}
-		return nil
-	}
-	dir, err := (&upCommand{Data: c.Data}).directory(p)
-	if err != nil {
-		return err
-	}
-	a, err := findRunning(p.ctx, dir)
-	if err != nil {
-		return err
-	}
-	c.URL, c.MQTT, c.Login, c.Password = a.URL, a.MQTT, a.Login, a.Password
-	if c.Credentials == "" {
-		c.Credentials = filepath.Join(dir, "replay-devices.json")
-	}
-	return nil
 }
 
 // terminal reports whether somebody watches: a bar that redraws itself is noise in a file.
@@ -94,7 +65,7 @@ func terminal(w io.Writer) bool {
 func progress(p *program) func(step string, done, total int) {
 	var bar *progressbar.ProgressBar
 	current := ""
-	names := map[string]string{"enrol": "enrolling people", "send": "sending readings", "settle": "waiting for the record", "collect": "reading alerts"}
+	names := map[string]string{"enrol": "enrolling people", "live": "living their past", "connect": "connecting devices", "past": "sending the past", "send": "sending readings", "settle": "waiting for the record", "collect": "reading alerts"}
 	if !terminal(p.err) {
 		return func(step string, _, total int) {
 			if step != current {

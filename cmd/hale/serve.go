@@ -13,7 +13,9 @@ import (
 
 	"hale/account"
 	"hale/account/signin"
+	"hale/api/session"
 	"hale/fault"
+	"hale/ingest/bridge"
 	"hale/postgres"
 	"hale/stream"
 )
@@ -25,23 +27,51 @@ type serveCommand struct {
 	Database    string        `help:"URL of the PostgreSQL database; its user must be a member of hale_app and hale_work." required:"" placeholder:"URL" env:"DATABASE_URL"`
 	HTTP        string        `help:"Address of the API and the screens (role api)." default:"127.0.0.1:8080" placeholder:"ADDR" env:"HALE_HTTP"`
 	MQTT        string        `help:"Address of the device edge (role edge)." default:"127.0.0.1:1883" placeholder:"ADDR" env:"HALE_MQTT"`
+	MQTTS       string        `name:"mqtts" help:"Address of the encrypted device edge (role edge); none without it. Needs --tls-cert." placeholder:"ADDR" env:"HALE_MQTTS"`
+	MQTTProxies []string      `name:"mqtt-proxies" help:"Addresses or ranges of TCP load balancers before the device edge, which must then say each device's address first (PROXY protocol, version 1 or 2)." placeholder:"CIDR" env:"HALE_MQTT_PROXIES"`
 	Admin       string        `help:"Address of /healthz, /readyz and /metrics (default without role api: 127.0.0.1:9090, or the next free port)." placeholder:"ADDR" env:"HALE_ADMIN"`
 	Insecure    bool          `name:"insecure-http" help:"Let plain HTTP be reached from other machines: passwords and patients' data travel unencrypted." env:"HALE_INSECURE_HTTP"`
 	StreamBytes int64         `help:"Largest size of the stream in bytes; the NATS server must really have it." default:"4294967296" env:"HALE_STREAM_BYTES"`
 	Replicas    int           `help:"Copies of the stream that a NATS cluster keeps." default:"1" env:"HALE_STREAM_REPLICAS"`
 	Lease       time.Duration `help:"How long a silent process keeps its partitions (role process)." default:"30s" env:"HALE_LEASE"`
+	Canary      time.Duration `help:"Time between two beats of each edge's canary, the same for all processes; six missing ones are an alarm." default:"5s" env:"HALE_CANARY"`
 	Zone        string        `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
 	Emergency   string        `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
+	databasePassword
+	doorFlags
+	bridgeFlags
 }
 
 // Run takes on the roles until it is told to end.
 func (c *serveCommand) Run(p *program) error {
 	for _, r := range c.Roles {
-		if !slices.Contains([]string{roleEdge, roleProcess, roleAPI}, r) {
-			return fault.New(fault.Invalid, "there is no role %q; the roles are edge, process and api", r)
+		if !slices.Contains([]string{roleEdge, roleBridge, roleProcess, roleAPI}, r) {
+			return fault.New(fault.Invalid, "there is no role %q; the roles are edge, bridge, process and api", r)
 		}
 	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if err := c.into(&c.Database); err != nil {
+		return err
+	}
 	if err := c.plain(p); err != nil {
+		return err
+	}
+	cert, err := c.certificate(p)
+	if err != nil {
+		return err
+	}
+	proxies, err := c.proxies()
+	if err != nil {
+		return err
+	}
+	balancers, err := session.ParseProxies(c.MQTTProxies)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "--mqtt-proxies")
+	}
+	others, err := c.others(p)
+	if err != nil {
 		return err
 	}
 	zone, err := staffZone(c.Zone)
@@ -63,8 +93,10 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	h := &house{
-		roles: c.Roles, owner: owner, stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, lease: c.Lease, log: p.log,
+		roles: c.Roles, owner: owner, stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, lease: c.Lease, canaryEvery: c.Canary, log: p.log,
 		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
+		others:   others,
+		cert:     cert, https: c.HTTPS, strict: c.HTTPS, proxies: proxies, balancers: balancers,
 	}
 	if err := c.listen(p.ctx, h); err != nil {
 		return err
@@ -72,10 +104,34 @@ func (c *serveCommand) Run(p *program) error {
 	return h.run(p.ctx, func() { fmt.Fprintln(p.err, "hale: ready"+doors(h)) })
 }
 
+// others returns the brokers of role bridge; nil without it.
+func (c *serveCommand) others(p *program) (*bridge.Config, error) {
+	switch {
+	case !slices.Contains(c.Roles, roleBridge):
+		return nil, nil //nolint:nilnil // no other broker is an answer here
+	case c.Mapping == "":
+		return nil, fault.New(fault.Invalid, "role bridge needs --mapping FILE, which says what to take from which brokers (docs/bridge.md)")
+	}
+	return c.brokers(p)
+}
+
+// certificate is that of the encrypted doors which the roles will really open; nil when they open none.
+func (c *serveCommand) certificate(p *program) (certificate, error) {
+	wanted := c.HTTPS && slices.Contains(c.Roles, roleAPI) || c.MQTTS != "" && slices.Contains(c.Roles, roleEdge)
+	if !wanted {
+		return nil, nil //nolint:nilnil // no certificate is an answer here
+	}
+	cert, err := c.given(p)
+	if cert == nil && err == nil {
+		err = fault.New(fault.Invalid, "serve has no certificate authority of its own: --https and --mqtts need --tls-cert and --tls-key")
+	}
+	return cert, err
+}
+
 // plain looks at the addresses that the roles will really listen on.
 func (c *serveCommand) plain(p *program) error {
 	var http, mqtt string
-	if slices.Contains(c.Roles, roleAPI) {
+	if slices.Contains(c.Roles, roleAPI) && !c.HTTPS {
 		http = c.HTTP
 	}
 	if slices.Contains(c.Roles, roleEdge) {
@@ -102,24 +158,34 @@ func (c *serveCommand) listen(ctx context.Context, h *house) error {
 		err = open(h.has(roleEdge), &h.mqtt, c.MQTT, defaultMQTT)
 	}
 	if err == nil {
+		err = open(h.has(roleEdge) && c.MQTTS != "", &h.mqtts, c.MQTTS, defaultMQTTS)
+	}
+	if err == nil {
 		err = open(!h.has(roleAPI) || c.Admin != "", &h.admin, c.Admin, defaultAdmin)
 	}
 	if err != nil {
 		for _, l := range opened {
 			err = errors.Join(err, l.Close())
 		}
+		return err
 	}
-	return err
+	if h.http != nil {
+		h.http = overTLS(h.http, h.cert, h.https)
+	}
+	return nil
 }
 
 // doors says where the process listens.
 func doors(h *house) string {
 	text := ""
 	if h.http != nil {
-		text += "; API on http://" + visitable(h.http.Addr())
+		text += "; API on " + scheme(h.https) + visitable(h.http.Addr())
 	}
 	if h.mqtt != nil {
 		text += "; devices on mqtt://" + visitable(h.mqtt.Addr())
+	}
+	if h.mqtts != nil {
+		text += "; devices on mqtts://" + visitable(h.mqtts.Addr())
 	}
 	if h.admin != nil {
 		text += "; admin on http://" + visitable(h.admin.Addr())
@@ -151,10 +217,14 @@ func ownerName() (string, error) {
 
 type migrateCommand struct {
 	Database string `help:"URL of the PostgreSQL database; a superuser the first time, later a member of hale_migrate." required:"" placeholder:"URL" env:"DATABASE_URL"`
+	databasePassword
 }
 
 // Run migrates the database.
 func (c *migrateCommand) Run(p *program) error {
+	if err := c.into(&c.Database); err != nil {
+		return err
+	}
 	done, err := postgres.Migrate(p.ctx, c.Database)
 	if err != nil {
 		return err
@@ -173,10 +243,14 @@ type staffCommand struct {
 	Login        string `help:"Name to sign in with." required:""`
 	Name         string `help:"The person's name." required:""`
 	Role         string `help:"What the person is to the organisation." required:"" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator"`
+	databasePassword
 }
 
 // Run makes the person and prints a password, which exists nowhere else.
 func (c *staffCommand) Run(p *program) error {
+	if err := c.into(&c.Database); err != nil {
+		return err
+	}
 	password := signin.NewPassword()
 	_, err := postgres.Operator{AdminURL: c.Database}.SetStaff(context.WithoutCancel(p.ctx), postgres.Staff{
 		Organisation: c.Organisation, Login: c.Login, Name: c.Name, Role: account.Role(c.Role), PasswordHash: signin.Hash(password),

@@ -22,27 +22,35 @@ import (
 
 // Default addresses. Plain HTTP and MQTT stay on this machine; a busy default moves to the next free port.
 const (
-	defaultHTTP = "127.0.0.1:8080"
-	defaultMQTT = "127.0.0.1:1883"
+	defaultHTTP  = "127.0.0.1:8080"
+	defaultMQTT  = "127.0.0.1:1883"
+	defaultMQTTS = "127.0.0.1:8883"
 )
 
 type upCommand struct {
-	Data      string `help:"Directory of everything Hale keeps. Default: /var/lib/hale as root, else $XDG_DATA_HOME/hale." placeholder:"DIR" env:"HALE_DATA"`
-	HTTP      string `help:"Address of the API and the screens (default 127.0.0.1:8080, or the next free port)." placeholder:"ADDR" env:"HALE_HTTP"`
-	MQTT      string `help:"Address of the device edge (default 127.0.0.1:1883, or the next free port)." placeholder:"ADDR" env:"HALE_MQTT"`
-	Demo      bool   `help:"Let a handful of simulated patients live." default:"true" negatable:""`
-	JSON      bool   `help:"Print one JSON line when ready, and nothing else, on standard output."`
-	NoInstall bool   `help:"Do not install a missing PostgreSQL."`
-	Zone      string `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
-	Emergency string `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
-	Insecure  bool   `name:"insecure-http" help:"Let plain HTTP be reached from other machines: passwords and patients' data travel unencrypted." env:"HALE_INSECURE_HTTP"`
-	NATS      string `help:"Also let other processes of this machine reach the embedded NATS at this address." placeholder:"ADDR" hidden:""`
+	Data      string   `help:"Directory of everything Hale keeps. Default: /var/lib/hale as root, else $XDG_DATA_HOME/hale." placeholder:"DIR" env:"HALE_DATA"`
+	HTTP      string   `help:"Address of the API and the screens (default 127.0.0.1:8080, or the next free port)." placeholder:"ADDR" env:"HALE_HTTP"`
+	MQTT      string   `help:"Address of the device edge (default 127.0.0.1:1883, or the next free port)." placeholder:"ADDR" env:"HALE_MQTT"`
+	MQTTS     string   `name:"mqtts" help:"Address of the encrypted device edge (default 127.0.0.1:8883, or the next free port)." placeholder:"ADDR" env:"HALE_MQTTS"`
+	Demo      bool     `help:"Let a handful of simulated patients live." default:"true" negatable:""`
+	JSON      bool     `help:"Print one JSON line when ready, and nothing else, on standard output."`
+	NoInstall bool     `help:"Do not install a missing PostgreSQL."`
+	Zone      string   `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
+	Emergency string   `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
+	Insecure  bool     `name:"insecure-http" help:"Let plain HTTP be reached from other machines: passwords and patients' data travel unencrypted." env:"HALE_INSECURE_HTTP"`
+	NATS      string   `help:"Also let other processes of this machine reach the embedded NATS at this address." placeholder:"ADDR" hidden:""`
+	TLSNames  []string `name:"tls-name" help:"Further name or address by which browsers and devices will know this machine; it goes into the certificate." placeholder:"NAME" env:"HALE_TLS_NAMES"`
+	doorFlags
+	bridgeFlags
 }
 
 // announcement is what `up` tells when it is ready, and what it leaves in its data directory while it runs.
 type announcement struct {
 	URL         string `json:"url"`
 	MQTT        string `json:"mqtt"`
+	MQTTS       string `json:"mqtts"`              // encrypted
+	CA          string `json:"ca"`                 // file of the certificates that clients of the encrypted doors must trust
+	TLSName     string `json:"tls_name,omitempty"` // by which to check the certificate, where that is not the address
 	Login       string `json:"login"`
 	Password    string `json:"password"`
 	Credentials string `json:"credentials"` // file of device secrets
@@ -62,7 +70,19 @@ func (c *upCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	if err := keepPlain(p.ctx, p.err, c.HTTP, c.MQTT, c.Insecure); err != nil {
+	if err := c.check(c.TLSNames...); err != nil {
+		return err
+	}
+	if c.Mapping != "" {
+		if _, err := readMappings(c.Mapping); err != nil {
+			return err // before anything is started
+		}
+	}
+	plain := c.HTTP
+	if c.HTTPS {
+		plain = ""
+	}
+	if err := keepPlain(p.ctx, p.err, plain, c.MQTT, c.Insecure); err != nil {
 		return err
 	}
 	cfg := databaseConfig(p, dir, !c.NoInstall)
@@ -160,13 +180,15 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, log: p.log,
 		database: postgres.Config{URL: server.URL, Log: p.log},
 	}
-	if h.http, err = listen(ctx, c.HTTP, defaultHTTP); err != nil {
+	if c.Mapping != "" {
+		h.roles = append(h.roles, roleBridge)
+		if h.others, err = c.brokers(p); err != nil {
+			return err
+		}
+	}
+	if err := c.open(ctx, p, h, &told); err != nil {
 		return err
 	}
-	if h.mqtt, err = listen(ctx, c.MQTT, defaultMQTT); err != nil {
-		return errors.Join(err, h.http.Close())
-	}
-	told.URL, told.MQTT = "http://"+visitable(h.http.Addr()), visitable(h.mqtt.Addr())
 	defer func() { _ = os.Remove(filepath.Join(told.Data, runningFile)) }() // a leftover is recognised by the lock
 
 	ready := make(chan struct{})
@@ -178,6 +200,43 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		}
 	}()
 	return h.run(ctx, func() { close(ready) })
+}
+
+// open opens the doors, all of them or none, and notes where they are.
+func (c *upCommand) open(ctx context.Context, p *program, h *house, told *announcement) error {
+	var err error
+	if h.proxies, err = c.proxies(); err != nil {
+		return err
+	}
+	if h.cert, err = c.own(p, told.Data, c.TLSNames, c.HTTP, c.MQTTS); err != nil {
+		return err
+	}
+	h.https, h.strict = c.HTTPS, c.HTTPS && c.Cert != ""
+	if h.http, err = listen(ctx, c.HTTP, defaultHTTP); err != nil {
+		return err
+	}
+	if h.mqtt, err = listen(ctx, c.MQTT, defaultMQTT); err != nil {
+		return errors.Join(err, h.http.Close())
+	}
+	if h.mqtts, err = listen(ctx, c.MQTTS, defaultMQTTS); err != nil {
+		return errors.Join(err, h.http.Close(), h.mqtt.Close())
+	}
+	h.http = overTLS(h.http, h.cert, c.HTTPS)
+	told.URL, told.MQTT, told.MQTTS = scheme(c.HTTPS)+visitable(h.http.Addr()), visitable(h.mqtt.Addr()), visitable(h.mqtts.Addr())
+	told.TLSName = nameFor(h.cert, h.http.Addr())
+	if told.CA, err = filepath.Abs(h.cert.TrustFile()); err != nil {
+		told.CA = h.cert.TrustFile()
+	}
+	return nil
+}
+
+// signIn signs in at the running Hale.
+func (a announcement) signIn(ctx context.Context) (*simulators.Staff, error) {
+	trust, err := simulators.Trusting(a.CA, a.TLSName)
+	if err != nil {
+		return nil, err
+	}
+	return simulators.SignInTrusting(ctx, trust, a.URL, a.Login, a.Password)
 }
 
 // live tells that everything is up, and lets the demo run.
@@ -194,7 +253,7 @@ func (c *upCommand) live(ctx context.Context, p *program, told announcement) {
 	if !c.Demo {
 		return
 	}
-	staff, err := simulators.SignIn(ctx, told.URL, told.Login, told.Password)
+	staff, err := told.signIn(ctx)
 	if err == nil {
 		demo := &simulators.Demo{Staff: staff, MQTT: told.MQTT, Credentials: told.Credentials, Now: time.Now, Spare: c.inviteTry(p, told)}
 		err = demo.Run(ctx)
@@ -234,11 +293,16 @@ func (c *upCommand) tell(p *program, told announcement) error {
   Login    %s
   Password %s   (made for this run)
   Devices  mqtt://%s   (secrets of enrolled devices: %s)
+           mqtts://%s
+  Trust    %s   (for devices and browsers: whom they must believe at mqtts and https)
   API      %s/docs
 
-`, told.URL, told.Login, told.Password, told.MQTT, told.Credentials, told.URL)
+`, told.URL, told.Login, told.Password, told.MQTT, told.Credentials, told.MQTTS, told.CA, told.URL)
+	if err == nil && told.TLSName != "" {
+		_, err = fmt.Fprintf(p.out, "The certificate is that of %s.\n", told.TLSName)
+	}
 	if err == nil && c.Demo {
-		_, err = fmt.Fprintln(p.out, "Five simulated patients are living; two of them will need you within a minute.")
+		_, err = fmt.Fprintln(p.out, "Five simulated people are living: two get into trouble within a minute, a third has been gathering fluid all week.")
 	}
 	if err == nil {
 		_, err = fmt.Fprintln(p.out, "Hale is no emergency service. Ctrl-C ends it.")

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"hale/fault"
+	"hale/simulators"
+)
+
+type simulateCommand struct {
+	Patients int     `help:"How many people live." default:"20" placeholder:"N"`
+	Scenario string  `help:"Who they are and what goes wrong; --list tells." default:"mixed" placeholder:"NAME"`
+	Seed     uint64  `help:"Another seed is other people; the same seed, scenario and start are the same people with the same readings." default:"1" placeholder:"K"`
+	Days     int     `help:"Length of the story in days (default: the scenario's own)." placeholder:"D"`
+	Start    string  `help:"When the story starts, for example 2026-05-04T06:00:00Z (default: so that it ends in this hour; at speed 1: now)." placeholder:"TIME"`
+	Speed    float64 `help:"Seconds lived a second while the past is sent; 0 is as fast as it is taken, 1 is real time from now on." default:"0" placeholder:"X"`
+	Live     bool    `help:"Go on living in real time when the present is reached, until Ctrl-C." default:"true" negatable:""`
+	Score    bool    `help:"Compare the alerts with what was made to happen, and end."`
+	Truth    string  `help:"Write what was made to happen to this file, one JSON object a line." placeholder:"FILE"`
+	List     bool    `help:"List the scenarios and end."`
+	Print    bool    `help:"Print what the devices would send, one JSON object a line, and end; nothing is sent."`
+	JSON     bool    `help:"Print the result as one JSON object."`
+	target
+}
+
+// Run lets simulated people live against a running Hale.
+func (c *simulateCommand) Run(p *program) error {
+	if c.List {
+		return c.list(p)
+	}
+	cohort, err := c.cohort(time.Now())
+	if err != nil {
+		return err
+	}
+	if c.Print {
+		return c.print(p, cohort)
+	}
+	if err := c.find(p, "simulated-devices.json"); err != nil {
+		return err
+	}
+	f := &simulators.Fleet{
+		MQTT: c.MQTT, Credentials: c.Credentials, Cohort: cohort, Speed: c.Speed, Live: c.Live, Score: c.Score,
+		Progress: progress(p), Now: time.Now,
+	}
+	told := false
+	if !c.JSON {
+		f.Present = func(r simulators.FleetResult) {
+			told = true
+			c.tell(p, &r)
+			fmt.Fprintln(p.out, "the present is reached; they live on in real time. Ctrl-C ends it")
+		}
+	}
+	if f.Staff, f.Trust, err = c.signIn(p); err != nil {
+		return err
+	}
+	res, err := f.Run(p.ctx)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "the simulation stopped")
+	}
+	if err := c.writeTruth(res); err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(p.out).Encode(res)
+	}
+	if told {
+		fmt.Fprintf(p.out, "ended after %d readings acknowledged in %d messages\n", res.Readings, res.Messages)
+		return nil
+	}
+	c.tell(p, res)
+	return nil
+}
+
+// cohort reads the flags. Without a start the story ends in this hour, so that runs within it are the same people.
+func (c *simulateCommand) cohort(now time.Time) (simulators.Cohort, error) {
+	var none simulators.Cohort
+	scenario, err := simulators.FindScenario(c.Scenario)
+	if err != nil {
+		return none, fault.Wrap(fault.Invalid, err, "--scenario")
+	}
+	switch {
+	case c.Patients < 1:
+		return none, fault.New(fault.Invalid, "--patients: at least 1")
+	case c.Days < 0 || c.Days > 366:
+		return none, fault.New(fault.Invalid, "--days: 1 to 366, or 0 for the scenario's own")
+	case c.Speed < 0:
+		return none, fault.New(fault.Invalid, "--speed: 0 or more")
+	}
+	cohort := simulators.Cohort{Scenario: scenario, Patients: c.Patients, Seed: c.Seed, Days: c.Days}
+	switch {
+	case c.Start != "":
+		if cohort.Start, err = time.Parse(time.RFC3339, c.Start); err != nil {
+			return none, fault.New(fault.Invalid, "--start %s: say a time with its offset, for example 2026-05-04T06:00:00Z", c.Start)
+		}
+		if cohort.Start.After(now) || cohort.Start.Year() < 2015 {
+			return none, fault.New(fault.Invalid, "--start %s: Hale takes readings from 2015 until now", c.Start)
+		}
+	case c.Speed == 1:
+		cohort.Start = now.Truncate(time.Second)
+	default:
+		cohort.Start = now.Truncate(time.Hour).Add(-cohort.Length())
+	}
+	return cohort, nil
+}
+
+func (c *simulateCommand) list(p *program) error {
+	for _, s := range simulators.Scenarios() {
+		if _, err := fmt.Fprintf(p.out, "%-20s %3d days  %s\n", s.Name, s.Days, s.Story); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *simulateCommand) print(p *program, cohort simulators.Cohort) error {
+	out := json.NewEncoder(p.out)
+	end := cohort.Start.Add(cohort.Length())
+	for _, l := range cohort.Lives() {
+		for !l.Lived().After(end) {
+			for _, s := range l.NextDay() {
+				if s.At.After(end) {
+					continue
+				}
+				line := struct {
+					Sent    time.Time       `json:"sent"`
+					Topic   string          `json:"topic"`
+					Reading json.RawMessage `json:"reading"`
+				}{s.At.UTC(), l.Kits[s.Kit].Topic(s.Sensor), s.Body}
+				if err := out.Encode(line); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (c *simulateCommand) writeTruth(r *simulators.FleetResult) error {
+	if c.Truth == "" {
+		return nil
+	}
+	f, err := os.Create(c.Truth)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "--truth")
+	}
+	err = simulators.WriteTruth(f, r.Lives, r.Until)
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "--truth %s", c.Truth)
+	}
+	return nil
+}
+
+// tell says what happened.
+func (c *simulateCommand) tell(p *program, r *simulators.FleetResult) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d people with %d devices, %s, seed %d, from %s\n", r.Patients, r.Devices, r.Scenario, r.Seed, r.Start.Format(time.RFC3339))
+	fmt.Fprintf(&b, "%d readings acknowledged (%d more sent twice) in %d messages; the past took %.1f s\n", r.Readings, r.Again, r.Messages, r.Seconds)
+	if s := r.Score; s != nil {
+		fmt.Fprintf(&b, "in the record %d, waiting for an owner %d, quarantined %d\n", r.Stored, r.Parked, total(r.Quarantined))
+		fmt.Fprintf(&b, "\n%-20s %9s %9s %5s %7s %7s %14s\n", "trouble", "happened", "detected", "red", "missed", "early", "lead (median)")
+		for _, k := range s.Kinds {
+			lead := "-"
+			if k.Lead != nil {
+				lead = fmt.Sprintf("%.1f h", *k.Lead)
+			}
+			fmt.Fprintf(&b, "%-20s %9d %9d %5d %7d %7d %14s\n", k.Kind, k.Happened, k.Detected, k.Red, k.Missed, k.Early, lead)
+		}
+		fmt.Fprintf(&b, "\n%d alerts; %d of them for nothing (%d red, %d from wrong measurements): %.2f a patient-week (red %.2f)\n",
+			s.Alerts, s.False, s.FalseRed, s.FromMistakes, s.FalseAWeek, s.FalseRedAWeek)
+		fmt.Fprintf(&b, "early: not alerted yet, but the crisis is still to come; lead: from the first alert to the crisis\n")
+	}
+	fmt.Fprint(p.out, b.String())
+}

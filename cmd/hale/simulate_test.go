@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hale/internal/browser"
+	"hale/simulators"
+)
+
+// simulate runs the command to its end and returns what it found.
+func simulate(t *testing.T, data string, more ...string) simulators.FleetResult {
+	t.Helper()
+	p := start(t, append([]string{"simulate", "--data", data, "--json"}, more...)...)
+	<-p.ended
+	var res simulators.FleetResult
+	if err := json.Unmarshal([]byte(p.stdout.String()), &res); err != nil {
+		t.Fatalf("simulate said %q and %q", p.stdout.String(), p.stderr.String())
+	}
+	return res
+}
+
+// truths reads what a simulation made happen.
+func truths(t *testing.T, path string) []simulators.Truth {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []simulators.Truth
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	for lines.Scan() {
+		var one simulators.Truth
+		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
+			t.Fatalf("%s: %v", lines.Text(), err)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func TestASimulatedFleetIsInTheRecordOnceAndWhole(t *testing.T) {
+	t.Parallel()
+	data := dataDir(t)
+	p, _ := up(t, data, "--demo=false")
+	truth := filepath.Join(t.TempDir(), "truth.jsonl")
+	start := time.Now().Add(-3 * 24 * time.Hour).UTC().Truncate(time.Hour).Format(time.RFC3339)
+	asked := []string{"--scenario", "mixed", "--patients", "16", "--days", "3", "--seed", "4", "--start", start, "--score"}
+	first := simulate(t, data, append(asked, "--truth", truth)...)
+	refused := 0
+	for _, n := range first.Quarantined {
+		refused += n
+	}
+	if first.Readings < 300 || first.Stored+refused != first.Readings || first.Parked != 0 || first.Again == 0 || first.Devices <= first.Patients {
+		t.Errorf("acknowledged and in the record differ: %+v", first)
+	}
+	if s := first.Score; s == nil || len(s.Kinds) == 0 || s.PatientWeeks < 6 || s.FalseRedAWeek > 1 {
+		t.Errorf("score %+v", first.Score)
+	}
+	classes := map[simulators.TruthClass]int{}
+	for _, one := range truths(t, truth) {
+		classes[one.Class]++
+	}
+	if classes[simulators.Clinical] == 0 || classes[simulators.Missing] == 0 || classes[simulators.Line] == 0 {
+		t.Errorf("the truth holds %v", classes)
+	}
+	// The same people with the same readings: nothing is new to the record. A further person disturbs nobody.
+	second := simulate(t, data, asked...)
+	if second.Stored != first.Stored || second.Readings != first.Readings || second.Score.Alerts != first.Score.Alerts {
+		t.Errorf("a second run changed something:\n%+v\n%+v", first, second)
+	}
+	more := simulate(t, data, append(asked, "--patients", "17")...)
+	if more.Patients != 17 || more.Stored <= first.Stored {
+		t.Errorf("with one more person %+v", more)
+	}
+	p.end(t, syscall.SIGINT)
+	if text := p.stderr.String(); strings.Contains(text, "panic") || strings.Contains(text, "level=ERROR") {
+		t.Errorf("it did not go well:\n%s", text)
+	}
+}
+
+func TestASimulationLivesOnUntilItIsTold(t *testing.T) {
+	t.Parallel()
+	data := dataDir(t)
+	_, told := up(t, data, "--demo=false")
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte(told.Password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	credentials := filepath.Join(t.TempDir(), "devices.json")
+	// A day takes two seconds, and then goes on in real time.
+	p := start(t, "simulate", "--url", told.URL, "--mqtt", told.MQTT, "--login", told.Login, "--password-file", password, "--credentials", credentials,
+		"--scenario", "quiet", "--patients", "3", "--days", "1", "--speed", "43200")
+	eventually(t, 40*time.Second, func() string {
+		if !strings.Contains(p.stdout.String(), "they live on in real time") {
+			return fmt.Sprintf("the present is not reached: %q %q", p.stdout.String(), p.stderr.String())
+		}
+		return ""
+	})
+	select {
+	case <-p.ended:
+		t.Fatal("it did not live on")
+	default:
+	}
+	p.end(t, syscall.SIGINT)
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(p.stdout.String(), "ended after") {
+		t.Errorf("told to end, it ended with %d and said %q %q", code, p.stdout.String(), p.stderr.String())
+	}
+	secrets, err := simulators.ReadCredentials(credentials)
+	if err != nil || len(secrets) < 3 {
+		t.Errorf("%d secrets are kept, %v", len(secrets), err)
+	}
+}
+
+func TestSimulateListsAndPrintsTheSameTwice(t *testing.T) {
+	t.Parallel()
+	said := func(args ...string) string {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append([]string{"simulate"}, args...), &out, &errs, func(string) string { return "" }); code != 0 {
+			t.Fatalf("hale simulate %v ended with %d: %s", args, code, errs.String())
+		}
+		return out.String()
+	}
+	list := said("--list")
+	for _, name := range []string{"mixed", "heart-failure-week", "copd-exacerbation", "hypertension", "diabetes", "atrial-fibrillation", "frailty", "quiet", "storm"} {
+		if !strings.Contains(list, "\n"+name) && !strings.HasPrefix(list, name) {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+	args := []string{"--print", "--start", "2026-05-04T06:00:00Z", "--patients", "5", "--days", "2"}
+	a, b, other := said(args...), said(args...), said(append(args, "--seed", "2")...)
+	if a != b || a == other || strings.Count(a, "\n") < 50 {
+		t.Errorf("the same seed: %v; another seed: %v; %d lines", a == b, a != other, strings.Count(a, "\n"))
+	}
+	for args, want := range map[string]string{
+		"--scenario happiness":         "heart-failure-week",
+		"--start yesterday":            "2026-05-04T06:00:00Z",
+		"--start 2999-01-01T00:00:00Z": "until now",
+		"--patients 0":                 "--patients",
+		"--speed -1":                   "--speed",
+		"--days 4000":                  "--days",
+	} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append([]string{"simulate"}, strings.Fields(strings.Replace(args, " -1", "=-1", 1))...), &out, &errs, func(string) string { return "" }); code == 0 || !strings.Contains(errs.String(), want) {
+			t.Errorf("hale simulate %s ended with %d and said %q", args, code, errs.String())
+		}
+	}
+}
+
+// TestScreensOfAHeartFailureWeek takes the pictures of a board after a simulated week; HALE_SCREENS names where they are
+// kept.
+func TestScreensOfAHeartFailureWeek(t *testing.T) {
+	t.Parallel()
+	keep := os.Getenv("HALE_SCREENS")
+	if keep == "" {
+		keep = t.TempDir()
+	}
+	data := dataDir(t)
+	p, told := up(t, data, "--demo=false")
+	res := simulate(t, data, "--scenario", "heart-failure-week", "--patients", "9", "--score")
+	for _, k := range res.Score.Kinds {
+		if k.Kind == string(simulators.Decompensation) && (k.Happened != 6 || k.Detected < 3 || k.Missed > 0) {
+			t.Errorf("of the decompensations %+v", k)
+		}
+	}
+	if res.Score.FalseRed > 1 {
+		t.Errorf("false alerts: %+v", res.Score)
+	}
+	b := browser.Start(t)
+	for name, size := range map[string][2]int{"desktop": {1280, 900}, "phone": {390, 844}} {
+		tab := b.Tab(t, size[0], size[1])
+		signInAt(tab, told)
+		tab.Until("those who decompensate on the board", `document.querySelectorAll('article.case').length >= 3`)
+		tab.Shot(filepath.Join(keep, "heart-failure-board-"+name+".png"))
+		patient := browser.Eval[string](tab, `document.querySelector('article.case h3 a').href`)
+		tab.Open(patient)
+		drawn(tab)
+		tab.Shot(filepath.Join(keep, "heart-failure-patient-"+name+".png"))
+		if wide := browser.Eval[bool](tab, `document.documentElement.scrollWidth > document.documentElement.clientWidth`); wide {
+			t.Errorf("the %s page scrolls sideways", name)
+		}
+	}
+	p.end(t, syscall.SIGINT)
+}
