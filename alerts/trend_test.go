@@ -2,6 +2,7 @@ package alerts_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,6 +35,33 @@ func (w weighed) point(id int) alerts.Point {
 	return alerts.Point{Mark: alerts.Mark{At: at, ID: int64(id + 1)}, Metric: vital.BodyWeight, Values: []float64{w.kg}, ReceivedAt: at, Sensor: w.sensor}
 }
 
+// weights reads "1 66, 2 67 at 07:10 by 2, 3 180lb".
+func weights(t *testing.T, text string) []alerts.Point {
+	t.Helper()
+	var points []alerts.Point
+	for i, one := range strings.Split(text, ", ") {
+		words := strings.Fields(one)
+		w := weighed{day: atoi(words[0])}
+		number, pounds := strings.CutSuffix(words[1], "lb")
+		var err error
+		if w.kg, err = strconv.ParseFloat(number, 64); err != nil {
+			t.Fatal(err)
+		}
+		if pounds {
+			w.kg, _ = vital.Convert(w.kg, vital.Pound, vital.Kilogram)
+		}
+		for pair := range slices.Chunk(words[2:], 2) {
+			if pair[0] == "at" {
+				w.at = pair[1]
+			} else {
+				w.sensor = vital.SensorID(atoi(pair[1]))
+			}
+		}
+		points = append(points, w.point(i))
+	}
+	return points
+}
+
 // judged returns what the rule says of the last of the readings.
 func judged(metric vital.Metric, trend *alerts.Trend, points []alerts.Point) alerts.Step {
 	rule := alerts.Rule{ID: 11, Kind: alerts.KindTrend, Form: trend.Form(), Metric: metric, Versions: []alerts.Version{{Number: 1, Enabled: true, Trend: trend}}}
@@ -59,43 +87,63 @@ func trendOf(t *testing.T, metric vital.Metric, form alerts.Form, zone string, a
 
 func TestWeightOverDays(t *testing.T) {
 	t.Parallel()
-	const pound = 0.45359237
 	for name, c := range map[string]struct {
-		weights []weighed
+		weights string // "1 66, 2 67 at 07:10 by 2": day, kg, time of day (else 07:00), scale
 		want    string
 	}{
-		"the first weight is compared with nothing":       {[]weighed{{day: 1, kg: 90}}, "none"},
-		"2 kg in 3 days is not more than 2 kg":            {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 67}, {day: 3, kg: 67}, {day: 4, kg: 68}}, "none"},
-		"a gram more is":                                  {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 67}, {day: 3, kg: 67}, {day: 4, kg: 68.001}}, "yellow: up 2 kg in 3 days: 68 kg on Mon 4 May, lowest 66 kg on Fri 1 May"},
-		"the lowest of the 3 days counts, not the third":  {[]weighed{{day: 1, kg: 67}, {day: 2, kg: 66.2}, {day: 3, kg: 67.3}, {day: 4, kg: 68.3}}, "yellow: up 2.1 kg in 3 days: 68.3 kg on Mon 4 May, lowest 66.2 kg on Sat 2 May"},
-		"a fourth day back is too far":                    {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 67}, {day: 3, kg: 67}, {day: 4, kg: 67}, {day: 5, kg: 68.2}}, "none"},
-		"1.36 kg in a day is as much as it takes":         {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 67.36}}, "yellow: up 1.36 kg in 1 day: 67.36 kg on Sat 2 May, lowest 66 kg on Fri 1 May"},
-		"a gram less is not":                              {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 67.359}}, "none"},
-		"3 lb in a day are enough":                        {[]weighed{{day: 1, kg: 180 * pound}, {day: 2, kg: 183 * pound}}, "yellow: up 1.36 kg in 1 day: 83.01 kg on Sat 2 May, lowest 81.65 kg on Fri 1 May"},
-		"the day before must have a weight":               {[]weighed{{day: 1, kg: 66}, {day: 3, kg: 67.5}}, "none"},
-		"5 lb in a week are enough":                       {[]weighed{{day: 1, kg: 180 * pound}, {day: 8, kg: 185 * pound}}, "yellow: up 2.27 kg in 7 days: 83.92 kg on Fri 8 May, lowest 81.65 kg on Fri 1 May"},
-		"a week and a day back is too far":                {[]weighed{{day: 1, kg: 66}, {day: 9, kg: 70}}, "none"},
-		"a loss of more than 2 kg in 3 days":              {[]weighed{{day: 1, kg: 68.1}, {day: 2, kg: 67}, {day: 4, kg: 66}}, "yellow: down 2.1 kg in 3 days: 66 kg on Mon 4 May, highest 68.1 kg on Fri 1 May"},
-		"a loss of 2 kg is not":                           {[]weighed{{day: 1, kg: 68}, {day: 2, kg: 67}, {day: 4, kg: 66}}, "none"},
-		"a second weight of the morning is not looked at": {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 66}, {day: 2, kg: 69, at: "07:10"}}, "none"},
-		"nor is it a baseline":                            {[]weighed{{day: 1, kg: 66}, {day: 1, kg: 64, at: "07:10"}, {day: 2, kg: 67}}, "none"},
-		"the morning begins at 04:00":                     {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 69, at: "03:59"}}, "none"},
-		"and at 04:00 it has begun":                       {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 69, at: "04:00"}}, "yellow: up 3 kg in 3 days: 69 kg on Sat 2 May, lowest 66 kg on Fri 1 May"},
-		"it ends before 12:00":                            {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 69, at: "12:00"}}, "none"},
-		"another scale has another baseline":              {[]weighed{{day: 1, kg: 66, sensor: 1}, {day: 2, kg: 69, sensor: 2}}, "none"},
-		"each scale has its own first weight of the day":  {[]weighed{{day: 1, kg: 66, sensor: 1}, {day: 2, kg: 60, sensor: 2}, {day: 2, kg: 69, sensor: 1, at: "08:00"}}, "yellow: up 3 kg in 3 days: 69 kg on Sat 2 May, lowest 66 kg on Fri 1 May"},
-		"somebody else's weight is no baseline":           {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 66}, {day: 3, kg: 60}, {day: 4, kg: 66.1}}, "none"},
-		"5 kg from the median is not yet somebody else's": {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 66}, {day: 3, kg: 61}, {day: 4, kg: 66.1}}, "yellow: up 5.1 kg in 3 days: 66.1 kg on Mon 4 May, lowest 61 kg on Sun 3 May"},
-		"what may be somebody else's is shown":            {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 66}, {day: 3, kg: 66}, {day: 7, kg: 60.9}}, "yellow: 60.9 kg on Thu 7 May; far from the 7-day median of 66 kg, ask who was measured"},
-		"two weights are too few to ask who was weighed":  {[]weighed{{day: 1, kg: 66}, {day: 2, kg: 66}, {day: 7, kg: 60}}, "none"},
-		"where every other weight is unlike, all count":   {[]weighed{{day: 1, kg: 60}, {day: 2, kg: 60}, {day: 3, kg: 80}, {day: 4, kg: 80}, {day: 5, kg: 72}}, "yellow: up 12 kg in 3 days: 72 kg on Tue 5 May, lowest 60 kg on Sat 2 May"},
+		"the first weight is compared with nothing": {"1 90", "none"},
+		"2 kg in 3 days is not more than 2 kg":      {"1 66, 2 67, 3 67, 4 68", "none"},
+		"a gram more is": {
+			"1 66, 2 67, 3 67, 4 68.001",
+			"yellow: up 2 kg in 3 days: 68 kg on Mon 4 May, lowest 66 kg on Fri 1 May",
+		},
+		"the lowest of the 3 days counts, not the third": {
+			"1 67, 2 66.2, 3 67.3, 4 68.3",
+			"yellow: up 2.1 kg in 3 days: 68.3 kg on Mon 4 May, lowest 66.2 kg on Sat 2 May",
+		},
+		"a fourth day back is too far":            {"1 66, 2 67, 3 67, 4 67, 5 68.2", "none"},
+		"1.36 kg in a day is as much as it takes": {"1 66, 2 67.36", "yellow: up 1.36 kg in 1 day: 67.36 kg on Sat 2 May, lowest 66 kg on Fri 1 May"},
+		"a gram less is not":                      {"1 66, 2 67.359", "none"},
+		"3 lb in a day are enough":                {"1 180lb, 2 183lb", "yellow: up 1.36 kg in 1 day: 83.01 kg on Sat 2 May, lowest 81.65 kg on Fri 1 May"},
+		"the day before must have a weight":       {"1 66, 3 67.5", "none"},
+		"5 lb in a week are enough": {
+			"1 180lb, 8 185lb",
+			"yellow: up 2.27 kg in 7 days: 83.92 kg on Fri 8 May, lowest 81.65 kg on Fri 1 May",
+		},
+		"a week and a day back is too far": {"1 66, 9 70", "none"},
+		"a loss of more than 2 kg in 3 days": {
+			"1 68.1, 2 67, 4 66",
+			"yellow: down 2.1 kg in 3 days: 66 kg on Mon 4 May, highest 68.1 kg on Fri 1 May",
+		},
+		"a loss of 2 kg is not":                           {"1 68, 2 67, 4 66", "none"},
+		"a second weight of the morning is not looked at": {"1 66, 2 66, 2 69 at 07:10", "none"},
+		"nor is it a baseline":                            {"1 66, 1 64 at 07:10, 2 67", "none"},
+		"the morning begins at 04:00":                     {"1 66, 2 69 at 03:59", "none"},
+		"and at 04:00 it has begun":                       {"1 66, 2 69 at 04:00", "yellow: up 3 kg in 3 days: 69 kg on Sat 2 May, lowest 66 kg on Fri 1 May"},
+		"it ends before 12:00":                            {"1 66, 2 69 at 12:00", "none"},
+		"another scale has another baseline":              {"1 66 by 1, 2 69 by 2", "none"},
+		"each scale has its own first weight of the day": {
+			"1 66 by 1, 2 60 by 2, 2 69 at 08:00 by 1",
+			"yellow: up 3 kg in 3 days: 69 kg on Sat 2 May, lowest 66 kg on Fri 1 May",
+		},
+		"somebody else's weight is no baseline": {"1 66, 2 66, 3 60, 4 66.1", "none"},
+		"5 kg from the median is not yet somebody else's": {
+			"1 66, 2 66, 3 61, 4 66.1",
+			"yellow: up 5.1 kg in 3 days: 66.1 kg on Mon 4 May, lowest 61 kg on Sun 3 May",
+		},
+		"what may be somebody else's is shown": {
+			"1 66, 2 66, 3 66, 7 60.9",
+			"yellow: 60.9 kg on Thu 7 May; far from the 7-day median of 66 kg, ask who was measured",
+		},
+		"two weights are too few to ask who was weighed": {"1 66, 2 66, 7 60", "none"},
+		"where every other weight is unlike, all count": {
+			"1 60, 2 60, 3 80, 4 80, 5 72",
+			"yellow: up 12 kg in 3 days: 72 kg on Tue 5 May, lowest 60 kg on Sat 2 May",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var points []alerts.Point
-			for i, w := range c.weights {
-				points = append(points, w.point(i))
-			}
+			points := weights(t, c.weights)
 			if got := sayOf(judged(vital.BodyWeight, trendOf(t, vital.BodyWeight, alerts.FormChange, "UTC", 0), points), vital.BodyWeight); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
@@ -109,8 +157,7 @@ func TestAWeightThatIsNotLookedAtIsNeitherBetterNorWorse(t *testing.T) {
 	rule := alerts.Rule{Kind: alerts.KindTrend, Form: alerts.FormChange, Metric: vital.BodyWeight, Versions: []alerts.Version{
 		{Number: 1, Enabled: true, Trend: trendOf(t, vital.BodyWeight, alerts.FormChange, "UTC", 0)},
 	}}
-	points := []alerts.Point{weighed{day: 1, kg: 66}.point(1), weighed{day: 2, kg: 69}.point(2), weighed{day: 2, kg: 66, at: "08:00"}.point(3), weighed{day: 2, kg: 70, at: "09:00"}.point(4)}
-	track := alerts.FoldAll(&rule, points)
+	track := alerts.FoldAll(&rule, weights(t, "1 66, 2 69, 2 66 at 08:00, 2 70 at 09:00"))
 	if len(track) != 1 || !track[0].Open() || track[0].Count != 1 {
 		t.Errorf("track %+v", track)
 	}
@@ -130,9 +177,15 @@ func TestDaysOfATrendAreLocalDays(t *testing.T) {
 		points []alerts.Point
 		want   string
 	}{
-		"the morning after the clock went back": {[]alerts.Point{at(1, "2026-10-24T02:00:00Z", 66), at(2, "2026-10-25T03:00:00Z", 67.4)}, "yellow: up 1.4 kg in 1 day: 67.4 kg on Sun 25 Oct, lowest 66 kg on Sat 24 Oct"},
-		"03:30 winter time is no morning yet":   {[]alerts.Point{at(1, "2026-10-24T02:00:00Z", 66), at(2, "2026-10-25T02:30:00Z", 67.4)}, "none"},
-		"the morning the clock went forward":    {[]alerts.Point{at(1, "2026-03-28T03:00:00Z", 66), at(2, "2026-03-29T02:00:00Z", 67.4)}, "yellow: up 1.4 kg in 1 day: 67.4 kg on Sun 29 Mar, lowest 66 kg on Sat 28 Mar"},
+		"the morning after the clock went back": {
+			[]alerts.Point{at(1, "2026-10-24T02:00:00Z", 66), at(2, "2026-10-25T03:00:00Z", 67.4)},
+			"yellow: up 1.4 kg in 1 day: 67.4 kg on Sun 25 Oct, lowest 66 kg on Sat 24 Oct",
+		},
+		"03:30 winter time is no morning yet": {[]alerts.Point{at(1, "2026-10-24T02:00:00Z", 66), at(2, "2026-10-25T02:30:00Z", 67.4)}, "none"},
+		"the morning the clock went forward": {
+			[]alerts.Point{at(1, "2026-03-28T03:00:00Z", 66), at(2, "2026-03-29T02:00:00Z", 67.4)},
+			"yellow: up 1.4 kg in 1 day: 67.4 kg on Sun 29 Mar, lowest 66 kg on Sat 28 Mar",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -178,13 +231,19 @@ func TestMovingAverage(t *testing.T) {
 		points []alerts.Point
 		want   string
 	}{
-		"the mean of 3 days 1 kg above the median of the 7 before": {run(70, 70, 72, 70, 69, 70, 70, 71, 71, 71), "yellow: mean of the last 3 days 71 kg, 1 kg above the median 70 kg of the 7 days before"},
+		"the mean of 3 days 1 kg above the median of the 7 before": {
+			run(70, 70, 72, 70, 69, 70, 70, 71, 71, 71),
+			"yellow: mean of the last 3 days 71 kg, 1 kg above the median 70 kg of the 7 days before",
+		},
 		"one gram less is not": {run(70, 70, 72, 70, 69, 70, 70, 71, 71, 70.996), "none"},
 		"an outlier moves the mean by a third and the median not": {run(70, 90, 70, 70, 70, 70, 70, 70, 70, 72.9), "none"},
 		"3 days are too little to compare with":                   {run(70, 70, 70, 0, 0, 0, 0, 75, 75, 75), "none"},
-		"4 are enough, and it says so":                            {run(70, 70, 70, 70, 0, 0, 0, 75, 0, 75), "yellow: mean of the last 3 days 75 kg, 5 kg above the median 70 kg of the 7 days before (measured on 2 and 4 of them)"},
-		"one weight is no mean":                                   {run(70, 70, 70, 70, 70, 70, 70, 0, 0, 75), "none"},
-		"an eighth day before is not looked at":                   {run(60, 0, 70, 70, 70, 0, 0, 0, 75, 75, 75), "none"},
+		"4 are enough, and it says so": {
+			run(70, 70, 70, 70, 0, 0, 0, 75, 0, 75),
+			"yellow: mean of the last 3 days 75 kg, 5 kg above the median 70 kg of the 7 days before (measured on 2 and 4 of them)",
+		},
+		"one weight is no mean":                 {run(70, 70, 70, 70, 70, 70, 70, 0, 0, 75), "none"},
+		"an eighth day before is not looked at": {run(60, 0, 70, 70, 70, 0, 0, 0, 75, 75, 75), "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,20 +295,41 @@ func TestHomeBloodPressureAverage(t *testing.T) {
 		want string
 	}{
 		// clinical/scores.md, section 3: the mean of 24 readings is 133.5/81.0.
-		"133.5/81.0 is 134/81 and borderline":        {append([]string{first}, times(6, "138/84 134/82 132/80 130/78")...), 0, "none"},
-		"134.5 is rounded up to 135":                 {append([]string{first}, times(6, "139/84 135/82 133/80 131/78")...), 0, "yellow: 7-day average 135/81 mmHg from 24 readings on 6 days, first day left out"},
-		"a diastolic mean of 85 is enough":           {append([]string{first}, times(6, all("120/85"))...), 0, "yellow: 7-day average 120/85 mmHg from 24 readings on 6 days, first day left out"},
+		"133.5/81.0 is 134/81 and borderline": {append([]string{first}, times(6, "138/84 134/82 132/80 130/78")...), 0, "none"},
+		"134.5 is rounded up to 135": {
+			append([]string{first}, times(6, "139/84 135/82 133/80 131/78")...), 0,
+			"yellow: 7-day average 135/81 mmHg from 24 readings on 6 days, first day left out",
+		},
+		"a diastolic mean of 85 is enough": {
+			append([]string{first}, times(6, all("120/85"))...), 0,
+			"yellow: 7-day average 120/85 mmHg from 24 readings on 6 days, first day left out",
+		},
 		"without the first day there are too few":    {append([]string{first}, times(3, all("150/90"))...), 0, "none"},
 		"12 readings on 3 days are too few days":     {append([]string{first}, times(3, all("150/90"))...), 0, "none"},
 		"11 readings on 4 days are too few readings": {[]string{first, all("150/90"), all("150/90"), "150/90 150/90", "150/90"}, 0, "none"},
-		"12 on 4 days are enough":                    {[]string{first, all("150/90"), all("150/90"), "150/90 150/90", "150/90 150/90"}, 0, "yellow: 7-day average 150/90 mmHg from 12 readings on 4 days, first day left out"},
-		"the eighth day before is out":               {append(times(2, first), times(6, all("130/78"))...), 0, "none"},
-		"the seventh is the first and left out":      {append([]string{all("120/70")}, times(6, all("136/78"))...), 0, "yellow: 7-day average 136/78 mmHg from 24 readings on 6 days, first day left out"},
-		"at 80 the mean is high from 145 on":         {append([]string{first}, times(6, all("144/84"))...), 80, "none"},
-		"and 145 is":                                 {append([]string{first}, times(6, all("145/84"))...), 80, "yellow: 7-day average 145/84 mmHg from 24 readings on 6 days, first day left out"},
-		"at 79 it is high from 135 on":               {append([]string{first}, times(6, all("144/84"))...), 79, "yellow: 7-day average 144/84 mmHg from 24 readings on 6 days, first day left out"},
-		"110 is not too low":                         {append([]string{first}, times(6, all("110/60"))...), 0, "none"},
-		"109 is":                                     {append([]string{first}, times(6, all("109/60"))...), 0, "yellow: 7-day average 109/60 mmHg from 24 readings on 6 days, first day left out"},
+		"12 on 4 days are enough": {
+			[]string{first, all("150/90"), all("150/90"), "150/90 150/90", "150/90 150/90"}, 0,
+			"yellow: 7-day average 150/90 mmHg from 12 readings on 4 days, first day left out",
+		},
+		"the eighth day before is out": {append(times(2, first), times(6, all("130/78"))...), 0, "none"},
+		"the seventh is the first and left out": {
+			append([]string{all("120/70")}, times(6, all("136/78"))...), 0,
+			"yellow: 7-day average 136/78 mmHg from 24 readings on 6 days, first day left out",
+		},
+		"at 80 the mean is high from 145 on": {append([]string{first}, times(6, all("144/84"))...), 80, "none"},
+		"and 145 is": {
+			append([]string{first}, times(6, all("145/84"))...), 80,
+			"yellow: 7-day average 145/84 mmHg from 24 readings on 6 days, first day left out",
+		},
+		"at 79 it is high from 135 on": {
+			append([]string{first}, times(6, all("144/84"))...), 79,
+			"yellow: 7-day average 144/84 mmHg from 24 readings on 6 days, first day left out",
+		},
+		"110 is not too low": {append([]string{first}, times(6, all("110/60"))...), 0, "none"},
+		"109 is": {
+			append([]string{first}, times(6, all("109/60"))...), 0,
+			"yellow: 7-day average 109/60 mmHg from 24 readings on 6 days, first day left out",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -305,29 +385,56 @@ func TestSettingATrendSaysWhatToMend(t *testing.T) {
 		spoil func(v *alerts.Version)
 		want  string // "" is accepted
 	}{
-		"the default is taken":          {alerts.FormChange, func(*alerts.Version) {}, ""},
-		"switched off without a form":   {alerts.FormChange, func(v *alerts.Version) { v.Enabled, v.Trend = false, nil }, ""},
-		"no reason":                     {alerts.FormChange, func(v *alerts.Version) { v.Reason = "" }, "a change of trend rules needs a reason"},
-		"without a form":                {alerts.FormChange, func(v *alerts.Version) { v.Trend = nil }, "of the form change"},
-		"of another form":               {alerts.FormAverage, func(*alerts.Version) {}, "of the form average"},
-		"of two forms":                  {alerts.FormChange, func(v *alerts.Version) { v.Trend.Average = &alerts.TrendAverage{} }, "exactly one form"},
-		"never to clear":                {alerts.FormChange, func(v *alerts.Version) { v.Trend.ClearAfter = 0 }, "clear after"},
-		"no step":                       {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps = nil }), "1 to 8 steps"},
-		"an extreme step":               {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].Level = alerts.Extreme }), "yellow or red (got extreme)"},
-		"a step sideways":               {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].Direction = "sideways" }), "rise or fall"},
-		"a step of nothing":             {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].By = 0 }), "by: must be a number from 0.001"},
-		"a step over no days":           {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].Days = 0 }), "1 to 31 days"},
-		"a step over months":            {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].Days = 32 }), "1 to 31 days"},
-		"a day that ends early":         {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Part.Until = "03:00" }), "part of the day"},
-		"a day that is no time":         {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Part.From = "4am" }), "part of the day"},
-		"a reference without a name":    {alerts.FormReference, instead(alerts.Trend{Reference: &alerts.TrendReference{Part: part, Value: 66, Steps: steps}}), "what the reference is"},
-		"a reference of nobody":         {alerts.FormReference, instead(alerts.Trend{Reference: &alerts.TrendReference{Part: part, Name: "dry weight", Value: 6, Steps: steps}}), "from 20 to 350"},
-		"a margin that never ends":      {alerts.FormReference, instead(alerts.Trend{Reference: &alerts.TrendReference{Part: part, Name: "dry weight", Value: 66, Margin: 2, Steps: steps}}), "never end"},
-		"a median of one day":           {alerts.FormMovingAverage, instead(alerts.Trend{MovingAverage: &alerts.TrendMovingAverage{Part: part, ShortDays: 1, LeastShort: 1, LongDays: 1, LeastLong: 1, Steps: steps}}), "the median of at least 2"},
-		"more history than there is":    {alerts.FormMovingAverage, instead(alerts.Trend{MovingAverage: &alerts.TrendMovingAverage{Part: part, ShortDays: 1, LeastShort: 1, LongDays: 7, LeastLong: 8, Steps: steps}}), "least_long"},
-		"an average without bounds":     {alerts.FormAverage, instead(alerts.Trend{Average: &alerts.TrendAverage{Days: 7, LeastReadings: 12, LeastDays: 4}}), "at least one bound"},
-		"an average that is extreme":    {alerts.FormAverage, instead(alerts.Trend{Average: &alerts.TrendAverage{Days: 7, LeastReadings: 12, LeastDays: 4, Components: []alerts.Bounds{{ExtremeHigh: ptr(90)}}}}), "no extreme bounds"},
-		"an average that leaves no day": {alerts.FormAverage, instead(alerts.Trend{Average: &alerts.TrendAverage{Days: 7, SkipDays: 7, LeastReadings: 12, LeastDays: 4}}), "must leave a day"},
+		"the default is taken":        {alerts.FormChange, func(*alerts.Version) {}, ""},
+		"switched off without a form": {alerts.FormChange, func(v *alerts.Version) { v.Enabled, v.Trend = false, nil }, ""},
+		"no reason":                   {alerts.FormChange, func(v *alerts.Version) { v.Reason = "" }, "a change of trend rules needs a reason"},
+		"without a form":              {alerts.FormChange, func(v *alerts.Version) { v.Trend = nil }, "of the form change"},
+		"of another form":             {alerts.FormAverage, func(*alerts.Version) {}, "of the form average"},
+		"of two forms":                {alerts.FormChange, func(v *alerts.Version) { v.Trend.Average = &alerts.TrendAverage{} }, "exactly one form"},
+		"never to clear":              {alerts.FormChange, func(v *alerts.Version) { v.Trend.ClearAfter = 0 }, "clear after"},
+		"no step":                     {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps = nil }), "1 to 8 steps"},
+		"an extreme step": {
+			alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].Level = alerts.Extreme }),
+			"yellow or red (got extreme)",
+		},
+		"a step sideways":       {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].Direction = "sideways" }), "rise or fall"},
+		"a step of nothing":     {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].By = 0 }), "by: must be a number from 0.001"},
+		"a step over no days":   {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].Days = 0 }), "1 to 31 days"},
+		"a step over months":    {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Steps[0].Days = 32 }), "1 to 31 days"},
+		"a day that ends early": {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Part.Until = "03:00" }), "part of the day"},
+		"a day that is no time": {alerts.FormChange, change(func(c *alerts.TrendChange) { c.Part.From = "4am" }), "part of the day"},
+		"a reference without a name": {
+			alerts.FormReference, instead(alerts.Trend{Reference: &alerts.TrendReference{Part: part, Value: 66, Steps: steps}}),
+			"what the reference is",
+		},
+		"a reference of nobody": {
+			alerts.FormReference, instead(alerts.Trend{Reference: &alerts.TrendReference{Part: part, Name: "dry weight", Value: 6, Steps: steps}}),
+			"from 20 to 350",
+		},
+		"a margin that never ends": {
+			alerts.FormReference, instead(alerts.Trend{Reference: &alerts.TrendReference{Part: part, Name: "dry weight", Value: 66, Margin: 2, Steps: steps}}),
+			"never end",
+		},
+		"a median of one day": {
+			alerts.FormMovingAverage, instead(alerts.Trend{MovingAverage: &alerts.TrendMovingAverage{Part: part, ShortDays: 1, LeastShort: 1, LongDays: 1, LeastLong: 1, Steps: steps}}),
+			"the median of at least 2",
+		},
+		"more history than there is": {
+			alerts.FormMovingAverage, instead(alerts.Trend{MovingAverage: &alerts.TrendMovingAverage{Part: part, ShortDays: 1, LeastShort: 1, LongDays: 7, LeastLong: 8, Steps: steps}}),
+			"least_long",
+		},
+		"an average without bounds": {
+			alerts.FormAverage, instead(alerts.Trend{Average: &alerts.TrendAverage{Days: 7, LeastReadings: 12, LeastDays: 4}}),
+			"at least one bound",
+		},
+		"an average that is extreme": {
+			alerts.FormAverage, instead(alerts.Trend{Average: &alerts.TrendAverage{Days: 7, LeastReadings: 12, LeastDays: 4, Components: []alerts.Bounds{{ExtremeHigh: ptr(90)}}}}),
+			"no extreme bounds",
+		},
+		"an average that leaves no day": {
+			alerts.FormAverage, instead(alerts.Trend{Average: &alerts.TrendAverage{Days: 7, SkipDays: 7, LeastReadings: 12, LeastDays: 4}}),
+			"must leave a day",
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -349,7 +456,8 @@ func TestSettingATrendSaysWhatToMend(t *testing.T) {
 		})
 	}
 	pressure := alerts.Version{Enabled: true, Reason: "x", Trend: trendOf(t, vital.BodyWeight, alerts.FormChange, "", 0)}
-	if _, err := (&alerts.Limits{Book: &shelf{}, Now: epoch}).SetTrend(t.Context(), ana(), "p", vital.BloodPressure, alerts.FormChange, 1, pressure); !fault.Is(err, fault.Invalid) {
+	l := alerts.Limits{Book: &shelf{}, Now: epoch}
+	if _, err := l.SetTrend(t.Context(), ana(), "p", vital.BloodPressure, alerts.FormChange, 1, pressure); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a change of three components at once: %v", err)
 	}
 }

@@ -33,7 +33,8 @@ func (p *topicPattern) match(topic string) (names map[string]string, ok bool) {
 	}
 	for i, l := range p.levels {
 		level, rest, more := strings.Cut(topic, "/")
-		if !l.open && level != l.literal || more != (i+1 < len(p.levels)) && !(more && p.open) {
+		last := i+1 == len(p.levels)
+		if !l.open && level != l.literal || !last && !more || last && more && !p.open {
 			return nil, false
 		}
 		if l.name != "" {

@@ -28,9 +28,9 @@ func TestWhateverTheOrderTheRecordEndsInTheReferenceTrack(t *testing.T) {
 			case 0:
 				s.apart = 9 * 24 * 60 // further apart than the first windows in which earlier readings are looked for
 			case 1, 2:
-				s.apart = 5 * 60 // the days of trends, with the night in which the clock goes forward
+				s.apart = 5 * 60 // the days of trends
 			case 3:
-				s.apart, s.metric = 11*60, vital.BodyWeight
+				s.apart, s.metric = 11*60, vital.BodyWeight // with the night in which the clock goes forward
 			case 4:
 				s.apart = 1
 			}

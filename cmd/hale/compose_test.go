@@ -38,7 +38,7 @@ const repository = "../.."
 
 func loadCompose(t *testing.T) *types.Project {
 	t.Helper()
-	o, err := cli.NewProjectOptions([]string{filepath.Join(repository, "compose.yaml")}, cli.WithWorkingDirectory(repository), cli.WithResolvedPaths(false))
+	o, err := cli.NewProjectOptions([]string{filepath.Join(repository, "compose.yaml")}, cli.WithWorkingDirectory(repository), cli.WithResolvedPaths(false), cli.WithProfiles([]string{"bridge"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,6 +257,11 @@ func (c *composed) environment(s types.ServiceConfig) (env []string) {
 		if before, after, ok := strings.Cut(here, "@postgres:5432/"); ok {
 			here = before + "@/" + after + "?host=" + url.QueryEscape(c.socket) + "&port=5432"
 		}
+		for _, v := range s.Volumes {
+			if v.Target == here { // a file that only the site has
+				here = mappingFile(c.t, freeAddr(c.t), ", credentials_file: "+filepath.Join(c.secrets, "broker"))
+			}
+		}
 		if m := listened.FindStringSubmatch(here); m != nil {
 			here = freeAddr(c.t)
 			c.ports[s.Name+":"+m[2]] = here
@@ -357,6 +362,9 @@ func TestTheComposeFileIsAWholeHale(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(c.secrets, secret), []byte(rand.Text()+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(c.secrets, "broker"), []byte("hale\nsecret\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	services := slices.Sorted(maps.Keys(c.project.Services))
 	for _, s := range services {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +15,7 @@ const (
 )
 
 // connectionsWithin returns how many connections of devices this process may have at once: as many as are wanted where the
-// limit of open files allows it or can be raised, else what fits under it, and it says so.
+// limit of open files allows it or can be raised, else what fits under it, and it says so: as a warning when that is less than half.
 func connectionsWithin(wanted int, log *slog.Logger) int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -33,7 +34,11 @@ func connectionsWithin(wanted int, log *slog.Logger) int {
 		}
 	}
 	fits := connectionsUnder(limit.Cur, wanted)
-	log.Warn("fewer devices than usual can be connected at once: raise the limit of open files (ulimit -n, LimitNOFILE= of systemd)",
+	level := slog.LevelInfo
+	if fits < wanted/2 {
+		level = slog.LevelWarn
+	}
+	log.Log(context.Background(), level, "fewer devices than usual can be connected at once: raise the limit of open files (ulimit -n, LimitNOFILE= of systemd)",
 		"files", limit.Cur, "devices", fits, "wanted_files", need)
 	return fits
 }

@@ -87,19 +87,30 @@ func TestASimulatedFleetIsInTheRecordOnceAndWhole(t *testing.T) {
 	}
 }
 
-func TestASimulationLivesOnUntilItIsTold(t *testing.T) {
+func TestASimulatedFleetOutlivesAKilledHaleAndEndsWhenTold(t *testing.T) {
 	t.Parallel()
 	data := dataDir(t)
-	_, told := up(t, data, "--demo=false")
+	first, told := up(t, data, "--demo=false")
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte(told.Password+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	credentials := filepath.Join(t.TempDir(), "devices.json")
-	// A day takes two seconds, and then goes on in real time.
+	// A day takes five seconds, and then goes on in real time.
 	p := start(t, "simulate", "--url", told.URL, "--mqtt", told.MQTT, "--login", told.Login, "--password-file", password, "--credentials", credentials,
-		"--scenario", "quiet", "--patients", "3", "--days", "1", "--speed", "43200")
+		"--scenario", "quiet", "--patients", "4", "--days", "1", "--speed", "17280")
 	eventually(t, 40*time.Second, func() string {
+		if !strings.Contains(p.stderr.String(), "sending the past") {
+			return fmt.Sprintf("nothing is sent: %q %q", p.stdout.String(), p.stderr.String())
+		}
+		return ""
+	})
+	first.end(t, syscall.SIGKILL)
+	_, again := up(t, data, "--demo=false", "--http", strings.TrimPrefix(told.URL, "http://"), "--mqtt", told.MQTT)
+	if again.MQTT != told.MQTT {
+		t.Fatalf("the second hale is at %s, not at %s", again.MQTT, told.MQTT)
+	}
+	eventually(t, 60*time.Second, func() string {
 		if !strings.Contains(p.stdout.String(), "they live on in real time") {
 			return fmt.Sprintf("the present is not reached: %q %q", p.stdout.String(), p.stderr.String())
 		}
@@ -114,10 +125,30 @@ func TestASimulationLivesOnUntilItIsTold(t *testing.T) {
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(p.stdout.String(), "ended after") {
 		t.Errorf("told to end, it ended with %d and said %q %q", code, p.stdout.String(), p.stderr.String())
 	}
-	secrets, err := simulators.ReadCredentials(credentials)
-	if err != nil || len(secrets) < 3 {
-		t.Errorf("%d secrets are kept, %v", len(secrets), err)
+	_, ended, _ := strings.Cut(p.stdout.String(), "ended after ")
+	acked := 0
+	if _, err := fmt.Sscanf(ended, "%d readings acknowledged", &acked); err != nil || acked < 20 {
+		t.Fatalf("it told of %d readings, %v: %q", acked, err, p.stdout.String())
 	}
+	secrets, err := simulators.ReadCredentials(credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	staff := signIn(t, again)
+	eventually(t, 20*time.Second, func() string {
+		stored := 0
+		for device := range secrets {
+			in, err := staff.Intake(t.Context(), device)
+			if err != nil {
+				return err.Error()
+			}
+			stored += in.Stored
+		}
+		if stored != acked {
+			return fmt.Sprintf("%d readings were acknowledged, %d are in the record", acked, stored)
+		}
+		return ""
+	})
 }
 
 func TestSimulateListsAndPrintsTheSameTwice(t *testing.T) {

@@ -54,6 +54,7 @@ type Limits struct {
 	SubscribeWithin  time.Duration // for the answer to SUBSCRIBE; 10 s
 	ResubscribeEvery time.Duration // while the broker refuses a subscription; 30 s
 	ConnectWithin    time.Duration // for one attempt to connect; 10 s
+	ConnectEvery     time.Duration // between attempts until the first connection stands; 2 s
 	KeepAlive        time.Duration // in whole seconds; 30 s
 	DrainWithin      time.Duration // for what was received when the bridge stops; 5 s
 }
@@ -76,6 +77,7 @@ func (l Limits) withDefaults() Limits {
 	within(&l.SubscribeWithin, 10*time.Second)
 	within(&l.ResubscribeEvery, 30*time.Second)
 	within(&l.ConnectWithin, 10*time.Second)
+	within(&l.ConnectEvery, 2*time.Second)
 	within(&l.KeepAlive, 30*time.Second)
 	within(&l.DrainWithin, 5*time.Second)
 	return l

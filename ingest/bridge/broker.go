@@ -24,7 +24,6 @@ import (
 // Times that the brokers' side of the house agreed on (architecture.md, Bridge).
 const (
 	maxReconnectInterval = 5 * time.Second
-	connectRetryInterval = 2 * time.Second // until the first connection stands
 	writeWithin          = 10 * time.Second
 	leaveWithin          = 500 * time.Millisecond
 )
@@ -133,9 +132,8 @@ func (b *broker) options(ctx context.Context) *mqtt.ClientOptions {
 	o := mqtt.NewClientOptions().AddBroker("tcp://" + b.Addr)
 	o.SetClientID(b.ClientID).SetCleanSession(false).SetProtocolVersion(4) // 4 said aloud, or paho falls back to 3.1 when it is refused
 	o.SetAutoAckDisabled(true).SetOrderMatters(true).SetDefaultPublishHandler(b.received(ctx))
-	o.SetStore(forgetful{}) // paho's own would replay messages under ids that the broker has given to others since
 	o.SetAutoReconnect(true).SetMaxReconnectInterval(maxReconnectInterval)
-	o.SetConnectRetry(true).SetConnectRetryInterval(connectRetryInterval).SetConnectTimeout(b.limits.ConnectWithin)
+	o.SetConnectRetry(true).SetConnectRetryInterval(b.limits.ConnectEvery).SetConnectTimeout(b.limits.ConnectWithin)
 	o.SetKeepAlive(b.limits.KeepAlive).SetPingTimeout(10 * time.Second).SetWriteTimeout(writeWithin)
 	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return b.open(ctx) })
 	o.SetCredentialsProvider(func() (user, password string) { return b.credentials() })

@@ -160,7 +160,7 @@ func (c *conn) isGone() bool {
 }
 
 // SetDeadline bounds reads only: writes have their own bound, and paho must not lift it.
-func (c *conn) SetDeadline(t time.Time) error { return c.Conn.SetReadDeadline(t) }
+func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
 // SetWriteDeadline does nothing: see SetDeadline.
 func (c *conn) SetWriteDeadline(time.Time) error { return nil }

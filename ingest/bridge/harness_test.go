@@ -119,7 +119,7 @@ type running struct {
 
 // brisk makes a bridge that does not wait long.
 func brisk() bridge.Limits {
-	return bridge.Limits{RetryFirst: 10 * time.Millisecond, RetryLongest: 50 * time.Millisecond, DrainWithin: 2 * time.Second, ResubscribeEvery: 100 * time.Millisecond}
+	return bridge.Limits{RetryFirst: 10 * time.Millisecond, RetryLongest: 50 * time.Millisecond, DrainWithin: 2 * time.Second, ResubscribeEvery: 100 * time.Millisecond, ConnectEvery: 50 * time.Millisecond}
 }
 
 func start(tb testing.TB, d ingest.Publisher, c bridge.Config) *running {
@@ -155,7 +155,9 @@ func startWith(tb testing.TB, d ingest.Publisher, c bridge.Config, through func(
 			tb.Errorf("Run: %v", err)
 		}
 		cancelCore()
-		<-coreEnded
+		if err := <-coreEnded; err != nil {
+			tb.Errorf("Run of the core: %v", err)
+		}
 	})
 	tb.Cleanup(r.stop)
 	return r

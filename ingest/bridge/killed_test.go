@@ -96,8 +96,15 @@ func TestABrokerIsKilledUnderLoad(t *testing.T) {
 					}
 					return ""
 				})
+				before := r.count(t, "reconnects_total")
 				broker.Kill()
 				broker.Start()
+				eventually(t, 20*time.Second, func() string { // or the next kill would meet a bridge that was not back yet
+					if r.count(t, "reconnects_total") == before {
+						return "the bridge has not noticed"
+					}
+					return ""
+				})
 				r.ready(t)
 			}
 			load.Wait()

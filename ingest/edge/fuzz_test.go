@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/pires/go-proxyproto"
 	"pgregory.net/rapid"
 
 	"hale/devices"
@@ -44,6 +46,7 @@ func FuzzConnection(f *testing.F) {
 		}
 		_, _ = ours.Write(stream) // the server may hang up in the middle
 		_ = ours.Close()
+		close(s.crew.dismissed)
 		s.workers.Wait()
 		if s.held.inUse() != 0 || s.arriving.inUse() != 0 {
 			t.Error("bytes are held that nobody has")
@@ -55,6 +58,28 @@ func FuzzConnection(f *testing.F) {
 			if m.Device == nil || !publishable([]byte(m.Topic)) || len(m.Payload) > 4<<10 {
 				t.Errorf("the core was handed %+v", m.Message)
 			}
+		}
+	})
+}
+
+// FuzzProxyHeader reads anything as what a load balancer says first: never a byte of what comes behind it, and never more
+// than its longest form.
+func FuzzProxyHeader(f *testing.F) {
+	f.Add([]byte("PROXY TCP4 192.0.2.7 192.0.2.1 4660 1883\r\n\x10"))
+	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x01\x12\x34\x07\x5b\x10"))
+	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := bytes.NewReader(data)
+		text, err := proxyHeader(r)
+		if err != nil {
+			return
+		}
+		if len(text) > proxyLongest || !bytes.Equal(data, append(bytes.Clone(text), data[len(data)-r.Len():]...)) {
+			t.Fatalf("read %d bytes of %x", len(text), data)
+		}
+		h, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(text)))
+		if err == nil && h.Version == 2 && h.Command.IsProxy() && h.TransportProtocol.IsStream() && h.SourceAddr == nil {
+			t.Fatalf("%x speaks for nobody", text)
 		}
 	})
 }

@@ -41,7 +41,7 @@ func (s *session) startFlush() {
 		return
 	}
 	s.flushing = true
-	s.server.workers.Go(s.flush)
+	s.server.crew.do(s.flush)
 }
 
 // flush writes what has gathered, in one write each time, until nothing has.

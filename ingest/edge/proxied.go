@@ -59,17 +59,24 @@ func proxyHeader(r io.Reader) ([]byte, error) {
 	if !bytes.Equal(text, proxyproto.SIGV2) {
 		return nil, proxyproto.ErrNoProxyProtocol
 	}
-	text = text[:proxyFixed]
-	if _, err := io.ReadFull(r, text[proxySignature:]); err != nil {
+	fixed, err := more(r, text, proxyFixed-proxySignature)
+	if err != nil {
 		return nil, err
 	}
-	rest := int(binary.BigEndian.Uint16(text[proxyFixed-2:]))
-	if proxyFixed+rest > proxyLongest {
+	rest := int(binary.BigEndian.Uint16(fixed[len(fixed)-2:]))
+	if len(fixed)+rest > proxyLongest {
 		return nil, violation("PROXY header is longer than the limit")
 	}
-	text = append(text, make([]byte, rest)...)
-	_, err := io.ReadFull(r, text[proxyFixed:])
-	return text, err
+	return more(r, fixed, rest)
+}
+
+// more appends the next n bytes to text.
+func more(r io.Reader, text []byte, n int) ([]byte, error) {
+	next := make([]byte, n)
+	if _, err := io.ReadFull(r, next); err != nil {
+		return nil, err
+	}
+	return append(text, next...), nil
 }
 
 // proxyLineOf reads the rest of a line, byte by byte, since what follows it is the device's.

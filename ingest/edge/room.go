@@ -186,7 +186,7 @@ func (s *session) startSubmit() {
 		return
 	}
 	s.submitting = true
-	s.server.workers.Go(s.handOver)
+	s.server.crew.do(s.handOver)
 }
 
 // handOver submits messages in receive order, until none waits or the window is full. Submit blocks while the core has no

@@ -37,6 +37,7 @@ type Server struct {
 	// submit hands a message to the core, for as long as the server may wait for it. Run sets it.
 	submit  func(m ingest.Message, done func(ingest.Receipt))
 	workers sync.WaitGroup
+	crew    *crew
 	ready   atomic.Bool
 	open    atomic.Int64 // connections
 
@@ -62,6 +63,7 @@ func New(cfg Config) *Server {
 		s.now = time.Now
 	}
 	s.canary = newCanary(cfg.Canary, s)
+	s.crew = newCrew(&s.workers)
 	s.throttle = newThrottle(s.limits.WrongSecretFor)
 	s.held.size, s.arriving.size = s.limits.HeldBytes, max(s.limits.HeldBytes/2, s.limits.Packet+maxTopic+messageCost)
 	s.porch = newPorch(s.limits, s.now)
@@ -155,6 +157,7 @@ func (s *Server) closeListeners() {
 // drain ends what Run has started.
 func (s *Server) drain(stopWork func()) {
 	s.ready.Store(false)
+	close(s.crew.dismissed)
 	s.closeListeners()
 	s.porch.close()
 	s.mu.Lock()

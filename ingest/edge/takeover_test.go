@@ -88,7 +88,7 @@ func (h *house) told(t *testing.T, device string) {
 
 // meddler does to words what networks do: it drops, repeats, delays and reorders them.
 func meddler(seed uint64) func(*house, []byte) [][]byte {
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test draws the same again
+	random := rand.New(rand.NewPCG(seed, 0))
 	var late [][]byte
 	return func(_ *house, text []byte) [][]byte {
 		switch random.IntN(4) {
@@ -181,7 +181,7 @@ func TestTheNewestConnectionStaysOnALineThatLosesAndMixesWords(t *testing.T) {
 				openOn(t, on, -3*time.Hour, limits, &recorder{always: accepted}),
 				openOn(t, on, 0, limits, &recorder{always: accepted}),
 			}
-			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test draws the same again
+			random := rand.New(rand.NewPCG(seed, 1))
 			last := 0
 			for range 8 {
 				last = random.IntN(len(edges))

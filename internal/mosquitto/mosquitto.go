@@ -151,7 +151,7 @@ func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
 func (b *Broker) Save() {
 	b.tb.Helper()
 	file := filepath.Join(b.Dir, "mosquitto.db")
-	before, _ := os.Stat(file) //nolint:errcheck // it may not be there yet
+	before, _ := os.Stat(file) // it may not be there yet
 	b.mu.Lock()
 	err := b.cmd.Process.Signal(syscall.SIGUSR1)
 	b.mu.Unlock()
