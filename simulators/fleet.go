@@ -292,29 +292,34 @@ func (f *Fleet) live(ctx context.Context, p *resident, reached func()) error {
 
 // newest sends the newest reading of each metric before the rest: so the past is known to be past when it comes.
 func (f *Fleet) newest(ctx context.Context, p *resident) error {
+	return f.send(ctx, p, p.takeNewest(f.began))
+}
+
+// takeNewest takes the newest reading that each sensor can send of each metric by t out of those that wait.
+func (p *resident) takeNewest(t time.Time) []Sending {
 	type place struct {
 		kit            int
 		sensor, metric string
 	}
 	last := map[place]int{}
-	for i := range p.due(f.began) {
+	for i := range p.due(t) {
 		s := &p.waiting[i]
 		at := place{s.Kit, s.Sensor, s.Metric}
 		if j, ok := last[at]; !s.Again && (!ok || !s.Measured.Before(p.waiting[j].Measured)) {
 			last[at] = i
 		}
 	}
-	first := make([]int, 0, len(last))
-	for _, i := range last {
-		first = append(first, i)
+	var batch, rest []Sending
+	for i := range p.waiting {
+		s := &p.waiting[i]
+		if j, ok := last[place{s.Kit, s.Sensor, s.Metric}]; ok && i == j {
+			batch = append(batch, *s)
+		} else {
+			rest = append(rest, *s)
+		}
 	}
-	slices.Sort(first)
-	batch := make([]Sending, 0, len(first))
-	for n, i := range first {
-		batch = append(batch, p.waiting[i-n])
-		p.waiting = slices.Delete(p.waiting, i-n, i-n+1)
-	}
-	return f.send(ctx, p, batch)
+	p.waiting = rest
+	return batch
 }
 
 // mostInMessage is how many readings go into one message when several wait: the size that docs/wire.md calls good.

@@ -1,6 +1,7 @@
 package simulators
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -38,6 +39,37 @@ func TestAMessageIsAnObjectOrAList(t *testing.T) {
 	a, b := Sending{Body: []byte(`{"a":1}`)}, Sending{Body: []byte(`{"b":2}`)}
 	if diff := cmp.Diff([]string{`{"a":1}`, `[{"a":1},{"b":2}]`}, []string{string(message([]Sending{a})), string(message([]Sending{a, b}))}); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestThePresentIsSentBeforeThePast(t *testing.T) {
+	t.Parallel()
+	c := cohort(t, "mixed", 20, 9)
+	for _, l := range c.Lives() {
+		p := &resident{Life: l}
+		until := c.Start.Add(c.Length())
+		p.liveUntil(until)
+		all := len(p.waiting)
+		first := p.takeNewest(until)
+		if len(first) == 0 || len(first)+len(p.waiting) != all {
+			t.Fatalf("%d and %d of %d readings", len(first), len(p.waiting), all)
+		}
+		newest := map[string]time.Time{}
+		for _, s := range first {
+			key := fmt.Sprint(s.Kit, s.Sensor, s.Metric)
+			if _, twice := newest[key]; twice || s.At.After(until) || s.Again {
+				t.Errorf("%s is sent first", s.Body)
+			}
+			newest[key] = s.Measured
+		}
+		for i, s := range p.waiting {
+			if i > 0 && s.At.Before(p.waiting[i-1].At) {
+				t.Fatal("the rest is out of order")
+			}
+			if at := newest[fmt.Sprint(s.Kit, s.Sensor, s.Metric)]; !s.At.After(until) && !s.Again && s.Measured.After(at) {
+				t.Errorf("%s is newer than what is sent first", s.Body)
+			}
+		}
 	}
 }
 

@@ -71,6 +71,9 @@ func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
 		all := Scenarios()
 		name := all[rapid.IntRange(0, len(all)-1).Draw(t, "scenario")].Name
 		seed := rapid.Uint64().Draw(t, "seed")
+		if name == "storm" && rapid.IntRange(0, 9).Draw(t, "seldom") > 0 {
+			name = "mixed" // a storm has a thousand readings a day
+		}
 		small, large := cohort(t, name, 1, seed), cohort(t, name, 2, seed)
 		small.Days, large.Days = 2, 2
 		a, b := small.Lives(), large.Lives()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"log/slog"
 
 	"golang.org/x/sys/unix"
@@ -34,11 +33,11 @@ func connectionsWithin(wanted int, log *slog.Logger) int {
 		}
 	}
 	fits := connectionsUnder(limit.Cur, wanted)
-	level := slog.LevelInfo
+	tell := log.Info
 	if fits < wanted/2 {
-		level = slog.LevelWarn
+		tell = log.Warn
 	}
-	log.Log(context.Background(), level, "fewer devices than usual can be connected at once: raise the limit of open files (ulimit -n, LimitNOFILE= of systemd)",
+	tell("fewer devices than usual can be connected at once: raise the limit of open files (ulimit -n, LimitNOFILE= of systemd)",
 		"files", limit.Cur, "devices", fits, "wanted_files", need)
 	return fits
 }
@@ -49,5 +48,5 @@ func connectionsUnder(files uint64, wanted int) int {
 	if files > 2*otherFiles {
 		fits = files - otherFiles
 	}
-	return int(min(fits, uint64(wanted))) //nolint:gosec // it is no larger than wanted
+	return int(min(fits, uint64(wanted)))
 }
