@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -75,7 +76,7 @@ func (d *Decider) Decide(ctx context.Context, now time.Time, facts Facts, change
 
 // task is what a batch asks to be done for one patient.
 type task struct {
-	fresh   map[vital.Metric][]Point // in order
+	fresh   []run // in the order of the metrics
 	rejudge bool
 	from    time.Time
 
@@ -83,6 +84,23 @@ type task struct {
 	reroutedFrom time.Time
 }
 
+// run is what a batch brought of one metric of a patient, in order.
+type run struct {
+	metric vital.Metric
+	points []Point
+}
+
+// of returns the task's fresh readings of a metric, in order.
+func (t *task) of(m vital.Metric) []Point {
+	for i := range t.fresh {
+		if t.fresh[i].metric == m {
+			return t.fresh[i].points
+		}
+	}
+	return nil
+}
+
+// gather sorts a batch by what is to be done for whom. It brings fresh into order: patients, metrics, marks.
 func gather(changed []Change, fresh []Fresh) map[vital.PatientID]*task {
 	work := make(map[vital.PatientID]*task)
 	of := func(id vital.PatientID) *task {
@@ -105,17 +123,19 @@ func gather(changed []Change, fresh []Fresh) map[vital.PatientID]*task {
 			t.rejudge, t.from = true, c.From
 		}
 	}
-	for _, f := range fresh {
-		t := of(f.Patient)
-		if t.fresh == nil {
-			t.fresh = make(map[vital.Metric][]Point)
-		}
-		t.fresh[f.Point.Metric] = append(t.fresh[f.Point.Metric], f.Point)
+	slices.SortFunc(fresh, func(a, b Fresh) int {
+		return cmp.Or(cmp.Compare(a.Patient, b.Patient), cmp.Compare(a.Point.Metric, b.Point.Metric), a.Point.Compare(b.Point.Mark))
+	})
+	points := make([]Point, len(fresh)) // of all runs
+	for i := range fresh {
+		points[i] = fresh[i].Point
 	}
-	for _, t := range work {
-		for _, points := range t.fresh {
-			slices.SortFunc(points, func(a, b Point) int { return a.Compare(b.Mark) })
+	for from, to := 0, 0; from < len(fresh); from = to {
+		first := &fresh[from]
+		for to = from; to < len(fresh) && fresh[to].Patient == first.Patient && fresh[to].Point.Metric == first.Point.Metric; to++ {
 		}
+		t := of(first.Patient)
+		t.fresh = append(t.fresh, run{first.Point.Metric, points[from:to:to]})
 	}
 	return work
 }
@@ -242,7 +262,7 @@ func (t *track) fromTail(tail []Point, all bool) {
 // judge does one patient's part of a batch and returns how many tracks had to be mended.
 func (p *patient) judge(ctx context.Context, now time.Time, facts Facts, todo *task, out *Outcome) (mended int, err error) {
 	for i, kept := range p.tracks {
-		fresh := todo.fresh[kept.rule.Metric]
+		fresh := todo.of(kept.rule.Metric)
 		if len(fresh) == 0 && !todo.rejudge && !todo.rerouted {
 			continue
 		}
@@ -275,9 +295,9 @@ func (p *patient) newest(metric vital.Metric, todo *task) Mark {
 			take(t.newest)
 		}
 	}
-	for m, points := range todo.fresh {
-		if sameVital(m, metric) && len(points) > 0 {
-			take(points[len(points)-1].Mark)
+	for _, r := range todo.fresh {
+		if sameVital(r.metric, metric) {
+			take(r.points[len(r.points)-1].Mark)
 		}
 	}
 	return newest

@@ -103,7 +103,6 @@ func (l *ledger) Pending(context.Context, int) (bool, error) {
 	return l.pending, nil
 }
 
-
 // asked is how often the partition was claimed.
 func (l *ledger) asked() int {
 	l.mu.Lock()

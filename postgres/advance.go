@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -154,8 +155,7 @@ type sifted struct {
 
 // sift keeps the first of each identity. Another value under the same sequence number is a conflict and refused.
 func sift(records []vital.Record) sifted {
-	var s sifted
-	seen := make(map[vital.Key]*vital.Reading, len(records))
+	s := sifted{readings: make([]*vital.Reading, 0, len(records))}
 	for _, rec := range records {
 		switch {
 		case rec.Canary != nil:
@@ -163,21 +163,26 @@ func sift(records []vital.Record) sifted {
 		case rec.Refused != nil:
 			s.refused = append(s.refused, rec.Refused)
 		case rec.Reading != nil:
-			k := rec.Reading.Key
-			k.SentAt = k.SentAt.UTC()
-			first := seen[k]
-			switch {
-			case first == nil:
-				seen[k] = rec.Reading
-				s.readings = append(s.readings, rec.Reading)
-			case conflicting(first, rec.Reading):
-				s.refused = append(s.refused, conflict(rec.Reading))
-			default:
-				s.duplicates++
-			}
+			s.readings = append(s.readings, rec.Reading)
 		}
 	}
-	sortByKey(s.readings)
+	slices.SortStableFunc(s.readings, byKey)
+	kept := s.readings[:0]
+	for _, r := range s.readings {
+		var first *vital.Reading
+		if n := len(kept); n > 0 && byKey(kept[n-1], r) == 0 {
+			first = kept[n-1]
+		}
+		switch {
+		case first == nil:
+			kept = append(kept, r)
+		case conflicting(first, r):
+			s.refused = append(s.refused, conflict(r))
+		default:
+			s.duplicates++
+		}
+	}
+	s.readings = kept
 	return s
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -114,7 +115,7 @@ func (b Bench) PrepareCopy(start time.Time, patients int, metrics []vital.Metric
 			n := c.rows + i
 			list = append(list, benchReading(start, n%series, n/series, patients, metrics))
 		}
-		sortByKey(list)
+		slices.SortFunc(list, byKey)
 		c.batches = append(c.batches, copyRows(nil, rowsOf(list)))
 		c.rows += len(list)
 	}

@@ -1,10 +1,10 @@
 package postgres
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
-	"sort"
 	"time"
 
 	"hale/vital"
@@ -113,20 +113,9 @@ func appendTime(b []byte, t time.Time) []byte {
 	return appendInt8(b, t.UnixMicro()-postgresEpoch)
 }
 
-// sortByKey puts readings in the order of the primary key: neighbours land on neighbouring pages.
-func sortByKey(readings []*vital.Reading) {
-	sort.Slice(readings, func(i, j int) bool {
-		a, b := readings[i], readings[j]
-		switch {
-		case a.Sensor != b.Sensor:
-			return a.Sensor < b.Sensor
-		case a.Metric != b.Metric:
-			return a.Metric < b.Metric
-		case !a.SentAt.Equal(b.SentAt):
-			return a.SentAt.Before(b.SentAt)
-		}
-		return a.Tie < b.Tie
-	})
+// byKey is the order of the primary key: neighbours land on neighbouring pages.
+func byKey(a, b *vital.Reading) int {
+	return cmp.Or(cmp.Compare(a.Sensor, b.Sensor), cmp.Compare(a.Metric, b.Metric), a.SentAt.Compare(b.SentAt), cmp.Compare(a.Tie, b.Tie))
 }
 
 // month returns the first instant of the month of UTC that t lies in.

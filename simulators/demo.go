@@ -101,8 +101,8 @@ func (d *Demo) Run(ctx context.Context) error {
 		return err
 	}
 	if fresh {
-		if waitUntil(ctx, time.Now().Add(edgeHears)) != nil {
-			return nil // told to end
+		if err := waitUntil(ctx, time.Now().Add(edgeHears)); err != nil {
+			return ended(ctx, err)
 		}
 	}
 	if err := d.spare(ctx, f.keys, ids, lives); err != nil {

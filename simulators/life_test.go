@@ -281,3 +281,18 @@ func TestFolkDrawsPeopleOfEveryKind(t *testing.T) {
 		t.Errorf("%v, %v, %d names, %d of 75 or more", sexes, zones, len(names), old)
 	}
 }
+
+func TestNothingMeasuresTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	taken := map[visit]bool{}
+	var at []time.Time
+	for i, instrument := range []Instrument{Cuff, Cuff, Oximeter, Cuff} {
+		v := visit{at: noon(), instrument: instrument, turn: i % 2}
+		v.wait(taken)
+		at = append(at, v.at)
+	}
+	want := []time.Time{noon(), noon().Add(time.Second), noon(), noon().Add(2 * time.Second)}
+	if diff := cmp.Diff(want, at); diff != "" {
+		t.Error(diff)
+	}
+}
