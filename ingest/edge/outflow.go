@@ -1,6 +1,9 @@
 package edge
 
-import "time"
+import (
+	"syscall"
+	"time"
+)
 
 // outflowFirst is what a buffer of answers holds at first: some hundred acknowledgements.
 const outflowFirst = 512
@@ -35,13 +38,47 @@ func (s *session) answer(build func(out []byte) []byte) {
 	s.startFlush()
 }
 
-// startFlush starts the writer, with mu held, unless it is at work or there is nothing to write.
+// startFlush sees to it, with mu held, that what gathered is written, unless a writer is at work. Where nothing more is
+// with the core, nothing more will gather soon: then the socket takes it here and now, as it nearly always can.
 func (s *session) startFlush() {
 	if s.out == nil || s.flushing || s.finished || (s.ended != "" && s.ended != causeDrain) {
 		return
 	}
+	if s.head == s.next && s.writeNow() {
+		return
+	}
 	s.flushing = true
 	s.server.crew.do(s.flush)
+}
+
+// writeNow writes, with mu held, what the socket takes without waiting, and reports whether that was all.
+func (s *session) writeNow() bool {
+	if s.in.raw == nil || s.conn != s.socket {
+		return false // under TLS nobody can write without waiting
+	}
+	n := 0
+	err := s.in.raw.Write(func(fd uintptr) bool {
+		n, _ = syscall.Write(int(fd), s.out.b) // whatever went wrong goes wrong for the writer again
+		return true
+	})
+	if err != nil || n <= 0 {
+		return false
+	}
+	if n < len(s.out.b) {
+		s.out.b = s.out.b[:copy(s.out.b, s.out.b[n:])]
+		return false
+	}
+	s.server.done(s.out)
+	s.out = nil
+	return true
+}
+
+// done gives a buffer of answers back.
+func (s *Server) done(o *outflow) {
+	if cap(o.b) <= maxReceiptsBehind {
+		o.b = o.b[:0]
+		s.outflows.Put(o)
+	}
 }
 
 // flush writes what has gathered, in one write each time, until nothing has.
@@ -49,6 +86,7 @@ func (s *session) flush() {
 	for {
 		s.mu.Lock()
 		if s.out == nil || (s.ended != "" && s.ended != causeDrain) {
+			_ = s.socket.SetWriteDeadline(time.Time{}) // writeNow waits for nothing; an error means that it is closed
 			s.flushing = false
 			s.changed.Broadcast()
 			s.mu.Unlock()
@@ -62,10 +100,7 @@ func (s *session) flush() {
 		if err == nil {
 			_, err = s.conn.Write(batch.b)
 		}
-		if cap(batch.b) <= maxReceiptsBehind {
-			batch.b = batch.b[:0]
-			s.server.outflows.Put(batch)
-		}
+		s.server.done(batch)
 		if err != nil {
 			s.deaf()
 		}
