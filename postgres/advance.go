@@ -25,116 +25,171 @@ WITH taken AS (DELETE FROM situation_change WHERE partition = $1
     AND id IN (SELECT id FROM situation_change WHERE partition = $1 ORDER BY id LIMIT 500) RETURNING id, patient_id, rejudge_from, late)
 SELECT patient_id, rejudge_from, late FROM taken ORDER BY id`
 
-// Advance commits one batch, or nothing. See alerts.Store.
+// job is one batch on its way into the record.
+type job struct {
+	batch   alerts.Batch
+	sifted  sifted
+	decide  alerts.Decide
+	moved   bool            // the position was ours to move
+	changed []alerts.Change // what a judgement depends on
+	placed  placed
+	filed   filed
+	outcome alerts.Outcome
+	result  alerts.Result
+}
+
+// Advance commits one batch, or nothing. See alerts.Store. Small live batches of several partitions may share a
+// transaction (together.go).
 //
-// Lock order: cursor row, situation changes, readings, episodes, outbox.
+// Lock order: cursor rows by partition, situation changes, readings, episodes, outbox.
 //
-// Each batch of statements is one round trip: the opening, the COPY, what was decided (when something was), the end.
+// Each group of statements is one round trip: the opening, the COPY, what was decided (when something was), the end.
 func (w *Work) Advance(ctx context.Context, b alerts.Batch, decide alerts.Decide) (alerts.Result, error) {
-	batch := sift(b.Records)
-	if err := w.ensureMonths(ctx, batch.readings); err != nil {
+	j := &job{batch: b, sifted: sift(b.Records), decide: decide}
+	if err := w.ensureMonths(ctx, j.sifted.readings); err != nil {
 		return alerts.Result{}, err
 	}
-	res, err := w.advance(ctx, b, batch, decide, false)
-	if violatedKey(err) {
-		// Something stands above a high-water mark that we believed: a bug, or a sensor that changed partitions.
-		w.violations.Add(1)
-		w.log.Error("copy met a reading that was there already; the batch is redone through staging", "partition", b.Cursor.Partition, "error", err)
-		w.forget(b.Cursor.Partition, b.Cursor.Epoch)
-		res, err = w.advance(ctx, b, batch, decide, true)
+	var err error
+	if j.small() {
+		err = w.together(ctx, j)
+	} else {
+		err = w.alone(ctx, j)
 	}
 	if err != nil {
 		return alerts.Result{}, classify(err)
 	}
-	return res, nil
+	return j.result, nil
 }
 
-func (w *Work) advance(ctx context.Context, b alerts.Batch, batch sifted, decide alerts.Decide, stageAll bool) (alerts.Result, error) {
-	res := alerts.Result{Cursor: b.Cursor, Duplicates: batch.duplicates}
-	var now time.Time
-	var moved bool
-	var changed []alerts.Change
+// alone commits a batch in a transaction of its own.
+func (w *Work) alone(ctx context.Context, j *job) error {
+	err := w.advance(ctx, []*job{j}, false)
+	if violatedKey(err) {
+		// Something stands above a high-water mark that we believed: a bug, or a sensor that changed partitions.
+		w.violations.Add(1)
+		w.log.Error("copy met a reading that was there already; the batch is redone through staging", "partition", j.batch.Cursor.Partition, "error", err)
+		w.forget(j.batch.Cursor.Partition, j.batch.Cursor.Epoch)
+		err = w.advance(ctx, []*job{j}, true)
+	}
+	return err
+}
+
+// advance commits batches of different partitions, in the order of the partitions, all of them or nothing.
+func (w *Work) advance(ctx context.Context, jobs []*job, stageAll bool) error {
+	now := jobs[0].batch.Now
 	var known known
 	tx, err := w.begin(ctx, func(q *pgx.Batch) {
-		q.Queue(`SELECT coalesce(@now, clock_timestamp())`, pgx.NamedArgs{"now": nullTime(b.Now)}).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
-		queueFence(q, b, &moved)
-		queueChanges(q, b.Cursor.Partition, &changed)
-		known = queueStanding(q, batch.readings)
+		q.Queue(`SELECT coalesce(@now, clock_timestamp())`, pgx.NamedArgs{"now": nullTime(now)}).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
+		for _, j := range jobs {
+			j.queueFence(q)
+			j.queueChanges(q)
+		}
+		known = queueStanding(q, jobs)
 	})
 	if err != nil {
-		return res, err
+		return err
 	}
 	defer tx.end(ctx)
 	now = now.UTC()
-	if !moved {
-		return res, fault.New(fault.Conflict, "partition %d is not where epoch %d left it: another process has it", b.Cursor.Partition, b.Cursor.Epoch)
+	for _, j := range jobs {
+		c := j.batch.Cursor
+		if !j.moved {
+			return fault.New(fault.Conflict, "partition %d is not where epoch %d left it: another process has it", c.Partition, c.Epoch)
+		}
+		if j.placed, err = settleOwners(ctx, tx, c.Partition, now, j.sifted.readings, known); err != nil {
+			return err
+		}
 	}
-	f := &facts{tx: tx}
-	placed, err := settleOwners(ctx, tx, b.Cursor.Partition, now, batch.readings, known)
-	if err != nil {
-		return res, err
+	if err := w.file(ctx, tx, jobs, stageAll); err != nil {
+		return err
 	}
-	filed, err := w.file(ctx, tx, b.Cursor, placed, stageAll)
-	if err != nil {
-		return res, err
+	last := &pgx.Batch{}
+	for _, j := range jobs {
+		if err := j.settle(ctx, tx, now); err != nil {
+			return err
+		}
+		if err := noteCanaries(ctx, tx, last, j.batch.Cursor.Partition, j.sifted.canaries); err != nil {
+			return err
+		}
 	}
-	res.Stored, res.Parked = len(filed.stored), filed.parked
-	res.Duplicates += len(batch.readings) - len(filed.stored) - filed.parked - len(filed.conflicts)
-	refused := append(batch.refused, filed.conflicts...)
-	if res.Refused, err = quarantine(ctx, tx, refused); err != nil {
-		return res, err
+	if err := saveAll(ctx, tx, jobs, now, last); err != nil {
+		return err
 	}
+	if err := tx.commit(ctx, last); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		j.committed()
+	}
+	return nil
+}
 
-	fresh := make([]alerts.Fresh, 0, len(filed.stored))
-	for _, r := range filed.stored {
-		if placed.elsewhere[r.Reading] {
+// settle keeps what was refused and judges what was stored for the first time.
+func (j *job) settle(ctx context.Context, tx statements, now time.Time) (err error) {
+	j.result = alerts.Result{Cursor: j.batch.Cursor, Stored: len(j.filed.stored), Parked: j.filed.parked}
+	j.result.Duplicates = j.sifted.duplicates + len(j.sifted.readings) - len(j.filed.stored) - j.filed.parked - len(j.filed.conflicts)
+	if j.result.Refused, err = quarantine(ctx, tx, slices.Concat(j.sifted.refused, j.filed.conflicts)); err != nil {
+		return err
+	}
+	f := &facts{tx: tx, batch: make([]alerts.Fresh, 0, len(j.filed.stored))}
+	for _, r := range j.filed.stored {
+		if j.placed.elsewhere[r.Reading] {
 			continue // the partition of its owner judges it
 		}
 		p := alerts.Point{Mark: alerts.Mark{At: r.MeasuredAt, ID: r.id}, Metric: r.Metric, Values: r.values, ReceivedAt: r.ReceivedAt, Findings: r.Findings, Sensor: r.Sensor}
-		fresh = append(fresh, alerts.Fresh{Org: r.Org, Patient: r.Patient, Point: p})
+		f.batch = append(f.batch, alerts.Fresh{Org: r.Org, Patient: r.Patient, Point: p})
 	}
-	f.batch = fresh
-	outcome, err := decide(ctx, now, f, changed, fresh)
-	if err != nil {
-		return res, fmt.Errorf("judge the batch: %w", err)
+	if j.outcome, err = j.decide(ctx, now, f, j.changed, f.batch); err != nil {
+		return fmt.Errorf("judge the batch: %w", err)
 	}
-	last := &pgx.Batch{}
-	if res.Events, err = save(ctx, tx, outcome, now, last); err != nil {
-		return res, err
+	return nil
+}
+
+// saveAll writes what was decided, and gives each batch its events.
+func saveAll(ctx context.Context, tx statements, jobs []*job, now time.Time, last *pgx.Batch) error {
+	var all alerts.Outcome
+	for _, j := range jobs {
+		all.Tracks = append(all.Tracks, j.outcome.Tracks...)
+		all.Episodes = append(all.Episodes, j.outcome.Episodes...)
+		all.Notices = append(all.Notices, j.outcome.Notices...)
 	}
-	if err := noteCanaries(ctx, tx, last, b.Cursor.Partition, batch.canaries); err != nil {
-		return res, err
+	events, err := save(ctx, tx, all, now, last)
+	for _, j := range jobs {
+		if n := len(j.outcome.Episodes); n > 0 && err == nil {
+			j.result.Events, events = events[:n:n], events[n:]
+		}
 	}
-	if err := tx.commit(ctx, last); err != nil {
-		return res, err
-	}
-	filed.raise()
-	if b.Lane == vital.Live {
-		res.Cursor.LiveSeq = b.To
+	return err
+}
+
+// committed notes where the partition stands now.
+func (j *job) committed() {
+	j.filed.raise()
+	if j.batch.Lane == vital.Live {
+		j.result.Cursor.LiveSeq = j.batch.To
 	} else {
-		res.Cursor.LateSeq = b.To
+		j.result.Cursor.LateSeq = j.batch.To
 	}
-	return res, nil
 }
 
 // queueFence moves the position; that row is held until the end of the transaction, and it is what stops a process that
 // slept past its lease. Where moved stays false the statements behind it have done nothing that will be kept.
-func queueFence(q *pgx.Batch, b alerts.Batch, moved *bool) {
-	query := moveLate
+func (j *job) queueFence(q *pgx.Batch) {
+	b, query := j.batch, moveLate
 	if b.Lane == vital.Live {
 		query = moveLive
 	}
 	args := pgx.NamedArgs{"to": int64(b.To), "from": int64(b.Cursor.Seq(b.Lane)), "partition": b.Cursor.Partition, "epoch": b.Cursor.Epoch, "stream": b.Cursor.Stream}
 	q.Queue(query, args).Exec(func(tag pgconn.CommandTag) error {
-		*moved = tag.RowsAffected() == 1
+		j.moved = tag.RowsAffected() == 1
 		return nil
 	})
 }
 
 // queueChanges takes the situation changes, as they are once the position is held.
-func queueChanges(q *pgx.Batch, partition int, changed *[]alerts.Change) {
-	q.Queue(takeChanges, partition).Query(func(rows pgx.Rows) (err error) {
-		*changed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Change, error) {
+func (j *job) queueChanges(q *pgx.Batch) {
+	q.Queue(takeChanges, j.batch.Cursor.Partition).Query(func(rows pgx.Rows) (err error) {
+		j.changed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Change, error) {
 			var c alerts.Change
 			var from *time.Time
 			err := row.Scan(&c.Patient, &from, &c.Late)

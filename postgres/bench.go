@@ -40,6 +40,13 @@ const benchAssignments = `
 INSERT INTO assignment (org_id, sensor_id, patient_id, from_at, created_at)
 SELECT $1, s.id, p.id, $3, $4 FROM patient p JOIN sensor s ON s.uid = $2 || substr(p.number, 7) WHERE p.org_id = $1`
 
+// The people of a gateway are neighbours: with 8 each, the first has the sensors 00001 to 00008.
+const benchGrants = `
+INSERT INTO gateway_grant (org_id, device_id, sensor_id)
+SELECT $1, d.id, s.id FROM generate_series(1, $4::int) n
+JOIN sensor s ON s.uid = $2 || lpad(n::text, 5, '0')
+JOIN device d ON d.uid = $3 || lpad(((n - 1) / ($4::int / $5::int) + 1)::text, 5, '0')`
+
 const benchRules = `
 WITH made AS (
     INSERT INTO rule (org_id, uid, patient_id, kind, metric)
@@ -54,6 +61,8 @@ type BenchPeople struct {
 	Patients int
 	Idle     string // prefix of further devices, which belong to nobody
 	Devices  int    // how many of those
+	Gateway  string // prefix of gateways, which speak for the people's sensors in equal parts
+	Gateways int    // how many of those
 	Secret   string // of every device
 	Rules    []alerts.Default
 }
@@ -72,6 +81,10 @@ func (b Bench) Enrol(ctx context.Context, want BenchPeople) ([]vital.UID, error)
 		work.Queue(benchDevices, org, want.Idle, hash[:], now, want.Devices)
 		work.Queue(benchPatients, org, now, want.Patients)
 		work.Queue(benchAssignments, org, want.Prefix, now.AddDate(-1, 0, 0), now)
+		if want.Gateways > 0 {
+			work.Queue(benchDevices, org, want.Gateway, hash[:], now, want.Gateways)
+			work.Queue(benchGrants, org, want.Prefix, want.Gateway, want.Patients, want.Gateways)
+		}
 		for _, r := range want.Rules {
 			spec, err := json.Marshal(r.Version.Limit)
 			if err != nil {

@@ -16,3 +16,13 @@ func ReadingQueries() map[string]string {
 		"log": selectLog,
 	}
 }
+
+// Patient lets small batches wait for their turn, and for their group, however slow the machine is.
+func (w *Work) Patient() { w.convoy.wait, w.convoy.commit = time.Minute, time.Minute }
+
+// Travelling is how many small batches wait for their turn.
+func (w *Work) Travelling() int {
+	w.convoy.mu.Lock()
+	defer w.convoy.mu.Unlock()
+	return len(w.convoy.waiting)
+}

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"hale/alerts"
 	"hale/vital"
 )
 
@@ -33,41 +32,48 @@ func (f *filed) raise() {
 	}
 }
 
-// file writes the batch's readings: those above their high-water mark by COPY, all others through staging, where
-// what is there already falls out. stageAll sends everything through staging.
-func (w *Work) file(ctx context.Context, tx statements, c alerts.Cursor, p placed, stageAll bool) (filed, error) {
-	f := filed{water: w.water(c), raised: map[sensorMetric]time.Time{}}
-	if err := f.water.load(ctx, tx, p); err != nil {
-		return f, err
-	}
-	var above, below []*vital.Reading
-	for _, r := range p.owned {
-		k := sensorMetric{r.Sensor, r.Metric}
-		if !stageAll && r.SentAt.After(f.water.newest[k]) {
-			above = append(above, r)
-		} else {
-			below = append(below, r)
+// file writes the readings of the batches: those above their high-water mark by one COPY, all others through staging,
+// where what is there already falls out. stageAll sends everything through staging.
+func (w *Work) file(ctx context.Context, tx statements, jobs []*job, stageAll bool) error {
+	var copied []row
+	below := make([][]*vital.Reading, len(jobs))
+	for i, j := range jobs {
+		f := filed{water: w.water(j.batch.Cursor), raised: map[sensorMetric]time.Time{}}
+		if err := f.water.load(ctx, tx, j.placed); err != nil {
+			return err
 		}
-		f.note(k, r.SentAt)
-	}
-	if len(above) > 0 {
-		rows := rowsOf(above)
-		if err := w.copyInto(ctx, tx, "reading", rows); err != nil {
-			return f, fmt.Errorf("copy readings: %w", err)
+		var above []*vital.Reading
+		for _, r := range j.placed.owned {
+			k := sensorMetric{r.Sensor, r.Metric}
+			if !stageAll && r.SentAt.After(f.water.newest[k]) {
+				above = append(above, r)
+			} else {
+				below[i] = append(below[i], r)
+			}
+			f.note(k, r.SentAt)
 		}
-		f.stored = rows
+		f.stored = rowsOf(above)
+		copied = append(copied, f.stored...)
+		j.filed = f
 	}
-	if len(below) > 0 {
-		if err := w.stage(ctx, tx, &f, below); err != nil {
-			return f, err
-		}
-	}
-	if len(p.unowned) > 0 {
-		if err := f.park(ctx, tx, p); err != nil {
-			return f, err
+	if len(copied) > 0 {
+		if err := w.copyInto(ctx, tx, "reading", copied); err != nil {
+			return fmt.Errorf("copy readings: %w", err)
 		}
 	}
-	return f, nil
+	for i, j := range jobs {
+		if len(below[i]) > 0 {
+			if err := w.stage(ctx, tx, &j.filed, below[i]); err != nil {
+				return err
+			}
+		}
+		if len(j.placed.unowned) > 0 {
+			if err := j.filed.park(ctx, tx, j.placed); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // copyInto copies rows into a table. Buffers are used again: a large batch is a megabyte.

@@ -69,22 +69,24 @@ type known struct {
 }
 
 // queueStanding asks, with the first statements of a batch, how the record sees what the edge knew.
-func queueStanding(q *pgx.Batch, readings []*vital.Reading) known {
+func queueStanding(q *pgx.Batch, jobs []*job) known {
 	k := known{epochs: map[vital.AssignmentID]int32{}, revoked: map[vital.DeviceID]time.Time{}}
-	if len(readings) == 0 {
-		return k
-	}
 	var assignments, spoke []int64
 	seen := map[vital.DeviceID]bool{}
-	for _, r := range readings {
-		if _, ok := k.epochs[r.Assignment]; !ok && r.Assignment != 0 {
-			k.epochs[r.Assignment] = 0
-			assignments = append(assignments, int64(r.Assignment))
+	for _, j := range jobs {
+		for _, r := range j.sifted.readings {
+			if _, ok := k.epochs[r.Assignment]; !ok && r.Assignment != 0 {
+				k.epochs[r.Assignment] = 0
+				assignments = append(assignments, int64(r.Assignment))
+			}
+			if !seen[r.Device] {
+				seen[r.Device] = true
+				spoke = append(spoke, int64(r.Device))
+			}
 		}
-		if !seen[r.Device] {
-			seen[r.Device] = true
-			spoke = append(spoke, int64(r.Device))
-		}
+	}
+	if len(seen) == 0 {
+		return k
 	}
 	clear(k.epochs)
 	q.Queue(assignmentsByID, assignments, spoke).Query(func(rows pgx.Rows) error {

@@ -25,6 +25,7 @@ type Work struct {
 	violations atomic.Int64 // of the copy path
 
 	buffers sync.Pool // of COPY: *[]byte
+	convoy  convoy
 
 	mu         sync.Mutex
 	months     map[time.Time]bool // partitions of reading known to exist

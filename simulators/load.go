@@ -31,6 +31,8 @@ type LoadSpec struct {
 	Prefix      string   `json:"prefix"` // devices are the prefix and a number of five digits from 00001 on
 	First       int      `json:"first"`  // number of the first device, less one
 	Devices     int      `json:"devices"`
+	Gateways    int      `json:"gateways"` // paced: so many gateways speak for the devices' sensors; 0: each device for itself
+	Gateway     string   `json:"gateway"`  // prefix of the gateways
 	Secret      string   `json:"secret"`
 	Metrics     []string `json:"metrics"`     // each device measures them in turn
 	PerMessage  int      `json:"per_message"` // readings in one message
@@ -65,7 +67,8 @@ type Load struct {
 
 type loadConn struct {
 	conn   net.Conn
-	maker  *payloads
+	makers []*payloads // of everybody whom it speaks for
+	first  int         // number of the first of them
 	flight chan struct{}
 	next   uint16 // packet identifier of the last message
 	acked  uint16 // ... and of the last acknowledgement
@@ -76,7 +79,11 @@ type loadConn struct {
 
 // ConnectLoad connects all devices. The caller closes the load.
 func ConnectLoad(ctx context.Context, spec LoadSpec) (*Load, error) {
-	l := &Load{spec: spec, conns: make([]*loadConn, spec.Devices)}
+	connections := spec.Devices
+	if spec.Gateways > 0 {
+		connections = spec.Gateways
+	}
+	l := &Load{spec: spec, conns: make([]*loadConn, connections)}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(64)
 	for i := range l.conns {
@@ -95,6 +102,10 @@ func ConnectLoad(ctx context.Context, spec LoadSpec) (*Load, error) {
 
 func dialLoad(ctx context.Context, spec LoadSpec, i int) (*loadConn, error) {
 	device := fmt.Sprintf("%s%05d", spec.Prefix, spec.First+i+1)
+	each := 1
+	if spec.Gateways > 0 {
+		device, each = fmt.Sprintf("%s%05d", spec.Gateway, i+1), spec.Devices/spec.Gateways
+	}
 	conn, err := (&net.Dialer{Timeout: 20 * time.Second}).DialContext(ctx, "tcp", spec.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect device %s: %w", device, err)
@@ -103,12 +114,18 @@ func dialLoad(ctx context.Context, spec LoadSpec, i int) (*loadConn, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	c := &loadConn{conn: conn}
-	if spec.Kind != LoadIdle {
-		if c.maker, err = newPayloads(device, spec, i); err != nil {
+	c := &loadConn{conn: conn, first: i * each}
+	for n := c.first; n < c.first+each && spec.Kind != LoadIdle; n++ {
+		topic := "hale/v1/" + device + "/readings"
+		if spec.Gateways > 0 {
+			topic = fmt.Sprintf("hale/v1/%s/sensors/%s%05d/readings", device, spec.Prefix, spec.First+n+1)
+		}
+		maker, err := newPayloads(topic, spec, n)
+		if err != nil {
 			_ = conn.Close()
 			return nil, err
 		}
+		c.makers = append(c.makers, maker)
 	}
 	return c, nil
 }
@@ -174,7 +191,7 @@ func (c *loadConn) pour(ctx context.Context, messages int, spec LoadSpec) error 
 		c.buf = c.buf[:0]
 		for i := range n {
 			c.next = max(1, c.next+1)
-			c.buf = c.maker.publish(c.buf, c.next, spec.PerMessage, spec.RedEvery > 0 && (sent+i)%spec.RedEvery == 0)
+			c.buf = c.makers[0].publish(c.buf, c.next, spec.PerMessage, spec.RedEvery > 0 && (sent+i)%spec.RedEvery == 0)
 		}
 		if _, err := c.conn.Write(c.buf); err != nil {
 			return fmt.Errorf("publish: %w", err)
@@ -209,13 +226,15 @@ func (l *Load) collect(c *loadConn, messages int) error {
 	return nil
 }
 
-// paced sends single messages at an even rate, one device after the other, and does not wait for anybody.
+// paced sends at an even rate, one connection after the other, and does not wait for anybody. What a gateway has of all
+// its people it writes at once.
 func (l *Load) paced(ctx context.Context, r *LoadResult) error {
-	rounds := l.spec.Readings / l.spec.PerMessage / len(l.conns)
-	r.Messages = rounds * len(l.conns)
+	people := len(l.conns) * len(l.conns[0].makers)
+	rounds := l.spec.Readings / l.spec.PerMessage / people
+	r.Messages = rounds * people
 	r.Readings = r.Messages * l.spec.PerMessage
 	if l.spec.Red {
-		r.RedSent = make([]int64, len(l.conns))
+		r.RedSent = make([]int64, people)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	const pacers = 2
@@ -225,9 +244,9 @@ func (l *Load) paced(ctx context.Context, r *LoadResult) error {
 	return group.Wait()
 }
 
-// pace sends every pacers-th message of the load when its time has come.
+// pace lets every pacers-th connection in turn send when its time has come.
 func (l *Load) pace(ctx context.Context, r *LoadResult, rounds, first, pacers int) error {
-	between := time.Duration(l.spec.PerMessage) * time.Second / time.Duration(l.spec.PerSecond)
+	between := time.Duration(len(l.conns[0].makers)*l.spec.PerMessage) * time.Second / time.Duration(l.spec.PerSecond)
 	start := time.Now()
 	for n := first; n < rounds*len(l.conns); n += pacers {
 		if ahead := time.Until(start.Add(time.Duration(n) * between)); ahead > time.Millisecond {
@@ -235,13 +254,15 @@ func (l *Load) pace(ctx context.Context, r *LoadResult, rounds, first, pacers in
 				return ctx.Err()
 			}
 		}
-		device, round := n%len(l.conns), n/len(l.conns)
-		c := l.conns[device]
-		red := l.spec.Red && round == redRound(device, rounds)
-		c.next = max(1, c.next+1)
-		c.buf = c.maker.publish(c.buf[:0], c.next, l.spec.PerMessage, red)
-		if red {
-			r.RedSent[device] = time.Now().UnixNano()
+		c, round := l.conns[n%len(l.conns)], n/len(l.conns)
+		c.buf = c.buf[:0]
+		for i, maker := range c.makers {
+			red := l.spec.Red && round == redRound(c.first+i, rounds)
+			c.next = max(1, c.next+1)
+			c.buf = maker.publish(c.buf, c.next, l.spec.PerMessage, red)
+			if red {
+				r.RedSent[c.first+i] = time.Now().UnixNano()
+			}
 		}
 		if _, err := c.conn.Write(c.buf); err != nil {
 			return fmt.Errorf("publish: %w", err)
@@ -257,20 +278,18 @@ func (l *Load) pace(ctx context.Context, r *LoadResult, rounds, first, pacers in
 // its own, and here reading each by itself would take from the one that is measured.
 const readEvery = 8
 
-// catchUp reads the acknowledgements of all rounds before this one; in the last round, of all.
+// catchUp reads, every few rounds, the acknowledgements that should long be there; in the last round all of them.
 func (l *Load) catchUp(c *loadConn, round, rounds int) error {
-	due := max(0, round-readEvery-c.read)
+	due := max(0, round-readEvery)
 	switch {
 	case round == rounds-1:
-		due = rounds - c.read
-	case round%readEvery != readEvery-1:
+		due = rounds
+	case round%readEvery != 0:
 		return nil
 	}
-	if err := l.collect(c, due); err != nil {
-		return err
-	}
+	due = due*len(c.makers) - c.read
 	c.read += due
-	return nil
+	return l.collect(c, due)
 }
 
 // redRound spreads the red readings evenly over the middle of a run.
@@ -307,10 +326,8 @@ type loadSeries struct {
 	red  string
 }
 
-func newPayloads(device string, spec LoadSpec, seed int) (*payloads, error) {
-	p := &payloads{at: spec.StartMillis, step: max(1, spec.StepMillis), n: seed % len(spec.Metrics)}
-	topic := "hale/v1/" + device + "/readings"
-	p.topic = appendText(nil, topic)
+func newPayloads(topic string, spec LoadSpec, seed int) (*payloads, error) {
+	p := &payloads{topic: appendText(nil, topic), at: spec.StartMillis, step: max(1, spec.StepMillis), n: seed % len(spec.Metrics)}
 	for _, code := range spec.Metrics {
 		s, ok := wellBeing(code)
 		if !ok {

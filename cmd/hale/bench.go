@@ -22,7 +22,7 @@ type benchCommand struct {
 	Rounds      int           `help:"Rounds of each compared system (default 5, with --short 3)."`
 	Readings    int           `help:"Readings of one round at one in a message; at twenty it is three times as many (default 1200000, with --short 400000)."`
 	Rate        int           `help:"Readings a second while alerts are timed." default:"20000"`
-	For         time.Duration `help:"How long alerts are timed (default 60s, with --short 20s)."`
+	For         time.Duration `help:"How long alerts are timed, once with gateways and once without (default 60s, with --short 15s)."`
 	Idle        int           `help:"Idle devices that are connected." default:"8000"`
 	Backlog     int           `help:"Late readings that drain while present ones are timed (default 10000000, with --short 500000)."`
 	Window      int           `help:"Messages of one device that may be unacknowledged." default:"32"`
@@ -50,7 +50,8 @@ type benchReport struct {
 	Sync       bool              `json:"sync_always"`
 	Idle       *idleReport       `json:"idle,omitempty"`
 	Throughput *throughputReport `json:"throughput,omitempty"`
-	Latency    *latencyReport    `json:"latency,omitempty"`
+	Latency    *latencyReport    `json:"latency,omitempty"`       // people share gateways, eight each
+	Alone      *latencyReport    `json:"latency_alone,omitempty"` // each device has a connection of its own
 	Backlog    *backlogReport    `json:"backlog,omitempty"`
 	Seconds    float64           `json:"seconds"`
 }
@@ -105,12 +106,12 @@ func (c *benchCommand) complete() error {
 	c.Rounds = choose(c.Rounds, 5, 3)
 	c.Readings = choose(c.Readings, 1_200_000, 400_000)
 	c.Backlog = choose(c.Backlog, 10_000_000, 500_000)
-	c.For = time.Duration(choose(int(c.For), int(time.Minute), int(20*time.Second)))
+	c.For = time.Duration(choose(int(c.For), int(time.Minute), int(15*time.Second)))
 	if c.Readings/20 < c.Patients {
 		return fault.New(fault.Invalid, "--readings %d is less than one message of each of the %d people", c.Readings, c.Patients)
 	}
-	if c.Patients < 1 || c.Rate < 1 || c.Idle < 1 || c.Window < 1 || c.Connections < 1 {
-		return fault.New(fault.Invalid, "--patients, --rate, --idle, --window and --connections must be at least 1")
+	if c.Patients < perGateway || c.Rate < 1 || c.Idle < 1 || c.Window < 1 || c.Connections < 1 {
+		return fault.New(fault.Invalid, "--patients must be at least %d, --rate, --idle, --window and --connections at least 1", perGateway)
 	}
 	return nil
 }
@@ -124,7 +125,12 @@ func (c *benchCommand) measure(p *program, g *ground) (*benchReport, error) {
 	}{
 		{partIdle, func() error { report.Idle, err = c.idle(p.ctx, g); return err }},
 		{partThroughput, func() error { report.Throughput, err = c.throughput(p.ctx, g); return err }},
-		{partLatency, func() error { report.Latency, err = c.latency(p.ctx, g); return err }},
+		{partLatency, func() error {
+			if report.Latency, err = c.latency(p.ctx, g, c.gateways()); err == nil {
+				report.Alone, err = c.latency(p.ctx, g, 0)
+			}
+			return err
+		}},
 		{partBacklog, func() error { report.Backlog, err = c.backlog(p.ctx, g); return err }},
 	} {
 		if !slices.Contains(c.Only, part.name) {

@@ -39,10 +39,11 @@ type ground struct {
 
 // Names of the devices of a bench, and their secret: everything is on loopback and gone afterwards.
 const (
-	benchPrefix = "bench-"
-	benchIdle   = "idle-"
-	benchSecret = "of-the-bench"
-	benchRules  = 8
+	benchPrefix  = "bench-"
+	benchIdle    = "idle-"
+	benchGateway = "gateway-"
+	benchSecret  = "of-the-bench"
+	benchRules   = 8
 )
 
 // prepare starts PostgreSQL, NATS and the roles, and enrols the people.
@@ -82,7 +83,7 @@ func (c *benchCommand) furnish(p *program, g *ground, server *embedded.Server) (
 	g.postmaster = server.PID()
 	g.bench = postgres.Bench{AdminURL: server.SuperURL("hale")}
 	g.patients, err = g.bench.Enrol(p.ctx, postgres.BenchPeople{
-		Prefix: benchPrefix, Patients: c.Patients, Idle: benchIdle, Devices: c.Idle, Secret: benchSecret, Rules: g.rules,
+		Prefix: benchPrefix, Patients: c.Patients, Idle: benchIdle, Devices: c.Idle, Gateway: benchGateway, Gateways: c.gateways(), Secret: benchSecret, Rules: g.rules,
 	})
 	if err != nil {
 		return err

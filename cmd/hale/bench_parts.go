@@ -165,18 +165,30 @@ func (g *ground) wholeWay(ctx context.Context, c *benchCommand, perMessage, read
 
 // latencyReport is the time from PUBLISH to the committed alert, in milliseconds.
 type latencyReport struct {
-	PerSecond int       `json:"readings_per_second"`
-	Reached   float64   `json:"reached_per_second"`
-	Alerts    int       `json:"alerts"`
-	P50       float64   `json:"p50_ms"`
-	P99       float64   `json:"p99_ms"`
-	Max       float64   `json:"max_ms"`
-	CPU       cpuReport `json:"cpu_per_reading"`
+	Connections int       `json:"connections"`
+	PerSecond   int       `json:"readings_per_second"`
+	Reached     float64   `json:"reached_per_second"`
+	Alerts      int       `json:"alerts"`
+	P50         float64   `json:"p50_ms"`
+	P99         float64   `json:"p99_ms"`
+	Max         float64   `json:"max_ms"`
+	CPU         cpuReport `json:"cpu_per_reading"`
 }
 
-func (c *benchCommand) latency(ctx context.Context, g *ground) (*latencyReport, error) {
+// perGateway is how many people live in a house with one gateway.
+const perGateway = 8
+
+func (c *benchCommand) gateways() int { return c.Patients / perGateway }
+
+// latency times alerts through so many gateways; 0: every device connects by itself. People and rates are the same: what
+// differs is how much of the machine goes into the network.
+func (c *benchCommand) latency(ctx context.Context, g *ground, gateways int) (*latencyReport, error) {
+	connections := c.Patients
+	if gateways > 0 {
+		connections = gateways
+	}
 	perDevice := max(5, int(float64(c.Rate)*c.For.Seconds())/c.Patients)
-	g.say("timing alerts at %d readings/s for %.0f s", c.Rate, float64(perDevice*c.Patients)/float64(c.Rate))
+	g.say("timing alerts at %d readings/s over %d connections for %.0f s", c.Rate, connections, float64(perDevice*c.Patients)/float64(c.Rate))
 	committed, err := g.committed()
 	if err != nil {
 		return nil, err
@@ -184,7 +196,8 @@ func (c *benchCommand) latency(ctx context.Context, g *ground) (*latencyReport, 
 	watch := g.watchAlerts(ctx)
 	defer watch.stop()
 	load, err := g.generate(ctx, simulators.LoadSpec{
-		Kind: simulators.LoadPaced, Prefix: benchPrefix, Devices: c.Patients, PerMessage: 1, Readings: perDevice * c.Patients, PerSecond: c.Rate, Red: true,
+		Kind: simulators.LoadPaced, Prefix: benchPrefix, Devices: c.Patients, Gateway: benchGateway, Gateways: gateways,
+		PerMessage: 1, Readings: perDevice * c.Patients, PerSecond: c.Rate, Red: true,
 		StartMillis: time.Now().Add(-time.Second).UnixMilli(), StepMillis: int64(len(g.rules)) * 1000 * int64(c.Patients) / int64(c.Rate),
 	})
 	if err != nil {
@@ -204,7 +217,7 @@ func (c *benchCommand) latency(ctx context.Context, g *ground) (*latencyReport, 
 		return nil, err
 	}
 	r := percentiles(took)
-	r.PerSecond, r.Reached = c.Rate, math.Round(float64(result.Readings)/done.Sub(time.Unix(0, result.Began)).Seconds())
+	r.Connections, r.PerSecond, r.Reached = connections, c.Rate, math.Round(float64(result.Readings)/done.Sub(time.Unix(0, result.Began)).Seconds())
 	g.say("%d alerts committed: p50 %.1f ms, p99 %.1f ms, longest %.1f ms, at %.0f readings/s", r.Alerts, r.P50, r.P99, r.Max, r.Reached)
 	if err := load.end(); err != nil {
 		return nil, err

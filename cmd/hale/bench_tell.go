@@ -20,8 +20,11 @@ func tellBench(out io.Writer, r *benchReport) error {
 		}
 		b.WriteByte('\n')
 	}
-	if l := r.Latency; l != nil {
-		fmt.Fprintf(&b, "At %d readings/s an alert is committed after p50 %.1f ms, p99 %.1f ms, longest %.1f ms (%d alerts).\n", l.PerSecond, l.P50, l.P99, l.Max, l.Alerts)
+	for _, l := range []*latencyReport{r.Latency, r.Alone} {
+		if l != nil {
+			fmt.Fprintf(&b, "At %d readings/s over %d connections an alert is committed after p50 %.1f ms, p99 %.1f ms, longest %.1f ms (%d alerts).\n",
+				l.PerSecond, l.Connections, l.P50, l.P99, l.Max, l.Alerts)
+		}
 	}
 	if i := r.Idle; i != nil {
 		fmt.Fprintf(&b, "%d idle devices take %.1f KiB each.\n", i.Devices, i.KiBEach)

@@ -28,8 +28,10 @@ func TestABenchMeasuresTheWholeWayAndLeavesNothingBehind(t *testing.T) {
 	if tp := r.Throughput; tp.Copy.Readings != 14_400 || tp.One.Readings != 4800 || tp.Twenty.Readings != 14_400 || tp.One.Ratio <= 0 || tp.Twenty.Ratio <= 0 {
 		t.Errorf("throughput: %+v", tp)
 	}
-	if l := r.Latency; l.Alerts != 120 || l.P50 <= 0 || l.P99 < l.P50 || l.Max < l.P99 {
-		t.Errorf("latency: %+v", l)
+	for connections, l := range map[int]*latencyReport{15: r.Latency, 120: r.Alone} {
+		if l == nil || l.Connections != connections || l.Alerts != 120 || l.P50 <= 0 || l.P99 < l.P50 || l.Max < l.P99 {
+			t.Errorf("latency over %d connections: %+v", connections, l)
+		}
 	}
 	if r.Idle.Devices != 60 || r.Rules != benchRules {
 		t.Errorf("idle: %+v; %d rules", r.Idle, r.Rules)
