@@ -267,7 +267,12 @@ func (l *Load) pace(ctx context.Context, r *LoadResult, rounds, first, pacers in
 		if _, err := c.conn.Write(c.buf); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
-		if err := l.catchUp(c, round, rounds); err != nil {
+		if err := l.catchUp(c, round-readEvery, readEvery*len(c.makers)); err != nil {
+			return err
+		}
+	}
+	for i := first; i < len(l.conns); i += pacers {
+		if err := l.catchUp(l.conns[i], rounds, 1); err != nil {
 			return err
 		}
 	}
@@ -278,16 +283,12 @@ func (l *Load) pace(ctx context.Context, r *LoadResult, rounds, first, pacers in
 // its own, and here reading each by itself would take from the one that is measured.
 const readEvery = 8
 
-// catchUp reads, every few rounds, the acknowledgements that should long be there; in the last round all of them.
-func (l *Load) catchUp(c *loadConn, round, rounds int) error {
-	due := max(0, round-readEvery)
-	switch {
-	case round == rounds-1:
-		due = rounds
-	case round%readEvery != 0:
+// catchUp reads the acknowledgements of the first rounds, when there are at least so many.
+func (l *Load) catchUp(c *loadConn, rounds, least int) error {
+	due := rounds*len(c.makers) - c.read
+	if due < least {
 		return nil
 	}
-	due = due*len(c.makers) - c.read
 	c.read += due
 	return l.collect(c, due)
 }

@@ -48,6 +48,7 @@ type benchReport struct {
 	Patients   int               `json:"patients"`
 	Rules      int               `json:"rules_per_patient"`
 	Sync       bool              `json:"sync_always"`
+	Load       float64           `json:"load_average"` // of the last minute before it began: what else the machine did
 	Idle       *idleReport       `json:"idle,omitempty"`
 	Throughput *throughputReport `json:"throughput,omitempty"`
 	Latency    *latencyReport    `json:"latency,omitempty"`       // people share gateways, eight each
@@ -69,6 +70,9 @@ func (c *benchCommand) Run(p *program) error {
 	report, err := c.measure(p, g)
 	if endErr := g.end(); err == nil {
 		err = endErr
+	}
+	if p.ctx.Err() != nil {
+		return fault.New(fault.Unavailable, "interrupted; nothing was kept")
 	}
 	if err != nil {
 		return err
@@ -117,7 +121,7 @@ func (c *benchCommand) complete() error {
 }
 
 func (c *benchCommand) measure(p *program, g *ground) (*benchReport, error) {
-	report := &benchReport{CPUs: cpus(), GoVersion: goVersion(), PostgreSQL: g.version, Patients: c.Patients, Rules: len(g.rules), Sync: true}
+	report := &benchReport{CPUs: cpus(), GoVersion: goVersion(), PostgreSQL: g.version, Patients: c.Patients, Rules: len(g.rules), Sync: true, Load: g.load}
 	var err error
 	for _, part := range []struct {
 		name string

@@ -30,11 +30,15 @@ func (g *ground) meter() cpuMeter {
 
 // since tells what was used from the meter's making on, by so many readings and a generator that has ended.
 func (m cpuMeter) since(readings int, l *generator) cpuReport {
-	each := func(d time.Duration) float64 { return math.Round(float64(d.Nanoseconds())/float64(readings)/10) / 100 }
 	return cpuReport{
-		Hale: each(ownCPU() - m.hale), PostgreSQL: each(familyCPU(m.postmaster) - m.database),
-		Generator: each(l.process.ProcessState.UserTime() + l.process.ProcessState.SystemTime()),
+		Hale: each(ownCPU()-m.hale, readings), PostgreSQL: each(familyCPU(m.postmaster)-m.database, readings),
+		Generator: each(l.process.ProcessState.UserTime()+l.process.ProcessState.SystemTime(), readings),
 	}
+}
+
+// each is the time of one reading in microseconds.
+func each(d time.Duration, readings int) float64 {
+	return math.Round(float64(d.Nanoseconds())/float64(readings)/10) / 100
 }
 
 func ownCPU() time.Duration {
@@ -45,7 +49,7 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// familyCPU is the processor time of a process and its living children, as Linux counts it; 0 elsewhere.
+// familyCPU is the processor time of a process and its children, those that have ended too, as Linux counts it; 0 elsewhere.
 func familyCPU(parent int) time.Duration {
 	const perTick = 10 * time.Millisecond // USER_HZ is 100 for every program
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -61,10 +65,14 @@ func familyCPU(parent int) time.Duration {
 		text := string(b)
 		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:]) // from the state on: proc(5)
 		pid := filepath.Base(filepath.Dir(path))
-		if len(fields) < 13 || fields[1] != strconv.Itoa(parent) && pid != strconv.Itoa(parent) {
+		if len(fields) < 15 || fields[1] != strconv.Itoa(parent) && pid != strconv.Itoa(parent) {
 			continue
 		}
-		for _, f := range fields[11:13] { // utime and stime
+		times := fields[11:13] // utime and stime
+		if pid == strconv.Itoa(parent) {
+			times = fields[11:15] // ... and those of children that have ended
+		}
+		for _, f := range times {
 			ticks, err := strconv.ParseInt(f, 10, 64)
 			if err == nil {
 				total += time.Duration(ticks) * perTick

@@ -33,6 +33,7 @@ type ground struct {
 	rules      []alerts.Default
 	mqtt       string
 	version    string
+	load       float64
 	postmaster int
 	end        func() error
 }
@@ -52,6 +53,7 @@ func (c *benchCommand) prepare(p *program) (*ground, error) {
 	g := &ground{rules: alerts.Defaults()[:benchRules], say: func(format string, args ...any) {
 		fmt.Fprintf(p.err, "bench %5.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}}
+	g.load = loadAverage()
 	dir, err := c.workIn()
 	if err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (g *ground) open(p *program, server *embedded.Server, dir string, stop func
 		return nil, errors.Join(err, down())
 	}
 	g.house = &house{
-		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "bench", stream: flow, conn: conn, registry: registry, zone: time.UTC, number: "112", log: p.log,
+		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "bench", alone: true, stream: flow, conn: conn, registry: registry, zone: time.UTC, number: "112", log: p.log,
 		database: postgres.Config{URL: server.URL, Log: p.log},
 	}
 	if g.house.http, err = listen(p.ctx, "127.0.0.1:0", ""); err == nil {
@@ -250,6 +252,20 @@ func (l *generator) end() error {
 
 func cpus() int         { return runtime.NumCPU() }
 func goVersion() string { return runtime.Version() }
+
+// loadAverage is how many processes wanted to run in the last minute; 0 where the kernel does not tell.
+func loadAverage() float64 {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return load
+}
 
 // resident is how many bytes of memory this process has, as the kernel counts them.
 func resident() (int64, error) {

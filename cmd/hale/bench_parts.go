@@ -66,15 +66,17 @@ func thousandth(v float64) float64 { return math.Round(v*1000) / 1000 }
 
 // throughputReport compares the whole way with bare COPY.
 type throughputReport struct {
-	Copy   speed `json:"copy"`
-	One    speed `json:"one_per_message"`
-	Twenty speed `json:"twenty_per_message"`
+	Unsteady bool  `json:"unsteady"` // the rounds of COPY differ by more than a third: do not quote this run
+	Copy     speed `json:"copy"`
+	One      speed `json:"one_per_message"`
+	Twenty   speed `json:"twenty_per_message"`
 }
 
 // speed is a system's median over the rounds.
 type speed struct {
 	PerSecond float64   `json:"per_second"`
-	Ratio     float64   `json:"ratio_to_copy"`
+	Ratio     float64   `json:"ratio_to_copy"` // median of each round's, against the COPY before and after it
+	Ratios    []float64 `json:"ratios"`
 	Rounds    []float64 `json:"rounds"`
 	Readings  int       `json:"readings"`        // of one round
 	CPU       cpuReport `json:"cpu_per_reading"` // of the last round
@@ -83,10 +85,28 @@ type speed struct {
 func (s *speed) add(readings int, took time.Duration) float64 {
 	rate := math.Round(float64(readings) / took.Seconds())
 	s.Rounds, s.Readings = append(s.Rounds, rate), readings
-	sorted := slices.Sorted(slices.Values(s.Rounds))
-	s.PerSecond = sorted[len(sorted)/2]
+	s.PerSecond = median(s.Rounds)
 	return rate
 }
+
+// against compares each round with what COPY reached just before and just after it.
+func (s *speed) against(reference []float64) {
+	for i, rate := range s.Rounds {
+		s.Ratios = append(s.Ratios, thousandth(2*rate/(reference[i]+reference[i+1])))
+	}
+	s.Ratio = median(s.Ratios)
+}
+
+func median(list []float64) float64 {
+	sorted := slices.Sorted(slices.Values(list))
+	if n := len(sorted); n%2 == 0 {
+		return (sorted[n/2-1] + sorted[n/2]) / 2
+	}
+	return sorted[len(sorted)/2]
+}
+
+// steady is by how much the rounds of the reference may differ in a run that is worth quoting.
+const steady = 4.0 / 3
 
 // copyBatch is how many rows a transaction of the reference has: where COPY has reached its speed.
 const copyBatch = 5_000
@@ -94,12 +114,13 @@ const copyBatch = 5_000
 // throughput runs the three systems in turn, so that whatever else the machine does falls on all of them.
 func (c *benchCommand) throughput(ctx context.Context, g *ground) (*throughputReport, error) {
 	r := &throughputReport{}
-	for round := range c.Rounds {
-		rows, took, err := g.reference(ctx, c, round, 3*c.Readings)
-		if err != nil {
+	for round := 0; ; round++ {
+		if err := g.reference(ctx, c, round, &r.Copy); err != nil {
 			return nil, err
 		}
-		g.say("round %d of %d: bare COPY            %9.0f rows/s", round+1, c.Rounds, r.Copy.add(rows, took))
+		if round == c.Rounds {
+			break
+		}
 		for _, run := range []struct {
 			into       *speed
 			perMessage int
@@ -112,18 +133,28 @@ func (c *benchCommand) throughput(ctx context.Context, g *ground) (*throughputRe
 			g.say("round %d of %d: %2d readings/message %9.0f readings/s", round+1, c.Rounds, run.perMessage, run.into.add(readings, took))
 		}
 	}
-	r.Copy.Ratio = 1
-	r.One.Ratio, r.Twenty.Ratio = thousandth(r.One.PerSecond/r.Copy.PerSecond), thousandth(r.Twenty.PerSecond/r.Copy.PerSecond)
+	r.Copy.Ratio, r.Unsteady = 1, slices.Max(r.Copy.Rounds) > steady*slices.Min(r.Copy.Rounds)
+	r.One.against(r.Copy.Rounds)
+	r.Twenty.against(r.Copy.Rounds)
 	return r, nil
 }
 
-func (g *ground) reference(ctx context.Context, c *benchCommand, round, rows int) (int, time.Duration, error) {
+// reference runs bare COPY once.
+func (g *ground) reference(ctx context.Context, c *benchCommand, round int, into *speed) error {
 	metrics := make([]vital.Metric, len(g.rules))
 	for i, r := range g.rules {
 		metrics[i] = r.Metric
 	}
 	start := time.Now().Truncate(time.Hour).Add(-time.Duration(10+round) * time.Minute)
-	return g.bench.PrepareCopy(start, c.Patients, metrics, rows, copyBatch).Run(ctx, c.Connections)
+	prepared := g.bench.PrepareCopy(start, c.Patients, metrics, 3*c.Readings, copyBatch)
+	before := familyCPU(g.postmaster)
+	rows, took, err := prepared.Run(ctx, c.Connections)
+	if err != nil {
+		return err
+	}
+	into.CPU.PostgreSQL = each(familyCPU(g.postmaster)-before, rows)
+	g.say("bare COPY                        %9.0f rows/s", into.add(rows, took))
+	return nil
 }
 
 // wholeWay times readings from the first PUBLISH to the last commit, and counts them in the table afterwards.
@@ -168,6 +199,7 @@ type latencyReport struct {
 	Connections int       `json:"connections"`
 	PerSecond   int       `json:"readings_per_second"`
 	Reached     float64   `json:"reached_per_second"`
+	Overloaded  bool      `json:"overloaded"` // the wanted rate was not reached: the times are those of a machine that cannot keep up
 	Alerts      int       `json:"alerts"`
 	P50         float64   `json:"p50_ms"`
 	P99         float64   `json:"p99_ms"`
@@ -218,6 +250,7 @@ func (c *benchCommand) latency(ctx context.Context, g *ground, gateways int) (*l
 	}
 	r := percentiles(took)
 	r.Connections, r.PerSecond, r.Reached = connections, c.Rate, math.Round(float64(result.Readings)/done.Sub(time.Unix(0, result.Began)).Seconds())
+	r.Overloaded = r.Reached < 0.98*float64(c.Rate)
 	g.say("%d alerts committed: p50 %.1f ms, p99 %.1f ms, longest %.1f ms, at %.0f readings/s", r.Alerts, r.P50, r.P99, r.Max, r.Reached)
 	if err := load.end(); err != nil {
 		return nil, err

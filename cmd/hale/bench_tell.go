@@ -11,6 +11,9 @@ func tellBench(out io.Writer, r *benchReport) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d CPUs, %s, PostgreSQL %s; %d people with %d limits each; every envelope synced to disk\n\n", r.CPUs, r.GoVersion, r.PostgreSQL, r.Patients, r.Rules)
 	if t := r.Throughput; t != nil {
+		if t.Unsteady {
+			b.WriteString("UNSTEADY: the machine did other things meanwhile; do not quote this run.\n")
+		}
 		fmt.Fprintf(&b, "%-34s %12s %8s\n", "from PUBLISH to commit", "per second", "ratio")
 		for _, line := range []struct {
 			name  string
@@ -21,9 +24,13 @@ func tellBench(out io.Writer, r *benchReport) error {
 		b.WriteByte('\n')
 	}
 	for _, l := range []*latencyReport{r.Latency, r.Alone} {
-		if l != nil {
-			fmt.Fprintf(&b, "At %d readings/s over %d connections an alert is committed after p50 %.1f ms, p99 %.1f ms, longest %.1f ms (%d alerts).\n",
-				l.PerSecond, l.Connections, l.P50, l.P99, l.Max, l.Alerts)
+		if l == nil {
+			continue
+		}
+		fmt.Fprintf(&b, "At %.0f readings/s (%d asked) over %d connections an alert is committed after p50 %.1f ms, p99 %.1f ms, longest %.1f ms (%d alerts).\n",
+			l.Reached, l.PerSecond, l.Connections, l.P50, l.P99, l.Max, l.Alerts)
+		if l.Overloaded {
+			b.WriteString("  NOT REACHED: these times are those of a machine that cannot keep up.\n")
 		}
 	}
 	if i := r.Idle; i != nil {
