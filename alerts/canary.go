@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"strings"
 	"time"
 
 	"hale/vital"
@@ -10,7 +11,8 @@ import (
 // vital.CanaryBeyond above. It judges nobody.
 const canaryLimit = 150
 
-// CanaryBeat is what the record keeps of an edge's canary in one partition: its newest beat, and what became of it.
+// CanaryBeat is what the record keeps of an edge's canary in one partition: its newest beat, and what became of it. A
+// Number of 0 is no beat yet: SentAt is then when the edge started.
 type CanaryBeat struct {
 	Partition   int
 	Edge        string
@@ -21,6 +23,17 @@ type CanaryBeat struct {
 	Evaluator   int
 	Wrong       int64     // beats so far that were judged otherwise than they must be
 	WrongAt     time.Time // when the last of them was committed; zero without one
+	EndedAt     time.Time // when the edge stopped in order; zero until then
+}
+
+// CanaryName names an edge process that starts at a place, which is the same whenever an edge starts there again. own
+// tells it from those before it.
+func CanaryName(place, own string) string { return strings.ReplaceAll(place, "/", "-") + "/" + own }
+
+// CanaryPlace returns the place of a name that CanaryName made; any other name is a place of its own.
+func CanaryPlace(edge string) string {
+	place, _, _ := strings.Cut(edge, "/")
+	return place
 }
 
 // JudgeCanary judges a beat as any reading is judged: by its values in canonical units and the condition track of a

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"hale/alerts"
 	"hale/vital"
@@ -42,6 +45,31 @@ type canaryRows struct {
 	beats []alerts.CanaryBeat
 	now   time.Time
 	err   error
+	said  []string // of edges that entered and left
+}
+
+func (r *canaryRows) EnterCanary(_ context.Context, edge string) error {
+	r.said = append(r.said, "enter "+edge)
+	return r.err
+}
+
+func (r *canaryRows) LeaveCanary(_ context.Context, edge string) error {
+	r.said = append(r.said, "leave "+edge)
+	return r.err
+}
+
+// end says that an edge has stopped in order.
+func (r *canaryRows) end(edge string) {
+	for i := range r.beats {
+		if r.beats[i].Edge == edge {
+			r.beats[i].EndedAt = r.now
+		}
+	}
+}
+
+// lose removes an edge's rows, or all of them.
+func (r *canaryRows) lose(edge string) {
+	r.beats = slices.DeleteFunc(r.beats, func(b alerts.CanaryBeat) bool { return edge == "" || b.Edge == edge })
 }
 
 func (r *canaryRows) CanaryBeats(context.Context) ([]alerts.CanaryBeat, time.Time, error) {
@@ -176,6 +204,163 @@ func TestWhoHasACanaryMissesItsOwnBeatsAndWhoHasNoneMissesNothing(t *testing.T) 
 	}
 	if r := without.pass(t, 31*time.Second); r.Text() == "" {
 		t.Error("nobody misses the other edge's beats")
+	}
+}
+
+func TestAnEdgeIsMissedUntilItStopsInOrder(t *testing.T) {
+	t.Parallel()
+	l := newLookout("")
+	step := func(what, want string, d time.Duration) { // in which edge a goes on beating
+		t.Helper()
+		tick := time.Second
+		if d >= time.Hour {
+			tick = 20 * time.Second
+		}
+		for n := tick; n <= d; n += tick {
+			l.rows.set("a/1", l.rows.now.Unix(), l.rows.now, l.rows.now)
+			l.pass(t, tick)
+		}
+		if text := l.Report().Text(); want == "" && text != "" || !strings.Contains(text, want) {
+			t.Errorf("%s: %q, want %q", what, text, want)
+		}
+	}
+	step("alone", "", 40*time.Second)
+	l.rows.set("b/1", 0, l.rows.now, l.rows.now) // has started, and nothing comes of it
+	step("before its deadline", "", 30*time.Second)
+	step("an edge of which no beat ever came", "edge b has not come through partition 0, 1, 2, 3, 4, 5, 6, 7 for 31s", time.Second)
+	if r := l.Report(); !r.Partitions[3].Late || r.Partitions[3].Age != 31*time.Second || len(r.Edges) != 2 || r.Edges[0].Ages[3] != time.Second || r.Edges[1].Ages[3] != 31*time.Second {
+		t.Errorf("%+v", r)
+	}
+	if l.alarms() != 1 || l.troubles[alerts.CanaryLate] != vital.Partitions {
+		t.Errorf("troubles %v", l.troubles)
+	}
+	l.rows.set("b/1", 1, l.rows.now, l.rows.now)
+	step("it beats", "", time.Second)
+	l.rows.end("b/1")
+	step("it stopped in order", "", time.Hour)
+	l.rows.set("b/1", 7, l.rows.now.Add(-time.Hour), l.rows.now)
+	l.rows.end("b/1") // what it had left in the stream keeps the word
+	step("what it had left came", "", time.Second)
+
+	l.rows.set("b/2", 1, l.rows.now, l.rows.now)
+	step("it died", "edge b has not", 31*time.Second)
+	step("it is still dead", "edge b has not", 30*time.Hour)
+	if l.alarms() == 0 {
+		t.Error("nothing is in the log")
+	}
+	l.rows.set("b/3", 0, l.rows.now, l.rows.now)
+	step("another one started at its place", "edge b has not", time.Second)
+	l.rows.set("b/3", 1, l.rows.now, l.rows.now)
+	step("and beats", "", time.Second)
+	l.rows.end("b/3")
+	step("that one stopped in order, and took the dead one with it", "", time.Hour)
+	if len(l.Report().Edges) != 1 {
+		t.Errorf("edges %+v", l.Report().Edges)
+	}
+	l.rows.set("b/4", 1, l.rows.now, l.rows.now)
+	step("one that died", "edge b has not", 31*time.Second)
+	l.rows.lose("b/4")
+	step("was given up by the record", "", time.Second)
+}
+
+func TestAProcessThatStartsAgainAndAgainIsMissedFromItsFirstStart(t *testing.T) {
+	t.Parallel()
+	l := newLookout("")
+	l.pass(t, time.Minute)
+	for i := range 4 {
+		l.rows.set("b/"+string(rune('1'+i)), 0, l.rows.now, l.rows.now)
+		if text := l.pass(t, 10*time.Second).Text(); (text != "") != (i == 3) {
+			t.Errorf("start %d: %q", i, text)
+		}
+	}
+}
+
+func TestAPartitionThatLosesItsRowsStaysLate(t *testing.T) {
+	t.Parallel()
+	l := newLookout("")
+	l.pass(t, time.Minute)
+	l.rows.set("a", 1, l.rows.now, l.rows.now)
+	if text := l.pass(t, time.Second).Text(); text != "" {
+		t.Fatal(text)
+	}
+	l.rows.lose("")
+	for range 3 {
+		r := l.pass(t, 24*time.Hour)
+		if !strings.Contains(r.Text(), "no canary has come through partition 0, 1, 2, 3, 4, 5, 6, 7 for ") || !r.Partitions[0].Known || r.Partitions[0].Age < 24*time.Hour {
+			t.Errorf("%q %+v", r.Text(), r.Partitions[0])
+		}
+	}
+	l.rows.set("b", 1, l.rows.now, l.rows.now)
+	if text := l.pass(t, time.Second).Text(); text != "" {
+		t.Errorf("when there are rows again: %q", text)
+	}
+}
+
+func TestAStartHasItsDeadlineBeforeWhatIsOldIsAnAlarm(t *testing.T) {
+	t.Parallel()
+	for _, edge := range []string{"", "up/2"} {
+		l := newLookout(edge)
+		l.rows.set("up/1", 5, l.rows.now.Add(-471*time.Second), l.rows.now.Add(-470*time.Second)) // killed, eight minutes ago
+		for range 30 {
+			if text := l.pass(t, time.Second).Text(); text != "" || l.alarms() != 0 {
+				t.Fatalf("edge %q, at the start: %q", edge, text)
+			}
+		}
+		r := l.pass(t, time.Second)
+		if !strings.Contains(r.Text(), "for 8m22s") || l.alarms() != 1 {
+			t.Errorf("edge %q, after its deadline: %q", edge, r.Text())
+		}
+		if edge != "" && r.Partitions[0].Own != 31*time.Second {
+			t.Errorf("our own beats are missed for %s", r.Partitions[0].Own)
+		}
+	}
+}
+
+func TestAnEdgeEntersOnceAndLeavesWhenItIsTold(t *testing.T) {
+	t.Parallel()
+	l, none := newLookout("e/1"), newLookout("")
+	l.rows.err = errors.New("away")
+	l.pass(t, time.Second)
+	l.rows.err = nil
+	for range 3 {
+		l.pass(t, time.Second)
+		none.pass(t, time.Second)
+	}
+	for _, one := range []*lookout{l, none} {
+		if err := one.Leave(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"enter e/1", "enter e/1", "leave e/1"}, l.rows.said); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if len(none.rows.said) != 0 {
+		t.Errorf("who has no canary said %v", none.rows.said)
+	}
+}
+
+func TestAPlaceIsTheSameForEveryProcessThatStartsThere(t *testing.T) {
+	t.Parallel()
+	for _, place := range []string{"up", "edge-1:1883", "10.0.0.0/8:1883"} {
+		a, b := alerts.CanaryName(place, "x"), alerts.CanaryName(place, "y")
+		if a == b || alerts.CanaryPlace(a) != alerts.CanaryPlace(b) || alerts.CanaryPlace(a) == alerts.CanaryPlace(alerts.CanaryName(place+"1", "x")) {
+			t.Errorf("%s: %s and %s", place, a, b)
+		}
+	}
+}
+
+func TestTheWrongJudgementOfAMinuteAgoIsOver(t *testing.T) {
+	t.Parallel()
+	l := newLookout("")
+	l.rows.set("e", 1, l.rows.now, l.rows.now)
+	l.rows.beats[2].Wrong, l.rows.beats[2].WrongAt = 1, l.rows.now
+	for second := 1; second <= 62; second++ {
+		for p := range l.rows.beats {
+			l.rows.beats[p].SentAt, l.rows.beats[p].CommittedAt = l.rows.now, l.rows.now
+		}
+		if r := l.pass(t, time.Second); r.Partitions[2].Wrong != (second <= 60) || (r.Text() != "") != (second <= 60) {
+			t.Errorf("after %d s: %q", second, r.Text())
+		}
 	}
 }
 

@@ -86,7 +86,7 @@ func GradesOf(m vital.Metric, v *Version) []Grade {
 	}
 	all := Defaults()
 	if v.Trend != nil {
-		all = append(TrendDefaults(v.Trend.Zone, 0), TrendDefaults(v.Trend.Zone, Old)...)
+		all = append(trendDefaults(v.Trend.Zone, false), trendDefaults(v.Trend.Zone, true)...)
 	}
 	for _, d := range all {
 		if d.Metric == m && reflect.DeepEqual(d.Version.Limit, v.Limit) && reflect.DeepEqual(d.Version.Trend, v.Trend) {

@@ -88,6 +88,7 @@ type Entry struct {
 	Closes      bool          // cleared: a yellow episode nobody acted on closes with its condition
 	Breaks      bool          // worsened: it ends an acknowledgement although its reading may have come late
 	Contact     bool          // the reading came too late to page, but is the last that is known: contact was asked for
+	Worst       bool          // no reading of the episode before lies further beyond the limits
 	Cause       Cause         // cleared and annotated: why
 	Evaluator   int           // of entries that Hale made: the Evaluator; 0 for acts
 	Until       time.Time     // acknowledged: when the acknowledgement expires
@@ -123,9 +124,17 @@ type Episode struct {
 	Ended       Cause     // why the condition holds no more; empty while it does
 	RuleVersion int       // at opening
 	OpenedAt    time.Time // recorded
+	Since       time.Time // the earliest reading that counts in it was measured then; earlier than First when one came late
 	First, Last Mark      // readings that opened it and that it last occurred at
 	LastValues  []float64
 	LastGrounds *Grounds // of a trend rule: the numbers that decided at the latest occurrence; nil of a limit
+
+	Worst        Mark // the reading furthest beyond the limits; zero when that is not known (of before Hale kept it)
+	WorstLevel   Level
+	WorstValues  []float64
+	WorstGrounds *Grounds // of a trend rule
+	ContactAbout Mark     // the reading that contact was last asked for; zero when it never was
+
 	Occurrences int
 	AckBy       account.StaffID
 	AckName     string
@@ -200,13 +209,20 @@ func (e Episode) Apply(entry Entry) Episode {
 
 func (e *Episode) occurred(entry Entry) {
 	e.Occurrences++
-	e.Historic, e.Contact = e.Historic && entry.Historic, e.Contact || entry.Contact
+	if e.Since.IsZero() || entry.Reading.At.Before(e.Since) {
+		e.Since = entry.Reading.At
+	}
+	if entry.Worst {
+		e.Worst, e.WorstLevel, e.WorstValues, e.WorstGrounds = entry.Reading, entry.Level, entry.Values, entry.Grounds
+	}
+	e.Historic = e.Historic && entry.Historic
 	if !entry.Historic {
 		e.Paged = max(e.Paged, min(entry.Level, e.Level))
 	}
 	if e.Last.IsZero() || e.Last.Before(entry.Reading) {
 		e.Last, e.LastValues, e.LastGrounds = entry.Reading, entry.Values, entry.Grounds
 	}
+	e.contacts(entry)
 }
 
 // worsened raises the level. The person who acknowledged a lesser one has not seen this, so the episode is open
@@ -222,9 +238,17 @@ func (e *Episode) worsened(entry Entry) {
 		e.occurred(entry)
 		return
 	}
-	e.Contact = e.Contact || entry.Contact
+	e.contacts(entry)
 	if !entry.Historic {
 		e.Paged = max(e.Paged, entry.Level)
+	}
+}
+
+// contacts notes that contact was asked for. That is only ever done for the newest reading of all (follower.asks), which
+// then is the episode's last.
+func (e *Episode) contacts(entry Entry) {
+	if entry.Contact {
+		e.Contact, e.ContactAbout = true, e.Last
 	}
 }
 

@@ -200,7 +200,7 @@ func (f *follower) opens(o occurrence) {
 	f.changes = append(f.changes, EpisodeChange{Episode: f.open})
 	f.spoken = len(f.notices)
 	entry := f.told(EntryOpened, o)
-	entry.Level, entry.Contact = o.Condition, f.asks(o)
+	entry.Level, entry.Contact, entry.Worst = o.Condition, f.asks(o), true
 	f.append(entry)
 	if !entry.Historic {
 		f.notify(push.AlertOpened, entry, o.Mark)
@@ -212,7 +212,7 @@ func (f *follower) opens(o occurrence) {
 // told so far, but not under an acknowledgement of something as bad.
 func (f *follower) occurs(o occurrence) {
 	entry := f.told(EntryOccurred, o)
-	entry.Contact = f.asks(o)
+	entry.Contact, entry.Worst = f.asks(o), f.worst(o)
 	level := min(o.Level, f.open.Level)
 	if o.Condition > f.open.Level {
 		entry.Kind, entry.Level, level = EntryWorsened, o.Condition, o.Condition

@@ -21,8 +21,9 @@ type Grounds struct {
 	By         float64 `json:"by,omitempty"`          // how far Value lies from Against, in the direction
 	Name       string  `json:"name,omitempty"`        // reference: what it is
 
-	Unlike bool    `json:"unlike,omitempty"` // change: so far from the median of 7 days that it may be somebody else's
-	Median float64 `json:"median,omitempty"` // change: that median, when Unlike
+	Unlike    bool    `json:"unlike,omitempty"`     // Value is the day's, and so far from Median that it may be somebody else's
+	Median    float64 `json:"median,omitempty"`     // of 7 days, when Unlike or MedianWas; with Unlike 0: too few days, it is far from another value of the day
+	MedianWas float64 `json:"median_was,omitempty"` // what the median was until the values became those that are usual now
 
 	Days         int       `json:"days,omitempty"`           // change: looked back on; moving average: of the mean; average: of the mean
 	DaysWith     int       `json:"days_with,omitempty"`      // moving average and average: how many of them have readings
@@ -35,45 +36,57 @@ type Grounds struct {
 
 // Words say in one plain sentence, without its full stop, why a trend judged as it did; m is the metric judged.
 func (g *Grounds) Words(m vital.Metric) string {
+	switch {
+	case g.Form == FormAverage:
+		return g.averageWords(m)
+	case g.Direction == "": // no step was reached
+		return amount(m, g.Value) + " on " + dayWords(g.Day) + g.doubtWords(m)
+	}
 	text := ""
 	switch g.Form {
 	case FormChange:
-		text = g.changeWords(m)
-	case FormReference:
-		side := "above"
-		if g.Direction == Fall {
-			side = "below"
-		}
-		text = amount(m, g.By) + " " + side + " the " + g.Name + " of " + amount(m, g.Against) + ": " + amount(m, g.Value) + " on " + dayWords(g.Day)
-	case FormMovingAverage:
-		side := "above"
-		if g.Direction == Fall {
-			side = "below"
-		}
-		text = "mean of the last " + counted(g.Days, "day") + " " + amount(m, g.Value) + ", " + amount(m, g.By) + " " + side + " the median " + amount(m, g.Against) +
-			" of the " + counted(g.LongDays, "day") + " before"
-		if g.DaysWith < g.Days || g.LongDaysWith < g.LongDays {
-			text += " (measured on " + strconv.Itoa(g.DaysWith) + " and " + strconv.Itoa(g.LongDaysWith) + " of them)"
-		}
-	case FormAverage:
-		text = g.averageWords(m)
-	}
-	return text
-}
-
-func (g *Grounds) changeWords(m vital.Metric) string {
-	text := amount(m, g.Value) + " on " + dayWords(g.Day)
-	if g.By != 0 {
 		way, extreme := "up ", "lowest "
 		if g.Direction == Fall {
 			way, extreme = "down ", "highest "
 		}
-		text = way + amount(m, g.By) + " in " + counted(g.Days, "day") + ": " + text + ", " + extreme + amount(m, g.Against) + " on " + dayWords(g.AgainstDay)
+		text = way + amount(m, g.By) + " in " + counted(g.Days, "day") + ": " + amount(m, g.Value) + " on " + dayWords(g.Day) + ", " +
+			extreme + amount(m, g.Against) + " on " + dayWords(g.AgainstDay)
+	case FormReference:
+		text = amount(m, g.By) + g.side() + "the " + g.Name + " of " + amount(m, g.Against) + ": " + amount(m, g.Value) + " on " + dayWords(g.Day)
+	case FormMovingAverage:
+		text = "mean of the last " + counted(g.Days, "day") + " " + amount(m, g.Value) + ", " + amount(m, g.By) + g.side() + "the median " + amount(m, g.Against) +
+			" of the " + counted(g.LongDays, "day") + " before"
+		if g.DaysWith < g.Days || g.LongDaysWith < g.LongDays {
+			done := "measured"
+			if m == vital.BodyWeight {
+				done = "weighed"
+			}
+			text += ", " + done + " on " + strconv.Itoa(g.DaysWith) + " of the " + strconv.Itoa(g.Days) + " and " +
+				strconv.Itoa(g.LongDaysWith) + " of the " + counted(g.LongDays, "day")
+		}
+	case FormAverage:
 	}
-	if g.Unlike {
-		text += "; far from the 7-day median of " + amount(m, g.Median) + ", ask who was measured"
+	return text + g.doubtWords(m)
+}
+
+func (g *Grounds) side() string {
+	if g.Direction == Fall {
+		return " below "
 	}
-	return text
+	return " above "
+}
+
+// doubtWords ask the question that is open; empty when none is.
+func (g *Grounds) doubtWords(m vital.Metric) string {
+	switch {
+	case g.Unlike && g.Median == 0:
+		return "; far from another value of that day, ask who was measured"
+	case g.Unlike:
+		return "; far from the 7-day median of " + amount(m, g.Median) + ", ask who was measured"
+	case g.MedianWas != 0:
+		return "; the 7-day median is now " + amount(m, g.Median) + ", it was " + amount(m, g.MedianWas) + ", ask who was measured"
+	}
+	return ""
 }
 
 func (g *Grounds) averageWords(m vital.Metric) string {

@@ -8,9 +8,10 @@ import (
 	"hale/vital"
 )
 
-// history is what a trend rule remembers of the readings of the last days: per local day a value or a sum, however many
-// readings there were. A rule whose versions see days differently (another zone, another part of the day) has one set of
-// days for each. It is not changed once it is in a Runner: a changed copy takes its place.
+// history is what a trend rule remembers of the readings of the last days: every value of the part of the day that it
+// looks at (daysReadings of each sensor at most), or per local day a sum, however many readings there were. A rule whose
+// versions see days differently (another zone, another part of the day) has one set of days for each. It is not changed
+// once it is in a Runner: a changed copy takes its place.
 type history struct {
 	metric vital.Metric
 	sets   []days
@@ -20,25 +21,37 @@ type history struct {
 type gathering struct {
 	zone        string
 	from, until int  // minutes of the local day
-	whole       bool // every reading counts, in sums; else the first of each sensor in the part of the day
+	whole       bool // every reading counts, in sums; else the readings of the part of the day, one by one
 }
 
 type days struct {
 	gathering
-	zone *time.Location
-	back int32 // how many days before the newest one are kept
-	list []day // by date; of one date in the order of measuring
+	zone   *time.Location
+	back   int32    // how many days before the newest one are kept
+	sums   []day    // by date, of the whole day
+	values []single // by date, of one date in the order of measuring
 }
 
-// day is a local day: its first reading by one sensor, or the sum of all of them.
+// day is the sum of all readings of a local day.
 type day struct {
-	date    int32 // days since 1970-01-01 by the local calendar
-	sensor  vital.SensorID
-	first   int64    // id of the first reading
+	date    int32    // days since 1970-01-01 by the local calendar
 	n       [3]int32 // readings per component
 	sum     [3]int64 // thousandths of the canonical unit
 	reading int32    // readings
 }
+
+// single is one reading in the part of the day.
+type single struct {
+	date   int32
+	sensor vital.SensorID
+	id     int64
+	at     int64 // milliseconds since 1970
+	value  int64 // thousandths of the canonical unit
+}
+
+// daysReadings is how many readings of one sensor are kept of one day: of more, the first ones and the last. Nobody weighs
+// themselves so often in a morning; a scale that sends without end must not fill the memory [J].
+const daysReadings = 16
 
 // thousand is how many parts a canonical unit is compared in: weights in grams.
 const thousand = 1000
@@ -106,12 +119,12 @@ func newHistory(rule *Rule, known zones) *history {
 
 // with returns the history after one more reading.
 func (h *history) with(p *Point) *history {
-	if !slices.ContainsFunc(h.sets, func(s days) bool { _, _, wanted := s.wants(p); return wanted }) {
+	if !slices.ContainsFunc(h.sets, func(s days) bool { _, wanted := s.wants(p); return wanted }) {
 		return h
 	}
 	own := &history{metric: h.metric, sets: slices.Clone(h.sets)}
 	for i := range own.sets {
-		own.sets[i].list = slices.Clone(own.sets[i].list)
+		own.sets[i].sums, own.sets[i].values = slices.Clone(own.sets[i].sums), slices.Clone(own.sets[i].values)
 	}
 	own.take(p)
 	return own
@@ -124,36 +137,49 @@ func (h *history) take(p *Point) {
 	}
 }
 
-// wants reports whether the reading has a part in a day, of which date, and where that day stands in the list; -1: it is
-// the day's first. Of days that keep their first reading none but that has.
-func (s *days) wants(p *Point) (date int32, at int, wanted bool) {
+// wants reports whether the reading has a part in a day, and of which date.
+func (s *days) wants(p *Point) (date int32, wanted bool) {
 	if len(p.Values) == 0 || math.IsNaN(p.Values[0]) {
-		return 0, 0, false
+		return 0, false
 	}
 	date, minute := s.local(p.At)
-	if minute < s.from || minute >= s.until {
-		return date, 0, false
-	}
-	at = slices.IndexFunc(s.list, func(d day) bool { return d.date == date && (s.whole || d.sensor == p.Sensor) })
-	return date, at, at < 0 || s.whole
+	return date, minute >= s.from && minute < s.until
 }
 
 func (s *days) take(metric vital.Metric, p *Point) {
-	date, at, wanted := s.wants(p)
+	date, wanted := s.wants(p)
 	if !wanted {
 		return
 	}
-	if at < 0 {
-		d := day{date: date, first: p.ID}
-		if !s.whole {
-			d.sensor = p.Sensor
-		}
-		s.forget(date)
-		// A clock that goes back at midnight brings yesterday again.
-		at, _ = slices.BinarySearchFunc(s.list, date+1, func(o day, want int32) int { return int(o.date - want) })
-		s.list = slices.Insert(s.list, at, d)
+	s.forget(date)
+	if s.whole {
+		s.add(metric, date, p)
+		return
 	}
-	d := &s.list[at]
+	ofDay := func(v single) bool { return v.date == date && v.sensor == p.Sensor }
+	n, last := 0, 0
+	for i := range s.values {
+		if ofDay(s.values[i]) {
+			n, last = n+1, i
+		}
+	}
+	if n >= daysReadings {
+		s.values = slices.Delete(s.values, last, last+1)
+	}
+	// A clock that goes back over midnight brings yesterday again.
+	at, _ := slices.BinarySearchFunc(s.values, date+1, func(o single, want int32) int { return int(o.date - want) })
+	s.values = slices.Insert(s.values, at, single{
+		date: date, sensor: p.Sensor, id: p.ID, at: p.At.UnixMilli(), value: thousandths(vital.Rounded(metric, p.Values[0])),
+	})
+}
+
+// add counts the reading in the sum of its day.
+func (s *days) add(metric vital.Metric, date int32, p *Point) {
+	at, found := slices.BinarySearchFunc(s.sums, date, func(o day, want int32) int { return int(o.date - want) })
+	if !found {
+		s.sums = slices.Insert(s.sums, at, day{date: date})
+	}
+	d := &s.sums[at]
 	d.reading++
 	for c := 0; c < len(p.Values) && c < len(d.sum); c++ {
 		if !math.IsNaN(p.Values[c]) {
@@ -163,9 +189,12 @@ func (s *days) take(metric vital.Metric, p *Point) {
 	}
 }
 
-// forget drops the days that nothing looks at any more; the day before a clock went back at midnight still may.
+// forget drops the days that nothing looks at any more. One day more is kept, for a clock that goes back over midnight, as
+// in St. John's until 2011: after readings of today come some of yesterday, which looks back one day further.
 func (s *days) forget(newest int32) {
-	s.list = slices.DeleteFunc(s.list, func(d day) bool { return d.date < newest-s.back-1 })
+	oldest := newest - s.back - 1
+	s.sums = slices.DeleteFunc(s.sums, func(d day) bool { return d.date < oldest })
+	s.values = slices.DeleteFunc(s.values, func(v single) bool { return v.date < oldest })
 }
 
 // local returns the local date of an instant and the minute of that day.
@@ -188,37 +217,4 @@ func (h *history) set(t *Trend) *days {
 		return nil
 	}
 	return &h.sets[i]
-}
-
-// today returns the day whose value the reading is; ok is false for a reading that is not the first of its day (with
-// same: the first of its sensor).
-func (s *days) today(p *Point, same bool) (today day, ok bool) {
-	date, minute := s.local(p.At)
-	if minute < s.from || minute >= s.until {
-		return day{}, false
-	}
-	for i := range s.list {
-		if s.list[i].date != date || same && s.list[i].sensor != p.Sensor {
-			continue
-		}
-		return s.list[i], s.list[i].first == p.ID
-	}
-	return day{}, false
-}
-
-// span returns one value per local day from so many days before a date to so many, oldest first; with same those of the
-// sensor only.
-func (s *days) span(of day, oldest, newest int32, same bool) []day {
-	var list []day
-	for i := range s.list {
-		d := &s.list[i]
-		switch {
-		case d.date < of.date-oldest || d.date > of.date-newest:
-		case same && d.sensor != of.sensor:
-		case len(list) > 0 && list[len(list)-1].date == d.date: // another sensor was first that day
-		default:
-			list = append(list, *d)
-		}
-	}
-	return list
 }

@@ -37,12 +37,14 @@ func (l *Limits) Set(ctx context.Context, actor account.Actor, patient vital.UID
 
 // SetTrend appends a version to the patient's trend rule of the metric and form, as Set does to a limit. Of v it takes
 // EffectiveFrom, Enabled, Trend, Advice, Reason and ReviewBy. The trend must have that form; one that is switched off may
-// have none. Its days are local days of the patient's zone, whatever v says.
+// have none. Its days are local days of the patient's zone, whatever v says. What may be somebody else's body weight is asked
+// unless v says another distance (TrendChange.Unlike).
 func (l *Limits) SetTrend(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, form Form, expected int, v Version) (Rule, error) {
 	v.Limit = Limit{}
 	if v.Trend == nil {
 		v.Trend = &Trend{}
 	}
+	v.Trend = v.Trend.asking(metric)
 	return l.set(ctx, actor, patient, TrendOn(metric, form), expected, v)
 }
 

@@ -45,14 +45,14 @@ func (s *scenario) parseTrend(text string) (vital.Metric, alerts.Trend, error) {
 	margin := new(float64)
 	switch alerts.Form(words[1]) {
 	case alerts.FormChange:
-		t.Change = &alerts.TrendChange{Part: part, SameSensor: true}
+		t.Change = &alerts.TrendChange{Part: part, SameSensor: true, Unlike: 5}
 		steps = &t.Change.Steps
 	case alerts.FormReference:
 		value, err := strconv.ParseFloat(words[2], 64)
 		if err != nil {
 			return 0, t, err
 		}
-		t.Reference = &alerts.TrendReference{Part: part, Value: value, Name: strings.Join(words[3:], " ")}
+		t.Reference = &alerts.TrendReference{Part: part, Value: value, Name: strings.Join(words[3:], " "), Unlike: 5}
 		steps, margin = &t.Reference.Steps, &t.Reference.Margin
 	case alerts.FormMovingAverage, alerts.FormAverage:
 		return 0, t, fmt.Errorf("of %s a scenario knows the default only", words[1])
@@ -86,7 +86,11 @@ func (s *scenario) parseTrend(text string) (vital.Metric, alerts.Trend, error) {
 }
 
 func defaultTrend(metric vital.Metric, form alerts.Form, zone string, age int) (alerts.Trend, error) {
-	for _, d := range alerts.TrendDefaults(zone, age) {
+	born := 0
+	if age != 0 {
+		born = epoch().Year() - age
+	}
+	for _, d := range alerts.TrendDefaults(zone, born, epoch()) {
 		if d.Key() == alerts.TrendOn(metric, form) {
 			return *d.Version.Trend, nil
 		}

@@ -42,8 +42,9 @@ type Trend struct {
 	Average       *TrendAverage       `json:"average,omitempty"`
 }
 
-// DayPart is a part of the local day: from From (inclusive) to Until (exclusive), "04:00" to "12:00". A day's value is the
-// first reading in it. 24:00 is the end of the day.
+// DayPart is a part of the local day: from From (inclusive) to Until (exclusive), "04:00" to "12:00". 24:00 is the end of
+// the day. A day's value is the first reading in it that is not unlike those of the week before (Unlike of a form); a repeat
+// by the same sensor within 10 minutes takes its place.
 type DayPart struct {
 	From  string `json:"from" example:"04:00"`
 	Until string `json:"until" example:"12:00"`
@@ -64,7 +65,7 @@ type TrendStep struct {
 type TrendChange struct {
 	Part       DayPart     `json:"part"`
 	SameSensor bool        `json:"same_sensor,omitempty" doc:"A new scale begins a new baseline"`
-	Unlike     float64     `json:"unlike,omitempty" doc:"Further than this from the median of the 7 days before may be somebody else; 0 asks nothing"`
+	Unlike     float64     `json:"unlike,omitempty" doc:"Further than this from the median of the 7 days before may be somebody else: at most yellow, with the question, and compared with nothing later. Left out: 5 kg of a body weight, else nothing is asked"`
 	Steps      []TrendStep `json:"steps"`
 }
 
@@ -73,6 +74,7 @@ type TrendReference struct {
 	Part   DayPart     `json:"part"`
 	Name   string      `json:"name" doc:"What the reference is" example:"dry weight"`
 	Value  float64     `json:"value"`
+	Unlike float64     `json:"unlike,omitempty" doc:"Further than this from the median of the 7 days before may be somebody else: at most yellow, with the question, and compared with nothing later. Left out: 5 kg of a body weight, else nothing is asked"`
 	Margin float64     `json:"margin,omitempty" doc:"How far inside the nearest step a value must be to count as returned"`
 	Steps  []TrendStep `json:"steps"`
 }
@@ -86,6 +88,7 @@ type TrendMovingAverage struct {
 	LeastShort int         `json:"least_short"`
 	LongDays   int         `json:"long_days"`
 	LeastLong  int         `json:"least_long"`
+	Unlike     float64     `json:"unlike,omitempty" doc:"Further than this from the median of the 7 days before may be somebody else: at most yellow, with the question, and compared with nothing later. Left out: 5 kg of a body weight, else nothing is asked"`
 	Margin     float64     `json:"margin,omitempty"`
 	Steps      []TrendStep `json:"steps"`
 }
@@ -116,29 +119,46 @@ func (t *Trend) Form() Form {
 	return ""
 }
 
-// unlikeDays is over how many days before today the median is taken from which a weight may be unlike (clinical
-// decision 12: "is this you?" at > 5 kg from the 7-day median), and unlikeLeast how many of them must have a value [J].
-const (
-	unlikeDays  = 7
-	unlikeLeast = 3
-)
+// asking returns the trend with the distance from which a body weight may be somebody else's, where it says none: a version
+// holds all that its verdict depends on.
+func (t *Trend) asking(m vital.Metric) *Trend {
+	own := *t
+	if m != vital.BodyWeight {
+		return &own
+	}
+	if c := t.Change; c != nil && c.Unlike == 0 {
+		with := *c
+		own.Change, with.Unlike = &with, likelyKilogram
+	}
+	if r := t.Reference; r != nil && r.Unlike == 0 {
+		with := *r
+		own.Reference, with.Unlike = &with, likelyKilogram
+	}
+	if m := t.MovingAverage; m != nil && m.Unlike == 0 {
+		with := *m
+		own.MovingAverage, with.Unlike = &with, likelyKilogram
+	}
+	return &own
+}
 
 // back returns how many local days before today the trend looks at.
 func (t *Trend) back() int {
-	days := 0
+	days, unlike := 0, 0.0
 	switch {
 	case t.Change != nil:
 		for _, s := range t.Change.Steps {
 			days = max(days, s.Days)
 		}
-		if t.Change.Unlike > 0 {
-			days = max(days, unlikeDays)
-		}
+		unlike = t.Change.Unlike
+	case t.Reference != nil:
+		unlike = t.Reference.Unlike
 	case t.MovingAverage != nil:
-		days = t.MovingAverage.ShortDays + t.MovingAverage.LongDays - 1
+		days, unlike = t.MovingAverage.ShortDays+t.MovingAverage.LongDays-1, t.MovingAverage.Unlike
 	case t.Average != nil:
 		days = t.Average.Days - 1
-	case t.Reference != nil: // only whether a value is the day's first
+	}
+	if unlike > 0 {
+		days = max(days, likelyDays+likelyLonger) // what was usual on the last day of the week
 	}
 	return days
 }
@@ -210,8 +230,8 @@ func (c *TrendChange) check(d *vital.Definition) error {
 	if _, _, err := c.Part.minutes(); err != nil {
 		return err
 	}
-	if bad(c.Unlike, 0, d.Components[0].Max) {
-		return fault.New(fault.Invalid, "unlike: must be a number from 0 to %s", number(d.Components[0].Max))
+	if err := checkUnlike(c.Unlike, d); err != nil {
+		return err
 	}
 	for _, s := range c.Steps {
 		if s.Days < 1 || s.Days > furthestBack {
@@ -232,6 +252,9 @@ func (r *TrendReference) check(d *vital.Definition) error {
 	case r.Name == "" || len(r.Name) > 100:
 		return fault.New(fault.Invalid, "say in up to 100 letters what the reference is, for example dry weight")
 	}
+	if err := checkUnlike(r.Unlike, d); err != nil {
+		return err
+	}
 	if err := checkTrendMargin(r.Margin, r.Steps); err != nil {
 		return err
 	}
@@ -249,6 +272,9 @@ func (m *TrendMovingAverage) check(d *vital.Definition) error {
 		return fault.New(fault.Invalid, "least_short: must be 1 to %d of the days of the mean (got %d)", m.ShortDays, m.LeastShort)
 	case m.LeastLong < 2 || m.LeastLong > m.LongDays:
 		return fault.New(fault.Invalid, "least_long: must be 2 to %d of the days of the median (got %d)", m.LongDays, m.LeastLong)
+	}
+	if err := checkUnlike(m.Unlike, d); err != nil {
+		return err
 	}
 	if err := checkTrendMargin(m.Margin, m.Steps); err != nil {
 		return err
@@ -294,6 +320,13 @@ func checkSteps(steps []TrendStep, d *vital.Definition) error {
 		case bad(s.By, 0.001, most):
 			return fault.New(fault.Invalid, "by: must be a number from 0.001 to %s", number(most))
 		}
+	}
+	return nil
+}
+
+func checkUnlike(unlike float64, d *vital.Definition) error {
+	if bad(unlike, 0, d.Components[0].Max) {
+		return fault.New(fault.Invalid, "unlike: must be a number from 0 to %s", number(d.Components[0].Max))
 	}
 	return nil
 }

@@ -1,18 +1,35 @@
 package alerts
 
-import "hale/vital"
+import (
+	"time"
+
+	"hale/vital"
+)
 
 // Old is the age from which the home blood pressure average has another bound (clinical decision 5).
 const Old = 80
 
-// TrendDefaults returns the trend rules that a new patient starts with. Days are local days of zone; age is in years, 0
-// when it is not known. A comparison with a personal reference, such as the dry weight, has no default. A weight is never
-// more than yellow by itself: a rise is red only with breathlessness or falling oxygen (clinical/vitals.csv).
-func TrendDefaults(zone string, age int) []Default {
-	return []Default{weightChange(zone), weightAverage(zone), pressureAverage(zone, age)}
+// TrendDefaults returns the trend rules that a patient starts with who was born in a year, 0 when it is not known, and is
+// taken in at a time. Days are local days of zone. A comparison with a personal reference, such as the dry weight, has no
+// default. A weight is never more than yellow by itself: a rise is red only with breathlessness or falling oxygen
+// (clinical/vitals.csv). What the age of 80 will change is to be reviewed on the first day of the year of that birthday.
+func TrendDefaults(zone string, born int, at time.Time) []Default {
+	all := trendDefaults(zone, born != 0 && at.Year()-born >= Old)
+	if born != 0 && at.Year()-born < Old {
+		for i := range all {
+			if t := all[i].Version.Trend; t.Average != nil {
+				all[i].Version.ReviewBy = time.Date(born+Old, 1, 1, 0, 0, 0, 0, zones(nil).load(zone)).UTC()
+			}
+		}
+	}
+	return all
 }
 
-// morning is the part of the day whose first weight counts [J: the morning of the home blood pressure schedule].
+func trendDefaults(zone string, old bool) []Default {
+	return []Default{weightChange(zone), weightAverage(zone), pressureAverage(zone, old)}
+}
+
+// morning is the part of the day whose weight counts [J: the morning of the home blood pressure schedule].
 func morning() DayPart { return DayPart{From: "04:00", Until: "12:00"} }
 
 // weightChange has the fixed rules of heart failure (clinical/scores.md, section 2).
@@ -22,10 +39,9 @@ func weightChange(zone string) Default {
 		oneDay    = 1.36  // kg: 3 lb are 1.3608
 		sevenDays = 2.267 // kg: 5 lb are 2.26796
 		lost      = 2.0   // kg, and more
-		notHers   = 5.0   // kg
 	)
 	d := trend(vital.BodyWeight, zone, Trend{Change: &TrendChange{
-		Part: morning(), SameSensor: true, Unlike: notHers, Steps: []TrendStep{
+		Part: morning(), SameSensor: true, Unlike: likelyKilogram, Steps: []TrendStep{
 			{Level: Yellow, Direction: Rise, By: threeDays, MoreThan: true, Days: 3},
 			{Level: Yellow, Direction: Rise, By: oneDay, Days: 1},
 			{Level: Yellow, Direction: Rise, By: sevenDays, Days: 7},
@@ -37,9 +53,13 @@ func weightChange(zone string) Default {
 		{"rise in 1 day", "by", oneDay, "2", "3 lb in a day; sources say 2 to 3 lb"},
 		{"rise in 7 days", "by", sevenDays, "2", "5 lb in a week"},
 		{"fall in 3 days", "more_than", lost, "M", "over-diuresis or dehydration"},
-		{"median of 7 days", "unlike", notHers, "J", "further away it may be somebody else's weight"},
+		unlikeGrade(),
 	}
 	return d
+}
+
+func unlikeGrade() Grade {
+	return Grade{"median of 7 days", "unlike", likelyKilogram, "J", "further away it may be somebody else's weight"}
 }
 
 // weightAverage stands beside the fixed rules, which find one decompensation in five: a slow rise against the person's
@@ -52,7 +72,7 @@ func weightAverage(zone string) Default {
 		baseline, leastOfBase = 7, 4
 	)
 	d := trend(vital.BodyWeight, zone, Trend{MovingAverage: &TrendMovingAverage{
-		Part: morning(), SameSensor: true, ShortDays: short, LeastShort: leastShort, LongDays: baseline, LeastLong: leastOfBase, Margin: back,
+		Part: morning(), SameSensor: true, ShortDays: short, LeastShort: leastShort, LongDays: baseline, LeastLong: leastOfBase, Unlike: likelyKilogram, Margin: back,
 		Steps: []TrendStep{{Level: Yellow, Direction: Rise, By: rise}},
 	}})
 	d.Grades = []Grade{
@@ -62,13 +82,14 @@ func weightAverage(zone string) Default {
 		{"mean", "least_days", leastShort, "J", "one weight is no mean"},
 		{"median", "days", baseline, "V", "7-day baseline; clinical/scores.md, section 2"},
 		{"median", "least_days", leastOfBase, "J", "more than half of the days"},
+		unlikeGrade(),
 	}
 	return d
 }
 
 // pressureAverage is the home blood pressure average: readings of 7 days without the first, at least 12 on at least 4
 // days (Stergiou 2018, doi 10.1111/jch.13284).
-func pressureAverage(zone string, age int) Default {
+func pressureAverage(zone string, old bool) Default {
 	const (
 		days, skipped, readings, leastDays = 7, 1, 12, 4
 		systolic, diastolic, systolicOld   = 135.0, 85.0, 145.0
@@ -76,7 +97,7 @@ func pressureAverage(zone string, age int) Default {
 	)
 	high := Grade{"systolic", boundYellowHigh, systolic, "V", "home hypertension from 135/85: Stergiou 2018, ESH"}
 	backGrade := Grade{"systolic", boundMargin, margin, "V", "normal is below 130/80"}
-	if age >= Old {
+	if old {
 		high = Grade{"systolic", boundYellowHigh, systolicOld, "V", "NICE NG136: 145/85 at home from the age of 80"}
 		backGrade.Grade, backGrade.Source = "J", "deadband"
 	}

@@ -25,8 +25,6 @@ func (h *history) judge(t *Trend, p *Point) verdict {
 	return verdict{}
 }
 
-func (d *day) value() int64 { return d.sum[0] }
-
 // reaches reports whether a distance in thousandths reaches the step, less the margin.
 func (s *TrendStep) reaches(by, margin int64) bool {
 	bound := thousandths(s.By) - margin
@@ -42,67 +40,34 @@ func (s *TrendStep) towards(value, against int64) int64 {
 }
 
 func (c *TrendChange) judge(s *days, p *Point) verdict {
-	today, ok := s.today(p, c.SameSensor)
+	l, ok := s.likely(p, c.SameSensor, c.Unlike)
 	if !ok {
 		return verdict{}
 	}
-	before := s.span(today, s.back, 1, c.SameSensor)
-	like, median, unlike := c.likely(today, before)
 	said := verdict{}
 	for i := range c.Steps {
 		step := &c.Steps[i]
-		window := lastDays(like, today.date, step.Days)
+		window := lastDays(l.before, l.today.date, step.Days)
 		if len(window) == 0 {
 			continue
 		}
 		said.judged = true
-		against := slices.MinFunc(window, func(a, b day) int { return int(step.towards(a.value(), b.value())) })
-		by := step.towards(today.value(), against.value())
+		against := slices.MinFunc(window, func(a, b sitting) int { return int(step.towards(a.value, b.value)) })
+		by := step.towards(l.today.value, against.value)
 		if step.Level > said.level && step.reaches(by, 0) {
 			said.level = step.Level
 			said.grounds = &Grounds{
-				Form: FormChange, Direction: step.Direction, Day: today.text(), Value: units(today.value()),
-				Against: units(against.value()), AgainstDay: against.text(), By: units(by), Days: step.Days,
+				Form: FormChange, Direction: step.Direction, Day: dateText(l.today.date), Value: units(l.today.value),
+				Against: units(against.value), AgainstDay: dateText(against.date), By: units(by), Days: step.Days,
 			}
 		}
 	}
-	if unlike && said.level == None { // a nurse looks at what may be somebody else's
-		said.judged, said.level = true, Yellow
-		said.grounds = &Grounds{Form: FormChange, Day: today.text(), Value: units(today.value())}
-	}
-	if unlike {
-		said.grounds.Unlike, said.grounds.Median = true, units(median)
-	}
 	said.returned = said.level == None
-	return said
-}
-
-// likely leaves out the days whose value is perhaps somebody else's, unless all are, and says whether today's is.
-func (c *TrendChange) likely(today day, before []day) (like []day, median int64, unlike bool) {
-	week := lastDays(before, today.date, unlikeDays)
-	if c.Unlike <= 0 || len(week) < unlikeLeast {
-		return before, 0, false
-	}
-	median = medianOf(week)
-	far := func(v int64) bool { return max(v-median, median-v) > thousandths(c.Unlike) }
-	like = slices.DeleteFunc(slices.Clone(before), func(d day) bool { return far(d.value()) })
-	if len(like) == 0 { // two people in turn: nobody knows whose the scale is
-		like = before
-	}
-	return like, median, far(today.value())
-}
-
-// lastDays returns those of the days that are among the last n before the date.
-func lastDays(list []day, date int32, n int) []day {
-	i := slices.IndexFunc(list, func(d day) bool { return d.date >= date-int32(n) })
-	if i < 0 {
-		return nil
-	}
-	return list[i:]
+	return l.doubt(FormChange, said)
 }
 
 func (r *TrendReference) judge(s *days, p *Point) verdict {
-	today, ok := s.today(p, false)
+	l, ok := s.likely(p, false, r.Unlike)
 	if !ok {
 		return verdict{}
 	}
@@ -110,28 +75,29 @@ func (r *TrendReference) judge(s *days, p *Point) verdict {
 	against := thousandths(r.Value)
 	for i := range r.Steps {
 		step := &r.Steps[i]
-		by := step.towards(today.value(), against)
+		by := step.towards(l.today.value, against)
 		said.returned = said.returned && !step.reaches(by, thousandths(r.Margin))
 		if step.Level > said.level && step.reaches(by, 0) {
 			said.level = step.Level
 			said.grounds = &Grounds{
-				Form: FormReference, Direction: step.Direction, Name: r.Name, Day: today.text(), Value: units(today.value()),
+				Form: FormReference, Direction: step.Direction, Name: r.Name, Day: dateText(l.today.date), Value: units(l.today.value),
 				Against: r.Value, By: units(by),
 			}
 		}
 	}
-	return said
+	return l.doubt(FormReference, said)
 }
 
 func (m *TrendMovingAverage) judge(s *days, p *Point) verdict {
-	today, ok := s.today(p, m.SameSensor)
+	l, ok := s.likely(p, m.SameSensor, m.Unlike)
 	if !ok {
 		return verdict{}
 	}
-	short := s.span(today, int32(m.ShortDays-1), 0, m.SameSensor)
-	long := s.span(today, int32(m.ShortDays+m.LongDays-1), int32(m.ShortDays), m.SameSensor)
-	if len(short) < m.LeastShort || len(long) < m.LeastLong {
-		return verdict{}
+	short := append(slices.Clone(lastDays(l.before, l.today.date, m.ShortDays-1)), l.today)
+	long := lastDays(l.before, l.today.date, m.ShortDays+m.LongDays-1)
+	long = long[:len(long)-len(short)+1] // without those of the mean, of which today is none of the days before
+	if l.unlike || len(short) < m.LeastShort || len(long) < m.LeastLong {
+		return l.doubt(FormMovingAverage, verdict{})
 	}
 	mean, median := meanOf(short), medianOf(long)
 	said := verdict{judged: true, returned: true}
@@ -142,17 +108,17 @@ func (m *TrendMovingAverage) judge(s *days, p *Point) verdict {
 		if step.Level > said.level && step.reaches(by, 0) {
 			said.level = step.Level
 			said.grounds = &Grounds{
-				Form: FormMovingAverage, Direction: step.Direction, Day: today.text(), Value: units(mean), Against: units(median), By: units(by),
+				Form: FormMovingAverage, Direction: step.Direction, Day: dateText(l.today.date), Value: units(mean), Against: units(median), By: units(by),
 				Days: m.ShortDays, DaysWith: len(short), LongDays: m.LongDays, LongDaysWith: len(long),
 			}
 		}
 	}
-	return said
+	return l.doubt(FormMovingAverage, said)
 }
 
 func (a *TrendAverage) judge(s *days, p *Point) verdict {
 	date, _ := s.local(p.At)
-	window := s.span(day{date: date}, int32(a.Days-1), 0, false)
+	window := slices.DeleteFunc(slices.Clone(s.sums), func(d day) bool { return d.date <= date-int32(a.Days) || d.date > date })
 	skipped := min(a.SkipDays, len(window))
 	window = window[skipped:]
 	var n [3]int32
@@ -184,7 +150,7 @@ func (a *TrendAverage) judge(s *days, p *Point) verdict {
 	}
 	if said.level > None {
 		said.grounds = &Grounds{
-			Form: FormAverage, Day: (&day{date: date}).text(), Means: means, Days: a.Days, DaysWith: len(window), Readings: readings, Skipped: skipped,
+			Form: FormAverage, Day: dateText(date), Means: means, Days: a.Days, DaysWith: len(window), Readings: readings, Skipped: skipped,
 		}
 	}
 	return said
@@ -199,18 +165,18 @@ func halfUp(sum, by int64) int64 {
 	return q
 }
 
-func meanOf(list []day) int64 {
+func meanOf(list []sitting) int64 {
 	var sum int64
 	for i := range list {
-		sum += list[i].value()
+		sum += list[i].value
 	}
 	return halfUp(sum, int64(len(list)))
 }
 
-func medianOf(list []day) int64 {
+func medianOf(list []sitting) int64 {
 	values := make([]int64, len(list))
 	for i := range list {
-		values[i] = list[i].value()
+		values[i] = list[i].value
 	}
 	slices.Sort(values)
 	middle := len(values) / 2
@@ -222,7 +188,7 @@ func medianOf(list []day) int64 {
 
 func units(thousandths int64) float64 { return float64(thousandths) / thousand }
 
-// text is the date as in "2026-05-12".
-func (d *day) text() string {
-	return time.Unix(int64(d.date)*24*60*60, 0).UTC().Format(time.DateOnly)
+// dateText is the date as in "2026-05-12".
+func dateText(date int32) string {
+	return time.Unix(int64(date)*24*60*60, 0).UTC().Format(time.DateOnly)
 }

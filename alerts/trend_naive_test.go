@@ -36,21 +36,42 @@ func TestTrendLevelsAreThoseOfAPlainCount(t *testing.T) {
 	}
 }
 
-// plain is the values of the local days before and up to the last of the readings, in grams.
+// plain is the readings of a part of the local day up to the last of them.
 type plain struct {
 	zone  *time.Location
 	part  alerts.DayPart
+	scale vital.SensorID // 0 is any
+	far   int            // grams; 0: nothing is unlike
 	all   []alerts.Point
 	today time.Time // noon of the day, by UTC, so that days can be counted
+	sats  map[int][]sat
 }
 
-func newPlain(t *rapid.T, trend *alerts.Trend, part alerts.DayPart, points []alerts.Point) *plain {
+// sat is a value with its repeats.
+type sat struct {
+	first, last alerts.Point
+}
+
+func newPlain(t *rapid.T, trend *alerts.Trend, part alerts.DayPart, same bool, unlike float64, points []alerts.Point) *plain {
 	zone, err := time.LoadLocation(trend.Zone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &plain{zone: zone, part: part, all: points}
+	d := &plain{zone: zone, part: part, far: int(unlike * 1000), all: points, sats: map[int][]sat{}}
+	if same {
+		d.scale = points[len(points)-1].Sensor
+	}
 	d.today, _ = d.dayOf(points[len(points)-1])
+	of := map[int][]alerts.Point{}
+	for _, p := range points {
+		if day, clock := d.dayOf(p); clock >= part.From && clock < part.Until && (d.scale == 0 || p.Sensor == d.scale) {
+			ago := int(d.today.Sub(day).Hours()) / 24
+			of[ago] = append(of[ago], p)
+		}
+	}
+	for ago, points := range of {
+		d.sats[ago] = d.sat(points)
+	}
 	return d
 }
 
@@ -59,23 +80,140 @@ func (d *plain) dayOf(p alerts.Point) (noon time.Time, clock string) {
 	return time.Date(l.Year(), l.Month(), l.Day(), 12, 0, 0, 0, time.UTC), l.Format("15:04")
 }
 
-// value is the first reading of the day so many days ago; scale 0 is any.
-func (d *plain) value(ago int, scale vital.SensorID) (p alerts.Point, ok bool) {
-	for _, p := range d.all {
-		day, clock := d.dayOf(p)
-		if day.Equal(d.today.AddDate(0, 0, -ago)) && clock >= d.part.From && clock < d.part.Until && (scale == 0 || p.Sensor == scale) {
-			return p, true
+// day returns the values of the day so many days ago, those without their repeats.
+func (d *plain) day(ago int) []sat { return d.sats[ago] }
+
+func (d *plain) sat(points []alerts.Point) []sat {
+	of := map[vital.SensorID]int{}
+	var kept []alerts.Point
+	for _, p := range points {
+		if of[p.Sensor]++; of[p.Sensor] > 16 {
+			last := 0
+			for i := range kept {
+				if kept[i].Sensor == p.Sensor {
+					last = i
+				}
+			}
+			kept = slices.Delete(kept, last, last+1)
+		}
+		kept = append(kept, p)
+	}
+	var list []sat
+next:
+	for _, p := range kept {
+		for i := len(list) - 1; i >= 0; i-- {
+			s := &list[i]
+			if s.last.Sensor == p.Sensor && p.At.Sub(s.first.At) <= 10*time.Minute && (d.far == 0 || d.near(s.last, grams(p))) {
+				s.last = p
+				continue next
+			}
+		}
+		list = append(list, sat{p, p})
+	}
+	return list
+}
+
+func (d *plain) near(p alerts.Point, value int) bool {
+	return max(grams(p)-value, value-grams(p)) <= d.far
+}
+
+// like returns the first value of a day that is near another.
+func (d *plain) like(ago, value int) (alerts.Point, bool) {
+	for _, s := range d.day(ago) {
+		if d.near(s.last, value) {
+			return s.last, true
 		}
 	}
 	return alerts.Point{}, false
 }
 
+// usual is the median of the 7 days before one: of each day the value on which most days agree.
+func (d *plain) usual(ago int) (median int, known bool) {
+	weighed, most, mostLonger := 0, 0, 0
+	var of []int
+	for back := ago + 7; back > ago; back-- {
+		if len(d.day(back)) > 0 {
+			weighed++
+		}
+		for _, s := range d.day(back) {
+			var agree []int
+			for other := ago + 7; other > ago; other-- {
+				if p, ok := d.like(other, grams(s.last)); ok {
+					agree = append(agree, grams(p))
+				}
+			}
+			longer := 0 // of as many days the one of more days of the 24 before
+			for other := ago + 24; other > ago; other-- {
+				if _, ok := d.like(other, grams(s.last)); ok {
+					longer++
+				}
+			}
+			if len(agree) > most || len(agree) == most && longer > mostLonger {
+				most, mostLonger, of = len(agree), longer, agree
+			}
+		}
+	}
+	if d.far == 0 || weighed < 3 || most < 2 {
+		return 0, false
+	}
+	return middle(of), true
+}
+
+// values returns how many grams the patient's value was so many days ago, of the days before today.
+func (d *plain) values() map[int]int {
+	of, newestFirst := map[int]int{}, []int(nil)
+	median, known := d.usual(0)
+	if !known {
+		for ago := 1; ago <= 31; ago++ {
+			if list := d.day(ago); len(list) > 0 {
+				of[ago] = grams(list[0].last)
+			}
+		}
+		return of
+	}
+	for ago := 1; ago <= 31; ago++ {
+		near := median
+		if ago > 7 {
+			near = middle(newestFirst[max(0, len(newestFirst)-7):])
+		}
+		if p, ok := d.like(ago, near); ok {
+			of[ago] = grams(p)
+			newestFirst = append(newestFirst, grams(p))
+		}
+	}
+	return of
+}
+
+// judged says what the last reading is: nothing to look at, the day's value, or perhaps somebody else's.
+func (d *plain) judged() (looked, unlike, changed bool) {
+	p, today := d.all[len(d.all)-1], d.day(0)
+	at := slices.IndexFunc(today, func(s sat) bool { return s.last.ID == p.ID })
+	if at < 0 {
+		return false, false, false
+	}
+	median, known := d.usual(0)
+	if !known {
+		unlike = d.far > 0 && !d.near(p, grams(today[0].last))
+		return at == 0 || unlike, unlike, false
+	}
+	if !d.near(p, median) {
+		return true, true, false
+	}
+	first, _ := d.like(0, median)
+	last := 1
+	for len(d.day(last)) == 0 {
+		last++
+	}
+	before, known := d.usual(last)
+	return first.ID == p.ID, false, known && max(before-median, median-before) > d.far
+}
+
 // between returns the values from so many days ago to so many.
-func (d *plain) between(from, to int, scale vital.SensorID) []int {
+func between(values map[int]int, from, to int) []int {
 	var list []int
 	for ago := from; ago >= to; ago-- {
-		if p, ok := d.value(ago, scale); ok {
-			list = append(list, grams(p))
+		if v, ok := values[ago]; ok {
+			list = append(list, v)
 		}
 	}
 	return list
@@ -110,63 +248,56 @@ func reached(s alerts.TrendStep, value, against int) bool {
 
 func countedLevel(t *rapid.T, trend *alerts.Trend, points []alerts.Point) alerts.Level {
 	p := points[len(points)-1]
-	scale := func(same bool) vital.SensorID {
-		if same {
-			return p.Sensor
+	var d *plain
+	var over func() alerts.Level // what the steps say of the day's value
+	worst := func(steps []alerts.TrendStep, over func(s alerts.TrendStep) bool) alerts.Level {
+		level := alerts.None
+		for _, s := range steps {
+			if s.Level > level && over(s) {
+				level = s.Level
+			}
 		}
-		return 0
+		return level
 	}
-	worst := alerts.None
 	switch {
 	case trend.Change != nil:
-		return countedChange(newPlain(t, trend, trend.Change.Part, points), trend.Change, p, scale(trend.Change.SameSensor))
+		c := trend.Change
+		d = newPlain(t, trend, c.Part, c.SameSensor, c.Unlike, points)
+		over = func() alerts.Level {
+			values := d.values()
+			return worst(c.Steps, func(s alerts.TrendStep) bool { // beyond one of them is beyond the furthest
+				return slices.ContainsFunc(between(values, s.Days, 1), func(v int) bool { return reached(s, grams(p), v) })
+			})
+		}
 	case trend.Reference != nil:
-		d := newPlain(t, trend, trend.Reference.Part, points)
-		if first, ok := d.value(0, 0); ok && first.ID == p.ID {
-			for _, s := range trend.Reference.Steps {
-				if reached(s, grams(p), int(trend.Reference.Value*1000)) {
-					worst = max(worst, s.Level)
-				}
-			}
+		r := trend.Reference
+		d = newPlain(t, trend, r.Part, false, r.Unlike, points)
+		over = func() alerts.Level {
+			return worst(r.Steps, func(s alerts.TrendStep) bool { return reached(s, grams(p), int(r.Value*1000)) })
 		}
 	case trend.MovingAverage != nil:
 		m := trend.MovingAverage
-		d, of := newPlain(t, trend, m.Part, points), scale(m.SameSensor)
-		short, long := d.between(m.ShortDays-1, 0, of), d.between(m.ShortDays+m.LongDays-1, m.ShortDays, of)
-		if first, ok := d.value(0, of); ok && first.ID == p.ID && len(short) >= m.LeastShort && len(long) >= m.LeastLong {
-			for _, s := range m.Steps {
-				if reached(s, mean(short), middle(long)) {
-					worst = max(worst, s.Level)
-				}
+		d = newPlain(t, trend, m.Part, m.SameSensor, m.Unlike, points)
+		over = func() alerts.Level {
+			values := d.values()
+			short, long := append(between(values, m.ShortDays-1, 1), grams(p)), between(values, m.ShortDays+m.LongDays-1, m.ShortDays)
+			if len(short) < m.LeastShort || len(long) < m.LeastLong {
+				return alerts.None
 			}
+			return worst(m.Steps, func(s alerts.TrendStep) bool { return reached(s, mean(short), middle(long)) })
 		}
 	case trend.Average != nil:
-		return countedAverage(newPlain(t, trend, alerts.DayPart{}, points), trend.Average)
+		return countedAverage(newPlain(t, trend, alerts.DayPart{}, false, 0, points), trend.Average)
 	}
-	return worst
-}
-
-func countedChange(d *plain, c *alerts.TrendChange, p alerts.Point, scale vital.SensorID) alerts.Level {
-	if first, ok := d.value(0, scale); !ok || first.ID != p.ID {
+	switch looked, unlike, changed := d.judged(); {
+	case !looked:
 		return alerts.None
+	case unlike:
+		return alerts.Yellow
+	case changed:
+		return max(alerts.Yellow, over())
 	}
-	worst := alerts.None
-	week := d.between(7, 1, scale)
-	ask := c.Unlike > 0 && len(week) >= 3
-	unlike := func(v int) bool { return ask && math.Abs(float64(v-middle(week))) > c.Unlike*1000 }
-	// The steps look back on at most a week here, so that the week is everything there is to be like.
-	all := !slices.ContainsFunc(week, func(v int) bool { return !unlike(v) })
-	for _, s := range c.Steps {
-		for _, v := range d.between(s.Days, 1, scale) {
-			if (all || !unlike(v)) && reached(s, grams(p), v) { // beyond one of them is beyond the furthest
-				worst = max(worst, s.Level)
-			}
-		}
-	}
-	if unlike(grams(p)) {
-		worst = max(worst, alerts.Yellow)
-	}
-	return worst
+	return over()
 }
 
 func countedAverage(d *plain, a *alerts.TrendAverage) alerts.Level {

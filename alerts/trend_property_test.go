@@ -35,7 +35,7 @@ func drawSteps(t *rapid.T, days bool) []alerts.TrendStep {
 			By:        float64(rapid.IntRange(2, 8).Draw(t, "by")) / 2, MoreThan: rapid.Bool().Draw(t, "more than"),
 		}
 		if days {
-			steps[i].Days = rapid.IntRange(1, 7).Draw(t, "days")
+			steps[i].Days = rapid.SampledFrom([]int{1, 2, 3, 7, 12}).Draw(t, "days")
 		}
 	}
 	return steps
@@ -43,17 +43,16 @@ func drawSteps(t *rapid.T, days bool) []alerts.TrendStep {
 
 func drawTrend(t *rapid.T, form alerts.Form) *alerts.Trend {
 	trend := &alerts.Trend{Zone: drawZone(t), ClearAfter: rapid.IntRange(1, 2).Draw(t, "clear after")}
-	same := rapid.Bool().Draw(t, "same sensor")
+	same, unlike := rapid.Bool().Draw(t, "same sensor"), rapid.SampledFrom([]float64{0, 3, 5, 5}).Draw(t, "unlike")
 	switch form {
 	case alerts.FormChange:
-		unlike := rapid.SampledFrom([]float64{0, 3, 5}).Draw(t, "unlike")
 		trend.Change = &alerts.TrendChange{Part: drawPart(t), SameSensor: same, Unlike: unlike, Steps: drawSteps(t, true)}
 	case alerts.FormReference:
-		trend.Reference = &alerts.TrendReference{Part: drawPart(t), Name: "dry weight", Value: 64, Margin: 0.5, Steps: drawSteps(t, false)}
+		trend.Reference = &alerts.TrendReference{Part: drawPart(t), Name: "dry weight", Value: 64, Unlike: unlike, Margin: 0.5, Steps: drawSteps(t, false)}
 	case alerts.FormMovingAverage:
 		short, long := rapid.IntRange(1, 3).Draw(t, "short"), rapid.IntRange(2, 7).Draw(t, "long")
 		trend.MovingAverage = &alerts.TrendMovingAverage{
-			Part: drawPart(t), SameSensor: same, ShortDays: short, LeastShort: 1, LongDays: long, LeastLong: 2, Margin: 0.5, Steps: drawSteps(t, false),
+			Part: drawPart(t), SameSensor: same, ShortDays: short, LeastShort: 1, LongDays: long, LeastLong: 2, Unlike: unlike, Margin: 0.5, Steps: drawSteps(t, false),
 		}
 	case alerts.FormAverage:
 		trend.Average = &alerts.TrendAverage{
@@ -73,18 +72,30 @@ func drawTrendVersion(form alerts.Form) func(t *rapid.T) alerts.Version {
 	}
 }
 
-// drawWeights draws weights of sixteen days by two scales; in some draws more than a loaded tail holds.
+// drawWeights draws weights of sixteen days by two scales, of a second person too, who may have come to stay, and with
+// repeats; in some draws more than a loaded tail holds.
 func drawWeights(t *rapid.T) []alerts.Point {
 	n := rapid.IntRange(1, 40).Draw(t, "readings")
 	if rapid.IntRange(0, 4).Draw(t, "many") == 0 {
 		n += 2 * alerts.TrendTail
 	}
+	shared := rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "shared")
+	came := rapid.IntRange(0, 16*24*2).Draw(t, "came")
 	points := make([]alerts.Point, n)
 	for i := range points {
-		at := autumn().Add(time.Duration(rapid.IntRange(0, 16*24*2).Draw(t, "half hour")) * 30 * time.Minute)
+		half := rapid.IntRange(0, 16*24*2).Draw(t, "half hour")
+		if rapid.Bool().Draw(t, "morning") {
+			half = half/48*48 + 12 + half%3
+		}
+		minutes := rapid.SampledFrom([]int{0, 0, 1, 5, 10, 11}).Draw(t, "minutes")
+		kilo := float64(rapid.IntRange(120, 138).Draw(t, "half kilo")) / 2
+		if shared > 0 && half >= came && rapid.IntRange(0, 2).Draw(t, "whose") < shared {
+			kilo += 20
+		}
+		at := autumn().Add(time.Duration(half)*30*time.Minute + time.Duration(minutes)*time.Minute)
 		points[i] = alerts.Point{
-			Mark: alerts.Mark{At: at, ID: int64(1000 + (i*7919)%n)}, Metric: vital.BodyWeight, Values: []float64{float64(rapid.IntRange(120, 138).Draw(t, "half kilo")) / 2},
-			Sensor:     vital.SensorID(rapid.IntRange(1, 2).Draw(t, "scale")),
+			Mark: alerts.Mark{At: at, ID: int64(1000 + (i*7919)%n)}, Metric: vital.BodyWeight, Values: []float64{kilo},
+			Sensor:     vital.SensorID(rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "scale")),
 			ReceivedAt: at.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 60, 420}).Draw(t, "minutes late")) * time.Minute),
 		}
 	}

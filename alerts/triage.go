@@ -17,6 +17,7 @@ type Alert struct {
 	RuleUID       vital.UID
 	RuleKind      Kind
 	RuleForm      Form // of a trend rule
+	Newer         bool // of one that asked for contact: a newer reading of the vital than the one it asked for is known
 }
 
 // RuleKey returns which of the patient's rules raised it.
@@ -24,12 +25,29 @@ func (a *Alert) RuleKey() RuleKey {
 	return RuleKey{Kind: a.RuleKind, Metric: a.Metric, Form: a.RuleForm}
 }
 
+// ContactNow reports whether somebody is to get in touch because of what the alert's last reading says: it came too late
+// to call anybody, and nothing newer of that vital is known. The episode's Contact stays when something newer comes.
+func (a *Alert) ContactNow() bool {
+	return a.Contact && !a.Newer && a.State != Closed && a.Last.Compare(a.ContactAbout) == 0
+}
+
 // Because says in one plain sentence why the alert's latest reading counts; empty for a limit, whose reading says it.
 func (a *Alert) Because() string {
-	if a.LastGrounds == nil {
+	return a.LastGrounds.words(a.Metric)
+}
+
+// WorstBecause says the same of the alert's worst reading.
+func (a *Alert) WorstBecause() string { return a.WorstGrounds.words(a.Metric) }
+
+// Eased reports whether the alert's last reading is known to lie less far beyond the limits than its worst.
+func (a *Alert) Eased() bool { return !a.Worst.IsZero() && a.Worst.Compare(a.Last) != 0 }
+
+// words are the Words of grounds that may be missing.
+func (g *Grounds) words(m vital.Metric) string {
+	if g == nil {
 		return ""
 	}
-	return a.LastGrounds.Words(a.Metric)
+	return g.Words(m)
 }
 
 // Filter chooses alerts. The zero Filter is every alert of the organisation, newest first.

@@ -34,9 +34,13 @@ type alertBody struct {
 	Rule              vital.UID       `json:"rule" format:"uuid"`
 	RuleVersion       int             `json:"rule_version" doc:"Version of the rule that opened it"`
 	OpenedAt          time.Time       `json:"opened_at" doc:"When Hale opened it"`
+	Since             time.Time       `json:"since" doc:"When the earliest of its readings beyond the limit was measured; before first_at when that one came later"`
 	FirstAt           time.Time       `json:"first_at" doc:"When the reading that opened it was measured"`
 	LastAt            time.Time       `json:"last_at" doc:"When the latest reading beyond the limit was measured"`
 	LastValues        []float64       `json:"last_values" doc:"Of that reading: canonical units, in the order of the metric's components" example:"[172,96]"`
+	Worst             *worstBody      `json:"worst,omitempty" doc:"The reading furthest beyond the limit; left out of alerts that opened before Hale kept it"`
+	Contact           bool            `json:"contact" doc:"Get in touch now: its last reading came too late to call anybody, and nothing newer of that vital is known"`
+	LastKnown         *lastKnown      `json:"last_known,omitempty" doc:"That reading, when contact is true"`
 	Occurrences       int             `json:"occurrences" doc:"Readings beyond the limit since it opened"`
 	AcknowledgedBy    string          `json:"acknowledged_by,omitempty"`
 	AcknowledgedUntil *time.Time      `json:"acknowledged_until,omitempty"`
@@ -47,6 +51,33 @@ type alertBody struct {
 	Note              string          `json:"note,omitempty"`
 }
 
+type worstBody struct {
+	MeasuredAt time.Time       `json:"measured_at"`
+	Values     []float64       `json:"values" doc:"Canonical units, in the order of the metric's components" example:"[186,101]"`
+	Because    string          `json:"because,omitempty" doc:"Of a trend rule: why it counts, in plain words"`
+	Grounds    *alerts.Grounds `json:"grounds,omitempty" doc:"The same in numbers"`
+}
+
+type lastKnown struct {
+	MeasuredAt time.Time `json:"measured_at"`
+	Values     []float64 `json:"values" doc:"Canonical units, in the order of the metric's components" example:"[81]"`
+	AgeSeconds int64     `json:"age_seconds" doc:"How long ago it was measured" example:"25200"`
+}
+
+func worstOf(a *alerts.Alert) *worstBody {
+	if a.Worst.IsZero() {
+		return nil
+	}
+	return &worstBody{MeasuredAt: a.Worst.At.UTC(), Values: orEmpty(a.WorstValues), Because: a.WorstBecause(), Grounds: a.WorstGrounds}
+}
+
+func lastKnownOf(a *alerts.Alert, now time.Time) *lastKnown {
+	if !a.ContactNow() {
+		return nil
+	}
+	return &lastKnown{MeasuredAt: a.Last.At.UTC(), Values: orEmpty(a.LastValues), AgeSeconds: int64(max(0, now.Sub(a.Last.At)) / time.Second)}
+}
+
 func alertOf(a *alerts.Alert, now time.Time) alertBody {
 	return alertBody{
 		ID: a.UID, Version: a.Version, State: string(stateOf(a, now)), Acknowledged: a.AckInForce(now), Holds: a.Holds,
@@ -54,6 +85,7 @@ func alertOf(a *alerts.Alert, now time.Time) alertBody {
 		Patient: patientRef{ID: a.PatientUID, Name: a.PatientName, Number: a.PatientNumber},
 		Kind:    string(a.RuleKind), Form: string(a.RuleForm), Because: a.Because(), Grounds: a.LastGrounds,
 		Rule: a.RuleUID, RuleVersion: a.RuleVersion,
+		Since: a.Since.UTC(), Worst: worstOf(a), Contact: a.ContactNow(), LastKnown: lastKnownOf(a, now),
 		OpenedAt: a.OpenedAt, FirstAt: a.First.At, LastAt: a.Last.At, LastValues: orEmpty(a.LastValues), Occurrences: a.Occurrences,
 		AcknowledgedBy: a.AckName, AcknowledgedUntil: at(a.AckUntil),
 		ClosedAt: at(a.ClosedAt), Closing: string(a.Closing), NextStep: string(a.NextStep), NextStepAt: at(a.NextStepAt), Note: a.Note,

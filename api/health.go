@@ -33,7 +33,7 @@ type readiness struct {
 func readinessOf(checks []Check) (readiness, int) {
 	r, status := readiness{Ready: true, Checks: orEmpty(checks)}, http.StatusOK
 	for _, check := range r.Checks {
-		if !check.OK {
+		if check.Hinders() {
 			r.Ready, status = false, http.StatusServiceUnavailable
 		}
 	}
@@ -70,7 +70,7 @@ func (s *Server) addHealth() {
 		return out, nil
 	})
 	ready := public(op(http.MethodGet, "/readyz", "get-readiness", tagService, "May the server be sent anything"))
-	ready.Description = "503 until every check holds."
+	ready.Description = "503 until every check holds that is not marked as an alarm."
 	add(s, ready, s.ready)
 	if s.Metrics != nil {
 		s.app.Get("/metrics", onlyHere, adaptor.HTTPHandler(s.Metrics))

@@ -63,8 +63,12 @@ type Desk interface {
 type Check struct {
 	Name   string `json:"name" example:"database" doc:"What was looked at"`
 	OK     bool   `json:"ok"`
+	Alarm  bool   `json:"alarm,omitempty" doc:"When it does not hold somebody must look, but the server is ready all the same: what is sent to it is safe"`
 	Detail string `json:"detail,omitempty" doc:"What is missing, for the operator"`
 }
+
+// Hinders reports whether the check keeps the server from being ready.
+func (c Check) Hinders() bool { return !c.OK && !c.Alarm }
 
 // Mount adds routes to the application, so that whoever joins the parts need not know Fiber.
 type Mount = func(*fiber.App)

@@ -181,6 +181,10 @@ func TestHealthAndReadiness(t *testing.T) {
 		t.Errorf("readyz %d %s", a.status, a.body)
 	}
 	checks[1].OK = true
+	checks = append(checks, api.Check{Name: "broker clinic", Alarm: true, Detail: "it is away"})
+	if a := ask(t, s, "", "GET", "/readyz", ""); !strings.Contains(a.body, `{"name":"broker clinic","ok":false,"alarm":true,"detail":"it is away"}`) {
+		t.Errorf("readyz %d %s", a.status, a.body)
+	}
 	if a := ask(t, s, "", "GET", "/readyz", ""); a.status != http.StatusOK || a.json(t)["ready"] != true {
 		t.Errorf("readyz %d %s", a.status, a.body)
 	}

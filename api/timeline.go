@@ -28,6 +28,7 @@ type entryBody struct {
 	Grounds     *alerts.Grounds `json:"grounds,omitempty" doc:"The same in numbers"`
 	RuleVersion int             `json:"rule_version,omitempty"`
 	Historic    bool            `json:"historic,omitempty" doc:"The reading came too late to call anybody"`
+	Contact     bool            `json:"contact,omitempty" doc:"It was the last that was known all the same: contact was asked for"`
 	Until       *time.Time      `json:"until,omitempty" doc:"End of the acknowledgement"`
 	NextStep    string          `json:"next_step,omitempty" enum:"none,recheck,call,hand_over"`
 	NextStepAt  *time.Time      `json:"next_step_at,omitempty"`
@@ -60,7 +61,7 @@ func (s *Server) getTimeline(ctx context.Context, actor account.Actor, in *alert
 func entryOf(metric vital.Metric, e *alerts.Entry) entryBody {
 	body := entryBody{
 		ID: e.ID, Kind: string(e.Kind), RecordedAt: e.RecordedAt.UTC(), By: e.Actor.Name, Values: e.Values,
-		RuleVersion: e.RuleVersion, Historic: e.Historic, Until: at(e.Until),
+		RuleVersion: e.RuleVersion, Historic: e.Historic, Contact: e.Contact, Until: at(e.Until),
 		NextStep: string(e.NextStep), NextStepAt: at(e.NextStepAt), Note: e.Note,
 	}
 	if e.Grounds != nil {

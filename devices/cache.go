@@ -35,8 +35,18 @@ type Cache struct {
 	every    time.Duration
 	nudged   chan struct{}
 
-	looking sync.Mutex // one look at a time, so that an older snapshot never follows a newer one
+	looking chan struct{} // holds a token during a look: one at a time, so that an older snapshot never follows a newer one
 	state   atomic.Pointer[cached]
+
+	mu   sync.Mutex
+	next *look // that has not begun yet; whoever wants to look takes part in it
+}
+
+// look is one look at the registry, on behalf of everybody who asked before it began.
+type look struct {
+	done      chan struct{} // closed when it is over
+	calledOff bool          // whoever was to look has gone away: it says nothing
+	err       error
 }
 
 // cached is what the last look found.
@@ -48,7 +58,7 @@ type cached struct {
 
 // NewCache returns a cache that has not looked yet.
 func NewCache(c CacheConfig) *Cache {
-	cache := &Cache{registry: c.Registry, now: c.Now, log: c.Log, every: c.Every, nudged: make(chan struct{}, 1)}
+	cache := &Cache{registry: c.Registry, now: c.Now, log: c.Log, every: c.Every, nudged: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
 	if cache.now == nil {
 		cache.now = time.Now
 	}
@@ -84,15 +94,66 @@ func (c *Cache) Nudge() {
 }
 
 // Look looks at the registry now and waits for the outcome: after nil, Current shows what was committed before the call.
+// Those who call while a look is under way share the next one: however many wait, they cost one reading of the registry.
 // An error is of kind fault.Unavailable, and the last snapshot stays.
-func (c *Cache) Look(ctx context.Context) error { return c.runOnce(ctx, c.now()) }
+func (c *Cache) Look(ctx context.Context) error {
+	for {
+		l, ours := c.join()
+		if ours {
+			return c.lead(ctx, l)
+		}
+		select {
+		case <-l.done:
+			if !l.calledOff {
+				return l.err
+			}
+		case <-ctx.Done():
+			return calledOff(ctx)
+		}
+	}
+}
+
+// join returns the look that has not begun yet, and whether the caller is the one who has to lead it.
+func (c *Cache) join() (l *look, ours bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next != nil {
+		return c.next, false
+	}
+	c.next = &look{done: make(chan struct{})}
+	return c.next, true
+}
+
+// lead waits for its turn and looks. What is committed from then on is the matter of the look after this one.
+func (c *Cache) lead(ctx context.Context, l *look) error {
+	defer close(l.done)
+	select {
+	case c.looking <- struct{}{}:
+		defer func() { <-c.looking }()
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	c.next = nil
+	c.mu.Unlock()
+	if ctx.Err() == nil {
+		l.err = c.runOnce(ctx, c.now())
+	}
+	if ctx.Err() != nil { // whether it looked or not
+		l.calledOff, l.err = true, calledOff(ctx)
+	}
+	return l.err
+}
+
+func calledOff(ctx context.Context) error {
+	return fault.Wrap(fault.Unavailable, ctx.Err(), "look at the registry")
+}
 
 // Run keeps the snapshot fresh until ctx ends, and returns nil then.
 func (c *Cache) Run(ctx context.Context) error {
 	tick := time.NewTicker(c.every)
 	defer tick.Stop()
 	for {
-		_ = c.runOnce(ctx, c.now()) // it is logged, and the next look is due in a second
+		_ = c.Look(ctx) // it is logged, and the next look is due in a second
 		select {
 		case <-ctx.Done():
 			return nil
@@ -102,14 +163,12 @@ func (c *Cache) Run(ctx context.Context) error {
 	}
 }
 
-// runOnce looks at the version, and reads the registry when it is another than that of our snapshot.
+// runOnce looks at the version, and reads the registry when it is another than that of our snapshot. Only lead calls it.
 func (c *Cache) runOnce(ctx context.Context, now time.Time) error {
-	c.looking.Lock()
-	defer c.looking.Unlock()
 	before := c.state.Load()
 	snapshot, err := c.load(ctx, before.snapshot)
 	if ctx.Err() != nil {
-		return fault.Wrap(fault.Unavailable, ctx.Err(), "look at the registry") // it says nothing about the registry
+		return calledOff(ctx) // it says nothing about the registry
 	}
 	if err != nil {
 		if before.reachable || before.at.IsZero() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hale/devices"
@@ -229,4 +230,96 @@ func TestTheLogTellsOfChangesOnly(t *testing.T) {
 	if away, read := strings.Count(lines.String(), "cannot be reached"), strings.Count(lines.String(), "registry read"); away != 2 || read != 2 {
 		t.Errorf("told %d times that it is away and %d times that it was read:\n%s", away, read, lines.String())
 	}
+}
+
+// gate is a shelf whose reading waits for the test.
+type gate struct {
+	shelf
+	open chan struct{}
+}
+
+func (g *gate) Version(ctx context.Context) (int64, error) {
+	v, err := g.shelf.Version(ctx)
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	return v, err
+}
+
+func TestWhoeverWaitsSharesTheNextLookAndSeesTheOwnChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const callers = 200
+		g := &gate{shelf: shelf{version: 1}, open: make(chan struct{})}
+		c := devices.NewCache(devices.CacheConfig{Registry: g, Now: newClock().now})
+		outcomes := make(chan error, callers+1)
+		go func() { outcomes <- c.Look(t.Context()) }()
+		synctest.Wait() // the first look has read version 1
+		for i := range callers {
+			own := int64(2 + i)
+			g.set(own, nil) // the caller's change
+			go func() {
+				err := c.Look(t.Context())
+				if s, reachable := c.Current(); err == nil && (!reachable || s.Version < own) {
+					err = errors.New("the caller's own change is not there")
+				}
+				outcomes <- err
+			}()
+			synctest.Wait()
+		}
+		for range 2 {
+			if len(outcomes) > 1 {
+				t.Fatalf("%d callers had their answer before a look of theirs", len(outcomes)-1)
+			}
+			g.open <- struct{}{}
+			synctest.Wait()
+		}
+		for range callers + 1 {
+			if err := <-outcomes; err != nil {
+				t.Error(err)
+			}
+		}
+		if versions, reads := g.asked(); versions != 2 || reads > 2 {
+			t.Errorf("%d callers cost %d looks beside the first, want one; %d readings", callers, versions-1, reads)
+		}
+		holds(t, c, 1+callers, true)
+	})
+}
+
+func TestWhoWaitsForALookThatIsCalledOffLooksAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{shelf: shelf{version: 1}, open: make(chan struct{})}
+		c := devices.NewCache(devices.CacheConfig{Registry: g, Now: newClock().now})
+		looking := func(ctx context.Context) chan error {
+			told := make(chan error, 1)
+			go func() { told <- c.Look(ctx) }()
+			synctest.Wait()
+			return told
+		}
+		first := looking(t.Context())
+		leading, cancel := context.WithCancel(t.Context())
+		leader := looking(leading)
+		waiting, leave := context.WithCancel(t.Context())
+		follower, gone := looking(t.Context()), looking(waiting)
+		leave()
+		if err := <-gone; !fault.Is(err, fault.Unavailable) || !errors.Is(err, context.Canceled) {
+			t.Errorf("whoever waited no longer was told %v", err)
+		}
+		cancel()
+		if err := <-leader; !fault.Is(err, fault.Unavailable) || !errors.Is(err, context.Canceled) {
+			t.Errorf("whoever called it off was told %v", err)
+		}
+		synctest.Wait()
+		g.set(2, nil)
+		for _, told := range []chan error{first, follower} {
+			g.open <- struct{}{}
+			if err := <-told; err != nil {
+				t.Errorf("whoever waited was told %v", err)
+			}
+		}
+		holds(t, c, 2, true)
+	})
 }

@@ -145,12 +145,24 @@ func (d *decoder) one(s *scanner, index int) error {
 	d.wanted = d.wanted || e.receipt.kind == boolean && e.receipt.raw[0] == 't'
 	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
 	r := &d.readings[len(d.readings)-1]
-	if no := d.normalise(e, r); no != nil {
+	if no := d.judge(e, r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		d.refuseElement(s.src[start:s.at], index, no)
 		return nil
 	}
 	d.address(r)
+	return nil
+}
+
+// judge normalises the element. A broker gives a retained message again at each of our subscriptions, so that without a
+// time of its own it would be another reading of now each time.
+func (d *decoder) judge(e *element, r *vital.Reading) *refusal {
+	if no := d.normalise(e, r); no != nil {
+		return no
+	}
+	if d.message.Retained && r.Findings&vital.TimeAssumed != 0 {
+		return refuse(vital.ReasonClock, "the broker had kept this message (retain flag) and it has no time of its own: nobody knows when it was measured; send without the retain flag, or with a time")
+	}
 	return nil
 }
 

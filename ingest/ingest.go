@@ -23,6 +23,9 @@ type Message struct {
 	Canary string
 	// Mapping is set by the bridge: the message came through somebody else's broker, and this is how to read it.
 	Mapping *Mapping
+	// Retained is set by the bridge when the broker had kept the message and gave it to us because we subscribed: that it
+	// comes tells nothing of when it was measured.
+	Retained bool
 	// Oversize is set when the door drained a message that is too large to take: Payload is then its head.
 	Oversize *Oversize
 }

@@ -1,12 +1,11 @@
 package ingest
 
 import (
+	"maps"
 	"strings"
-	"time"
 
 	"github.com/tidwall/gjson"
 
-	"hale/devices"
 	"hale/vital"
 )
 
@@ -22,8 +21,9 @@ type mappingRule struct {
 	line     int // where it stands in the file
 	name     string
 	topic    topicPattern
-	native   bool // the payload is Hale's own wire, and the topic names the device
-	each     *jsonPath
+	native   bool        // the payload is Hale's own wire, and the topic names the device
+	each     *jsonPath   // of the list, or of the object whose members are the elements; nil: the message is the element
+	member   *memberSpec // which members; nil: each is a list
 	ignore   []condition
 	sensor   template
 	values   []namedPath // what the sensor's name may be made of besides the topic
@@ -72,33 +72,35 @@ type namedPath struct {
 	path jsonPath
 }
 
-// jsonPath is a place in an element, or in the whole message where root is set.
-type jsonPath struct {
-	text string // in gjson's syntax
-	root bool
-}
-
-func (p jsonPath) String() string {
-	if p.root {
-		return rootPrefix + p.text
-	}
-	return p.text
-}
-
-// rootPrefix begins a path from the message's beginning where others begin at the element.
-const rootPrefix = "$."
-
 // scope is what the paths of an element look into.
 type scope struct {
 	root, element gjson.Result
-	names         map[string]string // captures of the topic
+	names         map[string]string // captures of the topic and of the member's name
+	many          *jsonPath         // the first path at which more than one value was found since the last look
 }
 
+// get returns what stands at the path. Where more than one value does, which of them is meant we would have to guess: it
+// finds none, and notes the path.
 func (s *scope) get(p jsonPath) gjson.Result {
+	from := s.element
 	if p.root {
-		return s.root.Get(p.text)
+		from = s.root
 	}
-	return s.element.Get(p.text)
+	found, many := p.find(from)
+	if many && s.many == nil {
+		at := p
+		s.many = &at
+	}
+	return found
+}
+
+// ambiguous returns the refusal for a path that found more than one value since the last call.
+func (s *scope) ambiguous() *refusal {
+	p := s.many
+	if s.many = nil; p == nil {
+		return nil
+	}
+	return refuse(vital.ReasonUnparsable, "more than one value stands at %s; name the one that is meant, or use each: for all of them", p)
 }
 
 func (s *scope) holds(all []condition) bool {
@@ -185,7 +187,7 @@ func (d *decoder) native() {
 
 // mapped takes a message by a rule of the mapping. It must be JSON from end to end, as everywhere.
 func (d *decoder) mapped(rule *mappingRule, names map[string]string) {
-	s := scanner{src: d.message.Payload}
+	s := scanner{src: d.message.Payload, single: true}
 	s.space()
 	_, err := s.value()
 	if err == nil {
@@ -195,24 +197,60 @@ func (d *decoder) mapped(rule *mappingRule, names map[string]string) {
 		d.refuseWhole(&refusal{vital.ReasonUnparsable, err.Error()})
 		return
 	}
-	root := gjson.ParseBytes(d.message.Payload)
-	if rule.each == nil {
-		d.mapElement(rule, 0, &scope{root, root, names})
+	if s.repeated != nil {
+		d.refuseWhole(refuse(vital.ReasonUnparsable, "%s stands more than once in one object; send each field once", quote([]byte(*s.repeated))).in(rule))
 		return
 	}
-	elements := root.Get(rule.each.text)
-	if !elements.IsArray() {
-		d.refuseWhole(refuse(vital.ReasonUnparsable, "mapping %s: at %s stands %s; a list is expected", rule.name, rule.each, tokenOf(elements).kind))
+	elements, no := rule.elements(gjson.ParseBytes(d.message.Payload), names)
+	if no != nil {
+		d.refuseWhole(no.in(rule))
 		return
 	}
-	list := elements.Array()
-	if len(list) > maxElements {
-		d.refuseWhole(refuse(vital.ReasonUnparsable, "mapping %s: the list at %s has more than %d elements; send it in parts", rule.name, rule.each, maxElements))
-		return
+	for i := range elements {
+		d.mapElement(rule, i, &elements[i])
 	}
-	for i, element := range list {
-		d.mapElement(rule, i, &scope{root, element, names})
+}
+
+// elements finds what the rule looks at one by one.
+func (r *mappingRule) elements(root gjson.Result, names map[string]string) ([]scope, *refusal) {
+	whole := scope{root: root, element: root, names: names}
+	if r.each == nil {
+		return []scope{whole}, nil
 	}
+	at := whole.get(*r.each)
+	if no := whole.ambiguous(); no != nil {
+		return nil, no
+	}
+	if r.member != nil && !at.IsObject() {
+		return nil, refuse(vital.ReasonUnparsable, "at %s stands %s; an object is expected", r.each, tokenOf(at).kind)
+	}
+	if r.member == nil && !at.IsArray() {
+		return nil, refuse(vital.ReasonUnparsable, "at %s stands %s; a list is expected", r.each, tokenOf(at).kind)
+	}
+	var all []scope
+	at.ForEach(func(key, element gjson.Result) bool {
+		one := scope{root: root, element: element, names: names}
+		if r.member != nil {
+			name, ok := r.member.match(key.String())
+			if !ok {
+				return true
+			}
+			one.names = maps.Clone(names)
+			if one.names == nil {
+				one.names = map[string]string{}
+			}
+			one.names[r.member.name] = name
+		}
+		all = append(all, one)
+		return len(all) <= maxElements
+	})
+	if len(all) > maxElements {
+		return nil, refuse(vital.ReasonUnparsable, "at %s stand more than %d elements; send them in parts", r.each, maxElements)
+	}
+	if r.member != nil && len(all) == 0 {
+		return nil, refuse(vital.ReasonMetric, "at %s no name is of the form %s; name the readings that stand there, or add an entry under ignore", r.each, r.member)
+	}
+	return all, nil
 }
 
 // mapElement takes one element: each reading of the rule that stands in it becomes a reading or a refusal.
@@ -223,7 +261,10 @@ func (d *decoder) mapElement(rule *mappingRule, index int, s *scope) {
 		}
 	}
 	raw := []byte(s.element.Raw)
-	no := d.addressed(rule, s)
+	no := s.ambiguous()
+	if no == nil {
+		no = d.addressed(rule, s)
+	}
 	if no != nil {
 		d.refuseElement(raw, index, no.in(rule))
 		return
@@ -231,11 +272,16 @@ func (d *decoder) mapElement(rule *mappingRule, index int, s *scope) {
 	found := false
 	for i := range rule.readings {
 		spec := &rule.readings[i]
-		if !spec.stands(s) {
+		stands := spec.stands(s)
+		no := s.ambiguous()
+		if no == nil && !stands {
 			continue
 		}
 		found = true
-		if no := d.mapReading(rule, spec, s); no != nil {
+		if no == nil {
+			no = d.mapReading(rule, spec, s)
+		}
+		if no != nil {
 			d.refuseElement(raw, index, no.in(rule))
 		}
 	}
@@ -253,18 +299,27 @@ func (r *refusal) in(rule *mappingRule) *refusal {
 func (d *decoder) addressed(rule *mappingRule, s *scope) *refusal {
 	values := map[string]string{}
 	for _, v := range rule.values {
-		found := s.get(v.path)
-		if t := tokenOf(found); t.kind != text && t.kind != number {
+		t := tokenOf(s.get(v.path))
+		if no := s.ambiguous(); no != nil {
+			return no
+		}
+		if t.kind != text && t.kind != number {
 			return refuse(vital.ReasonSensor, "the sensor's name needs %s, and at %s stands %s", v.name, v.path, t.kind)
 		}
-		values[v.name] = found.String()
+		if t.kind == number && !wholeForm.Match(t.raw) {
+			return refuse(vital.ReasonSensor, "the sensor's name needs %s, and at %s stands %s, which is no plain whole number", v.name, v.path, t.shown())
+		}
+		values[v.name] = string(t.plain())
 	}
-	uid := rule.sensor.fill(func(name string) string {
+	uid, no := rule.sensor.fill(func(name string) string {
 		if v, ok := values[name]; ok {
 			return v
 		}
 		return s.names[name]
 	})
+	if no != nil {
+		return no
+	}
 	if !uidForm.MatchString(uid) {
 		return refuse(vital.ReasonSensor, "the sensor's name would be %s; it needs 1 to 64 letters, digits, points, dashes or underscores", quote([]byte(uid)))
 	}
@@ -307,15 +362,19 @@ func (spec *readingSpec) stands(s *scope) bool {
 func (d *decoder) mapReading(rule *mappingRule, spec *readingSpec, s *scope) *refusal {
 	e := &d.element
 	*e = element{}
-	if no := spec.fill(e, s); no != nil {
-		return no
+	no := spec.fill(e, s)
+	if no == nil {
+		no = rule.fill(e, s)
 	}
-	if no := rule.fill(e, s); no != nil {
+	if many := s.ambiguous(); many != nil { // what was missing for that reason is no other
+		no = many
+	}
+	if no != nil {
 		return no
 	}
 	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
 	r := &d.readings[len(d.readings)-1]
-	if no := d.normalise(e, r); no != nil {
+	if no := d.judge(e, r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		return no
 	}
@@ -398,55 +457,4 @@ func (a *amountSpec) find(s *scope) (token, *refusal) {
 		return t, nil
 	}
 	return shifted(t, shift), nil
-}
-
-// Tried is what one part of a message would become.
-type Tried struct {
-	Sensor  string         // UID of the sensor that measured it
-	Reading *vital.Reading // nil when it would be refused
-	Refusal *Refusal       // nil when it would be taken
-}
-
-// Try shows what the mapping makes of a message, without a server: the bridge's device is taken as enrolled, and every
-// sensor as granted to it. A message of the native wire is tried as if its device were enrolled.
-func (m *Mapping) Try(device, topic string, payload []byte, now time.Time) []Tried {
-	t := &trial{}
-	self := &devices.Device{ID: 1, Org: 1, UID: device}
-	d := decoder{
-		vocabulary: newVocabulary(), device: self, trial: t, received: now.UTC().Truncate(time.Microsecond),
-		snapshot: &devices.Snapshot{Devices: map[string]*devices.Device{}},
-		message:  &Message{Device: self, Topic: topic, Payload: payload, Mapping: m},
-	}
-	if rest, ok := strings.CutPrefix(topic, topicRoot); ok {
-		uid, rest, _ := strings.Cut(rest, "/")
-		one := &devices.Device{ID: 2, Org: 1, UID: uid, Own: t.sensor(uid), Sensors: map[string]vital.SensorID{}}
-		if name, ok := strings.CutPrefix(rest, "sensors/"); ok {
-			name, _, _ = strings.Cut(name, "/")
-			one.Sensors[name] = t.sensor(name)
-		}
-		d.snapshot.Devices[uid] = one
-	}
-	d.decode()
-	var all []Tried
-	for i := range d.readings {
-		r := &d.readings[i]
-		all = append(all, Tried{Sensor: t.names[r.Sensor-1], Reading: r})
-	}
-	for i := range d.told {
-		all = append(all, Tried{Refusal: &d.told[i]})
-	}
-	return all
-}
-
-// trial gives numbers to the sensors that a message names.
-type trial struct{ names []string }
-
-func (t *trial) sensor(uid string) vital.SensorID {
-	for i, name := range t.names {
-		if name == uid {
-			return vital.SensorID(i + 1)
-		}
-	}
-	t.names = append(t.names, uid)
-	return vital.SensorID(len(t.names))
 }

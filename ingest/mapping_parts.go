@@ -54,18 +54,40 @@ type template struct{ parts []templatePart }
 type templatePart struct{ literal, name string }
 
 // fill puts values in the places of the names. A colon, as it stands in a radio address, becomes a dash: a sensor's name
-// has none.
-func (t *template) fill(value func(name string) string) string {
+// has none. What would give two sensors one name is refused: an empty value, and one in which the text begins that
+// separates it from its neighbour, because then nobody could tell where it ends.
+func (t *template) fill(value func(name string) string) (string, *refusal) {
 	var b strings.Builder
-	for _, p := range t.parts {
+	for i, p := range t.parts {
 		if p.name == "" {
 			b.WriteString(p.literal)
-		} else {
-			b.WriteString(strings.ReplaceAll(value(p.name), ":", "-"))
+			continue
 		}
+		v := strings.ReplaceAll(value(p.name), ":", "-")
+		if v == "" {
+			return "", refuse(vital.ReasonSensor, "the sensor's name needs {%s}, which is empty", p.name)
+		}
+		if i+2 < len(t.parts) {
+			if sep := t.parts[i+1].literal; strings.Index(v+sep, sep) != len(v) {
+				return "", blurred(p.name, v, sep)
+			}
+		}
+		if i >= 2 {
+			if sep := t.parts[i-1].literal; strings.LastIndex(sep+v, sep) != 0 {
+				return "", blurred(p.name, v, sep)
+			}
+		}
+		b.WriteString(v)
 	}
-	return b.String()
+	return b.String(), nil
 }
+
+func blurred(name, value, sep string) *refusal {
+	return refuse(vital.ReasonSensor, "{%s} is %s, and %q separates it from its neighbour in the sensor's name, so that two sensors could have that name; let the mapping separate them by something else, _ for example", name, quote([]byte(value)), sep)
+}
+
+// wholeForm is the form of a number that may stand in a sensor's name: there is one way to write each.
+var wholeForm = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
 // parseTemplate splits a text at its {names}; ok is false when a brace is without its partner.
 func parseTemplate(s string) (t template, ok bool) {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"regexp"
 	"strings"
 	"time"
 
@@ -15,13 +16,13 @@ const maxReadingSpecs = 32
 // rule reads one entry of mappings.
 func (p *filePage) rule(n *yaml.Node) {
 	r := &mappingRule{line: n.Line}
-	var sensor, each *yaml.Node
+	var sensor *yaml.Node
 	seen := fields{}
 	known := fields{
 		"name":   func(n *yaml.Node) { r.name = p.name(n, "the mapping's name") },
 		"topic":  func(n *yaml.Node) { r.topic = p.topic(n) },
 		"native": func(n *yaml.Node) { r.native = p.truth(n, "native") },
-		"each":   func(n *yaml.Node) { each, r.each = n, p.path(n, "each") },
+		"each":   func(n *yaml.Node) { p.each(n, r) },
 		"ignore": func(n *yaml.Node) {
 			p.list(n, "ignore", func(n *yaml.Node) { r.ignore = append(r.ignore, p.condition(n)) })
 		},
@@ -45,9 +46,6 @@ func (p *filePage) rule(n *yaml.Node) {
 		if seen[name] == nil {
 			p.wrong(n, "mapping %s needs %q", r.name, name)
 		}
-	}
-	if each != nil && r.each != nil && r.each.root {
-		r.each.root = false // a list stands in the message anyway
 	}
 	if sensor != nil {
 		p.sensorNames(sensor, r)
@@ -114,7 +112,8 @@ func (p *filePage) template(n *yaml.Node) template {
 	return t
 }
 
-// sensorNames checks that every name in the sensor's template is one of the topic or of values.
+// sensorNames checks that every name in the sensor's template is one of the topic, of each or of values, and that it can
+// be told where each of them ends.
 func (p *filePage) sensorNames(n *yaml.Node, r *mappingRule) {
 	known := map[string]bool{}
 	for _, l := range r.topic.levels {
@@ -122,15 +121,24 @@ func (p *filePage) sensorNames(n *yaml.Node, r *mappingRule) {
 			known[l.name] = true
 		}
 	}
+	if m := r.member; m != nil {
+		if known[m.name] {
+			p.wrong(n, "mapping %s: {%s} stands in the topic and in each; rename one", r.name, m.name)
+		}
+		known[m.name] = true
+	}
 	for _, v := range r.values {
 		if known[v.name] {
-			p.wrong(n, "mapping %s: {%s} stands in the topic and under values; rename one", r.name, v.name)
+			p.wrong(n, "mapping %s: {%s} stands in the topic or in each, and under values; rename one", r.name, v.name)
 		}
 		known[v.name] = true
 	}
-	for _, part := range r.sensor.parts {
+	for i, part := range r.sensor.parts {
+		if i > 0 && part.name != "" && r.sensor.parts[i-1].name != "" {
+			p.wrong(n, "mapping %s: in the sensor's name nothing stands between {%s} and {%s}, so that two sensors could have one name; put an underscore between them", r.name, r.sensor.parts[i-1].name, part.name)
+		}
 		if part.name != "" && !known[part.name] {
-			p.wrong(n, "mapping %s: the sensor's name uses {%s}, which is neither in the topic nor under values", r.name, part.name)
+			p.wrong(n, "mapping %s: the sensor's name uses {%s}, which is neither in the topic, nor in each, nor under values", r.name, part.name)
 		}
 	}
 }
@@ -163,57 +171,6 @@ func (p *filePage) free(n *yaml.Node, what string) map[*yaml.Node]*yaml.Node {
 		members[n.Content[i]] = n.Content[i+1]
 	}
 	return members
-}
-
-// path reads a place in the payload. Of gjson's language those parts are taken that find one value as it was written.
-func (p *filePage) path(n *yaml.Node, what string) *jsonPath {
-	given := p.text(n, what)
-	if given == "" {
-		return nil
-	}
-	text, root := strings.CutPrefix(given, rootPrefix)
-	if why := notAPath(text); why != "" {
-		p.wrong(n, "%s: the path %q %s", what, given, why)
-		return nil
-	}
-	return &jsonPath{text, root}
-}
-
-// notAPath says why a text is no path that we take, or "".
-func notAPath(text string) string {
-	if text == "" {
-		return "is empty"
-	}
-	depth := 0
-	start := true // of a step
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		switch {
-		case c == '\\':
-			i++
-		case c == '(':
-			depth++
-		case c == ')':
-			depth--
-		case depth > 0:
-		case c == '|':
-			return "has a pipe; use points"
-		case start && strings.IndexByte("@!{[", c) >= 0:
-			return "uses " + string(c) + ", which changes what was sent; name the place with points, as in a.b.0.c or list.#(type==\"x\").value"
-		case start && c == '#' && (i+1 == len(text) || text[i+1] != '('):
-			return "uses # for all elements; write #(name==value) for one of them, or each: for a list of readings"
-		case c == '#' && i > 0 && text[i-1] == ')':
-			return "ends in )#, which finds many; leave out the last #"
-		}
-		start = c == '.' && depth == 0
-	}
-	if depth != 0 {
-		return "has a bracket without its partner"
-	}
-	if start {
-		return "ends in a point"
-	}
-	return ""
 }
 
 func (p *filePage) condition(n *yaml.Node) (c condition) {
@@ -339,10 +296,30 @@ func (p *filePage) local(n *yaml.Node, t *timeSpec, zone, layout *yaml.Node) {
 		t.layout = localLayout
 		return
 	}
-	sample := time.Date(2006, 1, 2, 15, 4, 0, 0, time.UTC)
-	if back, err := time.Parse(t.layout, sample.Format(t.layout)); err != nil || !back.Equal(sample) || strings.Contains(t.layout, "MST") || strings.Contains(t.layout, "07:00") {
-		p.wrong(layout, "layout %q must show year, month, day, hour and minute as in %s, and no zone", t.layout, localLayout)
+	if !showsAll(t.layout) {
+		p.wrong(layout, "layout %q must show year, month, day, hour and minute as in %s", t.layout, localLayout)
 	}
+	if showsZone(t.layout) {
+		p.wrong(layout, "layout %q shows a zone, beside the one of the mapping; leave it out there, or use format: rfc3339", t.layout)
+	}
+}
+
+// showsAll reports whether a time that was written in the layout can be read from it to the minute.
+func showsAll(layout string) bool {
+	sample := time.Date(2006, 1, 2, 15, 4, 0, 0, time.UTC)
+	back, err := time.Parse(layout, sample.Format(layout))
+	return err == nil && back.Equal(sample)
+}
+
+// zoneWritten finds zones that the time package takes for plain text, and would pass over.
+var zoneWritten = regexp.MustCompile(`(?i)\+|\b(utc|gmt)\b|[0-9]\s*z$`)
+
+// showsZone reports whether the layout holds a zone or an offset in any spelling: the same wall clock in another zone is
+// then written in another way.
+func showsZone(layout string) bool {
+	zone := time.FixedZone("XYZ", 5*3600+30*60+17)
+	here, there := time.Date(2006, 1, 2, 15, 4, 0, 0, time.UTC), time.Date(2006, 1, 2, 15, 4, 0, 0, zone)
+	return here.Format(layout) != there.Format(layout) || zoneWritten.MatchString(layout)
 }
 
 func (p *filePage) findings(n *yaml.Node, r *mappingRule) {

@@ -78,6 +78,9 @@ type scanner struct {
 	src   []byte
 	at    int
 	depth int
+	// single makes it note the first name that stands more than once in one object, for which it allocates.
+	single   bool
+	repeated *string
 }
 
 func (s *scanner) wrong(why string) error {
@@ -190,10 +193,18 @@ func (s *scanner) word(w string, k kind) (token, error) {
 
 func (s *scanner) object() (token, error) {
 	start := s.at
+	var seen map[string]bool
+	if s.single {
+		seen = map[string]bool{}
+	}
 	more, err := s.enter('}')
 	for more && err == nil {
-		if _, err = s.key(); err != nil {
+		var key token
+		if key, err = s.key(); err != nil {
 			break
+		}
+		if s.single {
+			s.note(seen, string(key.plain()))
 		}
 		if _, err = s.value(); err != nil {
 			break
@@ -201,6 +212,13 @@ func (s *scanner) object() (token, error) {
 		more, err = s.more('}')
 	}
 	return token{kind: object, raw: s.src[start:s.at]}, err
+}
+
+func (s *scanner) note(seen map[string]bool, name string) {
+	if seen[name] && s.repeated == nil {
+		s.repeated = &name
+	}
+	seen[name] = true
 }
 
 func (s *scanner) list() (token, error) {

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -93,27 +94,111 @@ func TestABeatThatIsJudgedWronglyIsRemembered(t *testing.T) {
 	}
 }
 
-func TestRowsOfDeadEdgesAgeOut(t *testing.T) {
-	t.Parallel()
-	r := newRecord(t)
-	r.advance(t, r.beat("dead", 1), r.beat("late", 1), r.beat("alive", 1))
+// aged makes an edge's row as old as told; ended tells whether it stopped in order then.
+func (r *record) aged(t *testing.T, edge string, sent, committed time.Duration, ended bool) {
+	t.Helper()
+	now := time.Now()
+	var end *time.Time
+	if at := now.Add(-sent); ended {
+		end = &at
+	}
 	conn, err := pgx.Connect(t.Context(), r.db.AdminURL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
-	now := time.Now()
-	for edge, at := range map[string][2]time.Time{
-		"dead": {now.Add(-25 * time.Hour), now.Add(-25 * time.Hour)}, "late": {now.Add(-25 * time.Hour), now.Add(-time.Minute)}, "alive": {now, now},
-	} {
-		if _, err := conn.Exec(t.Context(), "UPDATE canary SET sent_at = $2, committed_at = $3 WHERE edge = $1", edge, at[0], at[1]); err != nil {
-			t.Fatal(err)
-		}
+	tag, err := conn.Exec(t.Context(), "UPDATE canary SET sent_at = $2, committed_at = $3, ended_at = $4 WHERE edge = $1", edge, now.Add(-sent), now.Add(-committed), end)
+	if err != nil || tag.RowsAffected() == 0 {
+		t.Fatal(tag, err)
 	}
+}
+
+// kept are the edges that have a row after the keeper came by.
+func (r *record) kept(t *testing.T) (edges []string) {
+	t.Helper()
 	if err := r.work.KeepCanaries(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if list := r.beats(t); len(list) != 2 || list[0].Edge != "alive" || list[1].Edge != "late" {
-		t.Errorf("left: %+v", list)
+	for _, b := range r.beats(t) {
+		edges = append(edges, b.Edge)
 	}
+	return edges
+}
+
+func TestRowsOfDeadEdgesAgeOutWhereOthersBeat(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	r := newRecord(t)
+	r.advance(t, r.beat("dead", 1), r.beat("late", 1), r.beat("ended", 1), r.beat("ended long ago", 1), r.beat("alive", 1))
+	r.aged(t, "dead", day+time.Hour, day+time.Hour, false)
+	r.aged(t, "late", day+time.Hour, time.Minute, false)
+	r.aged(t, "ended", 6*day, 6*day, true)
+	r.aged(t, "ended long ago", 8*day, 8*day, true)
+	r.aged(t, "alive", 0, 0, false)
+	if diff := cmp.Diff([]string{"alive", "ended", "late"}, r.kept(t)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTheNewestRowOfAPartitionStaysHoweverOldItIs(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	r := newRecord(t)
+	r.advance(t, r.beat("before", 1), r.beat("newest", 1), r.beat("ended", 1))
+	r.aged(t, "before", 31*day, 31*day, false)
+	r.aged(t, "newest", 30*day, 30*day, false)
+	r.aged(t, "ended", 29*day, 29*day, true) // is nobody who beats in its place
+	if diff := cmp.Diff([]string{"ended", "newest"}, r.kept(t)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAnEdgeEntersEveryPartitionAndLeavesInOrder(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx := t.Context()
+	rows := func() (list []string) {
+		for _, b := range r.beats(t) {
+			if b.Partition == r.cursor.Partition {
+				list = append(list, fmt.Sprintf("%s %d ended:%v", b.Edge, b.Number, !b.EndedAt.IsZero()))
+			}
+		}
+		return list
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(what string, list ...string) {
+		t.Helper()
+		if diff := cmp.Diff(list, rows()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	must(r.work.EnterCanary(ctx, "a/1"))
+	must(r.work.EnterCanary(ctx, "b/1"))
+	must(r.work.EnterCanary(ctx, "a/1"))
+	if n := len(r.beats(t)); n != 2*vital.Partitions {
+		t.Errorf("%d rows, want one of each edge in each partition", n)
+	}
+	want("two edges have started", "a/1 0 ended:false", "b/1 0 ended:false")
+	must(r.work.EnterCanary(ctx, "a/2"))
+	want("one started again and had never beaten", "a/1 0 ended:false", "b/1 0 ended:false")
+	r.advance(t, r.beat("b/1", 1))
+	must(r.work.LeaveCanary(ctx, "b/1"))
+	must(r.work.LeaveCanary(ctx, "a/2"))
+	want("two have stopped", "a/1 0 ended:false", "a/2 0 ended:true", "b/1 1 ended:true")
+	r.advance(t, r.beat("b/1", 2))
+	want("a beat that was in the stream", "a/1 0 ended:false", "a/2 0 ended:true", "b/1 2 ended:true")
+	must(r.work.EnterCanary(ctx, "a/3"))
+	want("the first start of the place is over", "a/2 0 ended:true", "a/3 0 ended:false", "b/1 2 ended:true")
+	sent := r.beat("a/3", 1)
+	sent.Canary.SentAt = time.Now().Add(time.Minute) // after the end of a/2
+	r.advance(t, sent)
+	must(r.work.EnterCanary(ctx, "a/4"))
+	want("one beat and died", "a/3 1 ended:false", "a/4 0 ended:false", "b/1 2 ended:true")
+	must(r.work.EnterCanary(ctx, "aa/1"))
+	want("another place that begins alike", "a/3 1 ended:false", "a/4 0 ended:false", "aa/1 0 ended:false", "b/1 2 ended:true")
 }

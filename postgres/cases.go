@@ -15,14 +15,21 @@ import (
 	"hale/vital"
 )
 
-const alertColumns = episodeColumns + `, p.uid::text, p.name, p.number, r.uid::text, r.kind, r.form`
+const alertColumns = episodeColumns + `, p.uid::text, p.name, p.number, r.uid::text, r.kind, r.form, ` + newerKnown
+
+// newerKnown looks for a reading of the vital that is newer than the one contact was asked for: of open alerts that asked
+// only, by the key, in the partitions since then.
+const newerKnown = `CASE WHEN e.contact AND e.contact_at IS NOT NULL AND e.state <> 'closed' THEN EXISTS (
+    SELECT 1 FROM (SELECT DISTINCT a.sensor_id FROM assignment a WHERE a.patient_id = e.patient_id) s
+    JOIN reading m ON m.sensor_id = s.sensor_id AND m.metric = e.metric AND m.patient_id = e.patient_id
+        AND m.sent_at >= e.contact_at - interval '24 hours' AND (m.measured_at, m.id) > (e.contact_at, e.contact_id)) ELSE false END`
 
 const alertTables = ` FROM episode e JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id JOIN rule r ON r.org_id = e.org_id AND r.id = e.rule_id `
 
 func scanAlert(row pgx.CollectableRow) (alerts.Alert, error) {
 	var a alerts.Alert
 	var err error
-	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.RuleUID, &a.RuleKind, &a.RuleForm)
+	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.RuleUID, &a.RuleKind, &a.RuleForm, &a.Newer)
 	return a, err
 }
 
@@ -114,7 +121,7 @@ func oneAlert(ctx context.Context, tx pgx.Tx, u uuid.UUID) (alerts.Alert, error)
 
 const selectLog = `
 SELECT t.id, t.kind, t.recorded_at, coalesce(t.actor_id, 0), t.actor_name, t.actor_role, t.level, t.reading_at, coalesce(t.reading_id, 0), t.vals,
-    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, coalesce(m.findings, 0)
+    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, t.worst, coalesce(m.findings, 0)
 FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
 LEFT JOIN LATERAL (
     SELECT r.findings FROM (SELECT DISTINCT a.sensor_id FROM assignment a WHERE a.patient_id = e.patient_id) s
@@ -148,7 +155,7 @@ func scanEntry(row pgx.CollectableRow) (alerts.Entry, error) {
 	var readingAt, until, next *time.Time
 	var findings int32
 	err := row.Scan(&n.ID, &n.Kind, &n.RecordedAt, &n.Actor.Staff, &n.Actor.Name, &n.Actor.Role, &n.Level, &readingAt, &n.Reading.ID, &n.Values,
-		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator, &n.Grounds, &findings)
+		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator, &n.Grounds, &n.Worst, &findings)
 	n.Findings = vital.Finding(uint32(findings))
 	n.RecordedAt, n.Reading.At, n.Until, n.NextStepAt = n.RecordedAt.UTC(), timeOf(readingAt), timeOf(until), timeOf(next)
 	return n, err

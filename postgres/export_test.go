@@ -1,6 +1,9 @@
 package postgres
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // MigrateTo brings the tables to an older version, for the test that goes on from there.
 func MigrateTo(ctx context.Context, adminURL string, version int64) error {

@@ -134,7 +134,11 @@ func TestADatabaseThatWasNotMigratedIsRefused(t *testing.T) {
 	if _, err := admin.Exec(t.Context(), "DROP TABLE goose_db_version"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := postgres.OpenApp(t.Context(), r.db.Config()); !fault.Is(err, fault.Invalid) {
+	if _, err := postgres.OpenApp(t.Context(), r.db.Config()); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "the tables are not there yet: run `hale migrate") {
 		t.Errorf("no tables: %v", err)
+	}
+	_, err = postgres.Operator{AdminURL: r.db.AdminURL()}.SetStaff(t.Context(), postgres.Staff{Organisation: "Home", Login: "ana", Name: "Ana", Role: account.Nurse})
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "the tables are not there yet: run `hale migrate") {
+		t.Errorf("staff without tables: %v", err)
 	}
 }

@@ -2,6 +2,9 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -56,6 +59,22 @@ func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
 	log, err := app.Log(ctx, nurse, list[0].UID)
 	if err != nil || len(log) != 1 || log[0].Grounds != nil {
 		t.Fatalf("log %+v, %v", log, err)
+	}
+}
+
+// TestMigrationsAreNumberedWithoutAGap guards against one that was forgotten, or that another branch has under its number.
+func TestMigrationsAreNumberedWithoutAGap(t *testing.T) {
+	t.Parallel()
+	files, err := os.ReadDir("migrations")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	form := regexp.MustCompile(`^([0-9]{5})_[a-z]+(_[a-z]+)+\.sql$`)
+	for i, f := range files {
+		m := form.FindStringSubmatch(f.Name())
+		if want := fmt.Sprintf("%05d", i+1); m == nil || m[1] != want {
+			t.Errorf("%s stands where migration %s is due", f.Name(), want)
+		}
 	}
 }
 

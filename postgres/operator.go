@@ -66,6 +66,9 @@ func (o Operator) do(ctx context.Context, f func(tx pgx.Tx, now time.Time) error
 		return fault.Wrap(fault.Unavailable, err, "connect to the database")
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := checkVersion(ctx, conn); err != nil {
+		return err
+	}
 	return classify(pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var now time.Time
 		if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {

@@ -92,11 +92,7 @@ func (a *App) AddPatient(ctx context.Context, actor account.Actor, p account.Pat
 		if err != nil {
 			return fmt.Errorf("add patient: %w", err)
 		}
-		age := 0
-		if p.BirthYear != 0 {
-			age = now.Year() - p.BirthYear
-		}
-		for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(p.Zone, age)...) {
+		for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(p.Zone, p.BirthYear, now)...) {
 			rule, err := addRule(ctx, tx, p.Org, p.ID, d.Key())
 			if err != nil {
 				return err

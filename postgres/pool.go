@@ -75,19 +75,25 @@ func openPool(ctx context.Context, cfg Config, role string) (*pgxpool.Pool, erro
 }
 
 // checkVersion refuses a database whose tables are older than this program.
-func checkVersion(ctx context.Context, pool *pgxpool.Pool) error {
+func checkVersion(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+},
+) error {
 	want, err := newestMigration()
 	if err != nil {
 		return err
 	}
 	var have int64
-	err = pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&have)
+	err = db.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&have)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "42P01" { // undefined table: never migrated
 		have, err = 0, nil
 	}
 	if err != nil {
 		return classify(fmt.Errorf("look at the version of the tables: %w", err))
+	}
+	if have == 0 {
+		return fault.New(fault.Invalid, "the tables are not there yet: run `hale migrate --database URL` first")
 	}
 	if have < want {
 		return fault.New(fault.Invalid, "the database is at version %d and this program needs %d: run `hale migrate` first", have, want)

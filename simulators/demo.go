@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -95,7 +96,7 @@ func (d *Demo) Run(ctx context.Context) error {
 	}
 	lives := demoLives(anchor)
 	acute(lives, began)
-	f := &Fleet{Staff: d.Staff, MQTT: d.MQTT, Trust: d.Trust, Credentials: d.Credentials, Now: d.Now, began: anchor}
+	f := &Fleet{Staff: d.Staff, MQTT: d.MQTT, Trust: d.Trust, Credentials: d.Credentials, Now: d.Now, Live: true, began: anchor}
 	ids, fresh, err := f.enrol(ctx, lives)
 	if err != nil {
 		return err
@@ -149,9 +150,11 @@ func (d *Demo) spare(ctx context.Context, keys *keyring, ids []string, lives []*
 		if err := keys.save(); err != nil {
 			return err
 		}
-		if err := d.Staff.Assign(ctx, spareDevice, ids[sparePatient-1], d.Now().Add(-24*time.Hour)); err != nil {
-			return err
-		}
+	}
+	// A demo that was killed in between may have left it undone; one that was not answers with a conflict.
+	err := d.Staff.Assign(ctx, spareDevice, ids[sparePatient-1], d.Now().Add(-24*time.Hour))
+	if err != nil && !isStatus(err, http.StatusConflict) {
+		return err
 	}
 	if d.Spare != nil {
 		d.Spare(spareDevice, keys.get(spareDevice), lives[sparePatient-1].Name)

@@ -126,7 +126,7 @@ func (d *dayPlan) add(hour float64, v visit) {
 
 // kept reports whether a session takes place, and notes one that is forgotten.
 func (d *dayPlan) kept(hour float64, session string) bool {
-	if d.life.habits.calm || chance(d.r, d.life.habits.adherence) {
+	if d.life.diligent(d.r) {
 		return true
 	}
 	if at := d.life.clock(d.day, hour); at.After(d.life.start) {
@@ -177,7 +177,7 @@ func (d *dayPlan) ill(wake, bed float64) {
 	l := d.life
 	for hour := wake + 2.5; hour < bed; hour += 2.5 {
 		at := hour + 0.4*d.r.Float64()
-		if l.effects(l.clock(d.day, at)).unwell < 0.4 {
+		if l.effects(l.clock(d.day, at)).unwell < 0.4 || !l.diligent(d.r) {
 			continue
 		}
 		d.add(at, visit{instrument: Oximeter})
@@ -187,34 +187,38 @@ func (d *dayPlan) ill(wake, bed float64) {
 	}
 	for _, hour := range []float64{1.5, 4} {
 		at := hour + d.r.Float64()
-		if l.effects(l.clock(d.day, at)).nights > 0.4 && chance(d.r, 0.8) {
+		if l.effects(l.clock(d.day, at)).nights > 0.4 && l.diligent(d.r) && chance(d.r, 0.8) {
 			d.add(at, visit{instrument: Oximeter})
 		}
 	}
 }
 
-// moments adds what people do when something is felt at once: they reach for the instrument.
+// moments adds what people do when something is felt at once: they reach for the instrument, as diligently as they
+// measure otherwise.
 func (d *dayPlan) moments() {
 	l := d.life
 	from, to := l.clock(d.day, 0), l.clock(d.day+1, 0)
 	for i := range l.Troubles {
 		t := &l.Troubles[i]
-		within := func(at time.Time, v visit) {
-			if v.at = at; !at.Before(from) && at.Before(to) {
+		if t.felt.IsZero() || !l.diligent(l.source("reach", t.felt.Unix())) {
+			continue
+		}
+		within := func(after time.Duration, v visit) {
+			if v.at = t.felt.Add(after); !v.at.Before(from) && v.at.Before(to) {
 				d.list = append(d.list, v)
 			}
 		}
 		switch t.Kind {
 		case Hypoglycaemia: // sugar, and again after a quarter of an hour
-			within(t.Crisis, visit{instrument: Meter, metric: "glucose"})
-			within(t.Ease.Add(15*time.Minute), visit{instrument: Meter, metric: "glucose"})
-			within(t.End.Add(20*time.Minute), visit{instrument: Meter, metric: "glucose"})
+			within(0, visit{instrument: Meter, metric: "glucose"})
+			within(15*time.Minute, visit{instrument: Meter, metric: "glucose"})
+			within(35*time.Minute, visit{instrument: Meter, metric: "glucose"})
 		case PressureCrisis, Paroxysm:
-			within(t.Crisis, visit{instrument: Cuff, turn: 1})
-			within(t.Crisis.Add(10*time.Minute), visit{instrument: Cuff, turn: 1})
+			within(0, visit{instrument: Cuff, turn: 1})
+			within(10*time.Minute, visit{instrument: Cuff, turn: 1})
 		case Desaturation:
-			within(t.Crisis, visit{instrument: Oximeter})
-			within(t.Crisis.Add(10*time.Minute), visit{instrument: Oximeter})
+			within(0, visit{instrument: Oximeter})
+			within(10*time.Minute, visit{instrument: Oximeter})
 		case Decompensation, Exacerbation, Untreated, Hyperglycaemia, Infection, Dehydration, arrhythmia, inflated:
 		}
 	}

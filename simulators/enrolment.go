@@ -106,6 +106,9 @@ func (f *Fleet) enrolOne(ctx context.Context, l *Life) (id string, made int, err
 	if err := setOwnLimits(ctx, f.Staff, p.ID, l.Limits); err != nil {
 		return "", 0, err
 	}
+	if err := setDryWeight(ctx, f.Staff, p.ID, l); err != nil {
+		return "", 0, err
+	}
 	for k := range l.Kits {
 		kit := &l.Kits[k]
 		if f.keys.get(kit.Device) == "" {
@@ -171,4 +174,17 @@ func setOwnLimits(ctx context.Context, staff *Staff, patient string, limits map[
 		}
 	}
 	return nil
+}
+
+// setDryWeight gives somebody with heart failure the rule that a clinician would set at discharge, unless it stands already.
+func setDryWeight(ctx context.Context, staff *Staff, patient string, l *Life) error {
+	dry := l.dryWeight()
+	if dry == 0 {
+		return nil
+	}
+	old, value, err := staff.DryWeight(ctx, patient)
+	if err != nil || old > 0 && value == dry {
+		return err
+	}
+	return staff.SetDryWeight(ctx, patient, old, dry, l.start.Add(-24*time.Hour))
 }

@@ -109,12 +109,19 @@ func (f *Fleet) progress(step string, done, total int) {
 }
 
 func (f *Fleet) people(lives []*Life, ids []string) []*resident {
+	patience := linePatience
+	if f.Live {
+		patience = 0
+	}
 	people := make([]*resident, len(lives))
 	for i, l := range lives {
 		p := &resident{Life: l, id: ids[i], acked: make([]int, len(l.Kits))}
 		for k := range l.Kits {
 			device := l.Kits[k].Device
-			p.lines = append(p.lines, &connection{broker: f.MQTT, trust: f.Trust, device: device, secret: f.keys.get(device), random: l.source("pause", int64(k)), dialled: &f.count.dialled})
+			p.lines = append(p.lines, newConnection(&connection{
+				broker: f.MQTT, trust: f.Trust, device: device, secret: f.keys.get(device), random: l.source("pause", int64(k)), dialled: &f.count.dialled,
+				patience: patience,
+			}))
 		}
 		people[i] = p
 	}
@@ -217,6 +224,10 @@ const connectionsAtOnce = 64
 
 // connectPatience is how long a device may be refused at first: its enrolment may not have reached every edge yet.
 const connectPatience = 20 * time.Second
+
+// linePatience is how long a device of a fleet that is to end at the present tries to get a broken line back: Hale may be
+// starting anew. One that lives on tries for ever.
+const linePatience = 20 * time.Second
 
 func (f *Fleet) connect(ctx context.Context, people []*resident) error {
 	total := 0

@@ -152,36 +152,3 @@ func TestTheDemosPastIsTheSameAtEveryStart(t *testing.T) {
 		t.Errorf("long after, the story begins at %s and overlaps the one before, %v", anew, err)
 	}
 }
-
-func TestTheScoreTellsDetectedFromFalse(t *testing.T) {
-	t.Parallel()
-	at := func(h float64) time.Time { return noon().Add(time.Duration(h * float64(time.Hour))) }
-	span := func(patient, kind string, from, crisis, to float64, metrics ...string) Truth {
-		c, e := at(crisis), at(to)
-		return Truth{Patient: patient, Class: Clinical, Kind: kind, From: at(from), Crisis: &c, To: &e, Metrics: metrics}
-	}
-	truths := []Truth{
-		span("a", "decompensation", 10, 100, 150, "body_weight", "oxygen_saturation"),
-		span("b", "decompensation", 10, 100, 150, "body_weight"),
-		span("c", "decompensation", 100, 300, 350, "body_weight"),
-		{Patient: "d", Class: Artefact, Kind: "cold fingers", From: at(5)},
-	}
-	signs := []Sign{
-		{"a", "1", "oxygen_saturation", true, at(90)}, {"a", "1", "oxygen_saturation", true, at(80)},
-		{"a", "2", "body_weight", false, at(70)},
-		{"a", "3", "body_weight", false, at(2)},        // before anything was wrong
-		{"b", "4", "blood_pressure", true, at(50)},     // does not tell of it, but b is ill
-		{"d", "5", "oxygen_saturation", true, at(5)},   // an artefact alone
-		{"d", "6", "blood_pressure", false, at(20)},    // nothing
-		{"d", "6", "blood_pressure", false, at(20.02)}, // the same alert
-	}
-	got := ScoreStory(truths, signs, 4, at(0), at(168))
-	lead := 30.0
-	want := &StoryScore{
-		PatientWeeks: 4, Alerts: 6, False: 3, FalseRed: 1, FromMistakes: 1, FalseAWeek: 0.75, FalseRedAWeek: 0.25,
-		Kinds: []KindScore{{Kind: "decompensation", Happened: 3, Detected: 1, Red: 1, Early: 1, Missed: 1, Lead: &lead}},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-}

@@ -187,6 +187,14 @@ func (n *normal) ill(r *rand.Rand, c Condition) {
 	}
 }
 
+// dryWeight is what a clinician would have agreed on with somebody who has heart failure, to 0.1 kg; 0 for others.
+func (l *Life) dryWeight() float64 {
+	if !l.has(HeartFailure) {
+		return 0
+	}
+	return math.Round(l.normal.weight*10) / 10
+}
+
 // ownSaturation is the limit of somebody whose own normal lies below the default: three points below it are looked at
 // (clinical/scores.md, section 5), and five are urgent [J].
 func (l *Life) ownSaturation() Limits {

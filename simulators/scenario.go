@@ -164,7 +164,12 @@ func (l *Life) atNight(r *rand.Rand, t time.Time) time.Time {
 	return night
 }
 
-func (l *Life) suffer(t Trouble) { l.Troubles = append(l.Troubles, t) }
+func (l *Life) suffer(t Trouble) {
+	if t.acute() {
+		t.felt = l.feels(&t)
+	}
+	l.Troubles = append(l.Troubles, t)
+}
 
 // stay keeps the person at home: a holiday would hide the story.
 func (l *Life) stay() { l.habits.away = 0 }

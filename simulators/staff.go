@@ -226,6 +226,74 @@ func (s *Staff) SetLimits(ctx context.Context, patient, metric string, onTopOf i
 	return nil
 }
 
+// dryWeightForm is the rule that holds a dry weight.
+const dryWeightForm = "reference"
+
+// reference is a comparison with a personal reference, as the API takes it.
+type reference struct {
+	Part struct {
+		From  string `json:"from"`
+		Until string `json:"until"`
+	} `json:"part"`
+	Name   string  `json:"name"`
+	Value  float64 `json:"value"`
+	Margin float64 `json:"margin"`
+	Steps  []step  `json:"steps"`
+}
+
+// step is how far from a reference is looked at.
+type step struct {
+	Level     string  `json:"level"`
+	Direction string  `json:"direction"`
+	By        float64 `json:"by"`
+}
+
+// DryWeight returns the newest version of the patient's rule that holds a dry weight, and the weight in kg; zeros when
+// there is none.
+func (s *Staff) DryWeight(ctx context.Context, patient string) (version int, kilograms float64, err error) {
+	var out struct {
+		Rules []struct {
+			Metric   string                           `json:"metric"`
+			Form     string                           `json:"form"`
+			Version  int                              `json:"version"`
+			Versions []struct{ Reference *reference } `json:"versions"`
+		}
+	}
+	if err := s.call(ctx, http.MethodGet, "/v1/patients/"+patient+"/trends", nil, nil, &out); err != nil {
+		return 0, 0, fmt.Errorf("read trend rules: %w", err)
+	}
+	for _, r := range out.Rules {
+		if r.Metric != "body_weight" || r.Form != dryWeightForm {
+			continue
+		}
+		version = r.Version
+		if n := len(r.Versions); n > 0 && r.Versions[n-1].Reference != nil {
+			kilograms = r.Versions[n-1].Reference.Value
+		}
+	}
+	return version, kilograms, nil
+}
+
+// SetDryWeight makes a rule like docs/examples/dry-weight.json with this weight in kg, on top of the given version; 0 says
+// that there is none yet.
+func (s *Staff) SetDryWeight(ctx context.Context, patient string, onTopOf int, kilograms float64, from time.Time) error {
+	seen := "*"
+	if onTopOf > 0 {
+		seen = strconv.Quote(strconv.Itoa(onTopOf))
+	}
+	in := struct {
+		EffectiveFrom time.Time `json:"effective_from"`
+		Reason        string    `json:"reason"`
+		Reference     reference `json:"reference"`
+	}{from, "dry weight agreed on at enrolment", reference{Name: "dry weight", Value: kilograms, Margin: 0.3}}
+	in.Reference.Part.From, in.Reference.Part.Until = "04:00", "12:00"
+	in.Reference.Steps = []step{{Level: "yellow", Direction: "rise", By: 2}}
+	if err := s.call(ctx, http.MethodPut, "/v1/patients/"+patient+"/trends/body_weight/"+dryWeightForm, in, http.Header{"If-Match": {seen}}, nil); err != nil {
+		return fmt.Errorf("set the dry weight: %w", err)
+	}
+	return nil
+}
+
 // Alert is an alert as the API shows it, as far as a score needs it.
 type Alert struct {
 	ID       string `json:"id"`
@@ -244,6 +312,7 @@ type Alert struct {
 type Entry struct {
 	ID      int64  `json:"id"`
 	Kind    string `json:"kind"`
+	Level   string `json:"level"` // of the reading; empty where there is none
 	Reading *struct {
 		MeasuredAt time.Time `json:"measured_at"`
 	} `json:"reading"`

@@ -32,6 +32,8 @@ type Trouble struct {
 	Ease   time.Time
 	End    time.Time
 	Size   float64 // drawn: 1 is usual
+
+	felt time.Time // when the person notices an acute one; zero: never
 }
 
 // trouble makes one whose parts take so many hours.
@@ -79,8 +81,15 @@ const congestedFrom = 0.55
 func (l *Life) effects(at time.Time) effect {
 	e := effect{steps: 1, flow: 1}
 	for i := range l.Troubles {
-		if p := l.Troubles[i].progress(at); p > 0 {
-			l.Troubles[i].add(&e, p)
+		t := &l.Troubles[i]
+		p := t.progress(at)
+		if p <= 0 {
+			continue
+		}
+		unwell, nights := e.unwell, e.nights
+		t.add(&e, p)
+		if t.acute() && (t.felt.IsZero() || at.Before(t.felt)) {
+			e.unwell, e.nights = unwell, nights
 		}
 	}
 	return e

@@ -29,8 +29,9 @@ type Truth struct {
 	Device  string     `json:"device,omitempty"`
 	From    time.Time  `json:"from"`
 	Crisis  *time.Time `json:"crisis,omitempty"` // clinical: somebody should have come by then
+	Felt    *time.Time `json:"felt,omitempty"`   // clinical and acute: when the person noticed; left out when never
 	To      *time.Time `json:"to,omitempty"`
-	Metrics []string   `json:"metrics,omitempty"` // whose alerts would tell of it, or whose reading is wrong
+	Metrics []string   `json:"metrics,omitempty"` // that it moves, so that their alerts tell of it; or whose reading is wrong
 }
 
 func (l *Life) note(at time.Time, class TruthClass, kind string, metrics ...string) {
@@ -49,7 +50,12 @@ func (l *Life) Truths(until time.Time) []Truth {
 		t := &l.Troubles[i]
 		if answers := t.Answers(); answers != nil && t.Onset.Before(until) {
 			crisis, end := t.Crisis.UTC(), t.End.UTC()
-			all = append(all, Truth{Patient: l.Number, Class: Clinical, Kind: string(t.Kind), From: t.Onset.UTC(), Crisis: &crisis, To: &end, Metrics: answers})
+			truth := Truth{Patient: l.Number, Class: Clinical, Kind: string(t.Kind), From: t.Onset.UTC(), Crisis: &crisis, To: &end, Metrics: answers}
+			if !t.felt.IsZero() {
+				felt := t.felt.UTC()
+				truth.Felt = &felt
+			}
+			all = append(all, truth)
 		}
 	}
 	for _, t := range l.truths {

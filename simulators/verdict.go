@@ -8,50 +8,66 @@ import (
 	"time"
 )
 
-// StoryScore says how alerts compare with what a simulation made happen.
+// StoryScore says how alerts compare with what a simulation made happen. Every alert tells of a trouble (Telling), came
+// while its person was ill and tells of nothing (Beside), or is for nothing (False).
 type StoryScore struct {
 	PatientWeeks  float64     `json:"patient_weeks"`
 	Kinds         []KindScore `json:"kinds"`
 	Alerts        int         `json:"alerts"`         // of these people
-	False         int         `json:"false"`          // none of its readings lies in a time in which something was wrong
+	Telling       int         `json:"telling"`        // of a trouble, by one of its readings at least
+	Beside        int         `json:"beside"`         // none tells, but one that was measured well lies in the time of a trouble or its aftermath
+	False         int         `json:"false"`          // neither
 	FalseRed      int         `json:"false_red"`      // of those: red or worse
 	FromMistakes  int         `json:"from_mistakes"`  // of those: every reading was an artefact or measured wrongly
 	FalseAWeek    float64     `json:"false_a_week"`   // for each patient
 	FalseRedAWeek float64     `json:"false_red_week"` // for each patient
 }
 
-// KindScore is the score of one kind of trouble.
+// KindScore is the score of one kind of trouble. A trouble counts as grown so far as to show when a fifth of the time
+// from its onset to its crisis is over.
 type KindScore struct {
 	Kind     string   `json:"kind"`
 	Happened int      `json:"happened"`
 	Detected int      `json:"detected"`
-	Red      int      `json:"red"`   // of the detected: an alert became red or worse
+	Red      int      `json:"red"`   // of the detected: a reading that tells of it was red or worse
 	Early    int      `json:"early"` // not detected, but the crisis is still to come
 	Missed   int      `json:"missed"`
-	Lead     *float64 `json:"lead_hours"` // median time from the first alert to the crisis; negative: after it
+	Delay    *float64 `json:"delay_hours"` // of the detected, median: from when it can show to the first reading that tells of it
+	Left     *float64 `json:"left_hours"`  // of the detected, median: from that reading to the crisis; negative: after it
 }
 
-// Sign is a reading that opened an alert or occurred in it.
+// Sign is a reading that opened an alert, occurred in it or worsened it.
 type Sign struct {
 	Patient string // number
 	Alert   string
 	Metric  string
-	Red     bool // the alert is, or became, red or worse
+	Red     bool // the reading was red or worse
 	At      time.Time
 }
 
-// aftermath is how long after a trouble its alerts still tell of it: readings taken to see whether it is over.
+// showsFrom is the share of its growth from which a trouble may be told from a usual day: a decompensation has brought
+// 0.7 kg by then, an exacerbation has taken 0.7 of saturation. What alerts before is chance.
+const showsFrom = 0.2
+
+// aftermath is how long after a trouble its alerts are not held for nothing: readings taken to see whether it is over.
 const aftermath = 6 * time.Hour
 
-// ScoreStory compares signs with the truth up to a time.
+// ScoreStory compares signs with the truth up to a time. Signs at the time of an artefact or a technique error neither
+// detect nor excuse: whatever they say, it is not the person's.
 func ScoreStory(truths []Truth, signs []Sign, patients int, from, until time.Time) *StoryScore {
 	s := &StoryScore{PatientWeeks: float64(patients) * until.Sub(from).Hours() / (7 * 24)}
 	byPatient := map[string][]Truth{}
 	for _, t := range truths {
 		byPatient[t.Patient] = append(byPatient[t.Patient], t)
 	}
+	var well []Sign
+	for _, sign := range signs {
+		if !mismeasured(byPatient[sign.Patient], sign) {
+			well = append(well, sign)
+		}
+	}
 	kinds := map[string]*KindScore{}
-	leads := map[string][]float64{}
+	delays, left := map[string][]float64{}, map[string][]float64{}
 	for _, t := range truths {
 		if t.Class != Clinical {
 			continue
@@ -59,29 +75,37 @@ func ScoreStory(truths []Truth, signs []Sign, patients int, from, until time.Tim
 		if kinds[t.Kind] == nil {
 			kinds[t.Kind] = &KindScore{Kind: t.Kind}
 		}
-		if lead, ok := kinds[t.Kind].count(t, signs, until); ok {
-			leads[t.Kind] = append(leads[t.Kind], lead)
+		if first, ok := kinds[t.Kind].count(&t, well, until); ok {
+			delays[t.Kind] = append(delays[t.Kind], first.Sub(t.shows()).Hours())
+			left[t.Kind] = append(left[t.Kind], t.Crisis.Sub(first).Hours())
 		}
 	}
 	for kind, k := range kinds {
-		if l := leads[kind]; len(l) > 0 {
-			sort.Float64s(l)
-			k.Lead = &l[len(l)/2]
-		}
+		k.Delay, k.Left = median(delays[kind]), median(left[kind])
 		s.Kinds = append(s.Kinds, *k)
 	}
 	sort.Slice(s.Kinds, func(i, j int) bool { return s.Kinds[i].Kind < s.Kinds[j].Kind })
-	s.countFalse(byPatient, signs)
+	s.countAlerts(byPatient, signs)
 	return s
 }
 
-// count adds one trouble and returns its lead in hours; ok is false when no alert told of it.
-func (k *KindScore) count(t Truth, signs []Sign, until time.Time) (lead float64, ok bool) {
+// median is the middle of some numbers, between two of them the mean of both; nil of none.
+func median(of []float64) *float64 {
+	n := len(of)
+	if n == 0 {
+		return nil
+	}
+	of = slices.Sorted(slices.Values(of))
+	m := (of[(n-1)/2] + of[n/2]) / 2
+	return &m
+}
+
+// count adds one trouble and returns when the first sign of it was measured; ok is false when none told of it.
+func (k *KindScore) count(t *Truth, signs []Sign, until time.Time) (first time.Time, ok bool) {
 	k.Happened++
-	var first time.Time
 	red := false
 	for _, sign := range signs {
-		if sign.Patient != t.Patient || !slices.Contains(t.Metrics, sign.Metric) || !t.covers(sign.At) {
+		if !t.toldBy(sign) {
 			continue
 		}
 		red = red || sign.Red
@@ -95,21 +119,40 @@ func (k *KindScore) count(t Truth, signs []Sign, until time.Time) (lead float64,
 		if red {
 			k.Red++
 		}
-		return t.Crisis.Sub(first).Hours(), true
+		return first, true
 	case t.Crisis.After(until):
 		k.Early++
 	default:
 		k.Missed++
 	}
-	return 0, false
+	return first, false
 }
 
-// covers reports whether a reading of a time may tell of the trouble.
+// shows is when a clinical trouble has grown so far that it may be told from a usual day.
+func (t *Truth) shows() time.Time {
+	return t.From.Add(time.Duration(showsFrom * float64(t.Crisis.Sub(t.From))))
+}
+
+// toldBy reports whether a sign that was measured well tells of the trouble: it is of a metric that the trouble moves,
+// and from the time in which it shows.
+func (t *Truth) toldBy(sign Sign) bool {
+	return t.Class == Clinical && t.Crisis != nil && t.To != nil && t.Patient == sign.Patient && slices.Contains(t.Metrics, sign.Metric) &&
+		!sign.At.Before(t.shows()) && sign.At.Before(*t.To)
+}
+
+// covers reports whether a time lies in that of the trouble or in its aftermath.
 func (t *Truth) covers(at time.Time) bool {
 	return !at.Before(t.From) && t.To != nil && at.Before(t.To.Add(aftermath))
 }
 
-func (s *StoryScore) countFalse(byPatient map[string][]Truth, signs []Sign) {
+// mismeasured reports whether the person measured wrongly at the time of the sign, or an instrument was wrong.
+func mismeasured(truths []Truth, sign Sign) bool {
+	return slices.ContainsFunc(truths, func(t Truth) bool {
+		return (t.Class == Artefact || t.Class == Technique) && t.From.Equal(sign.At)
+	})
+}
+
+func (s *StoryScore) countAlerts(byPatient map[string][]Truth, signs []Sign) {
 	byAlert := map[string][]Sign{}
 	for _, sign := range signs {
 		byAlert[sign.Alert] = append(byAlert[sign.Alert], sign)
@@ -117,22 +160,25 @@ func (s *StoryScore) countFalse(byPatient map[string][]Truth, signs []Sign) {
 	s.Alerts = len(byAlert)
 	for _, of := range byAlert {
 		truths := byPatient[of[0].Patient]
-		tells := func(sign Sign) bool {
-			return slices.ContainsFunc(truths, func(t Truth) bool { return t.Class == Clinical && t.covers(sign.At) })
-		}
-		mistaken := func(sign Sign) bool {
-			return slices.ContainsFunc(truths, func(t Truth) bool {
-				return (t.Class == Artefact || t.Class == Technique) && t.From.Equal(sign.At)
+		well := slices.DeleteFunc(slices.Clone(of), func(sign Sign) bool { return mismeasured(truths, sign) })
+		some := func(holds func(*Truth, Sign) bool) bool {
+			return slices.ContainsFunc(well, func(sign Sign) bool {
+				return slices.ContainsFunc(truths, func(t Truth) bool { return holds(&t, sign) })
 			})
 		}
-		if slices.ContainsFunc(of, tells) {
+		switch {
+		case some((*Truth).toldBy):
+			s.Telling++
+			continue
+		case some(func(t *Truth, sign Sign) bool { return t.Class == Clinical && t.covers(sign.At) }):
+			s.Beside++
 			continue
 		}
 		s.False++
 		if slices.ContainsFunc(of, func(sign Sign) bool { return sign.Red }) {
 			s.FalseRed++
 		}
-		if !slices.ContainsFunc(of, func(sign Sign) bool { return !mistaken(sign) }) {
+		if len(well) == 0 {
 			s.FromMistakes++
 		}
 	}
@@ -205,7 +251,7 @@ func (f *Fleet) signs(ctx context.Context, p *resident) ([]Sign, error) {
 		}
 		for _, n := range log {
 			if tellsOfReading(n) {
-				signs = append(signs, Sign{Patient: p.Number, Alert: a.ID, Metric: a.Metric, Red: a.Level != "yellow", At: n.Reading.MeasuredAt})
+				signs = append(signs, Sign{Patient: p.Number, Alert: a.ID, Metric: a.Metric, Red: n.Level != "yellow", At: n.Reading.MeasuredAt})
 			}
 		}
 	}

@@ -20,11 +20,12 @@ type Janitor struct {
 	Cursors func(ctx context.Context) (uint64, error)
 	Window  time.Duration    // of repair; 1 h when 0
 	Every   time.Duration    // between two rounds of Run; 10 s when 0
-	Stale   time.Duration    // age of the oldest uncommitted envelope that is worth a warning; 1 min when 0
+	Stale   time.Duration    // age of the oldest uncommitted envelope that is worth a warning, so long after the first round; 1 min when 0
 	Now     func() time.Time // time.Now when nil
 	Log     *slog.Logger
 
 	past  []snapshot // oldest first
+	began time.Time  // of the first round
 	level fillLevel
 	stale bool
 }
@@ -185,11 +186,15 @@ func (j *Janitor) watchAge(ctx context.Context, now time.Time, state jetstream.S
 		}
 	}
 	j.Stream.conn.metrics.oldest.Set(age.Seconds())
+	if j.began.IsZero() {
+		j.began = now
+	}
 	limit := j.Stale
 	if limit <= 0 {
 		limit = defaultStale
 	}
-	if stale := age > limit; stale != j.stale {
+	// What was left when everything was down is being caught up: it has the limit's time for that.
+	if stale := min(age, now.Sub(j.began)) > limit; stale != j.stale {
 		j.stale = stale
 		if stale {
 			j.log().Warn("oldest uncommitted envelope is old: is a partition standing still?", "age_seconds", age.Seconds())

@@ -144,6 +144,26 @@ func TestJanitorTellsFillAndAge(t *testing.T) {
 	}
 }
 
+func TestWhatWaitedWhileEverythingWasDownIsGivenTimeFirst(t *testing.T) {
+	t.Parallel()
+	h := open(t, 1<<20)
+	publish(t, h.stream.Publisher(stream.PublisherConfig{}), 0, vital.Live, count(1, 1)...)
+	log := &heard{}
+	j := &stream.Janitor{Stream: h.stream, Cursors: func(context.Context) (uint64, error) { return 0, nil }, Log: log.logger()}
+	start := stream.Age(t, h.stream, 1).Add(8 * time.Hour) // of a stop for the night
+	for _, row := range []struct {
+		after time.Duration
+		said  int
+	}{{0, 0}, {30 * time.Second, 0}, {time.Minute, 0}, {61 * time.Second, 1}, {2 * time.Minute, 1}} {
+		if err := j.RunOnce(soon(t), start.Add(row.after)); err != nil {
+			t.Fatal(err)
+		}
+		if n := log.count("oldest uncommitted envelope is old: is a partition standing still?"); n != row.said {
+			t.Errorf("%s after the start it was said %d times, want %d", row.after, n, row.said)
+		}
+	}
+}
+
 func TestJanitorTouchesNothingOnDoubt(t *testing.T) {
 	t.Parallel()
 	h := open(t, 1<<10)

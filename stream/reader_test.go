@@ -133,7 +133,8 @@ func TestReaderStartsAgainWhereItsCursorStands(t *testing.T) {
 func TestConcurrentPublishersKeepTheOrderOfTheirLanes(t *testing.T) {
 	t.Parallel()
 	h := open(t, 64<<20)
-	p := h.stream.Publisher(stream.PublisherConfig{})
+	// An acknowledgement that a loaded machine gives too late would be asked for again, and the envelope be there twice.
+	p := h.stream.Publisher(stream.PublisherConfig{AckWithin: patience})
 	const each = 60
 	var wg sync.WaitGroup
 	for partition := range vital.Partitions {

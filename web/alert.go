@@ -90,8 +90,10 @@ func viewAlert(a *alerts.Alert, p account.Patient, log []alerts.Entry, rules []a
 			}
 		}
 	}
-	view.Row.Last, view.Row.Worse = lastLevel(a, log)
-	view.Row.Last = view.Row.Last && a.LastGrounds == nil // the sentence of a trend names its days
+	if a.Worst.IsZero() {
+		view.Row.Last, view.Row.Worse = lastLevel(a, log)
+		view.Row.Last = view.Row.Last && a.LastGrounds == nil // the sentence of a trend names its days
+	}
 	view.Timeline = timeline(a.RuleKey(), log, maker.clock)
 	return view
 }
@@ -135,7 +137,10 @@ func viewEntry(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
 	if !e.Reading.IsZero() {
 		reading += ", measured " + k.short(e.Reading.At)
 	}
-	if e.Historic {
+	switch {
+	case e.Contact:
+		reading += " (came late; contact asked for)"
+	case e.Historic:
 		reading += " (arrived too late to call anybody)"
 	}
 	switch e.Kind {

@@ -53,9 +53,14 @@ type rowView struct {
 	Patient    string
 	Level      levelView
 	Metric     string
+	metric     vital.Metric
 	Values     string
 	Last       bool   // the values are the last that were beyond a limit, and perhaps not the worst
-	Worse      bool   // they are known not to be the worst
+	Worse      bool   // they are known not to be the worst, and that is not known
+	Worst      string // the worst ones, when the last are others
+	WorstAt    moment
+	Contact    string // "contact now: last known 81 %, 7 h ago"; empty when nobody is to get in touch
+	Lasts      moment // since when it has lasted, when neither its opening nor its last reading says so
 	Since      moment // it waits since then
 	Measured   moment
 	Times      string // "seen 3 times"; empty for once
@@ -70,6 +75,63 @@ type rowView struct {
 	CanResolve bool
 }
 
+// piece is a part of a sentence; Strong is what the eye looks for in it.
+type piece struct {
+	Text   string
+	Strong bool
+}
+
+// Pieces makes the amounts strong in what is said of values: the numbers with a unit of the metric, or all of it when
+// there is none.
+func (r rowView) Pieces(text string) []piece {
+	d, ok := vital.Define(r.metric)
+	if !ok {
+		return []piece{{text, true}}
+	}
+	var list []piece
+	rest := text
+	for rest != "" {
+		from, to := amountIn(rest, d)
+		if to == 0 {
+			break
+		}
+		if from > 0 {
+			list = append(list, piece{rest[:from], false})
+		}
+		list, rest = append(list, piece{rest[from:to], true}), rest[to:]
+	}
+	if len(list) == 0 {
+		return []piece{{text, true}}
+	}
+	if rest != "" {
+		list = append(list, piece{rest, false})
+	}
+	return list
+}
+
+// amountIn returns where the first number with a unit of the metric stands in the text; 0, 0 when there is none.
+func amountIn(text string, d vital.Definition) (from, to int) {
+	for _, c := range d.Components {
+		unit := c.Canonical.Word()
+		if unit == "" {
+			continue
+		}
+		for at := 0; ; {
+			i := strings.Index(text[at:], " "+unit)
+			if i < 0 {
+				break
+			}
+			number, end := strings.TrimRight(text[:at+i], "0123456789./"), at+i+1+len(unit)
+			if len(number) < at+i && (to == 0 || len(number) < from) {
+				from, to = len(number), end
+				break
+			}
+			at = end
+		}
+	}
+	return from, to
+}
+
 // rowMaker makes rows for one reader.
 type rowMaker struct {
 	clock clock
@@ -79,6 +141,9 @@ type rowMaker struct {
 	back  string // the page that the rows stand on
 	live  bool
 }
+
+// tellSince is how long before its opening an alert's first reading must have been measured to be told.
+const tellSince = 10 * time.Minute
 
 // maker returns what makes the rows of a page for whoever is signed in.
 func (w *Web) maker(s account.Session, k clock, page string) rowMaker {
@@ -92,14 +157,24 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 	inForce := a.AckInForce(m.clock.now)
 	r := rowView{
 		ID: a.UID, Version: a.Version, CSRF: m.csrf, Back: m.back, Live: m.live, Patient: a.PatientName, Level: viewLevel(a.Level),
-		Metric: metricWord(a.Metric), Values: valueWords(a.Metric, a.LastValues),
+		Metric: metricWord(a.Metric), metric: a.Metric, Values: valueWords(a.Metric, a.LastValues),
 		Since: m.clock.at(a.OpenedAt), Measured: m.clock.at(a.Last.At), Historic: a.Historic,
 	}
 	if a.Occurrences > 1 {
-		r.Times, r.Last = strconv.Itoa(a.Occurrences)+" readings", true
+		r.Times, r.Last = strconv.Itoa(a.Occurrences)+" readings", a.Worst.IsZero()
 	}
+	worst := valueWords(a.Metric, a.WorstValues)
 	if because := a.Because(); because != "" {
-		r.Values, r.Last = because, false
+		r.Values, r.Last, worst = because, false, a.WorstBecause()
+	}
+	if a.Eased() && worst != r.Values {
+		r.Last, r.Worst, r.WorstAt = true, worst, m.clock.at(a.Worst.At)
+	}
+	if a.Since.Before(a.Last.At) && a.OpenedAt.Sub(a.Since) > tellSince {
+		r.Lasts = m.clock.at(a.Since)
+	}
+	if a.ContactNow() {
+		r.Contact = "contact now: last known " + valueWords(a.Metric, a.LastValues) + ", " + m.clock.away(a.Last.At)
 	}
 	switch {
 	case a.State == alerts.Closed:

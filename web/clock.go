@@ -20,6 +20,8 @@ type moment struct {
 	For   string // how long it has lasted: "12 min"
 	Exact string // "21 Nov 2026, 10:04 CET"
 	Short string // "10:04", or with the date when it is another day; from afar "12 min ago" or the date
+	When  string // "at 10:04", "on 20 Nov, 10:04"; from afar "12 min ago"
+	Since string // "since 10:04"; from afar "began 12 min ago"
 	ISO   string
 	Set   bool
 }
@@ -28,7 +30,16 @@ func (k clock) at(t time.Time) moment {
 	if t.IsZero() {
 		return moment{}
 	}
-	return moment{Ago: k.away(t), For: span(k.now.Sub(t)), Exact: k.exact(t), Short: k.short(t), ISO: t.UTC().Format(time.RFC3339), Set: true}
+	m := moment{Ago: k.away(t), For: span(k.now.Sub(t)), Exact: k.exact(t), Short: k.short(t), ISO: t.UTC().Format(time.RFC3339), Set: true}
+	switch {
+	case k.afar && m.Short == m.Ago:
+		m.When, m.Since = m.Ago, "began "+m.Ago
+	case len(m.Short) == len("10:04"):
+		m.When, m.Since = "at "+m.Short, "since "+m.Short
+	default:
+		m.When, m.Since = "on "+m.Short, "since "+m.Short
+	}
+	return m
 }
 
 func (k clock) exact(t time.Time) string { return t.In(k.zone).Format("2 Jan 2006, 15:04 MST") }

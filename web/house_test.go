@@ -161,7 +161,7 @@ func (h *house) Alerts(_ context.Context, _ account.Actor, f alerts.Filter) ([]a
 	past := f.Before == ""
 	for _, a := range slices.Backward(h.episodes) {
 		if past && (f.Patient == "" || f.Patient == a.PatientUID) && (len(f.States) == 0 || slices.Contains(f.States, a.State)) && len(found) < f.Limit {
-			found = append(found, a)
+			found = append(found, h.known(a))
 		}
 		past = past || a.UID == f.Before
 	}
@@ -174,7 +174,7 @@ func (h *house) Worklist(_ context.Context, _ account.Actor) ([]alerts.Alert, er
 	var open []alerts.Alert
 	for _, a := range h.episodes {
 		if a.State != alerts.Closed {
-			open = append(open, a)
+			open = append(open, h.known(a))
 		}
 	}
 	return open, h.broken
@@ -185,10 +185,16 @@ func (h *house) Alert(_ context.Context, _ account.Actor, uid vital.UID) (alerts
 	defer h.mu.Unlock()
 	for _, a := range h.episodes {
 		if a.UID == uid {
-			return a, h.broken
+			return h.known(a), h.broken
 		}
 	}
 	return alerts.Alert{}, fault.New(fault.NotFound, "there is no alert %s", uid)
+}
+
+// known notes whether something newer was measured than what contact was asked for. h.mu is held.
+func (h *house) known(a alerts.Alert) alerts.Alert {
+	a.Newer = slices.ContainsFunc(h.points[a.PatientUID], func(p alerts.Point) bool { return p.Metric == a.Metric && a.ContactAbout.Before(p.Mark) })
+	return a
 }
 
 func (h *house) Log(_ context.Context, _ account.Actor, uid vital.UID) ([]alerts.Entry, error) {
@@ -312,7 +318,7 @@ func (h *house) admit(name, number string, born int, sex, zone string) account.P
 		Name: name, Number: number, BirthYear: born, Sex: sex, Zone: zone, CreatedAt: h.now,
 	}
 	h.people = append(h.people, p)
-	for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(zone, h.now.Year()-born)...) {
+	for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(zone, born, h.now)...) {
 		v := d.Version
 		v.Number, v.EffectiveFrom, v.Enabled, v.Reason = 1, time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC), true, alerts.DefaultReason
 		h.rules[p.UID] = append(h.rules[p.UID], alerts.Rule{
@@ -354,7 +360,7 @@ func (h *house) open(p account.Patient, key alerts.RuleKey, e alerts.Entry, poin
 		Episode:    alerts.Episode{ID: alerts.EpisodeID(n), UID: uid, Org: org, Patient: p.ID, Rule: alerts.RuleID(n), Metric: key.Metric},
 		PatientUID: p.UID, PatientName: p.Name, PatientNumber: p.Number, RuleUID: ruleUID(p.ID, key), RuleKind: key.Kind, RuleForm: key.Form,
 	})
-	e.Kind, e.RecordedAt, e.Reading, e.Values, e.RuleVersion = alerts.EntryOpened, point.At, point.Mark, point.Values, 1
+	e.Kind, e.RecordedAt, e.Reading, e.Values, e.RuleVersion, e.Worst = alerts.EntryOpened, point.At, point.Mark, point.Values, 1, true
 	if e.Historic {
 		e.RecordedAt = h.now.Add(-time.Hour)
 	}

@@ -86,6 +86,7 @@ var tags = regexp.MustCompile(`<[^>]*>|\s+`)
 
 // words is what a page says, without its tags and with single spaces.
 func words(page string) string {
+	page = strings.NewReplacer("<b>", "", "</b>", "", "</time>,", ",").Replace(page)
 	return html.UnescapeString(strings.Join(strings.Fields(tags.ReplaceAllString(page, " ")), " "))
 }
 

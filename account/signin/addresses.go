@@ -22,6 +22,7 @@ type addresses struct {
 }
 
 type origin struct {
+	trying   int // attempts that are under way
 	failures int
 	until    time.Time // no attempt before this
 	last     time.Time
@@ -44,19 +45,40 @@ func from(addr netip.Addr) (netip.Prefix, bool) {
 	return p, err == nil
 }
 
-// wait returns how long attempts from the address have to wait.
-func (a *addresses) wait(addr netip.Addr, now time.Time) time.Duration {
+// begin reserves an attempt for the address, or returns how long it has to wait. Attempts that are under way count as the
+// mistakes that they may become: guesses sent all at once are not all free, and beyond the free ones there is one at a
+// time. The caller must call leave when there is no wait.
+func (a *addresses) begin(addr netip.Addr, now time.Time) (wait time.Duration) {
 	p, counted := from(addr)
 	if !counted {
 		return 0
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	o := a.seen[p]
-	if o == nil || now.Sub(o.last) > forgetAfter {
-		return 0
+	o := a.of(p, now)
+	if o.trying > 0 && o.failures+o.trying >= freeFromAddress {
+		return max(firstWait, o.until.Sub(now))
 	}
-	return o.until.Sub(now)
+	if wait := o.until.Sub(now); wait > 0 {
+		return wait
+	}
+	o.trying++
+	return 0
+}
+
+// leave ends an attempt that begin has let in, after it was counted.
+func (a *addresses) leave(addr netip.Addr) {
+	p, counted := from(addr)
+	if !counted {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o := a.seen[p]
+	o.trying--
+	if o.trying == 0 && o.failures == 0 {
+		delete(a.seen, p)
+	}
 }
 
 // failed counts a wrong password. A right one in between forgives nothing: the guesser may have a login too.
@@ -67,17 +89,26 @@ func (a *addresses) failed(addr netip.Addr, now time.Time) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	o := a.seen[p]
-	if o == nil || now.Sub(o.last) > forgetAfter {
-		a.sweep(now)
-		o = &origin{}
-		a.seen[p] = o
-	}
+	o := a.of(p, now)
 	o.failures++
 	o.last = now
 	if over := o.failures - freeFromAddress; over >= 0 {
 		o.until = now.Add(min(longestWait, firstWait<<min(over, 10)))
 	}
+}
+
+// of returns what is known of an address, with a clean slate when nothing wrong came from there for a while.
+func (a *addresses) of(p netip.Prefix, now time.Time) *origin {
+	o := a.seen[p]
+	if o == nil {
+		a.sweep(now)
+		o = &origin{}
+		a.seen[p] = o
+	}
+	if now.Sub(o.last) > forgetAfter {
+		o.failures, o.until = 0, time.Time{}
+	}
+	return o
 }
 
 // sweep forgets addresses from which nothing wrong came for a while and, when there are too many, those that have not
@@ -88,7 +119,7 @@ func (a *addresses) sweep(now time.Time) {
 	}
 	crowded := len(a.seen) >= mostAddresses
 	for p, o := range a.seen {
-		if now.Sub(o.last) > forgetAfter || crowded && o.failures < freeFromAddress {
+		if o.trying == 0 && (now.Sub(o.last) > forgetAfter || crowded && o.failures < freeFromAddress) {
 			delete(a.seen, p)
 		}
 	}

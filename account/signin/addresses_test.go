@@ -6,6 +6,15 @@ import (
 	"time"
 )
 
+// waits tells how long an attempt that begins now would have to wait.
+func waits(a *addresses, addr netip.Addr, now time.Time) time.Duration {
+	wait := a.begin(addr, now)
+	if wait <= 0 {
+		a.leave(addr)
+	}
+	return wait
+}
+
 func TestWhoSharesTheWaitOfAnAddress(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -32,23 +41,23 @@ func TestWhoSharesTheWaitOfAnAddress(t *testing.T) {
 			for range freeFromAddress - 1 {
 				a.failed(at(c.guesser), now)
 			}
-			if wait := a.wait(at(c.guesser), now); wait > 0 {
+			if wait := waits(a, at(c.guesser), now); wait > 0 {
 				t.Fatalf("%d mistakes cost %s", freeFromAddress-1, wait)
 			}
 			a.failed(at(c.guesser), now)
-			if got := a.wait(at(c.guesser), now) > 0; got != c.slowed {
+			if got := waits(a, at(c.guesser), now) > 0; got != c.slowed {
 				t.Errorf("the guesser waits: %v", got)
 			}
-			if got := a.wait(at(c.other), now) > 0; got != c.together {
+			if got := waits(a, at(c.other), now) > 0; got != c.together {
 				t.Errorf("the other waits: %v", got)
 			}
 			for range 20 {
 				a.failed(at(c.guesser), now)
 			}
-			if wait := a.wait(at(c.guesser), now); wait > longestWait {
+			if wait := waits(a, at(c.guesser), now); wait > longestWait {
 				t.Errorf("the wait grew to %s", wait)
 			}
-			if wait := a.wait(at(c.guesser), now.Add(forgetAfter+time.Second)); wait > 0 {
+			if wait := waits(a, at(c.guesser), now.Add(forgetAfter+time.Second)); wait > 0 {
 				t.Errorf("after %s: %s", forgetAfter, wait)
 			}
 		})
@@ -66,7 +75,58 @@ func TestAFloodOfAddressesIsSweptOutAndTheGuesserIsNot(t *testing.T) {
 	for i := range 3 * mostAddresses {
 		a.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
 	}
-	if len(a.seen) > mostAddresses+1 || a.wait(guesser, now) <= 0 {
-		t.Errorf("%d addresses are kept; the guesser waits %s", len(a.seen), a.wait(guesser, now))
+	if len(a.seen) > mostAddresses+1 || waits(a, guesser, now) <= 0 {
+		t.Errorf("%d addresses are kept; the guesser waits %s", len(a.seen), waits(a, guesser, now))
+	}
+}
+
+func TestAttemptsThatAreUnderWayAreNotAllFree(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	a, addr := newAddresses(), netip.MustParseAddr("192.0.2.7")
+	begun := func() (n int) {
+		for range 3 * freeFromAddress {
+			if a.begin(addr, now) <= 0 {
+				n++
+			}
+		}
+		return n
+	}
+	if n := begun(); n != freeFromAddress {
+		t.Errorf("%d attempts at once, want %d", n, freeFromAddress)
+	}
+	for i := range freeFromAddress {
+		if i%2 == 0 { // the others were right
+			a.failed(addr, now)
+		}
+		a.leave(addr)
+	}
+	if n := begun(); n != freeFromAddress/2 {
+		t.Errorf("with %d mistakes %d attempts at once, want as many", freeFromAddress/2, n)
+	}
+	for range freeFromAddress / 2 {
+		a.failed(addr, now)
+		a.leave(addr)
+	}
+	for _, pass := range []time.Duration{firstWait, 2 * firstWait, 4 * firstWait} {
+		if n := begun(); n != 0 {
+			t.Errorf("%d attempts began in spite of the wait", n)
+		}
+		now = now.Add(pass)
+		if n := begun(); n != 1 {
+			t.Errorf("after the wait %d attempts at once, want one", n)
+		}
+		a.failed(addr, now)
+		a.leave(addr)
+	}
+	now = now.Add(forgetAfter + time.Second)
+	if n := begun(); n != freeFromAddress {
+		t.Errorf("on a clean slate %d attempts at once", n)
+	}
+	for range freeFromAddress {
+		a.leave(addr)
+	}
+	if len(a.seen) != 0 {
+		t.Errorf("%d addresses are kept that did nothing wrong", len(a.seen))
 	}
 }

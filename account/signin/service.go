@@ -50,16 +50,17 @@ func New(credentials account.Credentials, now func() time.Time) *Service {
 
 // SignIn opens a session and returns its token, which exists nowhere else. A wrong login and a wrong password are the
 // same fault.Unauthenticated after the same time; after five failures a login has to wait, and after thirty from one
-// address whoever comes from there (TooManyError, of kind fault.Unavailable). The zero from is an address that nobody
+// address whoever comes from there, one at a time (TooManyError, of kind fault.Unavailable). The zero from is an address that nobody
 // knows.
 func (s *Service) SignIn(ctx context.Context, from netip.Addr, login, password string) (token string, _ account.Session, err error) {
 	login = strings.TrimSpace(login)
 	if login == "" || len(login) > longestLogin || len(password) > longestPassword {
 		return "", account.Session{}, errWrong()
 	}
-	if wait := s.addresses.wait(from, s.now()); wait > 0 {
+	if wait := s.addresses.begin(from, s.now()); wait > 0 {
 		return "", account.Session{}, tooMany(wait)
 	}
+	defer s.addresses.leave(from)
 	turn, err := s.attempts.begin(ctx, login, s.now)
 	if err != nil {
 		return "", account.Session{}, err

@@ -368,3 +368,39 @@ func TestOnePasswordAtManyLoginsIsSlowedDownByTheAddress(t *testing.T) {
 		t.Errorf("a right password forgave the wrong ones: %v", err)
 	}
 }
+
+func TestManyLoginsAtOnceFromOneAddressAreOneGuessAfterTheWait(t *testing.T) {
+	t.Parallel()
+	s, b, clock := service(t)
+	guesser := netip.MustParseAddr("192.0.2.7")
+	volley := func(round int) int {
+		b.mu.Lock()
+		before := b.logins
+		b.mu.Unlock()
+		var all sync.WaitGroup
+		for i := range 64 {
+			all.Go(func() {
+				if _, _, err := s.SignIn(t.Context(), guesser, fmt.Sprintf("login-%d-%d", round, i), "Spring2026"); err == nil {
+					t.Error("a guess was right")
+				}
+			})
+		}
+		all.Wait()
+		return b.logins - before
+	}
+	if n := volley(0); n > 30 {
+		t.Fatalf("%d guesses of the first volley were verified, want 30 at most", n)
+	}
+	for i := 0; ; i++ { // what is left of the free ones
+		var wait *signin.TooManyError
+		if _, _, err := s.SignIn(t.Context(), guesser, fmt.Sprintf("rest-%d", i), "Spring2026"); errors.As(err, &wait) {
+			break
+		}
+	}
+	for round, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		clock.pass(wait)
+		if n := volley(1 + round); n != 1 {
+			t.Errorf("after a wait of %s %d guesses were verified, want one", wait, n)
+		}
+	}
+}

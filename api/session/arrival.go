@@ -61,11 +61,12 @@ func (p Proxies) arrival(c *fiber.Ctx) arrival {
 		return a
 	}
 	a.from = p.client(a.from, all(c, fiber.HeaderXForwardedFor))
+	// The last element is that of the proxy we know; what stands before it may be the client's own.
 	if said := all(c, fiber.HeaderXForwardedProto); len(said) > 0 {
-		a.secure = strings.EqualFold(said[0], "https")
+		a.secure = strings.EqualFold(said[len(said)-1], "https")
 	}
 	if said := all(c, fiber.HeaderXForwardedHost); len(said) > 0 {
-		a.host = said[0]
+		a.host = said[len(said)-1]
 	}
 	return a
 }

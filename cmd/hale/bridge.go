@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,19 +73,74 @@ func (h *house) bridging(core *ingest.Core) ([]stage, error) {
 	return []stage{{name: "bridge to other brokers", run: h.bridge.Run, bound: 15 * time.Second}}, nil
 }
 
+// troubleOf says what is wrong with a broker; empty when nothing is.
+func troubleOf(s bridge.State) string {
+	if s.Problem == "" && !s.Well() {
+		return "connecting"
+	}
+	return s.Problem
+}
+
+// bridgeTold is what `up` tells of a broker.
+type bridgeTold struct {
+	Name  string `json:"name"`
+	URL   string `json:"url"`
+	State string `json:"state"` // "subscribed", or what is wrong at this moment
+}
+
+// bridgePatience is how long `up` waits for word of the brokers before it tells of them.
+const bridgePatience = 2 * time.Second
+
+// tellBridge tells how it stands with each broker when each was tried once; in the order of the mapping file.
+func (h *house) tellBridge(ctx context.Context) []bridgeTold {
+	if h.bridge == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, bridgePatience)
+	defer cancel()
+	open := func(s bridge.State) bool { return !s.Tried || s.Problem == "" && !s.Well() }
+	states := h.bridge.States()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ; ctx.Err() == nil && slices.ContainsFunc(states, open); states = h.bridge.States() {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	list := make([]bridgeTold, len(states))
+	for i, s := range states {
+		b := &h.others.Brokers[i]
+		scheme := "mqtt://"
+		if b.TLS {
+			scheme = "mqtts://"
+		}
+		list[i] = bridgeTold{Name: s.Broker, URL: scheme + b.Addr, State: "subscribed"}
+		if !s.Well() {
+			list[i].State = troubleOf(s)
+		}
+	}
+	return list
+}
+
+// brokerLines is a line for each broker, for people.
+func brokerLines(list []bridgeTold) string {
+	var text strings.Builder
+	for _, b := range list {
+		fmt.Fprintf(&text, "  Broker   %s   (%s: %s)\n", b.URL, b.Name, b.State)
+	}
+	return text.String()
+}
+
 // checkBridge tells how it stands with each broker. A broker that is away is its own trouble, not a reason to send this
-// process nothing: it is told, and the check holds.
+// process nothing: the check is an alarm.
 func (h *house) checkBridge(context.Context) []api.Check {
 	if h.bridge == nil {
 		return nil
 	}
 	var list []api.Check
 	for _, s := range h.bridge.States() {
-		c := api.Check{Name: "broker " + s.Broker, OK: true, Detail: s.Problem}
-		if c.Detail == "" && !s.Subscribed {
-			c.Detail = "connecting"
-		}
-		list = append(list, c)
+		list = append(list, api.Check{Name: "broker " + s.Broker, OK: s.Well(), Alarm: true, Detail: troubleOf(s)})
 	}
 	return list
 }

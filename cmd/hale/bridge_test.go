@@ -129,8 +129,19 @@ func TestUpTakesMessagesFromABrokerThatComesLater(t *testing.T) {
 	broker := others.New(t, others.Config{})
 	broker.Kill()
 	p, told := up(t, dataDir(t), "--demo=false", "--mapping", mappingFile(t, broker.Addr, ""))
-	if _, checks := readyz(t, told.URL); !checks["broker clinic"].OK || checks["broker clinic"].Detail == "" {
-		t.Errorf("readyz says of a broker that is away: %+v", checks)
+	if status, checks := readyz(t, told.URL); status != http.StatusOK || checks["broker clinic"].OK || !checks["broker clinic"].Alarm || checks["broker clinic"].Detail == "" {
+		t.Errorf("readyz says of a broker that is away: %d %+v", status, checks)
+	}
+	health := start(t, "health", "--admin", strings.TrimPrefix(told.URL, "http://"))
+	<-health.ended
+	if said := health.stdout.String(); health.cmd.ProcessState.ExitCode() != 0 || !strings.Contains(said, "ready; alarm: broker clinic (the broker cannot be reached: ") {
+		t.Errorf("hale health ended with %d and said %q", health.cmd.ProcessState.ExitCode(), said)
+	}
+	if len(told.Brokers) != 1 || told.Brokers[0].Name != "clinic" || told.Brokers[0].URL != "mqtt://"+broker.Addr || !strings.HasPrefix(told.Brokers[0].State, "the broker cannot be reached") {
+		t.Errorf("up tells of its brokers %+v", told.Brokers)
+	}
+	if text := brokerLines(told.Brokers); !strings.HasPrefix(text, "  Broker   mqtt://"+broker.Addr+"   (clinic: the broker cannot be reached") || strings.Count(text, "\n") != 1 {
+		t.Errorf("people read %q", text)
 	}
 	staff := signIn(t, told)
 	if _, err := staff.EnrolGateway(t.Context(), "bridge-clinic", "Bridge", nil); err != nil {
@@ -139,7 +150,7 @@ func TestUpTakesMessagesFromABrokerThatComesLater(t *testing.T) {
 	k := newKit(t, staff, "cuff-18", time.Now().Add(-24*time.Hour))
 	broker.Start()
 	eventually(t, 20*time.Second, func() string {
-		if _, checks := readyz(t, told.URL); checks["broker clinic"].Detail != "" {
+		if _, checks := readyz(t, told.URL); !checks["broker clinic"].OK || checks["broker clinic"].Detail != "" {
 			return fmt.Sprintf("%+v", checks)
 		}
 		return ""
@@ -163,20 +174,29 @@ func TestMapTryNeedsNoServer(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("version: 1\nbrokers: 7\nmapings: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	large, flood := filepath.Join(t.TempDir(), "large.json"), filepath.Join(t.TempDir(), "flood.json")
+	wire := `{"metric":"heart_rate","value":61,"unit":"/min","time":"2026-05-21T07:00:15Z"}`
+	for path, size := range map[string]int{large: ingest.LargestForeign + 1, flood: largestSample + 1} {
+		if err := os.WriteFile(path, []byte(wire+strings.Repeat(" ", size-len(wire))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		args  []string
 		code  int
 		print string // on standard output
 		says  string // on standard error
 	}{
-		"a good message":         {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures"}, 0, "1  body_weight: value 78.350 kg (78.35 kg), at 2026-05-21T07:00:15Z, sensor scale-17, sequence 90121", ""},
-		"a finding":              {[]string{file, samples + "gateway.json", "--topic", "qube/g/up", "--broker", "clinic"}, 0, "sensor ble-FF-22-01-0A-33-7C, irregular_pulse, historic, trust_broker", ""},
-		"another broker's topic": {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures", "--broker", "maker"}, 1, "REFUSED  element 0: topic: no mapping of the bridge is for this topic", "1 of 1 would be refused"},
-		"the wrong sample":       {[]string{file, samples + "scale.json", "--topic", "tele/t/SENSOR"}, 1, "REFUSED  element 0: metric: mapping tasmota: none of the readings", "1 of 1 would be refused"},
-		"a topic of nobody":      {[]string{file, samples + "scale.json", "--topic", "x"}, 1, "", "no mapping of any broker"},
-		"a broker of no name":    {[]string{file, samples + "scale.json", "--topic", "x", "--broker", "y"}, 1, "", `there is no broker "y"`},
-		"no sample":              {[]string{file, "nowhere.json", "--topic", "x", "--broker", "maker"}, 1, "", "the sample cannot be read"},
-		"a bad mapping file":     {[]string{bad, samples + "scale.json", "--topic", "x"}, 1, "", `line 3: the mapping file has no field "mapings"`},
+		"a good message":             {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures"}, 0, "1  body_weight: value 78.350 kg (78.35 kg), at 2026-05-21T07:00:15Z, sensor scale-17, sequence 90121", ""},
+		"a finding":                  {[]string{file, samples + "gateway.json", "--topic", "qube/g/up", "--broker", "clinic"}, 0, "sensor ble-FF-22-01-0A-33-7C, irregular_pulse, historic, trust_broker", ""},
+		"another broker's topic":     {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures", "--broker", "maker"}, 1, "REFUSED  element 0: topic: no mapping of the bridge is for this topic", "1 of 1 would be refused"},
+		"the wrong sample":           {[]string{file, samples + "scale.json", "--topic", "tele/t/SENSOR"}, 1, "REFUSED  element 0: metric: mapping tasmota: at $ no name is of the form MI32-{address}", "1 of 1 would be refused"},
+		"a topic of nobody":          {[]string{file, samples + "scale.json", "--topic", "x"}, 1, "", "no mapping of any broker"},
+		"a broker of no name":        {[]string{file, samples + "scale.json", "--topic", "x", "--broker", "y"}, 1, "", `there is no broker "y"`},
+		"more than one message":      {[]string{file, flood, "--topic", "hale/v1/a/readings"}, 1, "", "the sample has more than 16777216 bytes"},
+		"more than the bridge takes": {[]string{file, large, "--topic", "hale/v1/a/readings"}, 1, "REFUSED  element 0: too_large: the message has 262145 bytes", "1 of 1 would be refused"},
+		"no sample":                  {[]string{file, "nowhere.json", "--topic", "x", "--broker", "maker"}, 1, "", "the sample cannot be read"},
+		"a bad mapping file":         {[]string{bad, samples + "scale.json", "--topic", "x"}, 1, "", `line 3: the mapping file has no field "mapings"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -41,17 +41,21 @@ func (c *healthCommand) Run(p *program) error {
 		return fault.Wrap(fault.Unavailable, err, "%s is no admin address of Hale", c.Admin)
 	}
 	if !said.Ready {
-		return fault.New(fault.Unavailable, "not ready: %s", wanting(said.Checks))
+		return fault.New(fault.Unavailable, "not ready: %s", wanting(said.Checks, api.Check.Hinders))
+	}
+	if alarms := wanting(said.Checks, func(c api.Check) bool { return !c.OK }); alarms != "" {
+		_, err = fmt.Fprintln(p.out, "ready; alarm:", alarms)
+		return err
 	}
 	_, err = fmt.Fprintln(p.out, "ready")
 	return err
 }
 
-// wanting names the checks that do not hold.
-func wanting(checks []api.Check) string {
+// wanting names the checks of a kind, and what they want.
+func wanting(checks []api.Check, kind func(api.Check) bool) string {
 	var texts []string
 	for _, c := range checks {
-		if c.OK {
+		if !kind(c) {
 			continue
 		}
 		text := c.Name

@@ -42,6 +42,7 @@ const (
 type house struct {
 	roles    []string
 	owner    string // names this process in the record; unique among those that run at once
+	alone    bool   // it is the whole installation, and has the same owner whenever it runs
 	database postgres.Config
 	stream   *stream.Stream
 	conn     *stream.Conn
@@ -58,7 +59,7 @@ type house struct {
 	lease     time.Duration
 
 	canaryEvery time.Duration     // between two beats; 0: defaultCanary
-	edgeName    string            // of this process's canary; "" without role edge
+	edgeName    string            // of this process's canary (alerts.CanaryName); "" without role edge
 	ownDoor     edge.CanaryConfig // of the same
 
 	others *bridge.Config // brokers of role bridge, without what the house adds
@@ -123,15 +124,19 @@ func (h *house) run(ctx context.Context, ready func()) error {
 		stages = append(stages, h.answering()...) //nolint:contextcheck // the server is made here and gets its context when it runs
 	}
 	stages = append(stages, stage{name: "ready", run: func(ctx context.Context) error { return h.whenReady(ctx, ready) }})
-	return runStages(ctx, h.log, stages)
+	if err := runStages(ctx, h.log, stages); err != nil {
+		return err // an edge that breaks is to be missed
+	}
+	h.leaveCanary(ctx)
+	return nil
 }
 
-// whenReady calls ready when every check holds, and then waits for the end.
+// whenReady calls ready when no check hinders, and then waits for the end.
 func (h *house) whenReady(ctx context.Context, ready func()) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if !slices.ContainsFunc(h.checks(ctx), func(c api.Check) bool { return !c.OK }) {
+		if !slices.ContainsFunc(h.checks(ctx), api.Check.Hinders) {
 			ready()
 			<-ctx.Done()
 			return nil

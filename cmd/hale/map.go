@@ -82,7 +82,7 @@ func readMappings(path string) ([]ingest.Broker, error) {
 	return brokers, fault.Wrap(fault.Invalid, err, "%s", path)
 }
 
-// largestSample is what a broker may send us in one message at most.
+// largestSample is what is read of a sample; the bridge's own limit is far below.
 const largestSample = 16 << 20
 
 func readSample(path string, stdin io.Reader) ([]byte, error) {
@@ -95,7 +95,10 @@ func readSample(path string, stdin io.Reader) ([]byte, error) {
 		defer func() { _ = f.Close() }() // it was only read
 		from = f
 	}
-	payload, err := io.ReadAll(io.LimitReader(from, largestSample))
+	payload, err := io.ReadAll(io.LimitReader(from, largestSample+1))
+	if len(payload) > largestSample {
+		return nil, fault.New(fault.Invalid, "the sample has more than %d bytes; the bridge takes messages of %d at most", largestSample, ingest.LargestForeign)
+	}
 	return payload, fault.Wrap(fault.Invalid, err, "the sample cannot be read")
 }
 

@@ -38,6 +38,7 @@ type apart struct {
 	nats  *stream.Server
 	http  string
 	mqtt  string
+	doors *process // with API and device edge
 	staff *simulators.Staff
 
 	password string // of staff, who signs in as ana
@@ -48,7 +49,8 @@ func (a apart) serve(t *testing.T, roles string, more ...string) *process {
 	return start(t, append([]string{"--log-level=info", "serve", "--roles", roles, "--nats", a.nats.ClientURL(), "--database", a.db.AdminURL(), "--stream-bytes", "268435456", "--lease", "2s"}, more...)...)
 }
 
-func newApart(t *testing.T) apart {
+// newApart starts the record, the stream and a first process with the doors, which is given more flags when there are.
+func newApart(t *testing.T, more ...string) apart {
 	t.Helper()
 	a := apart{db: pgtest.New(t), http: freeAddr(t), mqtt: freeAddr(t)}
 	var err error
@@ -63,7 +65,7 @@ func newApart(t *testing.T) apart {
 		t.Fatalf("hale staff said nothing: %s", set.stderr.String())
 	}
 	a.password = said[len(said)-1]
-	a.serve(t, "edge,api", "--http", a.http, "--mqtt", a.mqtt)
+	a.doors = a.serve(t, "edge,api", append([]string{"--http", a.http, "--mqtt", a.mqtt}, more...)...)
 	eventually(t, 30*time.Second, func() string {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"hale/fault"
 )
 
@@ -31,7 +33,7 @@ func TestOnlyALivingUpIsFound(t *testing.T) {
 		}
 		return ""
 	})
-	if a != told {
+	if !cmp.Equal(a, told) {
 		t.Errorf("found %+v, told %+v", a, told)
 	}
 	// What another process left, while this one is starting, is not believed.

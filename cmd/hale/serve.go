@@ -33,8 +33,8 @@ type serveCommand struct {
 	Insecure    bool          `name:"insecure-http" help:"Let plain HTTP be reached from other machines: passwords and patients' data travel unencrypted." env:"HALE_INSECURE_HTTP"`
 	StreamBytes int64         `help:"Largest size of the stream in bytes; the NATS server must really have it." default:"4294967296" env:"HALE_STREAM_BYTES"`
 	Replicas    int           `help:"Copies of the stream that a NATS cluster keeps." default:"1" env:"HALE_STREAM_REPLICAS"`
-	Lease       time.Duration `help:"How long a silent process keeps its partitions (role process)." default:"30s" env:"HALE_LEASE"`
-	Canary      time.Duration `help:"Time between two beats of each edge's canary, the same for all processes; six missing ones are an alarm." default:"5s" env:"HALE_CANARY"`
+	Lease       time.Duration `help:"How long a silent process keeps its partitions (role process); the same for all processes, for the canary's alarm waits that long." default:"30s" env:"HALE_LEASE"`
+	Canary      time.Duration `help:"Time between two beats of each edge's canary, the same for all processes. Alarm when none has come through for six of them, and for the lease with 2 s and two beats." default:"5s" env:"HALE_CANARY"`
 	Zone        string        `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
 	Emergency   string        `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
 	databasePassword

@@ -164,17 +164,20 @@ func (c *simulateCommand) tell(p *program, r *simulators.FleetResult) {
 	fmt.Fprintf(&b, "%d readings acknowledged (%d more sent twice) in %d messages; the past took %.1f s\n", r.Readings, r.Again, r.Messages, r.Seconds)
 	if s := r.Score; s != nil {
 		fmt.Fprintf(&b, "in the record %d, waiting for an owner %d, quarantined %d\n", r.Stored, r.Parked, total(r.Quarantined))
-		fmt.Fprintf(&b, "\n%-20s %9s %9s %5s %7s %7s %14s\n", "trouble", "happened", "detected", "red", "missed", "early", "lead (median)")
-		for _, k := range s.Kinds {
-			lead := "-"
-			if k.Lead != nil {
-				lead = fmt.Sprintf("%.1f h", *k.Lead)
+		fmt.Fprintf(&b, "\n%-20s %9s %9s %5s %7s %7s %10s %10s\n", "trouble", "happened", "detected", "red", "missed", "early", "after", "left")
+		hours := func(h *float64) string {
+			if h == nil {
+				return "-"
 			}
-			fmt.Fprintf(&b, "%-20s %9d %9d %5d %7d %7d %14s\n", k.Kind, k.Happened, k.Detected, k.Red, k.Missed, k.Early, lead)
+			return fmt.Sprintf("%.1f h", *h)
 		}
-		fmt.Fprintf(&b, "\n%d alerts; %d of them for nothing (%d red, %d from wrong measurements): %.2f a patient-week (red %.2f)\n",
-			s.Alerts, s.False, s.FalseRed, s.FromMistakes, s.FalseAWeek, s.FalseRedAWeek)
-		fmt.Fprintf(&b, "early: not alerted yet, but the crisis is still to come; lead: from the first alert to the crisis\n")
+		for _, k := range s.Kinds {
+			fmt.Fprintf(&b, "%-20s %9d %9d %5d %7d %7d %10s %10s\n", k.Kind, k.Happened, k.Detected, k.Red, k.Missed, k.Early, hours(k.Delay), hours(k.Left))
+		}
+		fmt.Fprintf(&b, "\n%d alerts: %d tell of a trouble, %d came beside one\n", s.Alerts, s.Telling, s.Beside)
+		fmt.Fprintf(&b, "%d are for nothing (%d red, %d from wrong measurements): %.2f a patient-week (red %.2f)\n",
+			s.False, s.FalseRed, s.FromMistakes, s.FalseAWeek, s.FalseRedAWeek)
+		fmt.Fprintf(&b, "early: not detected yet, but the crisis is still to come; after: median from when it can show to the first reading that tells of it; left: median from there to the crisis\n")
 	}
 	fmt.Fprint(p.out, b.String())
 }

@@ -3,11 +3,15 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -151,6 +155,91 @@ func TestASimulatedFleetOutlivesAKilledHaleAndEndsWhenTold(t *testing.T) {
 	})
 }
 
+func TestASimulationEndsWhenHaleIsGoneBeforeItsScore(t *testing.T) {
+	t.Parallel()
+	p, told := up(t, dataDir(t), "--demo=false")
+	scenario, err := simulators.FindScenario("quiet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kill sync.Once
+	var gone time.Time
+	f := &simulators.Fleet{
+		Staff: signIn(t, told), MQTT: told.MQTT, Credentials: filepath.Join(t.TempDir(), "devices.json"), Score: true, Now: time.Now,
+		Cohort: simulators.Cohort{Scenario: scenario, Patients: 3, Seed: 1, Start: time.Now().Add(-24 * time.Hour), Days: 1},
+		Progress: func(step string, _, _ int) {
+			if step == "settle" {
+				kill.Do(func() {
+					p.end(t, syscall.SIGKILL)
+					gone = time.Now()
+				})
+			}
+		},
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := f.Run(t.Context())
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if took := time.Since(gone); err == nil || gone.IsZero() || took > 15*time.Second {
+			t.Errorf("it ended %s after Hale with %v", took, err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it has not ended")
+	}
+}
+
+func TestTheSpareDeviceOfADemoGetsItsPatient(t *testing.T) {
+	t.Parallel()
+	_, told := up(t, dataDir(t), "--demo=false")
+	staff := signIn(t, told)
+	// A demo that was killed after it had written the secret down, and before it gave the device to anybody.
+	const spare = "my-cuff"
+	secret, err := staff.Enrol(t.Context(), spare, "for a first try by hand")
+	if err != nil {
+		t.Fatal(err)
+	}
+	credentials := filepath.Join(t.TempDir(), "devices.json")
+	if err := simulators.WriteCredentials(credentials, map[string]string{spare: secret}); err != nil {
+		t.Fatal(err)
+	}
+	for run := range 2 { // the second finds it assigned
+		ctx, stop := context.WithCancel(t.Context())
+		offered := make(chan string, 1)
+		demo := &simulators.Demo{
+			Staff: staff, MQTT: told.MQTT, Credentials: credentials, Now: time.Now,
+			Spare: func(_, with, _ string) { offered <- with },
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- demo.Run(ctx) }()
+		select {
+		case with := <-offered:
+			if with != secret {
+				t.Error("another secret is offered")
+			}
+		case err := <-ended:
+			t.Fatalf("run %d of the demo ended: %v", run+1, err)
+		case <-time.After(30 * time.Second):
+			t.Fatal("the device was not offered")
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("run %d of the demo: %v", run+1, err)
+		}
+	}
+	person, known, err := staff.FindPatient(t.Context(), "DEMO-3")
+	if err != nil || !known {
+		t.Fatalf("DEMO-3 is known: %v, %v", known, err)
+	}
+	var problem *simulators.Problem
+	err = staff.Assign(t.Context(), spare, person.ID, time.Now().Add(-time.Hour))
+	if !errors.As(err, &problem) || problem.Status != http.StatusConflict {
+		t.Errorf("the device has nobody: to assign it to another time says %v", err)
+	}
+}
+
 func TestSimulateListsAndPrintsTheSameTwice(t *testing.T) {
 	t.Parallel()
 	said := func(args ...string) string {
@@ -220,4 +309,33 @@ func TestScreensOfAHeartFailureWeek(t *testing.T) {
 		}
 	}
 	p.end(t, syscall.SIGINT)
+}
+
+func TestSimulatedHeartFailureHasADryWeight(t *testing.T) {
+	t.Parallel()
+	data := dataDir(t)
+	_, told := up(t, data, "--demo=false")
+	staff := signIn(t, told)
+	asked := []string{"--scenario", "heart-failure-week", "--patients", "1", "--days", "1", "--seed", "4", "--start", time.Now().Add(-24 * time.Hour).UTC().Truncate(time.Hour).Format(time.RFC3339), "--no-live"}
+	scenario, err := simulators.FindScenario("heart-failure-week")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, err := time.Parse(time.RFC3339, asked[9])
+	if err != nil {
+		t.Fatal(err)
+	}
+	cohort := simulators.Cohort{Scenario: scenario, Patients: 1, Seed: 4, Start: start, Days: 1}
+	number := cohort.Lives()[0].Number
+	for run := range 2 { // the second finds it set
+		simulate(t, data, asked...)
+		person, known, err := staff.FindPatient(t.Context(), number)
+		if err != nil || !known {
+			t.Fatalf("%s is known: %v, %v", number, known, err)
+		}
+		version, kilograms, err := staff.DryWeight(t.Context(), person.ID)
+		if err != nil || version != 1 || kilograms < 40 || kilograms > 130 {
+			t.Errorf("after run %d: version %d, %v kg, %v", run+1, version, kilograms, err)
+		}
+	}
 }

@@ -56,6 +56,8 @@ type announcement struct {
 	Credentials string `json:"credentials"` // file of device secrets
 	Data        string `json:"data"`
 	PID         int    `json:"pid"`
+
+	Brokers []bridgeTold `json:"brokers,omitempty"` // of --mapping, when it was ready
 }
 
 // organisation is the one that `up` makes on a fresh directory.
@@ -177,7 +179,7 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		return err
 	}
 	h := &house{
-		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, log: p.log,
+		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", alone: true, stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, log: p.log,
 		database: postgres.Config{URL: server.URL, Log: p.log},
 	}
 	if c.Mapping != "" {
@@ -195,6 +197,7 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 	go func() {
 		select {
 		case <-ready:
+			told.Brokers = h.tellBridge(ctx)
 			c.live(ctx, p, told)
 		case <-ctx.Done():
 		}
@@ -296,8 +299,8 @@ func (c *upCommand) tell(p *program, told announcement) error {
            mqtts://%s
   Trust    %s   (for devices and browsers: whom they must believe at mqtts and https)
   API      %s/docs
-
-`, told.URL, told.Login, told.Password, told.MQTT, told.Credentials, told.MQTTS, told.CA, told.URL)
+%s
+`, told.URL, told.Login, told.Password, told.MQTT, told.Credentials, told.MQTTS, told.CA, told.URL, brokerLines(told.Brokers))
 	if err == nil && told.TLSName != "" {
 		_, err = fmt.Fprintf(p.out, "The certificate is that of %s.\n", told.TLSName)
 	}

@@ -47,7 +47,7 @@ type Config struct {
 // Limits bounds what the bridge holds and how long it waits. The zero value of a field means its default.
 type Limits struct {
 	HeldBytes        int           // of one broker's messages that are not durable; 64 MiB. In number they are bounded by MQTT: 65,535 with QoS 1
-	Packet           int           // payload from which only the head is kept, as on the edge; 256 KiB
+	Packet           int           // payload from which only the head is kept, as on the edge; ingest.LargestForeign
 	RetryFirst       time.Duration // until what was not durable is tried again, doubling; 100 ms
 	RetryLongest     time.Duration // to which that grows; 5 s
 	RefusedFor       time.Duration // between attempts when the broker refuses our user name or password; 30 s
@@ -69,7 +69,7 @@ func (l Limits) withDefaults() Limits {
 		l.HeldBytes = 64 << 20
 	}
 	if l.Packet <= 0 {
-		l.Packet = 256 << 10
+		l.Packet = ingest.LargestForeign
 	}
 	within(&l.RetryFirst, 100*time.Millisecond)
 	within(&l.RetryLongest, 5*time.Second)
@@ -91,7 +91,11 @@ type State struct {
 	Subscribed bool
 	Waiting    int    // messages received and not yet acknowledged
 	Problem    string // what to mend; empty when nothing is
+	Tried      bool   // the first attempt to connect has ended, well or not
 }
+
+// Well reports whether messages of this broker come and become durable.
+func (s State) Well() bool { return s.Subscribed && s.Problem == "" }
 
 // Bridge is a client of several brokers.
 type Bridge struct {

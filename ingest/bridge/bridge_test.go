@@ -301,11 +301,26 @@ func TestASubscriptionThatIsRefusedIsToldAndAskedForAgain(t *testing.T) {
 		}
 		return ""
 	})
-	// What was granted works.
-	if err := broker.Publish("v/s0", payload(0), "-u", mosquitto.GuardedUser, "-P", mosquitto.GuardedPassword); err != nil {
+	// What was granted is not asked for again, or all that is retained there would come again.
+	if err := broker.Publish("v/s0", payload(7), "-r", "-u", mosquitto.GuardedUser, "-P", mosquitto.GuardedPassword); err != nil {
 		t.Fatal(err)
 	}
 	d.holds(t, 1)
+	asked := r.count(t, "resubscribe_failures_total")
+	eventually(t, 20*time.Second, func() string {
+		if r.count(t, "resubscribe_failures_total") < asked+3 {
+			return "it does not ask again"
+		}
+		return ""
+	})
+	if n := r.count(t, "received_total"); n != 1 {
+		t.Errorf("one message was received %d times", n)
+	}
+	// And it works.
+	if err := broker.Publish("v/s0", payload(0), "-u", mosquitto.GuardedUser, "-P", mosquitto.GuardedPassword); err != nil {
+		t.Fatal(err)
+	}
+	d.holds(t, 2)
 }
 
 func TestABridgeWhoseDeviceIsNotEnrolledWaitsAndSaysSo(t *testing.T) {

@@ -52,6 +52,7 @@ type broker struct {
 	subscribed *conn               // the connection on which every subscription was granted
 	refusedTil time.Time           // no attempt to connect before
 	problems   map[concern]problem // what is wrong, each until it is right again
+	since      time.Time           // when trouble was told of that is not over; zero without
 }
 
 // concern is what a problem is about: the newest word on each stands.
@@ -67,10 +68,13 @@ const (
 
 type problem string
 
+// notYet stands until the first attempt to connect has ended. It is not logged.
+const notYet problem = "not connected yet"
+
 func newBroker(b *Bridge, cfg ingest.Broker, secure *tls.Config) *broker {
 	one := &broker{
 		Broker: cfg, bridge: b, secure: secure, log: b.cfg.Log.With("broker", cfg.Name), metrics: b.metrics.of(cfg.Name),
-		now: b.cfg.Now, limits: b.cfg.Limits, problems: map[concern]problem{ofConnection: "not connected yet"},
+		now: b.cfg.Now, limits: b.cfg.Limits, problems: map[concern]problem{ofConnection: notYet},
 	}
 	one.queue = newQueue(one.limits, one.metrics)
 	return one
@@ -80,7 +84,12 @@ func newBroker(b *Bridge, cfg ingest.Broker, secure *tls.Config) *broker {
 func (b *broker) state() State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := State{Broker: b.Name, Connected: b.up(), Waiting: b.queue.size()}
+	return b.stands()
+}
+
+// stands is state for who holds the lock.
+func (b *broker) stands() State {
+	s := State{Broker: b.Name, Connected: b.up(), Waiting: b.queue.size(), Tried: b.problems[ofConnection] != notYet}
 	s.Subscribed = s.Connected && b.subscribed == b.conn.Load()
 	var texts []string
 	for _, c := range []concern{ofCredentials, ofConnection, ofSubscription, ofDurability} {
@@ -92,18 +101,22 @@ func (b *broker) state() State {
 	return s
 }
 
-// say notes what is wrong, or "" when it is right again. It is logged when it changes.
+// say notes what is wrong, or "" when it is right again. Each trouble is logged when it changes, and the end of all once,
+// as loudly: whoever reads of the one looks for the other.
 func (b *broker) say(about concern, text problem) {
 	b.mu.Lock()
+	defer b.mu.Unlock() // while it is logged too: the log has the order of what happened
 	before := b.problems[about]
 	b.problems[about] = text
-	b.mu.Unlock()
-	switch {
-	case before == text:
-	case text == "":
-		b.log.Info("bridge has no trouble any more", "about", string(about))
-	default:
+	if text != "" && before != text {
 		b.log.Warn("bridge has trouble", "about", string(about), "problem", string(text))
+		if b.since.IsZero() {
+			b.since = b.now()
+		}
+	}
+	if text == "" && !b.since.IsZero() && b.stands().Well() {
+		b.log.Warn("bridge is well again", "after", b.now().Sub(b.since).Round(time.Millisecond).String())
+		b.since = time.Time{}
 	}
 }
 
@@ -265,7 +278,8 @@ func plainly(err error) string {
 	return err.Error()
 }
 
-// subscribe asks for our topics after each connect, whether or not the broker has kept them, and again while it refuses.
+// subscribe asks for our topics after each connect, whether or not the broker has kept them, and again for those that it
+// refuses: for each that it grants, it sends all that it retains.
 func (b *broker) subscribe(ctx context.Context, client mqtt.Client) {
 	mine := b.conn.Load()
 	filters := map[string]byte{}
@@ -273,7 +287,7 @@ func (b *broker) subscribe(ctx context.Context, client mqtt.Client) {
 		filters[s.Topic()] = 1
 	}
 	for mine == b.conn.Load() {
-		refused, err := b.ask(client, filters)
+		refused, err := b.ask(client, filters) // and filters are those that are still to be granted
 		if mine != b.conn.Load() || mine.isGone() || ctx.Err() != nil {
 			return
 		}
@@ -289,7 +303,7 @@ func (b *broker) subscribe(ctx context.Context, client mqtt.Client) {
 			b.subscribed = mine
 			b.mu.Unlock()
 			b.say(ofSubscription, "")
-			b.log.Info("subscribed", "subscriptions", len(filters))
+			b.log.Info("subscribed", "subscriptions", len(b.Subscriptions))
 			return
 		}
 		select {
@@ -305,7 +319,8 @@ func (b *broker) subscribe(ctx context.Context, client mqtt.Client) {
 // subscriptionRefused is the code of a filter in SUBACK that the broker does not let us have.
 const subscriptionRefused = 0x80
 
-// ask subscribes and returns the filters that the broker refused, or grants without a promise.
+// ask subscribes and returns the filters that the broker refused, or grants without a promise. What it granted is taken
+// out of filters.
 func (b *broker) ask(client mqtt.Client, filters map[string]byte) (refused []string, err error) {
 	token := client.SubscribeMultiple(filters, nil)
 	if !token.WaitTimeout(b.limits.SubscribeWithin) {
@@ -321,6 +336,7 @@ func (b *broker) ask(client mqtt.Client, filters map[string]byte) (refused []str
 	for filter, code := range given.Result() {
 		switch code {
 		case 1, 2:
+			delete(filters, filter)
 		case 0:
 			refused = append(refused, filter+" (granted with QoS 0 only, which may lose)")
 		case subscriptionRefused:
@@ -341,7 +357,10 @@ func (b *broker) received(ctx context.Context) mqtt.MessageHandler {
 		e := &entry{ack: m.Ack, qos: m.Qos(), cost: len(m.Payload()) + len(m.Topic()) + entryCost}
 		e.message = ingest.Message{
 			Topic: m.Topic(), Payload: m.Payload(), Mapping: b.Mapping,
-			ReceivedAt: b.arrivals.of(m.Topic(), m.Payload(), m.Duplicate(), b.now()),
+			ReceivedAt: b.arrivals.of(m, b.now()), Retained: m.Retained(),
+		}
+		if m.Retained() {
+			b.metrics.retained.Inc()
 		}
 		if length := len(m.Payload()); length > b.limits.Packet {
 			e.message.Oversize = &ingest.Oversize{Length: int64(length), Hash: sha256.Sum256(m.Payload())}

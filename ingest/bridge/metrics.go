@@ -5,14 +5,14 @@ import "github.com/prometheus/client_golang/prometheus"
 // metrics counts what the bridge does, by the broker's name in the mapping file.
 type metrics struct {
 	connected, waiting                                   *prometheus.GaugeVec
-	received, acked, refused, retried, dropped           *prometheus.CounterVec
+	received, acked, refused, retried, dropped, retained *prometheus.CounterVec
 	reconnects, resubscribeFailures, rejected, forgotten *prometheus.CounterVec
 }
 
 // brokerMetrics is the part of one broker.
 type brokerMetrics struct {
 	connected, waiting                                   prometheus.Gauge
-	received, acked, refused, retried, dropped           prometheus.Counter
+	received, acked, refused, retried, dropped, retained prometheus.Counter
 	reconnects, resubscribeFailures, rejected, forgotten prometheus.Counter
 }
 
@@ -31,6 +31,7 @@ func newMetrics() *metrics {
 		refused:             counter("refused_total", "Messages of which a part was refused and put into quarantine."),
 		retried:             counter("retried_total", "Times that a message was not durable and is tried again."),
 		dropped:             counter("dropped_total", "Messages of QoS 0, which carry no promise, that came while there was no room."),
+		retained:            counter("retained_total", "Messages that the broker had kept (retain flag) and gave us because we subscribed."),
 		reconnects:          counter("reconnects_total", "Attempts to connect again after a connection was lost."),
 		resubscribeFailures: counter("resubscribe_failures_total", "Subscriptions that the broker refused or did not answer."),
 		rejected:            counter("rejected_total", "Attempts to connect that the broker refused: user name, password or client id."),
@@ -42,7 +43,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	if r == nil {
 		return nil
 	}
-	for _, c := range []prometheus.Collector{m.connected, m.waiting, m.received, m.acked, m.refused, m.retried, m.dropped, m.reconnects, m.resubscribeFailures, m.rejected, m.forgotten} {
+	for _, c := range []prometheus.Collector{m.connected, m.waiting, m.received, m.acked, m.refused, m.retried, m.dropped, m.retained, m.reconnects, m.resubscribeFailures, m.rejected, m.forgotten} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -54,7 +55,7 @@ func (m *metrics) of(broker string) brokerMetrics {
 	return brokerMetrics{
 		connected: m.connected.WithLabelValues(broker), waiting: m.waiting.WithLabelValues(broker), received: m.received.WithLabelValues(broker),
 		acked: m.acked.WithLabelValues(broker), refused: m.refused.WithLabelValues(broker), retried: m.retried.WithLabelValues(broker),
-		dropped: m.dropped.WithLabelValues(broker), reconnects: m.reconnects.WithLabelValues(broker),
+		dropped: m.dropped.WithLabelValues(broker), retained: m.retained.WithLabelValues(broker), reconnects: m.reconnects.WithLabelValues(broker),
 		resubscribeFailures: m.resubscribeFailures.WithLabelValues(broker), rejected: m.rejected.WithLabelValues(broker), forgotten: m.forgotten.WithLabelValues(broker),
 	}
 }

@@ -19,12 +19,15 @@ func (s *Server) arrive(ctx context.Context, l Listener, conn net.Conn) {
 		a.door = doorTLS
 	}
 	s.metrics.connections.WithLabelValues(a.door).Inc()
-	if s.open.Add(1) > int64(s.limits.Connections) {
+	direct := !trusts(l.Proxies, conn.RemoteAddr())
+	if direct {
+		a.from = origin(conn.RemoteAddr())
+	}
+	if s.open.Add(1) > int64(s.limits.Connections) && !s.porch.yield(a.from) {
 		s.turnAway(a, "full")
 		return
 	}
-	if !trusts(l.Proxies, conn.RemoteAddr()) {
-		a.from = origin(conn.RemoteAddr())
+	if direct {
 		s.porch.arrive(a)
 		return
 	}

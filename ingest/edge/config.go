@@ -55,11 +55,14 @@ type Listener struct {
 
 // Limits bounds what devices can ask of the edge. The zero value of a field means its default.
 type Limits struct {
-	Connections int // at once, those that wait to be let in among them; 20,000
+	// Connections is how many there may be at once, those that wait to be let in among them; 20,000. A quarter of it is kept
+	// for those that have said who they are: the bounds of the others are lowered to that.
+	Connections int
 	Handshakes  int // connections at once that are being asked who they are; 1,024
 	// AddressHandshakes is how many of these may come from one address (of IPv6, one /64); half of Handshakes.
 	AddressHandshakes int
-	// Waiting is how many connections may wait in line to be asked; 16,384. One address may have half of them.
+	// Waiting is how many connections may wait in line to be asked; 16,384. One address may have half of them. When the line
+	// is full, who has most in it makes place for who has less.
 	Waiting int
 	// ConnectsPerSecond is how many connections are asked in a second at most, and at once after a quiet second; 2,000.
 	ConnectsPerSecond int
@@ -71,6 +74,7 @@ type Limits struct {
 	ReadAhead                int           // bytes read of one connection that wait for the window, so that a PINGREQ behind them is seen; 64 KiB
 	HeldBytes                int           // received on all connections and not yet durable; 64 MiB. What has begun to arrive has half of it at most
 	Reserve                  int           // bytes of one connection that may wait for room in HeldBytes, for the same reason; 8 KiB
+	Beyond                   int           // bytes of all connections in messages, one of each, that go beyond its Reserve; 8 MiB
 	Packet                   int           // remaining length of a PUBLISH from which it is drained instead of taken; 256 KiB
 	Drained                  int           // remaining length of a PUBLISH from which the connection is closed; 16 MiB
 	ConnectWithin            time.Duration // from being asked to the end of CONNECT, TLS among it; 10 s
@@ -107,9 +111,12 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	count(&l.Connections, 20_000)
+	known := (l.Connections + 3) / 4
 	count(&l.Handshakes, 1_024)
+	l.Handshakes = max(1, min(l.Handshakes, (l.Connections-known)/2))
 	count(&l.AddressHandshakes, max(1, l.Handshakes/2))
 	count(&l.Waiting, 16_384)
+	l.Waiting = max(1, min(l.Waiting, l.Connections-known-l.Handshakes))
 	count(&l.ConnectsPerSecond, 2_000)
 	count(&l.AddressConnectsPerSecond, 1_000)
 	count(&l.Window, 1_024)
@@ -117,6 +124,7 @@ func (l Limits) withDefaults() Limits {
 	count(&l.ReadAhead, 64<<10)
 	count(&l.HeldBytes, 64<<20)
 	count(&l.Reserve, 8<<10)
+	count(&l.Beyond, 8<<20)
 	count(&l.Packet, 256<<10)
 	count(&l.Drained, 16<<20)
 	within(&l.AdmitWithin, 30*time.Second)

@@ -184,7 +184,9 @@ func (f *inflow) attempt(fd uintptr) bool {
 	}
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
-		f.park()
+		if f.here() <= inflowBusy/4 { // more is not copied again and again while it creeps in
+			f.park()
+		}
 		return false
 	case err != nil:
 		f.err = err

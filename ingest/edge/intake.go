@@ -212,17 +212,22 @@ func (s *session) take(h header, p publish, headLength int) error {
 	if err := s.room(); err != nil {
 		return err
 	}
-	if payload > inflowBusy && !oversize {
+	if payload > inflowBusy {
 		release, err := s.large(e.cost)
 		if err != nil {
 			return err
 		}
 		defer release()
+	} else {
+		s.begin() // again, since it was us who kept the device waiting
+		if _, err := s.in.peek(payload); err != nil {
+			return err
+		}
 	}
 	if err := s.claim(e); err != nil {
 		return err
 	}
-	s.begin() // again, since it was us who kept the device waiting
+	s.begin() // and again
 	var err error
 	e.message = ingest.Message{Topic: s.topic}
 	if oversize {

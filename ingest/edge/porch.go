@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"container/heap"
 	"crypto/tls"
 	"net"
 	"net/netip"
@@ -29,6 +30,7 @@ type porch struct {
 	mu      sync.Mutex
 	callers map[netip.Prefix]*caller
 	line    []*caller // who has somebody waiting, in turn
+	longest byLength  // the same, the one with the most first
 	waiting int
 	active  int
 	all     bucket
@@ -41,6 +43,7 @@ type caller struct {
 	from    netip.Prefix
 	active  int
 	waiting []*arrival
+	place   int // in longest
 	bucket  bucket
 }
 
@@ -51,23 +54,58 @@ func newPorch(limits Limits, now func() time.Time) *porch {
 	return &porch{limits: limits, now: now, callers: map[netip.Prefix]*caller{}}
 }
 
-// arrive takes a connection: it is asked at once, waits in line, or is refused when the line is full.
+// arrive takes a connection: it is asked at once, waits in line, or is refused when the line is full and nobody has a
+// longer part in it.
 func (p *porch) arrive(a *arrival) {
 	p.mu.Lock()
 	c := p.caller(a.from)
 	// No address gets more than half of the porch, so that there is always room for another.
-	if p.closed || p.waiting >= p.limits.Waiting || len(c.waiting) >= max(1, p.limits.Waiting/2) {
+	full := p.closed || len(c.waiting) >= max(1, p.limits.Waiting/2) ||
+		p.waiting >= p.limits.Waiting && !p.thin(len(c.waiting))
+	if full {
 		p.refuse(a, "full")
 		p.mu.Unlock()
 		return
 	}
-	if len(c.waiting) == 0 {
-		p.line = append(p.line, c)
-	}
 	c.waiting = append(c.waiting, a)
 	p.waiting++
+	if len(c.waiting) == 1 {
+		p.line = append(p.line, c)
+		heap.Push(&p.longest, c)
+	} else {
+		heap.Fix(&p.longest, c.place)
+	}
 	p.advance()
 	p.mu.Unlock()
+}
+
+// yield makes place for a newcomer where there is none for another connection, if somebody in line has more than it. Where
+// a load balancer has not said yet who comes, from is no address.
+func (p *porch) yield(from netip.Prefix) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	mine := 0
+	if c := p.callers[from]; c != nil {
+		mine = len(c.waiting)
+	}
+	return p.thin(mine)
+}
+
+// thin turns away, with mu held, the newest of who has the longest line, if that stays as long as a newcomer's becomes,
+// of whom that many wait: so no number of connections of a few addresses keeps others out.
+func (p *porch) thin(mine int) bool {
+	if len(p.longest) == 0 || len(p.longest[0].waiting) <= mine+1 {
+		return false
+	}
+	c := p.longest[0]
+	last := len(c.waiting) - 1
+	a := c.waiting[last]
+	c.waiting[last] = nil
+	c.waiting = c.waiting[:last]
+	p.waiting--
+	heap.Fix(&p.longest, c.place)
+	p.refuse(a, "full")
+	return true
 }
 
 // left says that one that was asked has answered, or has gone.
@@ -104,6 +142,7 @@ func (p *porch) next() (start, late []*arrival) {
 		late = append(late, p.expire(c, now)...)
 		if len(c.waiting) == 0 {
 			p.line = p.line[1:]
+			heap.Remove(&p.longest, c.place)
 			turns--
 			continue
 		}
@@ -143,6 +182,9 @@ func (p *porch) take(c *caller) *arrival {
 	if len(c.waiting) == 0 {
 		c.waiting = nil
 		p.line = p.line[:len(p.line)-1]
+		heap.Remove(&p.longest, c.place)
+	} else {
+		heap.Fix(&p.longest, c.place)
 	}
 	return a
 }
@@ -156,6 +198,7 @@ func (p *porch) expire(c *caller, now time.Time) []*arrival {
 	late := c.waiting[:n:n]
 	c.waiting = c.waiting[n:]
 	p.waiting -= n
+	heap.Fix(&p.longest, c.place)
 	return late
 }
 
@@ -211,7 +254,7 @@ func (p *porch) close() {
 			p.refuse(a, "drain")
 		}
 	}
-	p.line, p.waiting = nil, 0
+	p.line, p.longest, p.waiting = nil, nil, 0
 	p.mu.Unlock()
 }
 
@@ -220,6 +263,38 @@ func (p *porch) inLine() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.waiting
+}
+
+// byLength is a heap of callers: first who has the longest line.
+type byLength []*caller
+
+// Len is part of heap.Interface.
+func (l byLength) Len() int { return len(l) }
+
+// Less is part of heap.Interface.
+func (l byLength) Less(i, j int) bool { return len(l[i].waiting) > len(l[j].waiting) }
+
+// Swap is part of heap.Interface.
+func (l byLength) Swap(i, j int) {
+	l[i], l[j] = l[j], l[i]
+	l[i].place, l[j].place = i, j
+}
+
+// Push is part of heap.Interface.
+func (l *byLength) Push(x any) {
+	if c, ok := x.(*caller); ok {
+		c.place = len(*l)
+		*l = append(*l, c)
+	}
+}
+
+// Pop is part of heap.Interface.
+func (l *byLength) Pop() any {
+	last := len(*l) - 1
+	c := (*l)[last]
+	(*l)[last] = nil
+	*l = (*l)[:last]
+	return c
 }
 
 // bucket holds the tokens of a rate; it holds those of one second at most, and is full at first.

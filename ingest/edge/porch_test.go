@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -87,6 +89,119 @@ func TestOneAddressHasItsShareOnly(t *testing.T) {
 	g.come("192.0.2.3/32", 1)
 	if n := len(g.names()); n != 0 || g.waiting != 10 || g.refused["full"] != 14 {
 		t.Errorf("%d are asked, %d wait, %v refused", n, g.waiting, g.refused)
+	}
+}
+
+func TestTwoAddressesDoNotKeepAThirdOut(t *testing.T) {
+	t.Parallel()
+	g := newGate(Limits{Handshakes: 2, Waiting: 10})
+	g.come(here, 20)
+	g.come(there, 20)
+	if n := len(g.names()); n != 2 || g.waiting != 10 {
+		t.Fatalf("%d are asked, %d wait: the line is not full", n, g.waiting)
+	}
+	before := g.refused["full"]
+	g.come("192.0.2.3/32", 10)
+	// 5 and 5 become 4, 3 and 3: another of the third would be more than any has.
+	lengths := fmt.Sprint(len(g.callers[netip.MustParsePrefix(here)].waiting)+len(g.callers[netip.MustParsePrefix(there)].waiting),
+		len(g.callers[netip.MustParsePrefix("192.0.2.3/32")].waiting))
+	if lengths != "7 3" || g.waiting != 10 || g.refused["full"] != before+10 {
+		t.Errorf("%s wait, %d in all, %v refused", lengths, g.waiting, g.refused)
+	}
+	g.come("192.0.2.4/32", 1)
+	g.left(netip.MustParsePrefix(here))
+	g.left(netip.MustParsePrefix(there))
+	order := ""
+	for len(g.asked) > 0 {
+		who := g.asked[0]
+		g.asked = g.asked[1:]
+		order += who.from.Addr().String()[8:]
+		g.left(who.from)
+	}
+	if len(order) != 10 || !strings.Contains(order[:4], "3") || !strings.Contains(order[:5], "4") || g.waiting != 0 || len(g.longest) != 0 || len(g.line) != 0 {
+		t.Errorf("asked in the order %s, %d wait", order, g.waiting)
+	}
+}
+
+// TestTheLongestLineIsKnown compares what the porch knows of the longest line with a look at all of them.
+func TestTheLongestLineIsKnown(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		g := newGate(Limits{Handshakes: 3, Waiting: 30, AdmitWithin: 300 * time.Millisecond, ConnectsPerSecond: 200, AddressConnectsPerSecond: 50})
+		for step := range 2000 {
+			switch from := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(random.IntN(random.IntN(12) + 1))}), 32); random.IntN(4) {
+			case 0, 1:
+				g.arrive(&arrival{from: from, since: g.at})
+			case 2:
+				if len(g.asked) > 0 {
+					who := g.asked[0]
+					g.asked = g.asked[1:]
+					g.left(who.from)
+				}
+			case 3:
+				g.at = g.at.Add(time.Duration(random.IntN(20)) * time.Millisecond)
+				g.again()
+			}
+			most, sum := 0, 0
+			for _, c := range g.callers {
+				most, sum = max(most, len(c.waiting)), sum+len(c.waiting)
+			}
+			known := 0
+			if len(g.longest) > 0 {
+				known = len(g.longest[0].waiting)
+			}
+			if known != most || len(g.longest) != len(g.line) || sum != g.waiting || sum > 30 {
+				t.Fatalf("seed %d, step %d: %d of %d callers is thought to be the longest of %d, %d wait of %d", seed, step, known, len(g.longest), most, sum, g.waiting)
+			}
+		}
+	}
+}
+
+func TestStrangersLeaveDevicesTheirPlaces(t *testing.T) {
+	t.Parallel()
+	for _, connections := range []int{1, 2, 10, 900, 20_000} {
+		l := Limits{Connections: connections}.withDefaults()
+		if connections >= 8 && l.Waiting+l.Handshakes > connections*3/4 || l.Waiting < 1 || l.Handshakes < 1 || l.AddressHandshakes < 1 {
+			t.Errorf("of %d connections %d may wait and %d be asked", connections, l.Waiting, l.Handshakes)
+		}
+	}
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	for name, door := range map[string]Listener{"by themselves": {}, "through a load balancer": {Proxies: loopback}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := openDoors(t, Limits{Connections: 16, Handshakes: 4, AdmitWithin: time.Hour, ConnectWithin: 500 * time.Millisecond}, &recorder{always: accepted}, door)
+			uids := []string{}
+			for i := range 12 {
+				uids = append(uids, fmt.Sprintf("d%d", i))
+			}
+			h.registry.Store(kit(2, uids...))
+			enter := func(host byte) raw {
+				if door.Proxies == nil {
+					return h.dialFrom(t, fmt.Sprintf("127.0.0.%d", host))
+				}
+				d := h.dial(t)
+				d.write(fmt.Sprintf("PROXY TCP4 192.0.2.%d 192.0.2.99 4660 1883\r\n", host))
+				return d
+			}
+			in := []raw{}
+			for i, uid := range uids {
+				if i == 4 { // two hosts take every place that is left
+					for range 12 {
+						enter(7)
+						enter(8)
+					}
+					eventually(t, "there is no place left", func() bool { return h.open.Load() == 16 })
+				}
+				d := enter(byte(20 + i))
+				d.send(hello(uid))
+				d.expect(`CONNACK: dup: false qos: 0 retain: false rLength: 2 sessionpresent: false returncode: 0`)
+				in = append(in, d)
+			}
+			for _, d := range in {
+				d.ping()
+			}
+		})
 	}
 }
 

@@ -28,7 +28,8 @@ func (s *session) over() error {
 }
 
 // large waits until another message that is larger than a buffer may begin to arrive: those that arrive slowly have a part
-// of the budget only, or a few of them would hold up everybody. They wait for it before they hold anything else.
+// of the budget only, or a few of them would hold up everybody. They wait for it before they hold anything else. Smaller
+// ones hold nothing of the budget before they are here.
 func (s *session) large(cost int) (release func(), err error) {
 	got := false
 	c := &claim{bytes: cost, granted: func() {
@@ -57,7 +58,8 @@ func (s *session) large(cost int) (release func(), err error) {
 }
 
 // claim makes room for a message in the budget. A message for which there is none yet waits in line without holding the
-// reader up, as long as the session's reserve has room for it.
+// reader up, as long as the session's reserve has room for it; one of a session may go beyond that, for a PINGREQ often
+// stands behind a message that is larger than the reserve.
 func (s *session) claim(e *entry) error {
 	if s.server.held.try(e.cost) {
 		e.held = true
@@ -69,7 +71,7 @@ func (s *session) claim(e *entry) error {
 	if s.server.held.take(e.claim) {
 		s.hold(e)
 	}
-	for !e.held && s.unheld > s.server.limits.Reserve && s.ended == "" {
+	for !e.held && s.unheld > s.server.limits.Reserve && s.ended == "" && !s.goBeyond(e) {
 		s.changed.Wait()
 	}
 	err := s.over()
@@ -78,6 +80,25 @@ func (s *session) claim(e *entry) error {
 		s.withdraw(e)
 	}
 	return err
+}
+
+// goBeyond lets, with mu held, a message go beyond the reserve, if there is room for that and no other of this session has.
+func (s *session) goBeyond(e *entry) bool {
+	if s.further || !s.server.beyond.try(e.cost) {
+		return false
+	}
+	s.further, e.beyond = true, true
+	return true
+}
+
+// comeBack takes note, with mu held, that a message is not beyond the reserve any more. Nobody stands in line for what it
+// gives back, so nobody is told while mu is held.
+func (s *session) comeBack(e *entry) {
+	s.unheld -= e.cost
+	if e.beyond {
+		s.further, e.beyond = false, false
+		s.server.beyond.give(e.cost)
+	}
 }
 
 // granted is how the budget says that it has room for a message now.
@@ -98,7 +119,7 @@ func (s *session) granted(e *entry) {
 // hold notes, with mu held, that the budget has room for a message.
 func (s *session) hold(e *entry) {
 	e.held, e.claim = true, nil
-	s.unheld -= e.cost
+	s.comeBack(e)
 }
 
 // withdraw gives back the room of a message that is not in the queue.
@@ -138,7 +159,7 @@ func (r *refund) of(s *session, e *entry) {
 		return
 	}
 	e.left = true
-	s.unheld -= e.cost
+	s.comeBack(e)
 	r.claims = append(r.claims, e.claim)
 }
 

@@ -20,13 +20,14 @@ func costOf(payload int) int { return messageCost + len("hale/v1/d1/readings") +
 func TestPingsAreAnsweredWhileTheEdgeHoldsAllItMay(t *testing.T) {
 	t.Parallel()
 	const size = 1000
-	h := open(t, Limits{Packet: 4 << 10, HeldBytes: 4 * costOf(size), Reserve: 3 * costOf(size), DrainWithin: time.Second}, &recorder{})
+	limits := Limits{Packet: 4 << 10, HeldBytes: 4 * costOf(size), Reserve: 3 * costOf(size), Beyond: costOf(size), DrainWithin: time.Second}
+	h := open(t, limits, &recorder{})
 	first, second := h.connect(t, "d1"), h.connect(t, "d2")
 	for id := 1; id <= 4; id++ {
 		first.send(message("hale/v1/d1/readings", 1, uint16(id), strings.Repeat("x", size)))
 	}
 	h.core.wait(t, 4)
-	for id := 1; id <= 3; id++ {
+	for id := 1; id <= 4; id++ { // the last one is beyond its reserve
 		second.send(message("hale/v1/d2/readings", 1, uint16(id), strings.Repeat("y", size)))
 		second.ping()
 	}
@@ -34,8 +35,8 @@ func TestPingsAreAnsweredWhileTheEdgeHoldsAllItMay(t *testing.T) {
 	if got := h.core.wait(t, 4); h.held.inUse() > h.limits.HeldBytes {
 		t.Errorf("%d bytes are held of %d messages", h.held.inUse(), len(got))
 	}
-	second.send(message("hale/v1/d2/readings", 1, 4, strings.Repeat("y", size)), packets.NewControlPacket(packets.Pingreq))
-	second.quiet(50 * time.Millisecond) // more than its reserve: nothing behind it is read
+	second.send(message("hale/v1/d2/readings", 1, 5, strings.Repeat("y", size)), packets.NewControlPacket(packets.Pingreq))
+	second.quiet(50 * time.Millisecond) // another one beyond its reserve: nothing behind it is read
 	for _, m := range h.core.wait(t, 4) {
 		m.done(ingest.Receipt{})
 	}
@@ -45,7 +46,43 @@ func TestPingsAreAnsweredWhileTheEdgeHoldsAllItMay(t *testing.T) {
 		m.done(ingest.Receipt{})
 		second.expect(ack("PUBACK", i+1))
 	}
-	eventually(t, "all bytes are given back", func() bool { return h.held.inUse() == 0 })
+	h.core.wait(t, 9)[8].done(ingest.Receipt{})
+	second.expect(ack("PUBACK", 5))
+	eventually(t, "all bytes are given back", func() bool { return h.held.inUse() == 0 && h.beyond.inUse() == 0 })
+}
+
+func TestAPingBehindALargeMessageIsAnsweredWhileTheEdgeHoldsAllItMay(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"larger than the reserve": 10 << 10, "larger than a buffer": 100 << 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			limits := Limits{HeldBytes: 300 << 10, Beyond: costOf(size), DrainWithin: time.Second}
+			h := open(t, limits, &recorder{})
+			first, second, third := h.connect(t, "d1"), h.connect(t, "d2"), h.connect(t, "d3")
+			filling := 0
+			for ; (filling+1)*costOf(40<<10) <= h.limits.HeldBytes; filling++ {
+				first.send(message("hale/v1/d1/readings", 1, uint16(filling+1), strings.Repeat("x", 40<<10)))
+			}
+			rest := h.limits.HeldBytes - filling*costOf(40<<10) - costOf(0)
+			first.send(message("hale/v1/d1/readings", 1, 999, strings.Repeat("x", rest)))
+			got := h.core.wait(t, filling+1)
+			second.send(message("hale/v1/d2/readings", 1, 1, strings.Repeat("y", size)))
+			second.ping()
+			third.send(message("hale/v1/d3/readings", 1, 1, strings.Repeat("y", size)), packets.NewControlPacket(packets.Pingreq))
+			third.quiet(50 * time.Millisecond) // what may go beyond the reserves is used up
+			for _, m := range got {
+				m.done(ingest.Receipt{})
+			}
+			for _, m := range h.core.wait(t, filling+3)[filling+1:] {
+				m.done(ingest.Receipt{})
+			}
+			second.expect(ack("PUBACK", 1))
+			if a, b := third.receive().String(), third.receive().String(); a != ack("PUBACK", 1) && b != ack("PUBACK", 1) {
+				t.Errorf("received %q and %q", a, b)
+			}
+			eventually(t, "all bytes are given back", func() bool { return h.held.inUse() == 0 && h.beyond.inUse() == 0 })
+		})
+	}
 }
 
 func TestNoDeviceStarvesWhenTheEdgeHoldsAllItMay(t *testing.T) {
@@ -132,6 +169,42 @@ func TestLargeMessagesThatCreepInHoldUpNobody(t *testing.T) {
 		}
 	}
 	eventually(t, "all is given back", func() bool { return h.held.inUse() == 0 && h.arriving.inUse() == 0 })
+}
+
+func TestMessagesThatHaveOnlyBegunHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct{ length, came int }{
+		"as large as a buffer, and only the head": {16_300, 0},
+		"as large as a buffer, and a part":        {16_300, 9_000},
+		"too large to take":                       {300 << 10, 100},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const count = 160
+			h := open(t, Limits{HeldBytes: 600 << 10}, &recorder{always: accepted})
+			uids := []string{"d1"}
+			for i := range count {
+				uids = append(uids, fmt.Sprintf("half%d", i))
+			}
+			h.registry.Store(kit(2, uids...))
+			for _, uid := range uids[1:] {
+				d := h.connect(t, uid)
+				d.ping()
+				d.write(string(appendHeader(nil, typePublish, 2, c.length)) + "\x00\x13hale/v1/d1/readings\x00\x01" + strings.Repeat("x", c.came))
+			}
+			good := h.connect(t, "d1")
+			for id := 1; id <= 50; id++ {
+				good.send(message("hale/v1/d1/readings", 1, uint16(id), strings.Repeat("x", 16_000)))
+				good.expect(ack("PUBACK", id))
+			}
+			if n := h.held.inUse(); n > h.limits.HeldBytes/2 {
+				t.Errorf("messages that have only begun hold %d of %d bytes", n, h.limits.HeldBytes)
+			}
+			h.stop()
+			eventually(t, "all is given back", func() bool { return h.held.inUse() == 0 && h.arriving.inUse() == 0 })
+		})
+	}
 }
 
 func TestWhoConnectsAgainAndAgainFillsNothing(t *testing.T) {

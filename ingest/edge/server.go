@@ -32,6 +32,7 @@ type Server struct {
 	canary   *canary // nil: there is none
 	held     budget  // bytes received and not yet durable
 	arriving budget  // of these, messages that have begun to arrive and are larger than a buffer
+	beyond   budget  // bytes received for which there is no room in held, nor in their connection's reserve
 	inflows  sync.Pool
 	outflows sync.Pool // of *outflow
 	// submit hands a message to the core, for as long as the server may wait for it. Run sets it.
@@ -65,7 +66,8 @@ func New(cfg Config) *Server {
 	s.canary = newCanary(cfg.Canary, s)
 	s.crew = newCrew(&s.workers)
 	s.throttle = newThrottle(s.limits.WrongSecretFor)
-	s.held.size, s.arriving.size = s.limits.HeldBytes, max(s.limits.HeldBytes/2, s.limits.Packet+maxTopic+messageCost)
+	s.held.size, s.arriving.size = s.limits.HeldBytes, max(s.limits.HeldBytes/2, max(s.limits.Packet, headKept)+maxTopic+messageCost)
+	s.beyond.size = s.limits.Beyond
 	s.porch = newPorch(s.limits, s.now)
 	s.metrics = newMetrics(s.held.inUse, s.porch.inLine)
 	s.inflows.New = func() any { return new([inflowBusy]byte) }

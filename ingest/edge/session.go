@@ -76,9 +76,10 @@ type session struct {
 	queue      []*entry
 	next       int
 	head       int
-	inWindow   int // bytes of [head, next)
-	waiting    int // bytes of [next, len)
-	unheld     int // bytes of these for which there is no room in the budget yet
+	inWindow   int  // bytes of [head, next)
+	waiting    int  // bytes of [next, len)
+	unheld     int  // bytes of these for which there is no room in the budget yet
+	further    bool // one of these is beyond the reserve
 	submitting bool
 	out        *outflow // nil: nothing is to be written
 	flushing   bool
@@ -94,6 +95,7 @@ type entry struct {
 	topic   string
 	claim   *claim // of the budget, while it stands in line for it
 	held    bool   // the budget has room for it
+	beyond  bool   // it has room among what is beyond the reserves instead
 	left    bool   // it is not wanted any more: room that comes is given back
 	done    bool
 	receipt ingest.Receipt

@@ -300,6 +300,24 @@ func TestAnAnswerThatComesTooLateDecidesNothing(t *testing.T) {
 	d.closed()
 }
 
+func TestAnAnswerAboutAConnectionThatIsGoneDecidesNothingAboutTheNext(t *testing.T) {
+	t.Parallel()
+	h := open(t, Limits{AnswerWithin: time.Hour, WatchEvery: time.Hour}, &recorder{})
+	before := h.connect(t, "d1")
+	h.ask("another", presence{"d1", 1})
+	now := h.connect(t, "d1")
+	before.closed()
+	text, err := json.Marshal(word{From: "another", Kind: wordAnswer, Number: 1, Claim: []presence{{"d1", 1 << 62}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Hear(text) // theirs is younger than the one that we had
+	now.ping()
+	if h.session("d1").ended != "" {
+		t.Error("the new connection has ended")
+	}
+}
+
 func TestWhichConnectionIsOlder(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

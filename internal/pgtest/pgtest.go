@@ -51,7 +51,8 @@ func (d Database) AdminURL() string { return d.Server.SuperURL(d.Name) }
 func start() (server *embedded.Server, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "halepg")
+	removeLeftovers(os.TempDir(), time.Now())
+	dir, err := os.MkdirTemp("", dirPrefix)
 	if err == nil {
 		err = os.Chmod(dir, 0o755) //nolint:gosec // the database user must pass; what is secret lies below in 0700
 	}
