@@ -21,14 +21,66 @@ func TestAChangeOverAMonthIsTheSamePersons(t *testing.T) {
 	}}
 	var points []alerts.Point
 	for day := 1; day <= 31; day++ {
-		points = append(points, weighed{day: day, at: "06:50", kg: 90}.point(2*day), weighed{day: day, kg: 70 - float64(day-1)/5}.point(2*day+1))
-		if day <= 7 { // he comes to stay in the second week
-			points = slices.Delete(points, len(points)-2, len(points)-1)
+		if day >= 8 && day <= 20 { // somebody else is there, and weighs himself first
+			points = append(points, weighed{day: day, at: "06:50", kg: 90}.point(2*day))
 		}
+		points = append(points, weighed{day: day, kg: 70 - 0.4*float64(day-1)}.point(2*day+1))
 	}
-	const want = "red: down 6 kg in 30 days: 64 kg on Sun 31 May, highest 70 kg on Fri 1 May"
+	const want = "red: down 12 kg in 30 days: 58 kg on Sun 31 May, highest 70 kg on Fri 1 May"
 	if got := sayOf(judged(vital.BodyWeight, trend, points), vital.BodyWeight); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestWhoCameToStayIsNotTheUsualOne: when as many days of the week have his weight as hers, those of the weeks before tell
+// whose the scale is.
+func TestWhoCameToStayIsNotTheUsualOne(t *testing.T) {
+	t.Parallel()
+	trend := trendOf(t, vital.BodyWeight, alerts.FormChange, "UTC", 0)
+	var points []alerts.Point
+	for day := 1; day <= 20; day++ {
+		if day >= 5 {
+			points = append(points, weighed{day: day, at: "06:50", kg: 84}.point(2*day))
+		}
+		points = append(points, weighed{day: day, kg: 61}.point(2*day+1))
+	}
+	const want = "yellow: up 23 kg in 3 days: 84 kg on Wed 20 May, lowest 61 kg on Sun 17 May; far from the 7-day median of 61 kg, ask who was measured"
+	if got := sayOf(judged(vital.BodyWeight, trend, points[:len(points)-1]), vital.BodyWeight); got != want {
+		t.Errorf("he: got  %s\nwant %s", got, want)
+	}
+	if got := sayOf(judged(vital.BodyWeight, trend, points), vital.BodyWeight); got != "none" {
+		t.Errorf("she: got %s, want none", got)
+	}
+}
+
+// TestOfManyValuesTheFirstAndTheLastAreKept: a scale that sends without end fills no memory, and what it sends last is judged.
+func TestOfManyValuesTheFirstAndTheLastAreKept(t *testing.T) {
+	t.Parallel()
+	trend := trendOf(t, vital.BodyWeight, alerts.FormChange, "UTC", 0)
+	// morning makes weights of the fourth day, 11 minutes apart.
+	morning := func(kilos ...float64) []alerts.Point {
+		points := weights(t, "1 66, 2 66, 3 66")
+		for i, kg := range kilos {
+			p := weighed{day: 4, at: "04:00", kg: kg}.point(i + 3)
+			p.At = p.At.Add(time.Duration(i) * 11 * time.Minute)
+			points = append(points, p)
+		}
+		return points
+	}
+	const up = "yellow: up 2.1 kg in 3 days: 68.1 kg on Mon 4 May, lowest 66 kg on Fri 1 May"
+	for name, c := range map[string]struct {
+		points []alerts.Point
+		want   string
+	}{
+		"the last of 18":                             {morning(slices.Concat(slices.Repeat([]float64{80}, 17), []float64{68.1})...), up},
+		"the first of 18 is the day's value":         {morning(slices.Concat([]float64{66.1}, slices.Repeat([]float64{80}, 16), []float64{68.1})...), "none"},
+		"the 15th of 17 is the day's value":          {morning(slices.Concat(slices.Repeat([]float64{80}, 14), []float64{66.1, 80, 68.1})...), "none"},
+		"the 16th of 17 gives way to the last one":   {morning(slices.Concat(slices.Repeat([]float64{80}, 15), []float64{66.1, 68.1})...), up},
+		"the 16th of 16 is the value that is judged": {morning(slices.Concat(slices.Repeat([]float64{80}, 15), []float64{68.1})...), up},
+	} {
+		if got := sayOf(judged(vital.BodyWeight, trend, c.points), vital.BodyWeight); got != c.want {
+			t.Errorf("%s: got  %s\nwant %s", name, got, c.want)
+		}
 	}
 }
 

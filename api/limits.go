@@ -8,26 +8,18 @@ import (
 
 	"hale/account"
 	"hale/alerts"
-	"hale/fault"
 	"hale/vital"
 )
 
 func sortTimes(times []time.Time) { slices.SortFunc(times, time.Time.Compare) }
 
 type versionBody struct {
-	Number        int             `json:"number" example:"1"`
-	EffectiveFrom time.Time       `json:"effective_from" doc:"Judges readings measured from then on; a higher number supersedes"`
-	Enabled       bool            `json:"enabled"`
-	Components    []alerts.Bounds `json:"components" doc:"Bounds in canonical units, in the order of the metric's components"`
-	K             int             `json:"k" doc:"The condition begins when k of the last n readings are beyond a limit" example:"2"`
-	N             int             `json:"n" example:"3"`
-	ClearAfter    int             `json:"clear_after" doc:"It ends after so many readings in a row inside the limits" example:"2"`
-	Advice        string          `json:"advice,omitempty" doc:"What the patient can do, in plain words"`
-	Author        string          `json:"author,omitempty" doc:"Left out for the programme's default"`
-	Reason        string          `json:"reason,omitempty"`
-	ReviewBy      *time.Time      `json:"review_by,omitempty"`
-	CreatedAt     time.Time       `json:"created_at"`
-	Grades        []gradeBody     `json:"grades,omitempty" doc:"Of the programme's default: where each number comes from. To be signed by a clinician"`
+	VersionHead
+	Components []alerts.Bounds `json:"components" doc:"Bounds in canonical units, in the order of the metric's components"`
+	K          int             `json:"k" doc:"The condition begins when k of the last n readings are beyond a limit" example:"2"`
+	N          int             `json:"n" example:"3"`
+	ClearAfter int             `json:"clear_after" doc:"It ends after so many readings in a row inside the limits" example:"2"`
+	Grades     []gradeBody     `json:"grades,omitempty" doc:"Of the programme's default: where each number comes from. To be signed by a clinician"`
 }
 
 type gradeBody struct {
@@ -59,13 +51,14 @@ type ruleBody struct {
 
 func ruleOf(r *alerts.Rule) ruleBody {
 	d, _ := vital.Define(r.Metric)
-	body := ruleBody{ID: r.UID, Metric: d.Code, Display: d.Display, Components: componentsOf(d), Versions: make([]versionBody, len(r.Versions))}
-	for i, v := range r.Versions {
-		body.Version = max(body.Version, v.Number)
+	body := ruleBody{
+		ID: r.UID, Metric: d.Code, Display: d.Display, Components: componentsOf(d), Version: newest(r), Versions: make([]versionBody, len(r.Versions)),
+	}
+	for i := range r.Versions {
+		v := &r.Versions[i]
 		body.Versions[i] = versionBody{
-			Number: v.Number, EffectiveFrom: v.EffectiveFrom.UTC(), Enabled: v.Enabled, Components: orEmpty(v.Limit.Components),
-			K: v.Limit.K, N: v.Limit.N, ClearAfter: v.Limit.ClearAfter, Advice: v.Advice,
-			Author: v.AuthorName, Reason: v.Reason, ReviewBy: at(v.ReviewBy), CreatedAt: v.CreatedAt.UTC(), Grades: gradesOf(r.Metric, &v),
+			VersionHead: headOf(v), Components: orEmpty(v.Limit.Components), K: v.Limit.K, N: v.Limit.N, ClearAfter: v.Limit.ClearAfter,
+			Grades: gradesOf(r.Metric, v),
 		}
 	}
 	return body
@@ -82,15 +75,11 @@ type setLimitsInput struct {
 	Metric  string `path:"metric" example:"blood_pressure"`
 	IfMatch string `header:"If-Match" doc:"The newest version you have seen, in quotes; * when there is none" example:"\"1\""`
 	Body    struct {
-		EffectiveFrom *time.Time      `json:"effective_from,omitempty" doc:"Now when left out; may lie in the past: what was measured since is judged anew"`
-		Reason        string          `json:"reason" minLength:"1" maxLength:"2000" example:"Agreed with her GP"`
-		Enabled       *bool           `json:"enabled,omitempty" doc:"true when left out"`
-		Components    []alerts.Bounds `json:"components" maxItems:"3" doc:"In canonical units, in the order of the metric's components; an empty one is not judged"`
-		K             int             `json:"k,omitempty" minimum:"1" doc:"1 when left out"`
-		N             int             `json:"n,omitempty" minimum:"1" doc:"k when left out"`
-		ClearAfter    int             `json:"clear_after,omitempty" minimum:"1" doc:"1 when left out"`
-		Advice        string          `json:"advice,omitempty" maxLength:"2000"`
-		ReviewBy      *time.Time      `json:"review_by,omitempty"`
+		VersionSetting
+		Components []alerts.Bounds `json:"components" maxItems:"3" doc:"In canonical units, in the order of the metric's components; an empty one is not judged"`
+		K          int             `json:"k,omitempty" minimum:"1" doc:"1 when left out"`
+		N          int             `json:"n,omitempty" minimum:"1" doc:"k when left out"`
+		ClearAfter int             `json:"clear_after,omitempty" minimum:"1" doc:"1 when left out"`
 	}
 }
 
@@ -109,32 +98,18 @@ func (s *Server) addLimits() {
 }
 
 func (s *Server) listLimits(ctx context.Context, actor account.Actor, in *patientInput) (*limitsOutput, error) {
-	rules, err := s.Limits.Get(ctx, actor, vital.UID(in.ID))
-	if err != nil {
-		return nil, err
-	}
 	out := &limitsOutput{}
-	out.Body.Rules = []ruleBody{}
-	for i := range rules {
-		if rules[i].Kind == alerts.KindLimit {
-			out.Body.Rules = append(out.Body.Rules, ruleOf(&rules[i]))
-		}
-	}
-	return out, nil
+	var err error
+	out.Body.Rules, err = rulesOf(ctx, s, actor, in, alerts.KindLimit, ruleOf)
+	return out, err
 }
 
 func (s *Server) setLimits(ctx context.Context, actor account.Actor, in *setLimitsInput) (*ruleOutput, error) {
-	metric, ok := vital.ParseMetric(in.Metric)
-	if !ok {
-		return nil, fault.New(fault.NotFound, "there is no metric %q", in.Metric)
-	}
-	expected, err := ifMatch(in.IfMatch, true)
+	rule, err := setRule(in.Metric, in.IfMatch, func(metric vital.Metric, expected int) (alerts.Rule, error) {
+		return s.Limits.Set(ctx, actor, vital.UID(in.ID), metric, expected, in.version())
+	})
 	if err != nil {
 		return nil, err
-	}
-	rule, err := s.Limits.Set(ctx, actor, vital.UID(in.ID), metric, expected, in.version())
-	if err != nil {
-		return nil, stale(err)
 	}
 	body := ruleOf(&rule)
 	return &ruleOutput{ETag: etag(body.Version), Body: body}, nil
@@ -142,19 +117,11 @@ func (s *Server) setLimits(ctx context.Context, actor account.Actor, in *setLimi
 
 func (in *setLimitsInput) version() alerts.Version {
 	b := &in.Body
+	v := b.version()
 	k := max(b.K, 1)
-	v := alerts.Version{
-		Enabled: b.Enabled == nil || *b.Enabled, Advice: b.Advice, Reason: b.Reason,
-		Limit: alerts.Limit{Components: b.Components, K: k, N: b.N, ClearAfter: max(b.ClearAfter, 1)},
-	}
+	v.Limit = alerts.Limit{Components: b.Components, K: k, N: b.N, ClearAfter: max(b.ClearAfter, 1)}
 	if v.Limit.N == 0 {
 		v.Limit.N = k
-	}
-	if b.EffectiveFrom != nil {
-		v.EffectiveFrom = b.EffectiveFrom.UTC()
-	}
-	if b.ReviewBy != nil {
-		v.ReviewBy = b.ReviewBy.UTC()
 	}
 	return v
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"hale/account"
 	"hale/alerts"
@@ -13,20 +12,13 @@ import (
 )
 
 type trendVersionBody struct {
-	Number        int                        `json:"number" example:"1"`
-	EffectiveFrom time.Time                  `json:"effective_from" doc:"Judges readings measured from then on; a higher number supersedes"`
-	Enabled       bool                       `json:"enabled"`
+	VersionHead
 	Zone          string                     `json:"zone" doc:"Days are local days of this zone: the patient's when the version was made" example:"Europe/Ljubljana"`
 	ClearAfter    int                        `json:"clear_after" doc:"The condition ends after so many judged readings in a row that have returned" example:"1"`
 	Change        *alerts.TrendChange        `json:"change,omitempty"`
 	Reference     *alerts.TrendReference     `json:"reference,omitempty"`
 	MovingAverage *alerts.TrendMovingAverage `json:"moving_average,omitempty"`
 	Average       *alerts.TrendAverage       `json:"average,omitempty"`
-	Advice        string                     `json:"advice,omitempty" doc:"What the patient can do, in plain words"`
-	Author        string                     `json:"author,omitempty" doc:"Left out for the programme's default"`
-	Reason        string                     `json:"reason,omitempty"`
-	ReviewBy      *time.Time                 `json:"review_by,omitempty"`
-	CreatedAt     time.Time                  `json:"created_at"`
 	Grades        []trendGradeBody           `json:"grades,omitempty" doc:"Of the programme's default: where each number comes from. To be signed by a clinician"`
 }
 
@@ -51,16 +43,12 @@ type trendBody struct {
 func trendOf(r *alerts.Rule) trendBody {
 	d, _ := vital.Define(r.Metric)
 	body := trendBody{
-		ID: r.UID, Metric: d.Code, Display: d.Display, Unit: d.Components[0].Canonical.UCUM(), Form: string(r.Form),
+		ID: r.UID, Metric: d.Code, Display: d.Display, Unit: d.Components[0].Canonical.UCUM(), Form: string(r.Form), Version: newest(r),
 		Versions: make([]trendVersionBody, len(r.Versions)),
 	}
 	for i := range r.Versions {
 		v := &r.Versions[i]
-		body.Version = max(body.Version, v.Number)
-		b := trendVersionBody{
-			Number: v.Number, EffectiveFrom: v.EffectiveFrom.UTC(), Enabled: v.Enabled, Advice: v.Advice,
-			Author: v.AuthorName, Reason: v.Reason, ReviewBy: at(v.ReviewBy), CreatedAt: v.CreatedAt.UTC(),
-		}
+		b := trendVersionBody{VersionHead: headOf(v)}
 		if t := v.Trend; t != nil {
 			b.Zone, b.ClearAfter, b.Change, b.Reference, b.MovingAverage, b.Average = t.Zone, t.ClearAfter, t.Change, t.Reference, t.MovingAverage, t.Average
 		}
@@ -84,16 +72,12 @@ type setTrendInput struct {
 	Form    string `path:"form" doc:"change, reference, moving_average or average" example:"change"`
 	IfMatch string `header:"If-Match" doc:"The newest version you have seen, in quotes; * when there is none" example:"\"1\""`
 	Body    struct {
-		EffectiveFrom *time.Time                 `json:"effective_from,omitempty" doc:"Now when left out; may lie in the past: what was measured since is judged anew"`
-		Reason        string                     `json:"reason" minLength:"1" maxLength:"2000" example:"Dry weight agreed on at discharge"`
-		Enabled       *bool                      `json:"enabled,omitempty" doc:"true when left out"`
+		VersionSetting
 		ClearAfter    int                        `json:"clear_after,omitempty" minimum:"1" doc:"1 when left out"`
 		Change        *alerts.TrendChange        `json:"change,omitempty" doc:"The day's value against the lowest (rise) or highest (fall) of the local days before"`
 		Reference     *alerts.TrendReference     `json:"reference,omitempty" doc:"The day's value against a personal reference, such as the dry weight"`
 		MovingAverage *alerts.TrendMovingAverage `json:"moving_average,omitempty" doc:"The mean of the last days against the median of the days before them"`
 		Average       *alerts.TrendAverage       `json:"average,omitempty" doc:"The mean of some days against bounds, rounded half up to whole numbers"`
-		Advice        string                     `json:"advice,omitempty" maxLength:"2000"`
-		ReviewBy      *time.Time                 `json:"review_by,omitempty"`
 	}
 }
 
@@ -113,36 +97,22 @@ func (s *Server) addTrends() {
 }
 
 func (s *Server) listTrends(ctx context.Context, actor account.Actor, in *patientInput) (*trendsOutput, error) {
-	rules, err := s.Limits.Get(ctx, actor, vital.UID(in.ID))
-	if err != nil {
-		return nil, err
-	}
 	out := &trendsOutput{}
-	out.Body.Rules = []trendBody{}
-	for i := range rules {
-		if rules[i].Kind == alerts.KindTrend {
-			out.Body.Rules = append(out.Body.Rules, trendOf(&rules[i]))
-		}
-	}
-	return out, nil
+	var err error
+	out.Body.Rules, err = rulesOf(ctx, s, actor, in, alerts.KindTrend, trendOf)
+	return out, err
 }
 
 func (s *Server) setTrend(ctx context.Context, actor account.Actor, in *setTrendInput) (*trendOutput, error) {
-	metric, ok := vital.ParseMetric(in.Metric)
-	if !ok {
-		return nil, fault.New(fault.NotFound, "there is no metric %q", in.Metric)
-	}
 	form := alerts.Form(in.Form)
 	if !slices.Contains(alerts.Forms(), form) {
 		return nil, fault.New(fault.NotFound, "there is no form of trends %q: there are %v", in.Form, alerts.Forms())
 	}
-	expected, err := ifMatch(in.IfMatch, true)
+	rule, err := setRule(in.Metric, in.IfMatch, func(metric vital.Metric, expected int) (alerts.Rule, error) {
+		return s.Limits.SetTrend(ctx, actor, vital.UID(in.ID), metric, form, expected, in.version())
+	})
 	if err != nil {
 		return nil, err
-	}
-	rule, err := s.Limits.SetTrend(ctx, actor, vital.UID(in.ID), metric, form, expected, in.version())
-	if err != nil {
-		return nil, stale(err)
 	}
 	body := trendOf(&rule)
 	return &trendOutput{ETag: etag(body.Version), Body: body}, nil
@@ -150,16 +120,9 @@ func (s *Server) setTrend(ctx context.Context, actor account.Actor, in *setTrend
 
 func (in *setTrendInput) version() alerts.Version {
 	b := &in.Body
-	v := alerts.Version{
-		Enabled: b.Enabled == nil || *b.Enabled, Advice: b.Advice, Reason: b.Reason, Trend: &alerts.Trend{
-			ClearAfter: max(b.ClearAfter, 1), Change: b.Change, Reference: b.Reference, MovingAverage: b.MovingAverage, Average: b.Average,
-		},
-	}
-	if b.EffectiveFrom != nil {
-		v.EffectiveFrom = b.EffectiveFrom.UTC()
-	}
-	if b.ReviewBy != nil {
-		v.ReviewBy = b.ReviewBy.UTC()
+	v := b.VersionSetting.version()
+	v.Trend = &alerts.Trend{
+		ClearAfter: max(b.ClearAfter, 1), Change: b.Change, Reference: b.Reference, MovingAverage: b.MovingAverage, Average: b.Average,
 	}
 	return v
 }

@@ -44,6 +44,7 @@ func TestQueriesOnReadingsTouchBoundedPartitions(t *testing.T) {
 		"stored quantities": {[]int64{sensor}, []int16{metric}, []time.Time{from}, []int64{1}},
 		"intake":            {device},
 		"log":               {string(alert[0].UID)},
+		"worklist":          {},
 	}
 	scanned := regexp.MustCompile(`on (reading_\d{6})`)
 	for name, query := range postgres.ReadingQueries() {

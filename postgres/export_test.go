@@ -16,7 +16,7 @@ func ReadingQueries() map[string]string {
 	return map[string]string{
 		"newest stored": newestStored, "tails": tails, "points after": pointsAfter, "points before": pointsBefore, "points since": pointsSince,
 		"latest": latest, "stored quantities": storedQuantities, "intake": sensorsOfDevice + countReadings,
-		"log": selectLog,
+		"log": selectLog, "worklist": selectWorklist,
 	}
 }
 

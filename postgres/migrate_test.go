@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,7 +25,10 @@ VALUES (1, 1, 1, '2015-01-01Z', true, '{"components":[{"red_high":180}],"k":1,"n
 INSERT INTO episode (org_id, uid, patient_id, rule_id, metric, state, holds, level, historic, rule_version, opened_at, first_at, first_id, last_at, last_id, last_values, occurrences, version)
 VALUES (1, gen_random_uuid(), 1, 1, 1, 'open', true, 2, false, 1, '2026-01-02Z', '2026-01-02Z', 5, '2026-01-02Z', 5, '{190,100}', 1, 1);
 INSERT INTO timeline (org_id, episode_id, kind, recorded_at, level, reading_at, reading_id, vals, rule_version, episode_version, evaluator)
-VALUES (1, 1, 'opened', '2026-01-02Z', 2, '2026-01-02Z', 5, '{190,100}', 1, 1, 1);`
+VALUES (1, 1, 'opened', '2026-01-02Z', 2, '2026-01-02Z', 5, '{190,100}', 1, 1, 1);
+INSERT INTO timeline (org_id, episode_id, kind, recorded_at, level, reading_at, reading_id, vals, rule_version, episode_version, evaluator, historic, contact)
+VALUES (1, 1, 'occurred', '2026-01-03Z', 2, '2026-01-01Z', 4, '{195,100}', 1, 1, 1, true, true);
+UPDATE episode SET contact = true, occurrences = 2;`
 
 // TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds goes from version 1, with data, to the newest.
 func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
@@ -52,12 +56,16 @@ func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].RuleKind != "limit" || list[0].RuleForm != "" || list[0].LastGrounds != nil {
 		t.Fatalf("worklist %+v, %v", list, err)
 	}
+	begun := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if a := list[0]; !a.Since.Equal(begun) || !a.ContactAbout.At.Equal(begun) || a.ContactAbout.ID != 4 || !a.Worst.IsZero() || a.Eased() {
+		t.Errorf("since %s, contact about %v, worst %v", a.Since, a.ContactAbout, a.Worst)
+	}
 	rules, err := app.Rules(ctx, nurse, list[0].PatientUID)
 	if err != nil || len(rules) != 1 || rules[0].Kind != "limit" || rules[0].Versions[0].Trend != nil || *rules[0].Versions[0].Limit.Components[0].RedHigh != 180 {
 		t.Fatalf("rules %+v, %v", rules, err)
 	}
 	log, err := app.Log(ctx, nurse, list[0].UID)
-	if err != nil || len(log) != 1 || log[0].Grounds != nil {
+	if err != nil || len(log) != 2 || log[0].Grounds != nil {
 		t.Fatalf("log %+v, %v", log, err)
 	}
 }

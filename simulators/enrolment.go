@@ -176,15 +176,16 @@ func setOwnLimits(ctx context.Context, staff *Staff, patient string, limits map[
 	return nil
 }
 
-// setDryWeight gives somebody with heart failure the rule that a clinician would set at discharge, unless it stands already.
+// setDryWeight gives somebody with heart failure the rule that a clinician would set at discharge, unless there is one
+// already: somebody who looks may have set another.
 func setDryWeight(ctx context.Context, staff *Staff, patient string, l *Life) error {
 	dry := l.dryWeight()
 	if dry == 0 {
 		return nil
 	}
-	old, value, err := staff.DryWeight(ctx, patient)
-	if err != nil || old > 0 && value == dry {
+	version, _, err := staff.DryWeight(ctx, patient)
+	if err != nil || version > 0 {
 		return err
 	}
-	return staff.SetDryWeight(ctx, patient, old, dry, l.start.Add(-24*time.Hour))
+	return staff.SetDryWeight(ctx, patient, dry, l.start.Add(-24*time.Hour))
 }

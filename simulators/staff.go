@@ -274,13 +274,8 @@ func (s *Staff) DryWeight(ctx context.Context, patient string) (version int, kil
 	return version, kilograms, nil
 }
 
-// SetDryWeight makes a rule like docs/examples/dry-weight.json with this weight in kg, on top of the given version; 0 says
-// that there is none yet.
-func (s *Staff) SetDryWeight(ctx context.Context, patient string, onTopOf int, kilograms float64, from time.Time) error {
-	seen := "*"
-	if onTopOf > 0 {
-		seen = strconv.Quote(strconv.Itoa(onTopOf))
-	}
+// SetDryWeight makes a rule like docs/examples/dry-weight.json with this weight in kg for a patient who has none yet.
+func (s *Staff) SetDryWeight(ctx context.Context, patient string, kilograms float64, from time.Time) error {
 	in := struct {
 		EffectiveFrom time.Time `json:"effective_from"`
 		Reason        string    `json:"reason"`
@@ -288,7 +283,7 @@ func (s *Staff) SetDryWeight(ctx context.Context, patient string, onTopOf int, k
 	}{from, "dry weight agreed on at enrolment", reference{Name: "dry weight", Value: kilograms, Margin: 0.3}}
 	in.Reference.Part.From, in.Reference.Part.Until = "04:00", "12:00"
 	in.Reference.Steps = []step{{Level: "yellow", Direction: "rise", By: 2}}
-	if err := s.call(ctx, http.MethodPut, "/v1/patients/"+patient+"/trends/body_weight/"+dryWeightForm, in, http.Header{"If-Match": {seen}}, nil); err != nil {
+	if err := s.call(ctx, http.MethodPut, "/v1/patients/"+patient+"/trends/body_weight/"+dryWeightForm, in, http.Header{"If-Match": {"*"}}, nil); err != nil {
 		return fmt.Errorf("set the dry weight: %w", err)
 	}
 	return nil

@@ -77,6 +77,8 @@ func everyPage(t *testing.T, chromium *browser.Browser) {
 	}
 	f := furnish(t)
 	long, trend := longEpisode(f), risingWeight(f.house, f.weak)
+	lastKnown(f)
+	fallen(f, f.ana)
 	address := f.serve(t)
 	empty := newHouse(f.now)
 	nowhere := empty.serve(t)

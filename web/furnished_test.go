@@ -34,7 +34,7 @@ func furnish(t *testing.T) furnished {
 	f.extreme = f.alarm(f.hostile, alerts.Extreme, now.Add(-40*time.Second), vital.OxygenSat, false, 82)
 	f.taken = f.alarm(f.weak, alerts.Red, now.Add(-95*time.Minute), vital.Glucose, false, 51.5)
 	f.log(f.taken,
-		alerts.Entry{Kind: alerts.EntryOccurred, RecordedAt: now.Add(-80 * time.Minute), Level: alerts.Red, Reading: alerts.Mark{At: now.Add(-81 * time.Minute), ID: 900}, Values: []float64{50}, RuleVersion: 1},
+		alerts.Entry{Kind: alerts.EntryOccurred, RecordedAt: now.Add(-80 * time.Minute), Level: alerts.Red, Reading: alerts.Mark{At: now.Add(-81 * time.Minute), ID: 900}, Values: []float64{50}, RuleVersion: 1, Worst: true},
 		alerts.Entry{Kind: alerts.EntryAcknowledged, RecordedAt: now.Add(-20 * time.Minute), Until: now.Add(40 * time.Minute), Actor: f.staff["jan"], Note: "Calling his daughter."},
 		alerts.Entry{Kind: alerts.EntryCleared, RecordedAt: now.Add(-5 * time.Minute), Reading: alerts.Mark{At: now.Add(-6 * time.Minute), ID: 901}, Cause: alerts.CauseReturned},
 	)

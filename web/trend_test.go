@@ -30,7 +30,9 @@ func TestATrendIsExplained(t *testing.T) {
 		"/": {why, "lowest 65.8 kg on Wed 18 Nov"},
 		"/alerts/" + string(uid): {
 			"Opened: " + why, "up more than 2 kg in 3 days; up 1.36 kg or more in 1 day; up 2.27 kg or more in 7 days; down more than 2 kg in 3 days",
-			"The first value of each day from 04:00 until 12:00 counts, compared with those of the same device.", "the alert then waits for a person",
+			"The first value of each day from 04:00 until 12:00 counts, compared with those of the same device.",
+			"A repeat within 10 minutes counts instead. What lies more than 5 kg from the 7-day median may be somebody else", "it is yellow, whatever the step, asks who was measured",
+			"the alert then waits for a person",
 		},
 		"/patients/" + string(p.UID): {
 			why, "Body weight: change over days", "Body weight: moving average", "mean of 3 days 1 kg or more above the median of the 7 days before",

@@ -94,7 +94,7 @@ func deviceWords(same bool) string {
 }
 
 func changeWords(d vital.Definition, c *alerts.TrendChange) ruleWords {
-	w := ruleWords{
+	return ruleWords{
 		Lines: stepLines(c.Steps, func(s *alerts.TrendStep) string {
 			way := "up "
 			if s.Direction == alerts.Fall {
@@ -102,13 +102,21 @@ func changeWords(d vital.Definition, c *alerts.TrendChange) ruleWords {
 			}
 			return way + byWords(d, s) + " in " + dayCount(s.Days)
 		}),
-		Begins: partWords(c.Part) + deviceWords(c.SameSensor) + " A rise is from the lowest of those days, a fall from the highest.",
+		Begins: partWords(c.Part) + deviceWords(c.SameSensor) + " A rise is from the lowest of those days, a fall from the highest." + repeatWords + unlikeWords(d, c.Unlike),
 		Ends:   "The condition ends after one value that is none of these; the alert then waits for a person, since what stays high rises no more.",
 	}
-	if c.Unlike > 0 {
-		w.Begins += " What lies more than " + withUnit(number(c.Unlike), d.Components[0].Canonical) + " from the 7-day median may be somebody else's: it is shown, and compared with nothing later."
+}
+
+// repeatWords say which of several values counts.
+const repeatWords = " A repeat within 10 minutes counts instead."
+
+// unlikeWords say what becomes of a value that may be somebody else's.
+func unlikeWords(d vital.Definition, unlike float64) string {
+	if unlike == 0 {
+		return ""
 	}
-	return w
+	return " What lies more than " + withUnit(number(unlike), d.Components[0].Canonical) + " from the 7-day median may be somebody else's: it is yellow, whatever the step," +
+		" asks who was measured, and is compared with nothing later; the first value nearer than that counts. Only what is measured on most days of a week becomes the usual, which is told."
 }
 
 func referenceWords(d vital.Definition, r *alerts.TrendReference) ruleWords {
@@ -121,7 +129,7 @@ func referenceWords(d vital.Definition, r *alerts.TrendReference) ruleWords {
 			}
 			return byWords(d, s) + side + r.Name + " of " + withUnit(number(r.Value), unit)
 		}),
-		Begins: partWords(r.Part) + ".",
+		Begins: partWords(r.Part) + "." + repeatWords + unlikeWords(d, r.Unlike),
 		Ends:   "The condition ends after one value back inside" + marginWords(r.Margin, unit) + ".",
 	}
 }
@@ -136,7 +144,7 @@ func movingAverageWords(d vital.Definition, m *alerts.TrendMovingAverage) ruleWo
 			return "mean of " + dayCount(m.ShortDays) + " " + byWords(d, s) + side + dayCount(m.LongDays) + " before"
 		}),
 		Begins: partWords(m.Part) + deviceWords(m.SameSensor) + " It says nothing before " + strconv.Itoa(m.LeastShort) + " of the " + dayCount(m.ShortDays) +
-			" and " + strconv.Itoa(m.LeastLong) + " of the " + dayCount(m.LongDays) + " before have a value.",
+			" and " + strconv.Itoa(m.LeastLong) + " of the " + dayCount(m.LongDays) + " before have a value." + repeatWords + unlikeWords(d, m.Unlike),
 		Ends: "The condition ends after one mean back inside" + marginWords(m.Margin, d.Components[0].Canonical) +
 			"; the alert then waits for a person, since what stays high becomes the median.",
 	}
@@ -184,21 +192,6 @@ func returnedWord(key alerts.RuleKey) string {
 	case "":
 	}
 	return "Back inside the limits"
-}
-
-// trendEndedWord says why the condition of a trend holds no more.
-func trendEndedWord(key alerts.RuleKey, c alerts.Cause) string {
-	switch c {
-	case alerts.CauseReturned:
-		return returnedWord(key)
-	case alerts.CauseRuleOff:
-		return "Not judged any more: no rule in force"
-	case alerts.CauseRule:
-		return "No longer so by the rule as it was changed"
-	case alerts.CauseLate:
-		return "No longer so, as late data shows"
-	}
-	return "No longer so"
 }
 
 // againWord says that a further reading counts.

@@ -172,20 +172,21 @@ func stepWord(s alerts.NextStep) string {
 
 // endedWord says why a condition holds no more.
 func endedWord(key alerts.RuleKey, c alerts.Cause) string {
+	off, rule, late, other := "no limits in force", "Not beyond the limits as they were changed", "Not beyond the limits, as late data shows", "Not beyond the limits any more"
 	if key.Kind == alerts.KindTrend {
-		return trendEndedWord(key, c)
+		off, rule, late, other = "no rule in force", "No longer so by the rule as it was changed", "No longer so, as late data shows", "No longer so"
 	}
 	switch c {
 	case alerts.CauseReturned:
 		return returnedWord(key)
 	case alerts.CauseRuleOff:
-		return "Not judged any more: no limits in force"
+		return "Not judged any more: " + off
 	case alerts.CauseRule:
-		return "Not beyond the limits as they were changed"
+		return rule
 	case alerts.CauseLate:
-		return "Not beyond the limits, as late data shows"
+		return late
 	}
-	return "Not beyond the limits any more"
+	return other
 }
 
 // changedWord says what changed the knowledge of the past.

@@ -15,10 +15,12 @@ func TestWhoIsRevokedWhileConnectingIsHungUpOn(t *testing.T) {
 	t.Parallel()
 	on := newBus(t)
 	h := openOn(t, on, 0, Limits{WatchEvery: time.Hour}, &recorder{})
+	on.mu.Lock()
 	on.carry = func(*house, []byte) [][]byte { // the claim of the new connection, told before its CONNACK
 		h.registry.Store(kit(2, "d2"))
 		return nil
 	}
+	on.mu.Unlock()
 	h.connect(t, "d1").closed()
 	h.connect(t, "d2").ping()
 }

@@ -19,7 +19,7 @@ func TestWhatASocketTakesInPartIsSentOnce(t *testing.T) {
 	if !ok {
 		t.Fatalf("a connection of type %T", d.Conn)
 	}
-	if err := receives.SetReadBuffer(4 << 10); err != nil {
+	if err := receives.SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
 	d.send(hello("d1"))
@@ -30,11 +30,11 @@ func TestWhatASocketTakesInPartIsSentOnce(t *testing.T) {
 	if !ok {
 		t.Fatal("no socket")
 	}
-	if err := sends.SetWriteBuffer(4 << 10); err != nil {
+	if err := sends.SetWriteBuffer(16 << 10); err != nil {
 		t.Fatal(err)
 	}
 	random := rand.NewChaCha8([32]byte{1})
-	payload := make([]byte, 250<<10) // more than both buffers take, whatever the system makes of 4 KiB
+	payload := make([]byte, 250<<10) // more than both buffers take, although the system doubles them
 	if _, err := random.Read(payload); err != nil {
 		t.Fatal(err)
 	}

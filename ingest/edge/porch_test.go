@@ -129,20 +129,29 @@ func TestTheLongestLineIsKnown(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		g := newGate(Limits{Handshakes: 3, Waiting: 30, AdmitWithin: 300 * time.Millisecond, ConnectsPerSecond: 200, AddressConnectsPerSecond: 50})
+		at := g.at
 		for step := range 2000 {
 			switch from := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(random.IntN(random.IntN(12) + 1))}), 32); random.IntN(4) {
 			case 0, 1:
-				g.arrive(&arrival{from: from, since: g.at})
+				g.arrive(&arrival{from: from, since: at})
 			case 2:
+				g.mu.Lock() // the porch has a timer that runs by itself
+				var who []*arrival
 				if len(g.asked) > 0 {
-					who := g.asked[0]
-					g.asked = g.asked[1:]
-					g.left(who.from)
+					who, g.asked = g.asked[:1], g.asked[1:]
+				}
+				g.mu.Unlock()
+				for _, a := range who {
+					g.left(a.from)
 				}
 			case 3:
-				g.at = g.at.Add(time.Duration(random.IntN(20)) * time.Millisecond)
+				at = at.Add(time.Duration(random.IntN(20)) * time.Millisecond)
+				g.mu.Lock()
+				g.at = at
+				g.mu.Unlock()
 				g.again()
 			}
+			g.mu.Lock()
 			most, sum := 0, 0
 			for _, c := range g.callers {
 				most, sum = max(most, len(c.waiting)), sum+len(c.waiting)
@@ -154,6 +163,7 @@ func TestTheLongestLineIsKnown(t *testing.T) {
 			if known != most || len(g.longest) != len(g.line) || sum != g.waiting || sum > 30 {
 				t.Fatalf("seed %d, step %d: %d of %d callers is thought to be the longest of %d, %d wait of %d", seed, step, known, len(g.longest), most, sum, g.waiting)
 			}
+			g.mu.Unlock()
 		}
 	}
 }

@@ -20,7 +20,7 @@ func costOf(payload int) int { return messageCost + len("hale/v1/d1/readings") +
 func TestPingsAreAnsweredWhileTheEdgeHoldsAllItMay(t *testing.T) {
 	t.Parallel()
 	const size = 1000
-	limits := Limits{Packet: 4 << 10, HeldBytes: 4 * costOf(size), Reserve: 3 * costOf(size), Beyond: costOf(size), DrainWithin: time.Second}
+	limits := Limits{Packet: 4 << 10, HeldBytes: 4 * costOf(size), Reserve: 3 * costOf(size), Beyond: 2 * costOf(size), DrainWithin: time.Second}
 	h := open(t, limits, &recorder{})
 	first, second := h.connect(t, "d1"), h.connect(t, "d2")
 	for id := 1; id <= 4; id++ {
