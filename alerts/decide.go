@@ -23,7 +23,7 @@ type Decider struct {
 }
 
 // DefaultPatients is how many patients' states a Decider keeps unless told otherwise: about 4 kB each, and 1 kB more for
-// each trend rule of a metric that the patient measures.
+// each trend rule of a metric that the patient measures (3 kB of weights that two people send).
 const DefaultPatients = 16_384
 
 // NewDecider returns a Decider that remembers at most so many patients; 0 means DefaultPatients.

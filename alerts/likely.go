@@ -39,8 +39,8 @@ type likely struct {
 
 // likely compares the reading with the days before. It is not ok when there is nothing to judge: the reading is neither the
 // value of its day nor unlike. All values of the part of the day are looked at, of the reading's sensor (with same) or
-// of all; 0 is unlike nothing.
-func (s *days) likely(p *Point, same bool, unlike float64) (l likely, ok bool) {
+// of all; 0 is unlike nothing. Days before the week are looked at as far back as the form asks.
+func (s *days) likely(p *Point, same bool, unlike float64, back int) (l likely, ok bool) {
 	date, _ := s.local(p.At)
 	far := thousandths(unlike)
 	all := s.sittings(date, p.Sensor, same, far)
@@ -57,7 +57,8 @@ func (s *days) likely(p *Point, same bool, unlike float64) (l likely, ok bool) {
 		l.unlike = far > 0 && apart(l.today.value, today[0].value) > far // two people, and nobody knows who is who
 		return l, l.unlike || l.today.id == today[0].id
 	}
-	l.before, l.median = follow(before[:firstOn(before, date-likelyDays)], week, far), median
+	older := lastDays(before[:firstOn(before, date-likelyDays)], date, back)
+	l.before, l.median = follow(older, week, far), median
 	if l.unlike = apart(l.today.value, l.median) > far; l.unlike {
 		return l, true
 	}

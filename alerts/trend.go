@@ -141,19 +141,26 @@ func (t *Trend) asking(m vital.Metric) *Trend {
 	return &own
 }
 
+func (c *TrendChange) back() int {
+	days := 0
+	for i := range c.Steps {
+		days = max(days, c.Steps[i].Days)
+	}
+	return days
+}
+
+func (m *TrendMovingAverage) back() int { return m.ShortDays + m.LongDays - 1 }
+
 // back returns how many local days before today the trend looks at.
 func (t *Trend) back() int {
 	days, unlike := 0, 0.0
 	switch {
 	case t.Change != nil:
-		for _, s := range t.Change.Steps {
-			days = max(days, s.Days)
-		}
-		unlike = t.Change.Unlike
+		days, unlike = t.Change.back(), t.Change.Unlike
 	case t.Reference != nil:
 		unlike = t.Reference.Unlike
 	case t.MovingAverage != nil:
-		days, unlike = t.MovingAverage.ShortDays+t.MovingAverage.LongDays-1, t.MovingAverage.Unlike
+		days, unlike = t.MovingAverage.back(), t.MovingAverage.Unlike
 	case t.Average != nil:
 		days = t.Average.Days - 1
 	}

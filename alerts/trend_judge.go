@@ -40,7 +40,7 @@ func (s *TrendStep) towards(value, against int64) int64 {
 }
 
 func (c *TrendChange) judge(s *days, p *Point) verdict {
-	l, ok := s.likely(p, c.SameSensor, c.Unlike)
+	l, ok := s.likely(p, c.SameSensor, c.Unlike, c.back())
 	if !ok {
 		return verdict{}
 	}
@@ -67,7 +67,7 @@ func (c *TrendChange) judge(s *days, p *Point) verdict {
 }
 
 func (r *TrendReference) judge(s *days, p *Point) verdict {
-	l, ok := s.likely(p, false, r.Unlike)
+	l, ok := s.likely(p, false, r.Unlike, 0)
 	if !ok {
 		return verdict{}
 	}
@@ -89,7 +89,7 @@ func (r *TrendReference) judge(s *days, p *Point) verdict {
 }
 
 func (m *TrendMovingAverage) judge(s *days, p *Point) verdict {
-	l, ok := s.likely(p, m.SameSensor, m.Unlike)
+	l, ok := s.likely(p, m.SameSensor, m.Unlike, m.back())
 	if !ok {
 		return verdict{}
 	}

@@ -54,3 +54,28 @@ func TestTheWorstReadingOfAnEpisode(t *testing.T) {
 		})
 	}
 }
+
+func TestTheWorstOfATrendIsByItsDistanceWithinALevel(t *testing.T) {
+	t.Parallel()
+	key := alerts.TrendOn(vital.BodyWeight, alerts.FormChange)
+	var rule alerts.Rule
+	for _, d := range alerts.TrendDefaults("Europe/Ljubljana", 1950, epoch()) {
+		if d.Key() == key {
+			v := d.Version
+			v.Number, v.Enabled, v.EffectiveFrom = 1, true, epoch().AddDate(-1, 0, 0)
+			rule = alerts.Rule{ID: 11, Org: org, Patient: patient, Kind: key.Kind, Form: key.Form, Metric: key.Metric, Versions: []alerts.Version{v}}
+		}
+	}
+	r, d := newRecord(rule), alerts.NewDecider(0)
+	for i, kilograms := range []float64{70, 70, 72.5, 73, 72.4} {
+		at := epoch().AddDate(0, 0, i).Add(7 * time.Hour)
+		p := alerts.Point{Mark: alerts.Mark{At: at, ID: int64(i + 1)}, Metric: vital.BodyWeight, Values: []float64{kilograms}, ReceivedAt: at}
+		if _, err := r.take(d, at, 1, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := r.openEpisode(11)
+	if e == nil || e.WorstGrounds == nil || e.WorstGrounds.By != 3 || e.WorstValues[0] != 73 || e.LastGrounds == nil || e.LastGrounds.By >= 3 {
+		t.Fatalf("the alert is %+v", e)
+	}
+}

@@ -120,7 +120,7 @@ func (s *Server) setTrend(ctx context.Context, actor account.Actor, in *setTrend
 
 func (in *setTrendInput) version() alerts.Version {
 	b := &in.Body
-	v := b.VersionSetting.version()
+	v := b.version()
 	v.Trend = &alerts.Trend{
 		ClearAfter: max(b.ClearAfter, 1), Change: b.Change, Reference: b.Reference, MovingAverage: b.MovingAverage, Average: b.Average,
 	}

@@ -118,6 +118,10 @@ func everyPage(t *testing.T, chromium *browser.Browser) {
 				tab.Open(address + "/signin")
 				look("signin")
 				enter(tab, address, "mira")
+				const narrow = `[...document.querySelectorAll(".row .what")].filter(w => w.clientWidth < 0.8 * w.parentElement.clientWidth).length`
+				if n := browser.Eval[int](tab, narrow); width < 480 && n > 0 {
+					t.Errorf("%d rows of the board leave much of their width empty", n)
+				}
 				for _, p := range pages {
 					tab.Open(address + p.path)
 					tab.Until(p.name+" is ready", p.ready)
