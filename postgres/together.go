@@ -19,19 +19,27 @@ const (
 	commitTogether = time.Second            // for a group; then each goes alone
 )
 
+// Under load those of the last group come back at once, while those who waited set off: two groups that wait for each
+// other by turns. A moment's patience just after a group has ended makes one of them.
+const (
+	justNow  = 5 * time.Millisecond
+	patience = 2 * time.Millisecond
+)
+
 func (j *job) small() bool {
 	return j.batch.Lane == vital.Live && len(j.batch.Records) <= smallBatch && j.batch.Now.IsZero()
 }
 
 // convoy lets small batches of this process's partitions commit together. A transaction costs as much as some hundred
-// readings, whatever it holds, and under load eight partitions with thirty readings each come at the same time. Nobody
-// waits in order to share: the first goes at once, and who comes while it is under way goes with the next. Each partition
-// is fenced by its own position all the same.
+// readings, whatever it holds, and under load eight partitions with thirty readings each come at the same time. Who comes
+// alone goes at once, and who comes while a group is under way goes with the next. Each partition is fenced by its own
+// position all the same.
 type convoy struct {
 	wait, commit time.Duration // 0: waitTogether and commitTogether
 
 	mu       sync.Mutex
 	underway bool
+	ended    time.Time // the latest group
 	waiting  []*traveller
 }
 
@@ -64,14 +72,14 @@ func (c *convoy) join(ctx context.Context, t *traveller) (group []*traveller, co
 	}
 	c.waiting = append(c.waiting, t)
 	c.mu.Unlock()
-	patience, cancel := context.WithTimeout(ctx, cmp.Or(c.wait, waitTogether))
+	bounded, cancel := context.WithTimeout(ctx, cmp.Or(c.wait, waitTogether))
 	defer cancel()
 	select {
 	case group := <-t.lead:
 		return group, false
 	case committed := <-t.done:
 		return nil, committed
-	case <-patience.Done():
+	case <-bounded.Done():
 	}
 	c.mu.Lock()
 	i := slices.Index(c.waiting, t)
@@ -93,6 +101,7 @@ func (c *convoy) join(ctx context.Context, t *traveller) (group []*traveller, co
 // lead commits the group, reports whether it could, and sends the next one on its way.
 func (w *Work) lead(ctx context.Context, t *traveller, group []*traveller) bool {
 	defer w.convoy.next()
+	group = w.convoy.gather(group)
 	bounded, cancel := context.WithTimeout(ctx, cmp.Or(w.convoy.commit, commitTogether))
 	defer cancel()
 	jobs := make([]*job, len(group))
@@ -109,10 +118,27 @@ func (w *Work) lead(ctx context.Context, t *traveller, group []*traveller) bool 
 	return err == nil
 }
 
+// gather takes along who comes back from the group that has just ended.
+func (c *convoy) gather(group []*traveller) []*traveller {
+	c.mu.Lock()
+	busy := time.Since(c.ended) < justNow
+	c.mu.Unlock()
+	if !busy {
+		return group
+	}
+	<-time.After(patience)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	group = append(group, c.waiting...)
+	c.waiting = nil
+	return group
+}
+
 // next lets those go who wait, led by the first of them.
 func (c *convoy) next() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.ended = time.Now()
 	if len(c.waiting) == 0 {
 		c.underway = false
 		return
