@@ -48,7 +48,7 @@ func TestANurseSeesAnAlertArriveAndHandlesIt(t *testing.T) {
 	}
 	send(188, 106, time.Now())
 	tab.Until("the alert arrives by itself", `document.querySelector('article.case.red') !== null && document.body.innerText.includes('188/106')`)
-	tab.Do(chromedp.Click(`article.case.red button[id^="take-"]`))
+	tab.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector("article.case.red button[id^=take-]").click()`)) // in one step: the list lives
 	tab.Until("the alert is taken", `document.querySelector('section.taken article.case') !== null`)
 	tab.Do(chromedp.Click(`section.taken a[id^="resolve-"]`))
 	tab.Until("the alert's page", `location.pathname.startsWith('/alerts/') && document.querySelector('form[action$="/resolve"]') !== null`)
