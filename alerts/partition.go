@@ -21,7 +21,7 @@ const (
 // A transaction costs as much as some hundred readings: live batches of fewer begin no closer together than this, so that
 // under load each is a little larger and there are far fewer of them. Who comes alone never waits.
 const (
-	batchSpacing = 4 * time.Millisecond
+	batchSpacing = time.Millisecond
 	manyRecords  = 256
 )
 

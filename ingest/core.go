@@ -196,7 +196,7 @@ func (c *Core) Run(ctx context.Context) error {
 // Envelopes of one lane leave no closer together than this, unless many messages wait: under load each is a little larger
 // and there are far fewer of them. Who comes alone never waits.
 const (
-	envelopeSpacing = 8 * time.Millisecond
+	envelopeSpacing = 10 * time.Millisecond
 	manyMessages    = 128
 )
 

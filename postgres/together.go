@@ -23,7 +23,7 @@ const (
 // other by turns. A moment's patience just after a group has ended makes one of them.
 const (
 	justNow  = 5 * time.Millisecond
-	patience = 2 * time.Millisecond
+	patience = 500 * time.Microsecond
 )
 
 func (j *job) small() bool {

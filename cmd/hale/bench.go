@@ -22,7 +22,7 @@ type benchCommand struct {
 	Rounds      int           `help:"Rounds of each compared system (default 5, with --short 3)."`
 	Readings    int           `help:"Readings of one round at one in a message; at twenty it is three times as many (default 1200000, with --short 400000)."`
 	Rate        int           `help:"Readings a second while alerts are timed." default:"20000"`
-	For         time.Duration `help:"How long alerts are timed, once with gateways and once without (default 60s, with --short 15s)."`
+	For         time.Duration `help:"How long alerts are timed, once with gateways and once without (default 60s, with --short 20s)."`
 	Idle        int           `help:"Idle devices that are connected." default:"8000"`
 	Backlog     int           `help:"Late readings that drain while present ones are timed (default 10000000, with --short 500000)."`
 	Window      int           `help:"Messages of one device that may be unacknowledged." default:"32"`
@@ -110,7 +110,7 @@ func (c *benchCommand) complete() error {
 	c.Rounds = choose(c.Rounds, 5, 3)
 	c.Readings = choose(c.Readings, 1_200_000, 400_000)
 	c.Backlog = choose(c.Backlog, 10_000_000, 500_000)
-	c.For = time.Duration(choose(int(c.For), int(time.Minute), int(15*time.Second)))
+	c.For = time.Duration(choose(int(c.For), int(time.Minute), int(20*time.Second)))
 	if c.Readings/20 < c.Patients {
 		return fault.New(fault.Invalid, "--readings %d is less than one message of each of the %d people", c.Readings, c.Patients)
 	}
