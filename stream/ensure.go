@@ -75,11 +75,23 @@ func (c *Conn) create(ctx context.Context, cfg StreamConfig) (jetstream.Stream, 
 	js, err := c.js.CreateStream(ctx, required(cfg, jetstream.StreamConfig{
 		MaxConsumers: -1, Replicas: 1, Metadata: map[string]string{identityKey: newIdentity()},
 	}))
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return c.js.Stream(ctx, cfg.Name)
+	if err == nil {
+		return js, nil
 	}
-	return js, refusedSettings(err, cfg.Name)
+	// Another process may be making it: its space is taken before it can be seen, so the server may name want of space.
+	for range lookAgain {
+		if js, missing := c.js.Stream(ctx, cfg.Name); missing == nil {
+			return js, nil
+		}
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && outcomeOf(err) != noRoom || !pause(ctx, longPause) {
+			break
+		}
+	}
+	return nil, refusedSettings(err, cfg.Name)
 }
+
+// lookAgain is how often a stream is looked for that somebody else seems to be making.
+const lookAgain = 8
 
 func newIdentity() string {
 	id := make([]byte, 16)
