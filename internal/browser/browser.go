@@ -252,6 +252,10 @@ func (tab *Tab) Until(what, expression string) {
 func (tab *Tab) Shot(file string) {
 	tab.t.Helper()
 	png, err := chromedp.Run(tab.Ctx, chromedp.FullScreenshot(100))
+	for tries := 1; err != nil && tries < 20 && tab.Ctx.Err() == nil; tries++ { // a page that is just changing has no width
+		<-time.After(100 * time.Millisecond)
+		png, err = chromedp.Run(tab.Ctx, chromedp.FullScreenshot(100))
+	}
 	if err != nil {
 		tab.t.Fatalf("browser: take a picture: %v", err)
 	}
