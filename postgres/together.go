@@ -56,7 +56,16 @@ func (w *Work) together(ctx context.Context, j *job) error {
 	t := &traveller{job: j, lead: make(chan []*traveller, 1), done: make(chan bool, 1)}
 	group, committed := w.convoy.join(ctx, t)
 	switch {
-	case committed, group != nil && w.lead(ctx, t, group):
+	case committed:
+		return nil
+	case group == nil:
+		return w.alone(ctx, j)
+	}
+	if group = w.convoy.gather(group); len(group) == 1 {
+		defer w.convoy.next()
+		return w.alone(ctx, j)
+	}
+	if w.lead(ctx, t, group) {
 		return nil
 	}
 	return w.alone(ctx, j)
@@ -101,7 +110,6 @@ func (c *convoy) join(ctx context.Context, t *traveller) (group []*traveller, co
 // lead commits the group, reports whether it could, and sends the next one on its way.
 func (w *Work) lead(ctx context.Context, t *traveller, group []*traveller) bool {
 	defer w.convoy.next()
-	group = w.convoy.gather(group)
 	bounded, cancel := context.WithTimeout(ctx, cmp.Or(w.convoy.commit, commitTogether))
 	defer cancel()
 	jobs := make([]*job, len(group))

@@ -61,7 +61,6 @@ type LoadResult struct {
 type Load struct {
 	spec  LoadSpec
 	conns []*loadConn
-	acked atomic.Int64
 	last  atomic.Int64 // time of the last PUBACK
 }
 
@@ -139,9 +138,6 @@ func (l *Load) Close() {
 	}
 }
 
-// Acknowledged is how many messages were acknowledged so far.
-func (l *Load) Acknowledged() int { return int(l.acked.Load()) }
-
 // Run does what the spec says and returns when every message is acknowledged; an idle load returns at once.
 func (l *Load) Run(ctx context.Context) (LoadResult, error) {
 	r := LoadResult{Connected: len(l.conns)}
@@ -215,7 +211,6 @@ func (l *Load) collect(c *loadConn, messages int) error {
 		if ack[0] != packetPuback<<4 || ack[1] != 2 || binary.BigEndian.Uint16(ack[2:]) != c.acked {
 			return errors.New("the edge answered something else than the next PUBACK")
 		}
-		l.acked.Add(1)
 		if c.flight != nil {
 			<-c.flight
 		}
@@ -249,9 +244,9 @@ func (l *Load) pace(ctx context.Context, r *LoadResult, rounds, first, pacers in
 	between := time.Duration(len(l.conns[0].makers)*l.spec.PerMessage) * time.Second / time.Duration(l.spec.PerSecond)
 	start := time.Now()
 	for n := first; n < rounds*len(l.conns); n += pacers {
-		if ahead := time.Until(start.Add(time.Duration(n) * between)); ahead > time.Millisecond {
-			if !sleep(ctx, ahead) {
-				return ctx.Err()
+		if due := start.Add(time.Duration(n) * between); time.Until(due) > time.Millisecond {
+			if err := waitUntil(ctx, due); err != nil {
+				return err
 			}
 		}
 		c, round := l.conns[n%len(l.conns)], n/len(l.conns)
@@ -298,17 +293,6 @@ func (l *Load) catchUp(c *loadConn, rounds, least int) error {
 func redRound(device, rounds int) int {
 	lead, tail := rounds/3, rounds/20
 	return lead + int(uint32(device)*2_654_435_761>>8)%max(1, rounds-lead-tail)
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
 
 // payloads writes the messages of one device.

@@ -39,7 +39,7 @@ func (c *benchCommand) idle(ctx context.Context, g *ground) (*idleReport, error)
 	if _, err := load.run(); err != nil {
 		return nil, err
 	}
-	if err := settle(ctx); err != nil {
+	if err := pause(ctx, settleFor); err != nil {
 		return nil, err
 	}
 	after, err := resident() // with whatever garbage connecting has left
@@ -51,9 +51,9 @@ func (c *benchCommand) idle(ctx context.Context, g *ground) (*idleReport, error)
 	return r, load.end()
 }
 
-func settle(ctx context.Context) error {
+func pause(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(settleFor):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -295,18 +295,9 @@ func (w *alertWatch) times(ctx context.Context, sent []int64) ([]float64, error)
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			return nil, fault.New(fault.Internal, "%d of %d red readings raised no alert", missing, len(sent))
 		}
-		if err := settleBriefly(ctx); err != nil {
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return nil, err
 		}
-	}
-}
-
-func settleBriefly(ctx context.Context) error {
-	select {
-	case <-time.After(20 * time.Millisecond):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

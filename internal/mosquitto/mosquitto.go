@@ -143,9 +143,6 @@ func (b *Broker) Start() {
 // Kill ends it without a word, as a power cut would.
 func (b *Broker) Kill() { b.end(syscall.SIGKILL) }
 
-// Stop lets it end in good order: what it keeps is written.
-func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
-
 // Save makes it write what it keeps to disk now, as it does every autosave_interval, and waits until that has changed
 // the file.
 func (b *Broker) Save() {
