@@ -41,6 +41,7 @@ type Core struct {
 	lanes       [lanes]*lane
 	decoders    sync.Pool
 	registerer  prometheus.Registerer
+	began       time.Time // when the first tick was
 	running     atomic.Bool
 }
 
@@ -48,7 +49,7 @@ type Core struct {
 func New(c Config) *Core {
 	core := &Core{
 		snapshot: c.Snapshot, publisher: c.Publisher, now: c.Now, log: c.Log, drainWithin: c.DrainWithin,
-		registerer: c.Registerer, budget: budget{size: c.MaxBytes}, lanes: newLanes(),
+		registerer: c.Registerer, budget: budget{size: c.MaxBytes}, lanes: newLanes(), began: time.Now(),
 	}
 	if core.now == nil {
 		core.now = time.Now
@@ -193,19 +194,29 @@ func (c *Core) Run(ctx context.Context) error {
 	return nil
 }
 
-// Envelopes of one lane leave no closer together than this, unless many messages wait: under load each is a little larger
-// and there are far fewer of them. Who comes alone never waits.
+// Under load the envelopes of a lane leave at ticks, unless many messages wait: each is a little larger then, there are far
+// fewer of them, and those of all partitions leave together, which is one write to disk and one transaction. Who comes alone
+// never waits.
 const (
-	envelopeSpacing = 10 * time.Millisecond
+	envelopeSpacing = 8 * time.Millisecond
 	manyMessages    = 128
 )
+
+// untilTick returns how long an envelope waits whose lane's latest one left at left: until the next tick, when that was just
+// now.
+func (c *Core) untilTick(left time.Time) time.Duration {
+	if time.Since(left) >= envelopeSpacing {
+		return 0
+	}
+	return envelopeSpacing - time.Since(c.began)%envelopeSpacing
+}
 
 // write publishes one lane: one envelope after the other, each with all that came during the one before.
 func (c *Core) write(ctx context.Context, l *lane) {
 	var batch []share
 	var left time.Time // when the latest envelope did
 	for {
-		l.gatherFor(envelopeSpacing - time.Since(left))
+		l.gatherFor(c.untilTick(left))
 		var more bool
 		if batch, more = l.take(batch[:0]); !more {
 			return

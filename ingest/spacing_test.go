@@ -41,8 +41,8 @@ func TestWhoComesAloneNeverWaitsAndWhoComesOftenWaitsAMoment(t *testing.T) {
 		leave  []departure
 	}{
 		"the first goes at once":                        {[]time.Duration{0}, []departure{{0, 1}}},
-		"the next ones within a moment go together":     {[]time.Duration{0, 1 * millisecond, 2 * millisecond}, []departure{{0, 1}, {10 * millisecond, 2}}},
-		"who comes after a moment goes at once":         {[]time.Duration{0, 10 * millisecond, 40 * millisecond}, []departure{{0, 1}, {10 * millisecond, 1}, {40 * millisecond, 1}}},
+		"the next ones within a moment go together":     {[]time.Duration{0, 1 * millisecond, 2 * millisecond}, []departure{{0, 1}, {8 * millisecond, 2}}},
+		"who comes after a moment goes at once":         {[]time.Duration{0, 8 * millisecond, 40 * millisecond}, []departure{{0, 1}, {8 * millisecond, 1}, {40 * millisecond, 1}}},
 		"when many wait the next envelope goes at once": {make([]time.Duration, 200), nil},
 	}
 	for name, c := range cases {
@@ -64,7 +64,7 @@ func TestWhoComesAloneNeverWaitsAndWhoComesOftenWaitsAMoment(t *testing.T) {
 				d.mu.Lock()
 				defer d.mu.Unlock()
 				if c.leave == nil { // how they are shared out is chance; that all have left by the first moment's end is not
-					if last := d.list[len(d.list)-1]; last.At > 10*millisecond {
+					if last := d.list[len(d.list)-1]; last.At > 8*millisecond {
 						t.Errorf("the last left after %s", last.At)
 					}
 					return

@@ -19,11 +19,11 @@ const (
 	commitTogether = time.Second            // for a group; then each goes alone
 )
 
-// Under load those of the last group come back at once, while those who waited set off: two groups that wait for each
-// other by turns. A moment's patience just after a group has ended makes one of them.
+// Envelopes of several partitions leave together, so their batches come together. While they lately did, the first waits a
+// moment for as many as there were in the latest group.
 const (
-	justNow  = 5 * time.Millisecond
-	patience = 500 * time.Microsecond
+	lately   = 20 * time.Millisecond
+	patience = 2 * time.Millisecond
 )
 
 func (j *job) small() bool {
@@ -40,7 +40,10 @@ type convoy struct {
 	mu       sync.Mutex
 	underway bool
 	ended    time.Time // the latest group
+	usual    int       // how many went in it
 	waiting  []*traveller
+	full     chan struct{} // closed when enough wait; nil when nobody looks
+	enough   int
 }
 
 // traveller is a job that waits for its turn.
@@ -80,6 +83,10 @@ func (c *convoy) join(ctx context.Context, t *traveller) (group []*traveller, co
 		return []*traveller{t}, false
 	}
 	c.waiting = append(c.waiting, t)
+	if c.full != nil && len(c.waiting) >= c.enough {
+		close(c.full)
+		c.full = nil
+	}
 	c.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, cmp.Or(c.wait, waitTogether))
 	defer cancel()
@@ -126,19 +133,23 @@ func (w *Work) lead(ctx context.Context, t *traveller, group []*traveller) bool 
 	return err == nil
 }
 
-// gather takes along who comes back from the group that has just ended.
+// gather takes along who comes within a moment, when others have lately.
 func (c *convoy) gather(group []*traveller) []*traveller {
 	c.mu.Lock()
-	busy := time.Since(c.ended) < justNow
-	c.mu.Unlock()
-	if !busy {
-		return group
+	c.enough = c.usual - len(group)
+	if time.Since(c.ended) < lately && len(c.waiting) < c.enough {
+		full := make(chan struct{})
+		c.full = full
+		c.mu.Unlock()
+		select {
+		case <-full:
+		case <-time.After(patience):
+		}
+		c.mu.Lock()
 	}
-	<-time.After(patience)
-	c.mu.Lock()
 	defer c.mu.Unlock()
 	group = append(group, c.waiting...)
-	c.waiting = nil
+	c.waiting, c.full, c.usual = nil, nil, len(group)
 	return group
 }
 

@@ -387,11 +387,11 @@ func (p *payloads) publish(dst []byte, id uint16, readings int, red bool) []byte
 
 func (p *payloads) reading(b []byte, red bool) []byte {
 	s := &p.series[p.n%len(p.series)]
-	text := s.well[p.n/len(p.series)%len(s.well)]
-	if red {
-		text = p.series[0].red
+	text, at := s.well[p.n/len(p.series)%len(s.well)], p.at
+	if red { // measured after the latest blood pressure, as every measurement is
+		text, at = p.series[0].red, p.at+p.step/2
 	}
-	b = p.clock.append(append(b, text...), p.at)
+	b = p.clock.append(append(b, text...), at)
 	p.n++
 	if p.n%len(p.series) == 0 {
 		p.at += p.step

@@ -42,6 +42,8 @@ const (
 	identityKey = "hale.identity"
 	liveSubject = "hale.live."
 	lateSubject = "hale.late."
+	// bundleSubject takes envelopes of several live lanes in one message.
+	bundleSubject = liveSubject + "many"
 )
 
 // Ensure makes the stream, or brings an existing one to the settings that lose nothing: nothing ages out, a full

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"hale/vital"
 )
 
 // Reseal makes a copy of b whose magic, version and checksum are right, for the fuzzer.
@@ -190,7 +192,62 @@ func (m message) Metadata() (*jetstream.MsgMetadata, error) {
 // Data is part of jetstream.Msg.
 func (m message) Data() []byte { return m.data }
 
+// Subject is part of jetstream.Msg.
+func (m message) Subject() string { return liveSubject }
+
 // Accept gives a reader a delivery while it expects another one.
 func Accept(r *Reader, consumer, seq, expected uint64, data []byte) error {
 	return r.accept(message{consumer: consumer, stream: seq, data: data}, expected)
+}
+
+// Bundle encodes envelopes, each of one partition, in the order of the partitions.
+func Bundle(envelopes map[int][]byte) []byte {
+	parcels := []parcel{}
+	for partition := range vital.Partitions {
+		if envelope, ok := envelopes[partition]; ok {
+			parcels = append(parcels, parcel{partition, envelope})
+		}
+	}
+	return encodeBundle(nil, parcels)
+}
+
+// OpenBundle returns the envelope of the partition.
+func OpenBundle(b []byte, partition int) ([]byte, error) { return openBundle(b, partition) }
+
+// ResealBundle makes a copy of b whose magic, version and checksum are right, when it is long enough for its list.
+func ResealBundle(b []byte) []byte {
+	c := make([]byte, max(len(b), bundleHeader))
+	copy(c, b)
+	copy(c, bundleMagic)
+	c[len(bundleMagic)] = bundleVersion
+	if begin := bundleSize(int(binary.LittleEndian.Uint16(c[5:])), 0); begin <= len(c) {
+		binary.LittleEndian.PutUint32(c[bundleCheckAt:], bundleChecksum(c[:begin]))
+	}
+	return c
+}
+
+// Company lets envelopes travel together through a stream that the test plays.
+type Company struct{ company }
+
+// NewCompany returns one whose bundles are sent by send, which is told the partitions.
+func NewCompany(send func(ctx context.Context, partitions []int) error) *Company {
+	return &Company{company{send: func(ctx context.Context, parcels []parcel) error {
+		partitions := make([]int, len(parcels))
+		for i, p := range parcels {
+			partitions[i] = p.partition
+		}
+		return send(ctx, partitions)
+	}}}
+}
+
+// Travel sends an envelope of so many bytes.
+func (c *Company) Travel(ctx context.Context, partition, bytes int) error {
+	return c.travel(ctx, parcel{partition, make([]byte, bytes)})
+}
+
+// Waiting is how many envelopes wait for their bundle.
+func (c *Company) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting)
 }

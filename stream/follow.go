@@ -86,7 +86,7 @@ func (r *Reader) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	ctx, cancel := r.stream.conn.ask(ctx)
 	defer cancel()
 	consumer, err := r.stream.js.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject: r.subject, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.position() + 1,
+		FilterSubjects: r.subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.position() + 1,
 		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, Replicas: 1, MemoryStorage: true, InactiveThreshold: leftAlone,
 	})
 	return consumer, wrap(err, "open a consumer of %s", r.subject)
@@ -142,22 +142,36 @@ func (r *Reader) accept(msg jetstream.Msg, expected uint64) error {
 	if meta.Sequence.Consumer != expected || seq <= r.position() {
 		return fault.New(fault.Unavailable, "message %d of %s came out of turn", seq, r.subject)
 	}
-	partitions, records, err := decode(msg.Data())
-	if err == nil && partitions != vital.Partitions {
-		err = fault.New(fault.Internal, "envelope was written for %d partitions, this is a house of %d: drain the stream before changing their number", partitions, vital.Partitions)
-	}
+	envelope, records, err := r.contents(msg)
 	if err != nil {
 		// What is skipped is lost in silence: the reader stops here.
 		return fault.Wrap(fault.Internal, err, "message %d of %s", seq, r.subject)
 	}
 	r.mu.Lock()
-	r.queue = append(r.queue, waiting{vital.Envelope{Seq: seq, Records: records}, len(msg.Data())})
-	r.bytes += len(msg.Data())
+	if envelope != nil {
+		r.queue = append(r.queue, waiting{vital.Envelope{Seq: seq, Records: records}, len(envelope)})
+		r.bytes += len(envelope)
+	}
 	r.read = seq
 	r.passed = max(r.passed, seq)
 	r.mu.Unlock()
 	signal(r.wake)
 	return nil
+}
+
+// contents returns the envelope in a message and its records; the envelope is nil in a bundle with none for this partition.
+func (r *Reader) contents(msg jetstream.Msg) (envelope []byte, records []vital.Record, err error) {
+	envelope = msg.Data()
+	if msg.Subject() == bundleSubject {
+		if envelope, err = openBundle(envelope, r.partition); err != nil || envelope == nil {
+			return nil, nil, err
+		}
+	}
+	partitions, records, err := decode(envelope)
+	if err == nil && partitions != vital.Partitions {
+		err = fault.New(fault.Internal, "envelope was written for %d partitions, this is a house of %d: drain the stream before changing their number", partitions, vital.Partitions)
+	}
+	return envelope, records, err
 }
 
 // check asks the server whether something was lost before it was read. The janitor purges up to the lowest cursor of all

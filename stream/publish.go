@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -24,8 +25,9 @@ type PublisherConfig struct {
 // Publisher makes envelopes durable. Any number of goroutines may use it; the order within a partition and lane is
 // kept as long as there is one of them in flight, which is the caller's part.
 type Publisher struct {
-	stream *Stream
-	cfg    PublisherConfig
+	stream  *Stream
+	cfg     PublisherConfig
+	company company
 
 	mu       sync.Mutex
 	timeouts int // in a row, over all goroutines
@@ -53,14 +55,16 @@ func (s *Stream) Publisher(cfg PublisherConfig) *Publisher {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Publisher{stream: s, cfg: cfg}
+	p := &Publisher{stream: s, cfg: cfg}
+	p.company.send = p.sendTogether
+	return p
 }
 
 // Publish makes the records durable as one envelope, or as several in order when one would be larger than
-// MaxEnvelope. It returns nil only when all of them are on disk. An attempt whose outcome is not known is repeated as
-// the same envelope until ctx ends. A full stream, a disk at its low-water mark and an ended ctx are
-// fault.Unavailable: some of the records may be on disk then, and publishing all of them again does no harm. Records
-// that fit no envelope are fault.Invalid.
+// MaxEnvelope. It returns nil only when all of them are on disk. Small envelopes of several live lanes that come at the same
+// moment share a bundle. An attempt whose outcome is not known is repeated as the same message until ctx ends (in a bundle:
+// of all that share it). A full stream, a disk at its low-water mark and an ended ctx are fault.Unavailable: some of the
+// records may be on disk then, and publishing all of them again does no harm. Records that fit no envelope are fault.Invalid.
 func (p *Publisher) Publish(ctx context.Context, partition int, lane vital.Lane, records []vital.Record) error {
 	subject, err := subjectOf(partition, lane)
 	if err != nil {
@@ -70,17 +74,41 @@ func (p *Publisher) Publish(ctx context.Context, partition int, lane vital.Lane,
 	if err != nil {
 		return err
 	}
-	m := p.stream.conn.metrics
-	for _, envelope := range envelopes {
-		start := p.cfg.Now()
-		if err := p.publish(ctx, subject, envelope); err != nil {
-			return err
+	if lane == vital.Live && len(envelopes) == 1 && len(envelopes[0]) <= parcelMost {
+		err = p.company.travel(ctx, parcel{partition, envelopes[0]})
+	} else {
+		for i := 0; i < len(envelopes) && err == nil; i++ {
+			err = p.send(ctx, subject, lane, envelopes[i])
 		}
-		m.publishSeconds.Observe(p.cfg.Now().Sub(start).Seconds())
-		m.published.WithLabelValues(string(lane)).Inc()
-		m.publishedBytes.Add(float64(len(envelope)))
 	}
-	m.publishedRecords.WithLabelValues(string(lane)).Add(float64(len(records)))
+	if err != nil {
+		return err
+	}
+	p.stream.conn.metrics.publishedRecords.WithLabelValues(string(lane)).Add(float64(len(records)))
+	return nil
+}
+
+// sendTogether publishes small envelopes of live lanes: one under its partition's own subject, several as a bundle.
+func (p *Publisher) sendTogether(ctx context.Context, parcels []parcel) error {
+	if len(parcels) == 1 {
+		return p.send(ctx, fmt.Sprintf("%s%d", liveSubject, parcels[0].partition), vital.Live, parcels[0].envelope)
+	}
+	n := 0
+	for _, one := range parcels {
+		n += len(one.envelope)
+	}
+	return p.send(ctx, bundleSubject, vital.Live, encodeBundle(make([]byte, 0, bundleSize(len(parcels), n)), parcels))
+}
+
+// send publishes one message and counts it.
+func (p *Publisher) send(ctx context.Context, subject string, lane vital.Lane, data []byte) error {
+	m, start := p.stream.conn.metrics, p.cfg.Now()
+	if err := p.publish(ctx, subject, data); err != nil {
+		return err
+	}
+	m.publishSeconds.Observe(p.cfg.Now().Sub(start).Seconds())
+	m.published.WithLabelValues(string(lane)).Inc()
+	m.publishedBytes.Add(float64(len(data)))
 	return nil
 }
 

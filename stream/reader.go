@@ -12,9 +12,11 @@ import (
 // and restarts of the server. It reads ahead within bounds. One goroutine calls Next; the other methods may be called
 // from anywhere.
 type Reader struct {
-	stream  *Stream
-	lane    vital.Lane
-	subject string
+	stream    *Stream
+	partition int
+	lane      vital.Lane
+	subject   string // of its own; subjects are all that it reads
+	subjects  []string
 
 	stop context.CancelFunc
 	done chan struct{} // closed when the goroutine that reads ahead has ended
@@ -44,9 +46,12 @@ func (s *Stream) OpenReader(ctx context.Context, partition int, lane vital.Lane,
 		return nil, err
 	}
 	r := &Reader{
-		stream: s, lane: lane, subject: subject,
+		stream: s, partition: partition, lane: lane, subject: subject, subjects: []string{subject},
 		done: make(chan struct{}), wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		read: after, passed: after,
+	}
+	if lane == vital.Live {
+		r.subjects = append(r.subjects, bundleSubject)
 	}
 	if err := r.check(ctx); err != nil {
 		return nil, err
@@ -129,13 +134,15 @@ func (r *Reader) Idle(ctx context.Context) (uint64, error) {
 		return 0, failed
 	}
 
-	next, _, err := r.stream.firstFrom(ctx, passed+1, r.subject)
-	if err != nil {
-		return 0, err
-	}
 	upTo := state.LastSeq
-	if next != 0 {
-		upTo = min(upTo, next-1)
+	for _, subject := range r.subjects {
+		next, _, err := r.stream.firstFrom(ctx, passed+1, subject)
+		if err != nil {
+			return 0, err
+		}
+		if next != 0 {
+			upTo = min(upTo, next-1)
+		}
 	}
 	// A purge that came in between could have taken messages that nobody has read: the answer would pass over them.
 	// Then it is not known, and the goroutine that reads ahead will find out what happened.

@@ -22,7 +22,7 @@ type benchCommand struct {
 	Rounds      int           `help:"Rounds of each compared system (default 5, with --short 3)."`
 	Readings    int           `help:"Readings of one round at one in a message; at twenty it is three times as many (default 1200000, with --short 400000)."`
 	Rate        int           `help:"Readings a second while alerts are timed." default:"20000"`
-	For         time.Duration `help:"How long alerts are timed, once with gateways and once without (default 60s, with --short 20s)."`
+	For         time.Duration `help:"How long alerts are timed, in each of three ways (default 60s, with --short 15s)."`
 	Idle        int           `help:"Idle devices that are connected." default:"8000"`
 	Backlog     int           `help:"Late readings that drain while present ones are timed (default 10000000, with --short 500000)."`
 	Window      int           `help:"Messages of one device that may be unacknowledged." default:"32"`
@@ -51,8 +51,9 @@ type benchReport struct {
 	Load       float64           `json:"load_average"` // of the last minute before it began: what else the machine did
 	Idle       *idleReport       `json:"idle,omitempty"`
 	Throughput *throughputReport `json:"throughput,omitempty"`
-	Latency    *latencyReport    `json:"latency,omitempty"`       // people share gateways, eight each
-	Alone      *latencyReport    `json:"latency_alone,omitempty"` // each device has a connection of its own
+	Latency    *latencyReport    `json:"latency,omitempty"`        // people share gateways, eight each; one reading a message
+	Alone      *latencyReport    `json:"latency_alone,omitempty"`  // each device has a connection of its own
+	Twenty     *latencyReport    `json:"latency_twenty,omitempty"` // so has it here, and sends twenty readings a message
 	Backlog    *backlogReport    `json:"backlog,omitempty"`
 	Seconds    float64           `json:"seconds"`
 }
@@ -110,7 +111,7 @@ func (c *benchCommand) complete() error {
 	c.Rounds = choose(c.Rounds, 5, 3)
 	c.Readings = choose(c.Readings, 1_200_000, 400_000)
 	c.Backlog = choose(c.Backlog, 10_000_000, 500_000)
-	c.For = time.Duration(choose(int(c.For), int(time.Minute), int(20*time.Second)))
+	c.For = time.Duration(choose(int(c.For), int(time.Minute), int(15*time.Second)))
 	if c.Readings/20 < c.Patients {
 		return fault.New(fault.Invalid, "--readings %d is less than one message of each of the %d people", c.Readings, c.Patients)
 	}
@@ -130,10 +131,15 @@ func (c *benchCommand) measure(p *program, g *ground) (*benchReport, error) {
 		{partIdle, func() error { report.Idle, err = c.idle(p.ctx, g); return err }},
 		{partThroughput, func() error { report.Throughput, err = c.throughput(p.ctx, g); return err }},
 		{partLatency, func() error {
-			if report.Latency, err = c.latency(p.ctx, g, c.gateways()); err == nil {
-				report.Alone, err = c.latency(p.ctx, g, 0)
+			for _, shape := range []struct {
+				into                 **latencyReport
+				gateways, perMessage int
+			}{{&report.Twenty, 0, 20}, {&report.Latency, c.gateways(), 1}, {&report.Alone, 0, 1}} {
+				if *shape.into, err = c.latency(p.ctx, g, shape.gateways, shape.perMessage); err != nil {
+					return err
+				}
 			}
-			return err
+			return nil
 		}},
 		{partBacklog, func() error { report.Backlog, err = c.backlog(p.ctx, g); return err }},
 	} {

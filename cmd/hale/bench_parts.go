@@ -197,6 +197,7 @@ func (g *ground) wholeWay(ctx context.Context, c *benchCommand, perMessage, read
 // latencyReport is the time from PUBLISH to the committed alert, in milliseconds.
 type latencyReport struct {
 	Connections int       `json:"connections"`
+	PerMessage  int       `json:"readings_per_message"`
 	PerSecond   int       `json:"readings_per_second"`
 	Reached     float64   `json:"reached_per_second"`
 	Overloaded  bool      `json:"overloaded"` // the wanted rate was not reached: the times are those of a machine that cannot keep up
@@ -212,15 +213,15 @@ const perGateway = 8
 
 func (c *benchCommand) gateways() int { return c.Patients / perGateway }
 
-// latency times alerts through so many gateways; 0: every device connects by itself. People and rates are the same: what
+// latency times alerts through so many gateways; 0: every device connects by itself. People and readings are the same: what
 // differs is how much of the machine goes into the network.
-func (c *benchCommand) latency(ctx context.Context, g *ground, gateways int) (*latencyReport, error) {
+func (c *benchCommand) latency(ctx context.Context, g *ground, gateways, perMessage int) (*latencyReport, error) {
 	connections := c.Patients
 	if gateways > 0 {
 		connections = gateways
 	}
-	perDevice := max(5, int(float64(c.Rate)*c.For.Seconds())/c.Patients)
-	g.say("timing alerts at %d readings/s over %d connections for %.0f s", c.Rate, connections, float64(perDevice*c.Patients)/float64(c.Rate))
+	perDevice := perMessage * max(5, int(float64(c.Rate)*c.For.Seconds())/(c.Patients*perMessage))
+	g.say("timing alerts at %d readings/s, %d in a message, over %d connections for %.0f s", c.Rate, perMessage, connections, float64(perDevice*c.Patients)/float64(c.Rate))
 	committed, err := g.committed()
 	if err != nil {
 		return nil, err
@@ -229,7 +230,7 @@ func (c *benchCommand) latency(ctx context.Context, g *ground, gateways int) (*l
 	defer watch.stop()
 	load, err := g.generate(ctx, simulators.LoadSpec{
 		Kind: simulators.LoadPaced, Prefix: benchPrefix, Devices: c.Patients, Gateway: benchGateway, Gateways: gateways,
-		PerMessage: 1, Readings: perDevice * c.Patients, PerSecond: c.Rate, Red: true,
+		PerMessage: perMessage, Readings: perDevice * c.Patients, PerSecond: c.Rate, Red: true,
 		StartMillis: time.Now().Add(-time.Second).UnixMilli(), StepMillis: int64(len(g.rules)) * 1000 * int64(c.Patients) / int64(c.Rate),
 	})
 	if err != nil {
@@ -249,7 +250,7 @@ func (c *benchCommand) latency(ctx context.Context, g *ground, gateways int) (*l
 		return nil, err
 	}
 	r := percentiles(took)
-	r.Connections, r.PerSecond, r.Reached = connections, c.Rate, math.Round(float64(result.Readings)/done.Sub(time.Unix(0, result.Began)).Seconds())
+	r.Connections, r.PerMessage, r.PerSecond, r.Reached = connections, perMessage, c.Rate, math.Round(float64(result.Readings)/done.Sub(time.Unix(0, result.Began)).Seconds())
 	r.Overloaded = r.Reached < 0.98*float64(c.Rate)
 	g.say("%d alerts committed: p50 %.1f ms, p99 %.1f ms, longest %.1f ms, at %.0f readings/s", r.Alerts, r.P50, r.P99, r.Max, r.Reached)
 	if err := load.end(); err != nil {

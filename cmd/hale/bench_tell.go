@@ -23,12 +23,12 @@ func tellBench(out io.Writer, r *benchReport) error {
 		}
 		b.WriteByte('\n')
 	}
-	for _, l := range []*latencyReport{r.Latency, r.Alone} {
+	for _, l := range []*latencyReport{r.Twenty, r.Latency, r.Alone} {
 		if l == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "At %.0f readings/s (%d asked) over %d connections an alert is committed after p50 %.1f ms, p99 %.1f ms, longest %.1f ms (%d alerts).\n",
-			l.Reached, l.PerSecond, l.Connections, l.P50, l.P99, l.Max, l.Alerts)
+		fmt.Fprintf(&b, "At %.0f readings/s (%d asked), %d in a message, over %d connections an alert is committed after p50 %.1f ms, p99 %.1f ms, longest %.1f ms (%d alerts).\n",
+			l.Reached, l.PerSecond, l.PerMessage, l.Connections, l.P50, l.P99, l.Max, l.Alerts)
 		if l.Overloaded {
 			b.WriteString("  NOT REACHED: these times are those of a machine that cannot keep up.\n")
 		}

@@ -11,7 +11,7 @@ import (
 func TestABenchMeasuresTheWholeWayAndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
-	p := start(t, "bench", "--json", "--no-install", "--data", dir, "--patients", "120", "--readings", "4800", "--rounds", "1", "--rate", "600", "--for", "2s",
+	p := start(t, "bench", "--json", "--no-install", "--data", dir, "--patients", "120", "--readings", "4800", "--rounds", "1", "--rate", "3000", "--for", "1s",
 		"--idle", "60", "--backlog", "30000")
 	select {
 	case <-p.ended:
@@ -28,8 +28,12 @@ func TestABenchMeasuresTheWholeWayAndLeavesNothingBehind(t *testing.T) {
 	if tp := r.Throughput; tp.Copy.Readings != 14_400 || tp.One.Readings != 4800 || tp.Twenty.Readings != 14_400 || tp.One.Ratio <= 0 || tp.Twenty.Ratio <= 0 {
 		t.Errorf("throughput: %+v", tp)
 	}
-	for connections, l := range map[int]*latencyReport{15: r.Latency, 120: r.Alone} {
-		if l == nil || l.Connections != connections || l.Alerts != 120 || l.P50 <= 0 || l.P99 < l.P50 || l.Max < l.P99 {
+	for _, shape := range []struct {
+		connections, perMessage int
+		got                     *latencyReport
+	}{{15, 1, r.Latency}, {120, 1, r.Alone}, {120, 20, r.Twenty}} {
+		connections, l := shape.connections, shape.got
+		if l == nil || l.PerMessage != shape.perMessage || l.Connections != connections || l.Alerts != 120 || l.P50 <= 0 || l.P99 < l.P50 || l.Max < l.P99 {
 			t.Errorf("latency over %d connections: %+v", connections, l)
 		}
 	}
