@@ -252,7 +252,7 @@ func (l *Load) pace(ctx context.Context, r *LoadResult, rounds, first, pacers in
 		c, round := l.conns[n%len(l.conns)], n/len(l.conns)
 		c.buf = c.buf[:0]
 		for i, maker := range c.makers {
-			red := l.spec.Red && round == redRound(c.first+i, rounds)
+			red := l.spec.Red && round == redRound(c.first+i, rounds, l.spec.PerMessage, len(l.spec.Metrics))
 			c.next = max(1, c.next+1)
 			c.buf = maker.publish(c.buf, c.next, l.spec.PerMessage, red)
 			if red {
@@ -289,9 +289,9 @@ func (l *Load) catchUp(c *loadConn, rounds, least int) error {
 }
 
 // redRound spreads the red readings evenly over a run, but for its first third, in which caches warm up as they are in a
-// house that lives, and its end.
-func redRound(device, rounds int) int {
-	lead, tail := rounds/3, rounds/20
+// house that lives, and its end, in which good ones of the same metric follow.
+func redRound(device, rounds, perMessage, metrics int) int {
+	lead, tail := rounds/3, max(rounds/20, metrics/perMessage+1)
 	return lead + int(uint32(device)*2_654_435_761>>8)%max(1, rounds-lead-tail)
 }
 

@@ -260,26 +260,24 @@ func (c *benchCommand) latency(ctx context.Context, g *ground, gateways, perMess
 	return r, nil
 }
 
-// alertWatch notes when an alert of each patient was first announced after a commit.
+// alertWatch notes when alerts of each patient were announced after a commit.
 type alertWatch struct {
 	patients []vital.UID
 	stop     context.CancelFunc
 	mu       sync.Mutex
-	heard    map[vital.UID]int64
+	heard    map[vital.UID][]int64
 }
 
 func (g *ground) watchAlerts(ctx context.Context) *alertWatch {
 	ctx, stop := context.WithCancel(ctx)
-	w := &alertWatch{patients: g.patients, stop: stop, heard: map[vital.UID]int64{}}
+	w := &alertWatch{patients: g.patients, stop: stop, heard: map[vital.UID][]int64{}}
 	feed := listener{g.house.conn.Feed(), g.house.log}
 	go func() {
 		_ = feed.Listen(ctx, func(_ vital.OrgID, e alerts.Event) { // it ends with ctx; alerts that are missing fail the part
 			now := time.Now().UnixNano()
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if w.heard[e.Patient] == 0 {
-				w.heard[e.Patient] = now
-			}
+			w.heard[e.Patient] = append(w.heard[e.Patient], now)
 		})
 	}()
 	return w
@@ -306,13 +304,14 @@ func (w *alertWatch) took(sent []int64) (took []float64, missing int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, at := range sent {
-		heard := w.heard[w.patients[i]]
-		switch {
-		case at == 0:
-		case heard == 0:
+		if at == 0 {
+			continue
+		}
+		heard := w.heard[w.patients[i]] // of an earlier red reading, too, that is followed by a good one only now
+		if n := slices.IndexFunc(heard, func(t int64) bool { return t > at }); n >= 0 {
+			took = append(took, float64(heard[n]-at)/1e6)
+		} else {
 			missing++
-		default:
-			took = append(took, float64(heard-at)/1e6)
 		}
 	}
 	return took, missing
