@@ -66,7 +66,7 @@ func Defaults() []Default {
 		limit(vital.Glucose, component("value", append(lowGlucose(),
 			yellowHigh(251, "J", "programme convention: above 250, level 2 of the CGM consensus"), redHigh(300, "J", "programme convention"))...)),
 		limit(vital.GlucoseFasting, component("value", append(lowGlucose(),
-			yellowHigh(151, "V", "ADA 2024 older adults, complex health: fasting 90 to 150"), redHigh(251, "V", "CGM consensus: level 2 above 250"))...)),
+			yellowHigh(151, "V", "ADA 2024 older adults, complex health: fasting 90 to 150"), redHigh(251, "M", "CGM consensus: level 2 above 250"))...)),
 		limit(vital.GlucosePostMeal, component("value", append(lowGlucose(),
 			yellowHigh(181, "V", "ADA: below 180 after a meal"), redHigh(300, "J", "programme convention"))...)),
 		limit(vital.INR, component("value",

@@ -70,7 +70,7 @@ const (
 
 // Evaluator is the version of the judgement: it is raised whenever the same readings and limits would be judged
 // otherwise than before, and stands in every entry that Hale makes.
-const Evaluator = 1
+const Evaluator = 2
 
 // Entry is one line of an episode's log (the timeline). Episodes are a fold over their entries in recorded order.
 type Entry struct {

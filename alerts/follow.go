@@ -44,7 +44,7 @@ func (f *follower) step(p Point, s Step) {
 		}
 		f.occurs(o)
 	case s.Ended && f.open != nil && f.open.Holds:
-		f.clears(p.Mark, s)
+		f.clears(f.interval, s)
 	}
 }
 
@@ -75,13 +75,13 @@ func (f *follower) revised(before []Interval, after []found, logged []Mark, caus
 // other limits, closes a yellow episode: no late normal reading takes an alert away, nor does a rule that is off.
 func (f *follower) vanishes(after []found, cause Cause) {
 	if iv := f.own(after); iv != nil {
-		f.clears(iv.To, iv.ending)
+		f.clears(iv.Interval, iv.ending)
 		return
 	}
 	v, ok := f.rule.InForce(f.open.Last.At)
 	switch off := !ok || !v.judges(); {
 	case cause == CauseRule && off:
-		f.clears(Mark{}, Step{Off: true, Version: numberOf(v)})
+		f.clears(Interval{}, Step{Off: true, Version: numberOf(v)})
 	case cause == CauseRule:
 		f.ends(Entry{Kind: EntryCleared, RecordedAt: f.now, Cause: cause}, true)
 	default:
@@ -170,7 +170,7 @@ func (f *follower) discovers(iv *found, unlogged []occurrence, worse bool, cause
 		f.occurs(o)
 	}
 	if !iv.Open() {
-		f.clears(iv.To, iv.ending)
+		f.clears(iv.Interval, iv.ending)
 	}
 }
 
@@ -259,13 +259,20 @@ func (f *follower) worsens(iv *found, cause Cause) {
 }
 
 // clears tells that a reading ended the condition. A yellow episode nobody acted on closes when readings returned; a
-// rule that is off has judged nothing, and the end of a rise is no return (Rule.returns), so that a person must look.
-func (f *follower) clears(to Mark, ending Step) {
-	entry := Entry{Kind: EntryCleared, RecordedAt: f.now, Reading: to, Cause: CauseReturned}
+// rule that is off has judged nothing, the end of a rise is no return (Rule.returns), and a value that is back does not
+// say whose the one in doubt was, so that a person must look.
+func (f *follower) clears(iv Interval, ending Step) {
+	entry := Entry{Kind: EntryCleared, RecordedAt: f.now, Reading: iv.To, Cause: CauseReturned}
 	if ending.Off {
 		entry.Cause, entry.Note, entry.RuleVersion = CauseRuleOff, f.offBy(ending.Version), ending.Version
 	}
-	f.ends(entry, !ending.Off && f.rule.returns())
+	f.ends(entry, !ending.Off && !ending.Doubt && f.rule.returns() && !f.outlived(iv))
+}
+
+// outlived reports whether the open episode of a rule that may ask who was measured tells of an interval before this one as
+// well. The end of that one left it open for a person, who has not answered yet.
+func (f *follower) outlived(iv Interval) bool {
+	return f.rule.Form == FormReference && f.open.First.Before(iv.From)
 }
 
 // offBy says who switched the rule off.

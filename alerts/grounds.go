@@ -29,7 +29,7 @@ type Grounds struct {
 	DaysWith     int       `json:"days_with,omitempty"`      // moving average and average: how many of them have readings
 	LongDays     int       `json:"long_days,omitempty"`      // moving average: of the median
 	LongDaysWith int       `json:"long_days_with,omitempty"` // moving average: how many of them have readings
-	Means        []float64 `json:"means,omitempty"`          // average: per component, rounded half up
+	Means        []float64 `json:"means,omitempty"`          // average: per component, rounded as they are compared
 	Readings     int       `json:"readings,omitempty"`       // average: in the mean
 	Skipped      int       `json:"skipped,omitempty"`        // average: first days that were left out
 }
@@ -76,6 +76,9 @@ func (g *Grounds) side() string {
 	return " above "
 }
 
+// doubts reports whether it is asked who was measured.
+func (g *Grounds) doubts() bool { return g != nil && (g.Unlike || g.MedianWas != 0) }
+
 // doubtWords ask the question that is open; empty when none is.
 func (g *Grounds) doubtWords(m vital.Metric) string {
 	switch {
@@ -98,7 +101,7 @@ func (g *Grounds) averageWords(m vital.Metric) string {
 		if i > 0 {
 			text += "/"
 		}
-		text += number(v)
+		text += decimals(v)
 	}
 	text += unitAfter(m) + " from " + counted(g.Readings, "reading") + " on " + counted(g.DaysWith, "day")
 	switch {
@@ -112,7 +115,11 @@ func (g *Grounds) averageWords(m vital.Metric) string {
 
 // amount is a value with its unit, to two decimals.
 func amount(m vital.Metric, v float64) string {
-	return strconv.FormatFloat(float64(halfUp(thousandths(v), 10))/100, 'f', -1, 64) + unitAfter(m)
+	return decimals(v) + unitAfter(m)
+}
+
+func decimals(v float64) string {
+	return strconv.FormatFloat(float64(halfUp(thousandths(v), 10))/100, 'f', -1, 64)
 }
 
 func unitAfter(m vital.Metric) string {

@@ -12,6 +12,7 @@ type verdict struct {
 	returned bool     // inside the yellow bounds by the margin in every component that has bounds
 	judged   bool     // at least one component has both a value and a bound
 	grounds  *Grounds // of a trend that is at a level
+	date     int32    // the local day, of a trend that compares the value of a day
 }
 
 // Judge returns how bad the reading is for this version of a limit rule. (What a trend says depends on the readings

@@ -73,6 +73,7 @@ func (s *days) likely(p *Point, same bool, unlike float64, back int) (l likely, 
 // doubt makes the verdict of a form at most yellow, and never less, for a value that may be somebody else's; and at least
 // yellow when other values than before are the usual ones now.
 func (l *likely) doubt(form Form, said verdict) verdict {
+	said.date = l.today.date
 	switch {
 	case l.unlike:
 		said.level = Yellow

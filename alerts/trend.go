@@ -2,7 +2,10 @@ package alerts
 
 import (
 	"math"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"hale/fault"
 	"hale/vital"
@@ -94,7 +97,8 @@ type TrendMovingAverage struct {
 }
 
 // TrendAverage compares the mean of all readings of the last Days local days (today is one), without the first SkipDays of
-// those that have readings, with bounds. The mean is rounded half up to a whole number. It says nothing before
+// those that have readings, with bounds. The mean of blood pressure is rounded half up to a whole number; that of any other
+// metric is compared in thousandths of its unit, rounded as its values are (vital.Rounded). It says nothing before
 // LeastReadings readings on LeastDays days are left.
 type TrendAverage struct {
 	Days          int      `json:"days"`
@@ -186,7 +190,8 @@ func (r *Rule) reach() time.Duration {
 }
 
 // returns reports whether the end of the rule's condition says that the patient is well again. A weight that stays high
-// is soon no rise any more, since the days before were high as well: such an alert waits for a person.
+// is soon no rise any more, since the days before were high as well: such an alert waits for a person. So does one that
+// asks who was measured, of whatever form (Step.Doubt).
 func (r *Rule) returns() bool {
 	switch r.Form {
 	case FormChange, FormMovingAverage:
@@ -200,6 +205,11 @@ func (r *Rule) returns() bool {
 const furthestBack = 31
 
 const mostSteps = 8
+
+// longestName is how many characters the name of a reference may have: it stands in the sentence of an alert.
+const longestName = 100
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // Check returns fault.Invalid with what to mend when the trend cannot judge readings of the metric. Its zone is not
 // looked at: it is the patient's.
@@ -256,8 +266,8 @@ func (r *TrendReference) check(d *vital.Definition) error {
 	switch {
 	case bad(r.Value, c.Min, c.Max):
 		return fault.New(fault.Invalid, "the reference must be a number from %s to %s", number(c.Min), number(c.Max))
-	case r.Name == "" || len(r.Name) > 100:
-		return fault.New(fault.Invalid, "say in up to 100 letters what the reference is, for example dry weight")
+	case r.Name == "" || !utf8.ValidString(r.Name) || utf8.RuneCountInString(r.Name) > longestName || strings.ContainsFunc(r.Name, unprintable):
+		return fault.New(fault.Invalid, "say in up to %d printable characters what the reference is, for example dry weight", longestName)
 	}
 	if err := checkUnlike(r.Unlike, d); err != nil {
 		return err

@@ -80,7 +80,7 @@ func weightAverage(zone string) Default {
 		{"mean over median", "margin", back, "J", "deadband"},
 		{"mean", "days", short, "J", "a day's noise is halved"},
 		{"mean", "least_days", leastShort, "J", "one weight is no mean"},
-		{"median", "days", baseline, "V", "7-day baseline; clinical/scores.md, section 2"},
+		{"median", "days", baseline, "J", "the week before; clinical/scores.md, section 2, names it without a source"},
 		{"median", "least_days", leastOfBase, "J", "more than half of the days"},
 		unlikeGrade(),
 	}

@@ -3,6 +3,8 @@ package alerts
 import (
 	"slices"
 	"time"
+
+	"hale/vital"
 )
 
 // judge returns what a trend says of a reading that the history has taken already. A reading that the trend does not
@@ -20,7 +22,7 @@ func (h *history) judge(t *Trend, p *Point) verdict {
 	case t.MovingAverage != nil:
 		return t.MovingAverage.judge(s, p)
 	case t.Average != nil:
-		return t.Average.judge(s, p)
+		return t.Average.judge(s, h.metric, p)
 	}
 	return verdict{}
 }
@@ -116,7 +118,7 @@ func (m *TrendMovingAverage) judge(s *days, p *Point) verdict {
 	return l.doubt(FormMovingAverage, said)
 }
 
-func (a *TrendAverage) judge(s *days, p *Point) verdict {
+func (a *TrendAverage) judge(s *days, metric vital.Metric, p *Point) verdict {
 	date, _ := s.local(p.At)
 	window := slices.DeleteFunc(slices.Clone(s.sums), func(d day) bool { return d.date <= date-int32(a.Days) || d.date > date })
 	skipped := min(a.SkipDays, len(window))
@@ -140,7 +142,7 @@ func (a *TrendAverage) judge(s *days, p *Point) verdict {
 		if n[c] == 0 {
 			break
 		}
-		mean := float64(halfUp(sum[c], int64(n[c])*thousand))
+		mean := roundedMean(metric, sum[c], int64(n[c]))
 		means = append(means, mean)
 		if b := &a.Components[c]; b.any() {
 			said.judged = true
@@ -154,6 +156,15 @@ func (a *TrendAverage) judge(s *days, p *Point) verdict {
 		}
 	}
 	return said
+}
+
+// roundedMean is a mean of n values, of which sum are the thousandths, as it is compared: of blood pressure a whole number,
+// half up (clinical/scores.md, section 3), of any other metric in thousandths and rounded as its values are.
+func roundedMean(metric vital.Metric, sum, n int64) float64 {
+	if metric == vital.BloodPressure {
+		return float64(halfUp(sum, n*thousand))
+	}
+	return vital.Rounded(metric, units(halfUp(sum, n)))
 }
 
 // halfUp divides and rounds half up; by is positive.

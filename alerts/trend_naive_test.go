@@ -301,12 +301,12 @@ func countedLevel(t *rapid.T, trend *alerts.Trend, points []alerts.Point) alerts
 }
 
 func countedAverage(d *plain, a *alerts.TrendAverage) alerts.Level {
-	var days [][]float64
+	var days [][]int
 	for ago := a.Days - 1; ago >= 0; ago-- {
-		var values []float64
+		var values []int
 		for _, p := range d.all {
 			if day, _ := d.dayOf(p); day.Equal(d.today.AddDate(0, 0, -ago)) {
-				values = append(values, p.Values[0])
+				values = append(values, grams(p))
 			}
 		}
 		if len(values) > 0 {
@@ -314,20 +314,18 @@ func countedAverage(d *plain, a *alerts.TrendAverage) alerts.Level {
 		}
 	}
 	days = days[min(a.SkipDays, len(days)):]
-	n, sum := 0, 0.0
+	var all []int
 	for _, values := range days {
-		for _, v := range values {
-			n, sum = n+1, sum+v
-		}
+		all = append(all, values...)
 	}
-	if n < a.LeastReadings || len(days) < a.LeastDays {
+	if len(all) < a.LeastReadings || len(days) < a.LeastDays {
 		return alerts.None
 	}
-	mean, b := math.Floor(sum/float64(n)+0.5), &a.Components[0]
+	mean, b := float64(mean(all)), &a.Components[0]
 	switch {
-	case mean >= *b.RedHigh:
+	case mean >= *b.RedHigh*1000:
 		return alerts.Red
-	case mean >= *b.YellowHigh || mean < *b.YellowLow:
+	case mean >= *b.YellowHigh*1000 || mean < *b.YellowLow*1000:
 		return alerts.Yellow
 	}
 	return alerts.None

@@ -20,28 +20,37 @@ import (
 const moveLive = `UPDATE stream_cursor SET live_seq = @to WHERE partition = @partition AND epoch = @epoch AND live_seq = @from AND stream_identity = @stream`
 const moveLate = `UPDATE stream_cursor SET late_seq = @to WHERE partition = @partition AND epoch = @epoch AND late_seq = @from AND stream_identity = @stream`
 
-const takeChanges = `
-WITH taken AS (DELETE FROM situation_change WHERE partition = $1
-    AND id IN (SELECT id FROM situation_change WHERE partition = $1 ORDER BY id LIMIT 500) RETURNING id, patient_id, rejudge_from, late)
-SELECT patient_id, rejudge_from, late FROM taken ORDER BY id`
+const waitingChanges = `SELECT id, patient_id, rejudge_from, late FROM situation_change WHERE partition = $1 ORDER BY id`
+const dropChanges = `DELETE FROM situation_change WHERE partition = $1 AND id = ANY ($2)`
+
+// judgedAnew is of how many patients a batch judges the past anew that brings nothing of them. The others wait for the next
+// batches [J: some seconds at most].
+const judgedAnew = 500
 
 // job is one batch on its way into the record.
 type job struct {
 	batch   alerts.Batch
 	sifted  sifted
 	decide  alerts.Decide
-	moved   bool            // the position was ours to move
-	changed []alerts.Change // what a judgement depends on
+	moved   bool     // the position was ours to move
+	waiting []change // of situations, the oldest first
+	taken   []int64  // which of them are done with in this batch
 	placed  placed
 	filed   filed
 	outcome alerts.Outcome
 	result  alerts.Result
 }
 
+// change is a row of situation_change.
+type change struct {
+	alerts.Change
+	id int64
+}
+
 // Advance commits one batch, or nothing. See alerts.Store. Small live batches of several partitions may share a
 // transaction (together.go).
 //
-// Lock order: cursor rows by partition, situation changes, readings, episodes, outbox.
+// Lock order: cursor rows by partition, readings, episodes, outbox, situation changes.
 //
 // Each group of statements is one round trip: the opening, the COPY, what was decided (when something was), the end.
 func (w *Work) Advance(ctx context.Context, b alerts.Batch, decide alerts.Decide) (alerts.Result, error) {
@@ -108,6 +117,7 @@ func (w *Work) advance(ctx context.Context, jobs []*job, stageAll bool) error {
 		if err := j.settle(ctx, tx, now); err != nil {
 			return err
 		}
+		j.queueTaken(last)
 		if err := noteCanaries(ctx, tx, last, j.batch.Cursor.Partition, j.sifted.canaries); err != nil {
 			return err
 		}
@@ -139,7 +149,7 @@ func (j *job) settle(ctx context.Context, tx statements, now time.Time) (err err
 		p := alerts.Point{Mark: alerts.Mark{At: r.MeasuredAt, ID: r.id}, Metric: r.Metric, Values: r.values, ReceivedAt: r.ReceivedAt, Findings: r.Findings, Sensor: r.Sensor}
 		f.batch = append(f.batch, alerts.Fresh{Org: r.Org, Patient: r.Patient, Point: p})
 	}
-	if j.outcome, err = j.decide(ctx, now, f, j.changed, f.batch); err != nil {
+	if j.outcome, err = j.decide(ctx, now, f, j.take(f.batch), f.batch); err != nil {
 		return fmt.Errorf("judge the batch: %w", err)
 	}
 	return nil
@@ -186,18 +196,58 @@ func (j *job) queueFence(q *pgx.Batch) {
 	})
 }
 
-// queueChanges takes the situation changes, as they are once the position is held.
+// queueChanges reads all situation changes, as they are once the position is held: no reading is judged by what was so before.
 func (j *job) queueChanges(q *pgx.Batch) {
-	q.Queue(takeChanges, j.batch.Cursor.Partition).Query(func(rows pgx.Rows) (err error) {
-		j.changed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Change, error) {
-			var c alerts.Change
+	q.Queue(waitingChanges, j.batch.Cursor.Partition).Query(func(rows pgx.Rows) (err error) {
+		j.waiting, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (change, error) {
+			var c change
 			var from *time.Time
-			err := row.Scan(&c.Patient, &from, &c.Late)
+			err := row.Scan(&c.id, &c.Patient, &from, &c.Late)
 			c.Rejudge, c.From = from != nil, timeOf(from)
 			return c, err
 		})
 		return err
 	})
+}
+
+// take returns what changed, of every patient, and notes which changes are done with then. The past is judged anew for those
+// who have waited longest, up to judgedAnew patients, and for all of whom the batch brings readings: these come after it.
+// All changes of a patient are taken at once.
+func (j *job) take(fresh []alerts.Fresh) []alerts.Change {
+	j.taken = nil
+	if len(j.waiting) == 0 {
+		return nil
+	}
+	turn := make(map[vital.PatientID]bool)
+	for i := range j.waiting {
+		if len(turn) == judgedAnew {
+			break
+		}
+		if c := &j.waiting[i]; c.Rejudge {
+			turn[c.Patient] = true
+		}
+	}
+	for i := range fresh {
+		turn[fresh[i].Patient] = true
+	}
+	changed := make([]alerts.Change, len(j.waiting))
+	for i := range j.waiting {
+		c := &j.waiting[i]
+		changed[i] = c.Change
+		if c.Rejudge && !turn[c.Patient] {
+			changed[i] = alerts.Change{Patient: c.Patient}
+			continue
+		}
+		j.taken = append(j.taken, c.id)
+	}
+	return changed
+}
+
+// queueTaken drops the changes that are done with.
+func (j *job) queueTaken(q *pgx.Batch) {
+	if len(j.taken) > 0 {
+		q.Queue(dropChanges, j.batch.Cursor.Partition, j.taken)
+	}
 }
 
 // sifted is a batch without what it holds twice.

@@ -187,6 +187,7 @@ func findingWords(f vital.Finding) []string {
 		{vital.Historic, "arrived late"},
 		{vital.PulseDropped, "sent with an impossible pulse, which was left out"},
 		{vital.ThroughBroker, "came through another broker"},
+		{vital.FindingUnclear, "the device said something beside it that could not be read"},
 	}
 	var found []string
 	for _, w := range words {

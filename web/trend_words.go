@@ -119,6 +119,14 @@ func unlikeWords(d vital.Definition, unlike float64) string {
 		" asks who was measured, and is compared with nothing later; the first value nearer than that counts. Only what is measured on most days of a week becomes the usual, which is told."
 }
 
+// askedWords say that the end answers no question.
+func askedWords(unlike float64) string {
+	if unlike == 0 {
+		return ""
+	}
+	return " An alert that asked who was measured then waits for a person, unless the same day answered."
+}
+
 func referenceWords(d vital.Definition, r *alerts.TrendReference) ruleWords {
 	unit := d.Components[0].Canonical
 	return ruleWords{
@@ -130,7 +138,7 @@ func referenceWords(d vital.Definition, r *alerts.TrendReference) ruleWords {
 			return byWords(d, s) + side + r.Name + " of " + withUnit(number(r.Value), unit)
 		}),
 		Begins: partWords(r.Part) + "." + repeatWords + unlikeWords(d, r.Unlike),
-		Ends:   "The condition ends after one value back inside" + marginWords(r.Margin, unit) + ".",
+		Ends:   "The condition ends after one value back inside" + marginWords(r.Margin, unit) + "." + askedWords(r.Unlike),
 	}
 }
 
@@ -160,7 +168,11 @@ func averageWords(d vital.Definition, a *alerts.TrendAverage) ruleWords {
 	case a.SkipDays > 1:
 		skipped = " without the first " + strconv.Itoa(a.SkipDays)
 	}
-	w.Begins = "The mean of all readings of " + dayCount(a.Days) + skipped + ", rounded half up, counts. It says nothing before there are " +
+	rounded := ""
+	if d.Metric == vital.BloodPressure {
+		rounded = ", rounded half up,"
+	}
+	w.Begins = "The mean of all readings of " + dayCount(a.Days) + skipped + rounded + " counts. It says nothing before there are " +
 		strconv.Itoa(a.LeastReadings) + " readings on " + dayCount(a.LeastDays) + "."
 	w.Ends = strings.Replace(w.Ends, "one reading back inside", "one mean back inside", 1)
 	return w

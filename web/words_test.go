@@ -112,7 +112,7 @@ func TestEveryEntryHasWords(t *testing.T) {
 			t.Errorf("%s is told in no words", step)
 		}
 	}
-	for bit := range 8 {
+	for bit := range len((^vital.Finding(0)).Names()) {
 		if len(findingWords(vital.Finding(1<<bit))) != 1 {
 			t.Errorf("finding %d is told in no words", bit)
 		}
@@ -159,5 +159,40 @@ func TestWhoIsToBeCalled(t *testing.T) {
 				t.Errorf("to call: %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+func TestTrendWordsSayWhatIsRoundedAndWhatWaits(t *testing.T) {
+	t.Parallel()
+	steps := []alerts.TrendStep{{Level: alerts.Yellow, Direction: alerts.Rise, By: 2}}
+	part := alerts.DayPart{From: "04:00", Until: "12:00"}
+	average := alerts.Trend{ClearAfter: 1, Average: &alerts.TrendAverage{Days: 7, LeastReadings: 3, LeastDays: 2, Components: []alerts.Bounds{{YellowHigh: bound(120)}}}}
+	for name, c := range map[string]struct {
+		metric vital.Metric
+		trend  alerts.Trend
+		begins string // empty: not looked at
+		ends   string
+	}{
+		"a mean pressure is a whole number": {
+			vital.BloodPressure, average, "The mean of all readings of 7 days, rounded half up, counts. It says nothing before there are 3 readings on 2 days.",
+			"The condition ends after one mean back inside.",
+		},
+		"no other mean is": {
+			vital.Glucose, average, "The mean of all readings of 7 days counts. It says nothing before there are 3 readings on 2 days.",
+			"The condition ends after one mean back inside.",
+		},
+		"who was asked about is waited for": {
+			vital.BodyWeight, alerts.Trend{ClearAfter: 1, Reference: &alerts.TrendReference{Part: part, Name: "dry weight", Value: 66, Unlike: 5, Margin: 0.3, Steps: steps}}, "",
+			"The condition ends after one value back inside by at least 0.3 kg. An alert that asked who was measured then waits for a person, unless the same day answered.",
+		},
+		"where nothing is asked nothing waits": {
+			vital.HeartRate, alerts.Trend{ClearAfter: 1, Reference: &alerts.TrendReference{Part: part, Name: "pulse at rest", Value: 66, Steps: steps}}, "",
+			"The condition ends after one value back inside.",
+		},
+	} {
+		got := ruleWordsOf(alerts.TrendOn(c.metric, c.trend.Form()), &alerts.Version{Enabled: true, Trend: &c.trend})
+		if c.begins != "" && got.Begins != c.begins || got.Ends != c.ends {
+			t.Errorf("%s: got %q and %q", name, got.Begins, got.Ends)
+		}
 	}
 }
