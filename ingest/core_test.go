@@ -15,6 +15,7 @@ import (
 	"hale/devices"
 	"hale/fault"
 	"hale/ingest"
+	"hale/vital"
 )
 
 const beat = `{"metric":"heart_rate","value":61,"unit":"/min","seq":%d}`
@@ -124,9 +125,13 @@ func TestAnEnvelopeIsBounded(t *testing.T) {
 	for n := 2; n < 12; n++ {
 		submit(h, told, n, full)
 	}
+	memory := strings.ReplaceAll(full, `"seq"`, `"time":"2026-11-20T18:00:00Z","seq"`)
+	for n := 12; n < 15; n++ {
+		submit(h, told, n, memory)
+	}
 	first.outcome <- nil
 	kept, refused := 0, 0
-	for kept+refused < 10_010 {
+	for kept+refused < 13_010 {
 		e := s.next(t)
 		bytes := 0
 		for _, r := range e.records {
@@ -140,12 +145,12 @@ func TestAnEnvelopeIsBounded(t *testing.T) {
 				kept++
 			}
 		}
-		if bytes > ingest.MaxEnvelope {
-			t.Errorf("an envelope has %d bytes", bytes)
+		if bytes > ingest.MaxEnvelope || e.lane == vital.Late && len(e.records) > 1 && bytes > ingest.LateEnvelope {
+			t.Errorf("an envelope of the %s lane has %d bytes", e.lane, bytes)
 		}
 		e.outcome <- nil
 	}
-	told.wait(t, 12)
+	told.wait(t, 15)
 	if refused != 10 || told.one(t, 1).Err != nil {
 		t.Errorf("%d refused, told %+v", refused, told.one(t, 1))
 	}

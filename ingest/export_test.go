@@ -7,11 +7,12 @@ import (
 
 // Names of bounds that the outside tests measure by.
 const (
-	MaxElements = maxElements
-	MaxDepth    = maxDepth
-	MaxEnvelope = maxEnvelope
-	RawKept     = rawKept
-	ReadingCost = readingCost
+	MaxElements  = maxElements
+	MaxDepth     = maxDepth
+	MaxEnvelope  = maxEnvelope
+	LateEnvelope = lateEnvelope
+	RawKept      = rawKept
+	ReadingCost  = readingCost
 )
 
 // Decode shows what a message becomes, without gathering or publishing it. The device is taken as the snapshot's entry.

@@ -8,8 +8,12 @@ import (
 	"hale/vital"
 )
 
-// maxEnvelope is how many bytes of records one envelope carries, by estimate.
-const maxEnvelope = 512<<10 - 64
+// How many bytes of records one envelope carries at most, by estimate. One of the late lane is small: it is judged as a
+// whole, and a live reading may have to wait for it.
+const (
+	maxEnvelope  = 512<<10 - 64
+	lateEnvelope = 64<<10 - 64 // some 450 readings
+)
 
 // What a record takes in an envelope at most: a reading has only numbers in it, a refusal has its texts besides.
 const (
@@ -33,6 +37,7 @@ func costOf(r vital.Record) int {
 type lane struct {
 	partition int
 	lane      vital.Lane
+	most      int // bytes of an envelope
 
 	mu     sync.Mutex
 	parts  []share // [head, len) wait
@@ -48,8 +53,8 @@ type share struct {
 	bytes   int
 }
 
-func newLane(partition int, l vital.Lane) *lane {
-	return &lane{partition: partition, lane: l, wake: make(chan struct{}, 1)}
+func newLane(partition int, l vital.Lane, most int) *lane {
+	return &lane{partition: partition, lane: l, most: most, wake: make(chan struct{}, 1)}
 }
 
 // add takes a share for one of the next envelopes; it reports false when the lane is closed.
@@ -97,7 +102,7 @@ func (l *lane) take(batch []share) (taken []share, more bool) {
 	bytes := 0
 	for l.head < len(l.parts) {
 		next := &l.parts[l.head]
-		if bytes > 0 && bytes+next.bytes > maxEnvelope {
+		if bytes > 0 && bytes+next.bytes > l.most {
 			break
 		}
 		bytes += next.bytes
@@ -157,7 +162,7 @@ const lanes = 2 * vital.Partitions
 
 func newLanes() (all [lanes]*lane) {
 	for p := range vital.Partitions {
-		all[2*p], all[2*p+1] = newLane(p, vital.Live), newLane(p, vital.Late)
+		all[2*p], all[2*p+1] = newLane(p, vital.Live, maxEnvelope), newLane(p, vital.Late, lateEnvelope)
 	}
 	return all
 }
@@ -186,10 +191,13 @@ func byLane(records []vital.Record) []vital.Record {
 
 // cut returns how many of the records, which are sorted by lane, go into one envelope together, and their bytes.
 func cut(records []vital.Record) (n, bytes int) {
-	l := laneOf(records[0])
+	l, most := laneOf(records[0]), maxEnvelope
+	if l%2 == 1 {
+		most = lateEnvelope
+	}
 	for n < len(records) && laneOf(records[n]) == l {
 		cost := costOf(records[n])
-		if n > 0 && bytes+cost > maxEnvelope {
+		if n > 0 && bytes+cost > most {
 			break
 		}
 		bytes += cost
