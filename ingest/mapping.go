@@ -62,11 +62,6 @@ type amountSpec struct {
 	exponentPath *jsonPath
 }
 
-type findingSpec struct {
-	bit  vital.Finding
-	path jsonPath
-}
-
 type namedPath struct {
 	name string
 	path jsonPath
@@ -77,6 +72,7 @@ type scope struct {
 	root, element gjson.Result
 	names         map[string]string // captures of the topic and of the member's name
 	many          *jsonPath         // the first path at which more than one value was found since the last look
+	unclear       []*findingSpec    // of the reading that was filled last
 }
 
 // get returns what stands at the path. Where more than one value does, which of them is meant we would have to guess: it
@@ -379,6 +375,7 @@ func (d *decoder) mapReading(rule *mappingRule, spec *readingSpec, s *scope) *re
 		return no
 	}
 	d.address(r)
+	d.trial.doubt(len(d.readings)-1, s)
 	return nil
 }
 
@@ -411,10 +408,9 @@ func (r *mappingRule) fill(e *element, s *scope) (no *refusal) {
 			return no
 		}
 	}
-	for _, f := range r.findings {
-		if v := s.get(f.path); v.Type == gjson.True || v.Type == gjson.Number && v.Num != 0 {
-			e.findings |= f.bit
-		}
+	s.unclear = s.unclear[:0]
+	for i := range r.findings {
+		e.findings |= r.findings[i].in(s)
 	}
 	return nil
 }

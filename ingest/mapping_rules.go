@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -329,10 +331,16 @@ func (p *filePage) findings(n *yaml.Node, r *mappingRule) {
 			p.wrong(name, "there is no finding %q; there are irregular_pulse, body_movement, cuff_loose, poor_signal and low_perfusion", name.Value)
 			continue
 		}
+		if !isScalar(at) {
+			c := p.condition(at)
+			r.findings = append(r.findings, findingSpec{bit, c.path, c.is, true})
+			continue
+		}
 		if path := p.path(at, name.Value); path != nil {
-			r.findings = append(r.findings, findingSpec{bit, *path})
+			r.findings = append(r.findings, findingSpec{bit: bit, path: *path})
 		}
 	}
+	slices.SortFunc(r.findings, func(a, b findingSpec) int { return cmp.Compare(a.bit, b.bit) }) // what is told of them has one order
 }
 
 // reading reads one entry of readings.

@@ -14,6 +14,7 @@ type Tried struct {
 	Sensor  string         // UID of the sensor that measured it
 	Reading *vital.Reading // nil when it would be refused
 	Refusal *Refusal       // nil when it would be taken
+	Doubts  []string       // why the reading is marked with vital.FindingUnclear, and what to mend in the mapping
 }
 
 // LargestForeign is the payload in bytes of a message through a broker, above which it is refused and only its head kept.
@@ -46,7 +47,7 @@ func (m *Mapping) Try(device, topic string, payload []byte, now time.Time) []Tri
 	var all []Tried
 	for i := range d.readings {
 		r := &d.readings[i]
-		all = append(all, Tried{Sensor: t.names[r.Sensor-1], Reading: r})
+		all = append(all, Tried{Sensor: t.names[r.Sensor-1], Reading: r, Doubts: t.doubts[i]})
 	}
 	for i := range d.told {
 		all = append(all, Tried{Refusal: &d.told[i]})
@@ -54,8 +55,24 @@ func (m *Mapping) Try(device, topic string, payload []byte, now time.Time) []Tri
 	return all
 }
 
-// trial gives numbers to the sensors that a message names.
-type trial struct{ names []string }
+// trial gives numbers to the sensors that a message names, and notes what of it is in doubt.
+type trial struct {
+	names  []string
+	doubts map[int][]string // by place among the readings
+}
+
+// doubt notes what could not be read of the reading's findings. Outside of a trial the reading's mark is all that tells.
+func (t *trial) doubt(reading int, s *scope) {
+	if t == nil {
+		return
+	}
+	if t.doubts == nil {
+		t.doubts = map[int][]string{}
+	}
+	for _, f := range s.unclear {
+		t.doubts[reading] = append(t.doubts[reading], f.doubt(s))
+	}
+}
 
 func (t *trial) sensor(uid string) vital.SensorID {
 	for i, name := range t.names {

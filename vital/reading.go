@@ -28,12 +28,16 @@ const (
 	// ThroughBroker marks a reading that came through somebody else's MQTT broker ("trust: broker"): who sent it, and
 	// whether all of it arrived, is that broker's word.
 	ThroughBroker
+	// FindingUnclear marks a reading of a mapping with whose number something was sent that may be a finding, and that the
+	// mapping cannot read: whether the device noticed something is not known.
+	FindingUnclear
 )
 
 // Names returns the findings by the names that they have in messages and in the API, in the order of their bits.
 func (f Finding) Names() []string {
 	names := [...]string{
 		"irregular_pulse", "body_movement", "cuff_loose", "poor_signal", "low_perfusion", "time_assumed", "historic", "pulse_dropped", "trust_broker",
+		"finding_unclear",
 	}
 	var all []string
 	for bit, name := range names {

@@ -181,6 +181,14 @@ func TestMapTryNeedsNoServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	gateway, err := os.ReadFile(samples + "gateway.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	worded := filepath.Join(t.TempDir(), "worded.json")
+	if err := os.WriteFile(worded, bytes.Replace(gateway, []byte(`"ihb":1`), []byte(`"ihb":"1"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		args  []string
 		code  int
@@ -189,6 +197,8 @@ func TestMapTryNeedsNoServer(t *testing.T) {
 	}{
 		"a good message":             {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures"}, 0, "1  body_weight: value 78.350 kg (78.35 kg), at 2026-05-21T07:00:15Z, sensor scale-17, sequence 90121", ""},
 		"a finding":                  {[]string{file, samples + "gateway.json", "--topic", "qube/g/up", "--broker", "clinic"}, 0, "sensor ble-FF-22-01-0A-33-7C, irregular_pulse, historic, trust_broker", ""},
+		"a finding in doubt":         {[]string{file, worded, "--topic", "qube/g/up"}, 1, `finding_unclear
+     DOUBT    whether there is irregular_pulse cannot be read: at data.value.ihb stands "1", and neither true`, "1 of 1 would be stored with a mark"},
 		"another broker's topic":     {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures", "--broker", "maker"}, 1, "REFUSED  element 0: topic: no mapping of the bridge is for this topic", "1 of 1 would be refused"},
 		"the wrong sample":           {[]string{file, samples + "scale.json", "--topic", "tele/t/SENSOR"}, 1, "REFUSED  element 0: metric: mapping tasmota: at $ no name is of the form MI32-{address}", "1 of 1 would be refused"},
 		"a topic of nobody":          {[]string{file, samples + "scale.json", "--topic", "x"}, 1, "", "no mapping of any broker"},

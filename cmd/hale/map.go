@@ -23,7 +23,7 @@ type mapTryCommand struct {
 	Broker  string `help:"Name of the broker in the mapping file; the first whose mappings know the topic when left out." placeholder:"NAME"`
 }
 
-// Run prints what the message becomes. That a part of it would be refused is an error.
+// Run prints what the message becomes. That a part of it would be refused, or a finding not read, is an error.
 func (c *mapTryCommand) Run(p *program) error {
 	brokers, err := readMappings(c.Mapping)
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *mapTryCommand) Run(p *program) error {
 	}
 	fmt.Fprintf(p.out, "broker %s, topic %s, %d bytes\n", broker.Name, c.Topic, len(payload))
 	tried := broker.Mapping.Try(broker.Device, c.Topic, payload, time.Now())
-	refused := 0
+	refused, doubtful := 0, 0
 	for i, t := range tried {
 		if t.Refusal != nil {
 			refused++
@@ -47,12 +47,19 @@ func (c *mapTryCommand) Run(p *program) error {
 			continue
 		}
 		fmt.Fprintf(p.out, "%3d  %s\n", i+1, readingWords(t))
+		for _, doubt := range t.Doubts {
+			fmt.Fprintf(p.out, "     DOUBT    %s\n", doubt)
+		}
+		doubtful += min(1, len(t.Doubts))
 	}
 	if len(tried) == 0 {
 		fmt.Fprintln(p.out, "     nothing: the mapping ignores this message, or it holds an empty list")
 	}
-	if refused > 0 {
+	switch {
+	case refused > 0:
 		return fault.New(fault.Invalid, "%d of %d would be refused, and kept in quarantine with the reason", refused, len(tried))
+	case doubtful > 0:
+		return fault.New(fault.Invalid, "%d of %d would be stored with a mark, because a finding beside them cannot be read", doubtful, len(tried))
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -28,9 +27,6 @@ const (
 	leaveWithin          = 500 * time.Millisecond
 )
 
-// headKept is what is kept of a message that is too large to take, as on the edge.
-const headKept = 4 << 10
-
 // broker is the connection to one broker, with what was received on it.
 type broker struct {
 	ingest.Broker
@@ -40,6 +36,7 @@ type broker struct {
 	metrics  brokerMetrics
 	queue    *queue
 	arrivals arrivals
+	seal     seal
 	now      func() time.Time
 	limits   Limits
 
@@ -74,7 +71,7 @@ const notYet problem = "not connected yet"
 func newBroker(b *Bridge, cfg ingest.Broker, secure *tls.Config) *broker {
 	one := &broker{
 		Broker: cfg, bridge: b, secure: secure, log: b.cfg.Log.With("broker", cfg.Name), metrics: b.metrics.of(cfg.Name),
-		now: b.cfg.Now, limits: b.cfg.Limits, problems: map[concern]problem{ofConnection: notYet},
+		now: b.cfg.Now, limits: b.cfg.Limits, seal: newSeal(), problems: map[concern]problem{ofConnection: notYet},
 	}
 	one.queue = newQueue(one.limits, one.metrics)
 	return one
@@ -196,7 +193,8 @@ func (b *broker) open(ctx context.Context) (net.Conn, error) {
 		}
 		raw = secured
 	}
-	c := newConn(raw, b.welcomed)
+	c := newConn(raw, b.limits.Packet, b.seal, b.welcomed)
+	c.wrong = func(err error) { b.say(ofConnection, problem(err.Error())) }
 	b.conn.Store(c)
 	return c, nil
 }
@@ -245,6 +243,16 @@ func (b *broker) look(ctx context.Context) {
 		b.say(ofConnection, "")
 	case ctx.Err() == nil:
 		b.metrics.connected.Set(0)
+		b.lost()
+	}
+}
+
+// lost says that the connection is gone, unless it was said already why.
+func (b *broker) lost() {
+	b.mu.Lock()
+	before := b.problems[ofConnection]
+	b.mu.Unlock()
+	if before == "" || before == notYet {
 		b.say(ofConnection, "the connection was lost; trying again")
 	}
 }
@@ -253,7 +261,11 @@ func (b *broker) look(ctx context.Context) {
 // out those who guess.
 func (b *broker) failed(reason error) {
 	var text problem
+	var wrong *violation
 	switch {
+	case errors.As(reason, &wrong):
+		b.say(ofConnection, problem(wrong.Error()))
+		return
 	case errors.Is(reason, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(reason, packets.ErrorRefusedNotAuthorised):
 		text = "the broker refuses our user name or password: mend the credentials of this broker"
 	case errors.Is(reason, packets.ErrorRefusedIDRejected):
@@ -355,17 +367,10 @@ func (b *broker) received(ctx context.Context) mqtt.MessageHandler {
 	return func(_ mqtt.Client, m mqtt.Message) {
 		b.metrics.received.Inc()
 		e := &entry{ack: m.Ack, qos: m.Qos(), cost: len(m.Payload()) + len(m.Topic()) + entryCost}
-		e.message = ingest.Message{
-			Topic: m.Topic(), Payload: m.Payload(), Mapping: b.Mapping,
-			ReceivedAt: b.arrivals.of(m, b.now()), Retained: m.Retained(),
-		}
+		e.message = ingest.Message{Topic: m.Topic(), Mapping: b.Mapping, ReceivedAt: b.arrivals.of(m, b.now()), Retained: m.Retained()}
+		e.message.Payload, e.message.Oversize = b.seal.open(m.Payload())
 		if m.Retained() {
 			b.metrics.retained.Inc()
-		}
-		if length := len(m.Payload()); length > b.limits.Packet {
-			e.message.Oversize = &ingest.Oversize{Length: int64(length), Hash: sha256.Sum256(m.Payload())}
-			e.message.Payload = slices.Clone(m.Payload()[:headKept])
-			e.cost = headKept + len(m.Topic()) + entryCost
 		}
 		gone := (<-chan struct{})(nil)
 		if c := b.conn.Load(); c != nil {

@@ -20,7 +20,8 @@ const (
 // What is written gathers while a write is on its way, and goes with the next one. Nobody waits for a write.
 type conn struct {
 	net.Conn
-	in       *bufio.Reader
+	in       *inbound
+	wrong    func(error) // is told what the broker sent that no broker sends; may be nil
 	welcomed func(code byte, sessionPresent bool)
 	first    []byte // the bytes of CONNACK, until they are told
 	accepted atomic.Bool
@@ -28,6 +29,7 @@ type conn struct {
 	mu     sync.Mutex
 	out    []byte
 	failed error
+	asked  map[uint16]int // how many filters each SUBSCRIBE had that is not answered
 	closed bool
 	come   chan struct{} // holds a token when there is something to write, or no more to come
 	ended  chan struct{} // the writer has ended
@@ -40,20 +42,34 @@ const connack = 0x20
 // errBehind is how the connection ends when the broker does not read.
 var errBehind = errors.New("the broker does not read our acknowledgements")
 
-// newConn takes over the connection. welcomed is told what CONNACK says.
-func newConn(raw net.Conn, welcomed func(code byte, sessionPresent bool)) *conn {
+// newConn takes over the connection. Of a PUBLISH with a larger payload only the sealed head is passed on. welcomed is told
+// what CONNACK says.
+func newConn(raw net.Conn, largest int, s seal, welcomed func(code byte, sessionPresent bool)) *conn {
 	c := &conn{
-		Conn: raw, in: bufio.NewReaderSize(raw, readBuffer), welcomed: welcomed,
+		Conn: raw, welcomed: welcomed, asked: map[uint16]int{},
 		come: make(chan struct{}, 1), ended: make(chan struct{}), gone: make(chan struct{}),
 	}
+	c.in = &inbound{in: bufio.NewReaderSize(raw, readBuffer), largest: largest, seal: s, asked: c.answered}
 	go c.write()
 	return c
+}
+
+// answered returns how many filters the SUBSCRIBE had that is answered now; ok is false when there is none.
+func (c *conn) answered(id uint16) (filters int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	filters, ok = c.asked[id]
+	delete(c.asked, id)
+	return filters, ok
 }
 
 // Read returns what has arrived.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
 	if err != nil {
+		if v := (*violation)(nil); errors.As(err, &v) && c.wrong != nil {
+			c.wrong(v)
+		}
 		err = c.cause(err)
 	}
 	if c.welcomed != nil && n > 0 { // paho reads from one goroutine at a time
@@ -90,6 +106,9 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	if c.failed != nil {
 		return 0, c.failed
+	}
+	if id, filters, ok := filtersOf(p); ok { // paho writes a packet at once
+		c.asked[id] = filters
 	}
 	c.out = append(c.out, p...)
 	nudge(c.come)

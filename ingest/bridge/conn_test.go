@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"hale/ingest"
 )
 
 // deaf is a connection that cannot be written to, and on which nothing comes until it is closed.
@@ -29,7 +31,7 @@ func (d *deaf) Close() error {
 
 func TestAFailedWriteIsNotTakenForPahosOwnClose(t *testing.T) {
 	t.Parallel()
-	c := newConn(&deaf{closed: make(chan struct{})}, func(byte, bool) {})
+	c := newConn(&deaf{closed: make(chan struct{})}, ingest.LargestForeign, seal{}, func(byte, bool) {})
 	if n, err := c.Write([]byte{0x40, 2, 0, 1}); n != 4 || err != nil {
 		t.Fatalf("Write waits for nothing: %d, %v", n, err)
 	}
@@ -53,7 +55,7 @@ func TestWhatGathersIsWrittenTogetherAndBeforeTheEnd(t *testing.T) {
 	ours, theirs := net.Pipe()
 	var mu sync.Mutex
 	var code, present = byte(9), false
-	c := newConn(ours, func(got byte, session bool) {
+	c := newConn(ours, ingest.LargestForeign, seal{}, func(got byte, session bool) {
 		mu.Lock()
 		code, present = got, session
 		mu.Unlock()
@@ -90,7 +92,7 @@ func TestWhatGathersIsWrittenTogetherAndBeforeTheEnd(t *testing.T) {
 	}
 
 	ours, theirs = net.Pipe()
-	c = newConn(ours, func(got byte, session bool) { code, present = got, session })
+	c = newConn(ours, ingest.LargestForeign, seal{}, func(got byte, session bool) { code, present = got, session })
 	go func() { _, _ = theirs.Write([]byte{0x20, 2, 1, 0}) }() // CONNACK, session present
 	for range 4 {
 		if _, err := c.Read(make([]byte, 1)); err != nil {
@@ -107,7 +109,7 @@ func TestWhatGathersIsWrittenTogetherAndBeforeTheEnd(t *testing.T) {
 func TestWhatTheBrokerDoesNotReadIsBounded(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe() // nobody reads theirs
-	c := newConn(ours, nil)
+	c := newConn(ours, ingest.LargestForeign, seal{}, nil)
 	var err error
 	for range 2 * mostUnwritten / 1024 {
 		if _, err = c.Write(make([]byte, 1024)); err != nil {

@@ -180,7 +180,7 @@ func TestStrangersLeaveDevicesTheirPlaces(t *testing.T) {
 	for name, door := range map[string]Listener{"by themselves": {}, "through a load balancer": {Proxies: loopback}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := openDoors(t, Limits{Connections: 16, Handshakes: 4, AdmitWithin: time.Hour, ConnectWithin: 500 * time.Millisecond}, &recorder{always: accepted}, door)
+			h := openDoors(t, Limits{Connections: 16, Handshakes: 4, AdmitWithin: time.Hour, ConnectWithin: 1500 * time.Millisecond}, &recorder{always: accepted}, door)
 			uids := []string{}
 			for i := range 12 {
 				uids = append(uids, fmt.Sprintf("d%d", i))
