@@ -76,7 +76,10 @@ func (v *Version) check(key RuleKey, now time.Time) error {
 	case utf8.RuneCountInString(v.Reason) > longestReason || utf8.RuneCountInString(v.Advice) > longestReason:
 		return fault.New(fault.Invalid, "reason and advice may have %d characters at most", longestReason)
 	case v.EffectiveFrom.After(now.Add(furthestAhead)):
-		return fault.New(fault.Invalid, "%s may begin at most a year ahead", key.Kind.plural())
+		return fault.New(fault.Invalid, "%s may begin at most a year ahead, not in %d", key.Kind.plural(), v.EffectiveFrom.Year())
+	case v.EffectiveFrom.Before(alwaysInForce()):
+		return fault.New(fault.Invalid, "%s may begin in %d at the earliest, no reading is older; not in %d",
+			key.Kind.plural(), alwaysInForce().Year(), v.EffectiveFrom.Year())
 	case !v.ReviewBy.IsZero() && v.ReviewBy.Before(v.EffectiveFrom):
 		return fault.New(fault.Invalid, "the review date lies before the %s begin", key.Kind.plural())
 	}

@@ -83,7 +83,9 @@ func TestSettingLimitsSaysWhatToMend(t *testing.T) {
 		"no bound at all":                     {func(v *alerts.Version) { v.Limit.Components = nil }, "at least one bound"},
 		"no bound, switched off":              {func(v *alerts.Version) { v.Limit.Components, v.Enabled = nil, false }, ""},
 		"more components than the metric has": {func(v *alerts.Version) { v.Limit.Components = append(v.Limit.Components, alerts.Bounds{}) }, "1 components"},
-		"beginning in two years":              {func(v *alerts.Version) { v.EffectiveFrom = epoch().AddDate(2, 0, 0) }, "a year ahead"},
+		"beginning in two years":              {func(v *alerts.Version) { v.EffectiveFrom = epoch().AddDate(2, 0, 0) }, "a year ahead, not in 2028"},
+		"beginning with the first readings":   {func(v *alerts.Version) { v.EffectiveFrom = time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC) }, ""},
+		"beginning before any reading":        {func(v *alerts.Version) { v.EffectiveFrom = time.Date(1999, 11, 2, 0, 0, 0, 0, time.UTC) }, "2015 at the earliest, no reading is older; not in 1999"},
 		"reviewed before they begin":          {func(v *alerts.Version) { v.ReviewBy = epoch().AddDate(0, 0, -1) }, "review date"},
 	}
 	for name, c := range cases {
@@ -98,7 +100,11 @@ func TestSettingLimitsSaysWhatToMend(t *testing.T) {
 				if err != nil || book.added == nil {
 					t.Fatalf("refused: %v", err)
 				}
-				if book.added.AuthorName != "Ana Kovač" || book.added.Author != 3 || !book.added.EffectiveFrom.Equal(epoch()) || !book.added.CreatedAt.Equal(epoch()) {
+				from := v.EffectiveFrom
+				if from.IsZero() {
+					from = epoch()
+				}
+				if book.added.AuthorName != "Ana Kovač" || book.added.Author != 3 || !book.added.EffectiveFrom.Equal(from) || !book.added.CreatedAt.Equal(epoch()) {
 					t.Errorf("stored %+v", book.added)
 				}
 				return

@@ -53,7 +53,7 @@ type assignInput struct {
 	UID  string `path:"uid" maxLength:"64"`
 	Body struct {
 		Patient string     `json:"patient" format:"uuid"`
-		From    time.Time  `json:"from" doc:"May lie in the past as long as no reading of the sensor is stored or parked since"`
+		From    time.Time  `json:"from" doc:"May lie in the past as long as no reading of the sensor is stored or parked since, and at most a year ahead"`
 		To      *time.Time `json:"to,omitempty" doc:"Until further notice when left out"`
 		Sensor  string     `json:"sensor,omitempty" maxLength:"64" doc:"A sensor that the device speaks for; its own when left out"`
 	}

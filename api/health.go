@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
@@ -31,8 +32,10 @@ type readiness struct {
 
 // readinessOf returns what to say of the checks, and the status to say it with.
 func readinessOf(checks []Check) (readiness, int) {
-	r, status := readiness{Ready: true, Checks: orEmpty(checks)}, http.StatusOK
-	for _, check := range r.Checks {
+	r, status := readiness{Ready: true, Checks: slices.Clone(orEmpty(checks))}, http.StatusOK
+	for i := range r.Checks {
+		check := &r.Checks[i]
+		check.Alarm = check.Alarm && !check.OK // whoever looks for alarms must not find what is well
 		if check.Hinders() {
 			r.Ready, status = false, http.StatusServiceUnavailable
 		}
@@ -70,7 +73,7 @@ func (s *Server) addHealth() {
 		return out, nil
 	})
 	ready := public(op(http.MethodGet, "/readyz", "get-readiness", tagService, "May the server be sent anything"))
-	ready.Description = "503 until every check holds that is not marked as an alarm."
+	ready.Description = "503 until every check holds that is not marked as an alarm. What holds is never marked as one."
 	add(s, ready, s.ready)
 	if s.Metrics != nil {
 		s.app.Get("/metrics", onlyHere, adaptor.HTTPHandler(s.Metrics))

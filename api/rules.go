@@ -13,7 +13,7 @@ import (
 // VersionSetting is what everybody gives who sets a version of any rule. It is exported since schemas are made of exported
 // fields only.
 type VersionSetting struct {
-	EffectiveFrom *time.Time `json:"effective_from,omitempty" doc:"Now when left out; may lie in the past: what was measured since is judged anew"`
+	EffectiveFrom *time.Time `json:"effective_from,omitempty" doc:"Now when left out; may lie in the past, from 2015 on: what was measured since is judged anew; and at most a year ahead"`
 	Reason        string     `json:"reason" minLength:"1" maxLength:"2000" example:"Agreed with her GP"`
 	Enabled       *bool      `json:"enabled,omitempty" doc:"true when left out"`
 	Advice        string     `json:"advice,omitempty" maxLength:"2000" doc:"What the patient can do, in plain words"`

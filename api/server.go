@@ -63,7 +63,7 @@ type Desk interface {
 type Check struct {
 	Name   string `json:"name" example:"database" doc:"What was looked at"`
 	OK     bool   `json:"ok"`
-	Alarm  bool   `json:"alarm,omitempty" doc:"When it does not hold somebody must look, but the server is ready all the same: what is sent to it is safe"`
+	Alarm  bool   `json:"alarm,omitempty" doc:"It does not hold and somebody must look, but the server is ready all the same: what is sent to it is safe. Left out of what holds"`
 	Detail string `json:"detail,omitempty" doc:"What is missing, for the operator"`
 }
 

@@ -185,6 +185,10 @@ func TestHealthAndReadiness(t *testing.T) {
 	if a := ask(t, s, "", "GET", "/readyz", ""); !strings.Contains(a.body, `{"name":"broker clinic","ok":false,"alarm":true,"detail":"it is away"}`) {
 		t.Errorf("readyz %d %s", a.status, a.body)
 	}
+	checks = append(checks, api.Check{Name: "broker ward", OK: true, Alarm: true})
+	if a := ask(t, s, "", "GET", "/readyz", ""); !strings.Contains(a.body, `{"name":"broker ward","ok":true}`) {
+		t.Errorf("what is well is an alarm: %s", a.body)
+	}
 	if a := ask(t, s, "", "GET", "/readyz", ""); a.status != http.StatusOK || a.json(t)["ready"] != true {
 		t.Errorf("readyz %d %s", a.status, a.body)
 	}

@@ -23,6 +23,8 @@ const (
 	mostSensors  = 256 // that one gateway speaks for
 	mostDevices  = 1000
 	secretBytes  = 32
+
+	furthestAhead = 366 * 24 * time.Hour // how far in the future an assignment may begin
 )
 
 // Patients is the record as the Desk needs it to know whom a sensor is given to.
@@ -34,6 +36,7 @@ type Patients interface {
 type Desk struct {
 	Kit      Kit
 	Patients Patients
+	Now      func() time.Time
 	// Changed, when set, is called after each change, so that an edge in this process need not wait for its next look:
 	// Cache.Nudge, or Cache.Look for one that is to know before the desk has its answer.
 	Changed func(ctx context.Context)
@@ -123,7 +126,7 @@ func (d *Desk) Assign(ctx context.Context, actor account.Actor, b Binding) (Assi
 	if !b.To.IsZero() {
 		b.To = b.To.UTC().Truncate(time.Microsecond)
 	}
-	if err := b.check(); err != nil {
+	if err := b.check(d.Now()); err != nil {
 		return Assignment{}, err
 	}
 	p, err := d.Patients.Patient(ctx, actor, b.Patient)
@@ -141,7 +144,7 @@ func (d *Desk) Assign(ctx context.Context, actor account.Actor, b Binding) (Assi
 	return made, nil
 }
 
-func (b *Binding) check() error {
+func (b *Binding) check(now time.Time) error {
 	if err := checkUID("sensor", b.Sensor); err != nil {
 		return err
 	}
@@ -150,6 +153,9 @@ func (b *Binding) check() error {
 	}
 	if b.From.IsZero() {
 		return fault.New(fault.Invalid, "from: say from when on the readings are the patient's, for example 2026-11-21T07:25:00Z")
+	}
+	if b.From.After(now.Add(furthestAhead)) {
+		return fault.New(fault.Invalid, "from: an assignment may begin at most a year ahead, not in %d", b.From.Year())
 	}
 	if !b.To.IsZero() && !b.To.After(b.From) {
 		return fault.New(fault.Invalid, "to: must lie after from, or be left out until further notice")

@@ -73,7 +73,8 @@ func open(answer error) (desk *devices.Desk, b *book, told *int) {
 		"anna": {ID: 11, UID: "anna", Org: 3}, "elsewhere": {ID: 12, UID: "elsewhere", Org: 4},
 	}}
 	told = new(int)
-	return &devices.Desk{Kit: b, Patients: b, Changed: func(context.Context) { *told++ }}, b, told
+	now := func() time.Time { return time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC) }
+	return &devices.Desk{Kit: b, Patients: b, Now: now, Changed: func(context.Context) { *told++ }}, b, told
 }
 
 func worker(role account.Role) account.Actor {
@@ -161,7 +162,10 @@ func TestAssignGivesASensorToAPatient(t *testing.T) {
 		t.Fatalf("got %+v, %v, told of %d changes", made, err, *told)
 	}
 	start := time.Date(2026, 11, 21, 7, 25, 0, 123456000, time.UTC)
-	want := []devices.Binding{{Sensor: "cuff-7", Patient: "anna", From: start, To: start.Add(time.Hour)}}
+	want := []devices.Binding{{Sensor: "cuff-7", Patient: "anna", From: start, To: start.Add(time.Hour)}, {Sensor: "cuff-8", Patient: "anna", From: start.AddDate(1, 0, 0)}}
+	if _, err := desk.Assign(t.Context(), worker(account.DeviceDesk), devices.Binding{Sensor: "cuff-8", Patient: "anna", From: from.AddDate(1, 0, 0)}); err != nil {
+		t.Errorf("in a year: %v", err)
+	}
 	if diff := cmp.Diff(want, b.bound); diff != "" {
 		t.Error(diff)
 	}
@@ -178,6 +182,7 @@ func TestAssignSaysWhatToMend(t *testing.T) {
 		"no sensor":                         {devices.Binding{Patient: "anna", From: from}, fault.Invalid, "sensor:"},
 		"no patient":                        {devices.Binding{Sensor: "cuff-7", From: from}, fault.Invalid, "patient:"},
 		"no start":                          {devices.Binding{Sensor: "cuff-7", Patient: "anna"}, fault.Invalid, "from:"},
+		"a start in another century":        {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from.AddDate(73, 0, 0)}, fault.Invalid, "at most a year ahead, not in 2099"},
 		"an end at the start":               {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from, To: from}, fault.Invalid, "to:"},
 		"an end within the microsecond":     {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from, To: from.Add(999)}, fault.Invalid, "to:"},
 		"nobody of that name":               {devices.Binding{Sensor: "cuff-7", Patient: "bruno", From: from}, fault.NotFound, "no such patient"},

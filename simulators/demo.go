@@ -169,7 +169,9 @@ func (d *Demo) live(ctx context.Context, f *Fleet, p *resident, began time.Time)
 	if err := ended(ctx, line.open(ctx, connectPatience)); err != nil {
 		return err
 	}
-	p.liveUntil(f.began)
+	if err := ended(ctx, p.liveUntil(ctx, f.began)); err != nil {
+		return err
+	}
 	if err := ended(ctx, f.newest(ctx, p)); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type keyring struct {
 }
 
 func openKeyring(path string) (*keyring, error) {
-	secrets, err := ReadCredentials(path)
+	secrets, err := openCredentials(path)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (f *Fleet) enrolOne(ctx context.Context, l *Life) (id string, made int, err
 		}
 		for _, s := range kit.Sensors {
 			// A run that was killed in between may have left it undone; one that was not answers with a conflict.
-			err := f.Staff.AssignSensor(ctx, kit.Device, s.Name, p.ID, l.start.Add(-24*time.Hour))
+			err := f.Staff.AssignSensor(ctx, kit.Device, s.Name, p.ID, l.known())
 			if err != nil && !isStatus(err, http.StatusConflict) {
 				return "", made, err
 			}
@@ -187,5 +187,5 @@ func setDryWeight(ctx context.Context, staff *Staff, patient string, l *Life) er
 	if err != nil || version > 0 {
 		return err
 	}
-	return staff.SetDryWeight(ctx, patient, dry, l.start.Add(-24*time.Hour))
+	return staff.SetDryWeight(ctx, patient, dry, l.known())
 }

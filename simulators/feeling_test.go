@@ -24,7 +24,7 @@ func TestAnAcuteTroubleIsFeltByChance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			soon, later, all := 0.0, 0.0, 0.0
-			for _, l := range cohort(t, "diabetes", 1500, 5).Lives() {
+			for _, l := range everybody(cohort(t, "diabetes", 1500, 5)) {
 				if l.Troubles = nil; c.frail {
 					l.Conditions = append(l.Conditions, Frailty)
 				}
@@ -53,7 +53,7 @@ func TestACrisisIsNotFoundByConstruction(t *testing.T) {
 	caught, happened, again := 0, 0, 0
 	for seed := range uint64(6) {
 		c := cohort(t, "diabetes", 60, seed)
-		for _, l := range c.Lives() {
+		for _, l := range everybody(c) {
 			sent := lived(c, l)
 			for i := range l.Troubles {
 				one := &l.Troubles[i]
@@ -84,7 +84,7 @@ func TestACrisisIsNotFoundByConstruction(t *testing.T) {
 
 func TestWhoDoesNotFeelATroubleDoesNotFeelUnwell(t *testing.T) {
 	t.Parallel()
-	l := cohort(t, "quiet", 1, 5).Lives()[0]
+	l := cohort(t, "quiet", 1, 5).Life(0)
 	l.suffer(trouble(Paroxysm, l.start.Add(50*time.Hour), 0.3, 9, 0.5, 1))
 	one := &l.Troubles[0]
 	one.felt = one.Crisis.Add(time.Hour)

@@ -28,6 +28,7 @@ type Fleet struct {
 	Trust       *tls.Config // whom to believe at mqtts; nil: whom this machine trusts
 	Credentials string      // file that keeps the secrets of the devices, so that another run finds them
 	Cohort      Cohort
+	Most        int     // devices that this process can connect at once; 0: not known
 	Speed       float64 // seconds lived a second while the past is sent; 0: as fast as it is taken
 	Live        bool    // go on living after the present is reached, until ctx ends
 	Score       bool    // compare the alerts with what happened when the present is reached, and end
@@ -82,7 +83,14 @@ func (f *Fleet) Run(ctx context.Context) (*FleetResult, error) {
 	if f.Cohort.Start.After(f.began) {
 		return nil, fmt.Errorf("the start %s lies in the future", f.Cohort.Start.Format(time.RFC3339))
 	}
-	lives := f.Cohort.Lives()
+	lives, err := f.Cohort.lives(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if devices := kitsOf(lives); f.Most > 0 && devices > f.Most {
+		return nil, fmt.Errorf("%d people have %d devices, and the limit of open files leaves %d connections: raise it (ulimit -n), or let fewer live",
+			len(lives), devices, f.Most)
+	}
 	ids, fresh, err := f.enrol(ctx, lives)
 	if err != nil {
 		return nil, err
@@ -97,6 +105,15 @@ func (f *Fleet) Run(ctx context.Context) (*FleetResult, error) {
 		return nil, err
 	}
 	return f.run(ctx, people)
+}
+
+// kitsOf counts the devices.
+func kitsOf(lives []*Life) int {
+	n := 0
+	for _, l := range lives {
+		n += len(l.Kits)
+	}
+	return n
 }
 
 func (f *Fleet) progress(step string, done, total int) {
@@ -135,10 +152,9 @@ func (f *Fleet) livePast(ctx context.Context, people []*resident) error {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, p := range people {
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
+			if err := p.liveUntil(ctx, f.began); err != nil {
+				return err
 			}
-			p.liveUntil(f.began)
 			f.count.behind.Add(int64(p.due(f.began)))
 			f.progress("live", int(done.Add(1)), len(people))
 			return nil
@@ -147,12 +163,16 @@ func (f *Fleet) livePast(ctx context.Context, people []*resident) error {
 	return group.Wait()
 }
 
-// liveUntil lives the days that begin before t.
-func (p *resident) liveUntil(t time.Time) {
+// liveUntil lives the days that begin before t, unless ctx ends before.
+func (p *resident) liveUntil(ctx context.Context, t time.Time) error {
 	for !p.Lived().After(t) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		p.waiting = append(p.waiting, p.NextDay()...)
 	}
 	slices.SortStableFunc(p.waiting, func(a, b Sending) int { return a.At.Compare(b.At) })
+	return nil
 }
 
 // due is how many of the waiting readings are to be sent by t.
@@ -292,7 +312,9 @@ func (f *Fleet) live(ctx context.Context, p *resident, reached func()) error {
 			}
 		}
 		if len(p.waiting) == 0 || !p.Lived().After(p.waiting[0].At) {
-			p.liveUntil(p.Lived())
+			if err := p.liveUntil(ctx, p.Lived()); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := waitUntil(ctx, f.due(p.waiting[0].At)); err != nil {

@@ -42,13 +42,21 @@ func TestAMessageIsAnObjectOrAList(t *testing.T) {
 	}
 }
 
+// live lets somebody live the days until then.
+func live(t *testing.T, p *resident, until time.Time) {
+	t.Helper()
+	if err := p.liveUntil(t.Context(), until); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestThePresentIsSentBeforeThePast(t *testing.T) {
 	t.Parallel()
 	c := cohort(t, "mixed", 20, 9)
-	for _, l := range c.Lives() {
+	for _, l := range everybody(c) {
 		p := &resident{Life: l}
 		until := c.Start.Add(c.Length())
-		p.liveUntil(until)
+		live(t, p, until)
 		all := len(p.waiting)
 		first := p.takeNewest(until)
 		if len(first) == 0 || len(first)+len(p.waiting) != all {
@@ -76,7 +84,7 @@ func TestThePresentIsSentBeforeThePast(t *testing.T) {
 func TestADeviceLimitsWhatOneMessageHolds(t *testing.T) {
 	t.Parallel()
 	c := cohort(t, "storm", 1, 1)
-	l := c.Lives()[0]
+	l := c.Life(0)
 	batch := lived(c, l)[:mostInMessage]
 	if n := len(message(batch)); n > 200<<10 {
 		t.Errorf("%d readings are %d bytes; the edge takes 256 KiB", len(batch), n)
@@ -109,7 +117,7 @@ func TestTheDemoTellsItsStoryAtEveryHour(t *testing.T) {
 		}
 		for i, l := range demoLives(anchor) {
 			p := &resident{Life: l}
-			p.liveUntil(anchor)
+			live(t, p, anchor)
 			past := p.waiting[:p.due(anchor)]
 			if len(past) < 60 {
 				t.Errorf("%s remembers %d readings", l.Number, len(past))

@@ -208,7 +208,17 @@ func (l *Life) ownPulse(yellow float64) Limits {
 }
 
 func (l *Life) own(b Bounds, reason string) Limits {
-	return Limits{EffectiveFrom: l.start.Add(-24 * time.Hour), Reason: reason, Enabled: true, Components: []Bounds{b}, K: 1, N: 1, ClearAfter: 2}
+	return Limits{EffectiveFrom: l.known(), Reason: reason, Enabled: true, Components: []Bounds{b}, K: 1, N: 1, ClearAfter: 2}
+}
+
+// known is from when on the person's devices and limits are theirs: a day before the story, but not before 2015, from when
+// on Hale takes readings and rules.
+func (l *Life) known() time.Time {
+	from, earliest := l.start.Add(-24*time.Hour), time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC)
+	if from.Before(earliest) {
+		return earliest
+	}
+	return from
 }
 
 // days is the length of the story.

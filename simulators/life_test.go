@@ -24,6 +24,15 @@ func cohort(t interface{ Fatal(...any) }, name string, patients int, seed uint64
 	return &Cohort{Scenario: s, Patients: patients, Seed: seed, Start: noon()}
 }
 
+// everybody draws the whole cohort.
+func everybody(c *Cohort) []*Life {
+	all := make([]*Life, c.Patients)
+	for i := range all {
+		all[i] = c.Life(i)
+	}
+	return all
+}
+
 // lived returns everything that a person sends until the story ends.
 func lived(c *Cohort, l *Life) []Sending {
 	var all []Sending
@@ -76,7 +85,7 @@ func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
 		}
 		small, large := cohort(t, name, 1, seed), cohort(t, name, 2, seed)
 		small.Days, large.Days = 2, 2
-		a, b := small.Lives(), large.Lives()
+		a, b := everybody(small), everybody(large)
 		for i := range a {
 			if diff := cmp.Diff(lived(small, a[i]), lived(large, b[i])); diff != "" {
 				t.Fatalf("person %d of %s differs in a larger cohort of the same seed: %s", i, name, diff)
@@ -87,7 +96,7 @@ func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
 		}
 		other := cohort(t, name, 1, seed+1)
 		other.Days = 3
-		if l := other.Lives()[0]; l.Number == a[0].Number || l.Kits[0].Device == a[0].Kits[0].Device {
+		if l := other.Life(0); l.Number == a[0].Number || l.Kits[0].Device == a[0].Kits[0].Device {
 			t.Fatalf("another seed gives the same person %s", l.Number)
 		}
 	})
@@ -134,7 +143,7 @@ func TestEveryReadingIsPlausibleUnlessAnArtefactSaysOtherwise(t *testing.T) {
 			if s.Name == "storm" {
 				c.Patients = 3
 			}
-			for _, l := range c.Lives() {
+			for _, l := range everybody(c) {
 				var last time.Time
 				seqs := map[string]map[int64]string{}
 				measured := map[string]string{}
@@ -187,7 +196,7 @@ func TestDevicesSendLateAndTwice(t *testing.T) {
 	t.Parallel()
 	c := cohort(t, "mixed", 60, 3)
 	late, twice, all := 0, 0, 0
-	for _, l := range c.Lives() {
+	for _, l := range everybody(c) {
 		first := map[string]time.Time{}
 		for _, s := range lived(c, l) {
 			key := fmt.Sprint(s.Kit, s.Sensor, string(s.Body))
@@ -212,7 +221,7 @@ func TestDevicesSendLateAndTwice(t *testing.T) {
 		t.Errorf("%d readings, %d late, %d sent twice", all, late, twice)
 	}
 	classes := map[TruthClass]int{}
-	for _, l := range c.Lives() {
+	for _, l := range everybody(c) {
 		lived(c, l)
 		for _, truth := range l.Truths(c.Start.Add(c.Length())) {
 			classes[truth.Class]++
@@ -229,7 +238,7 @@ func TestAPersonKeepsTheirRhythm(t *testing.T) {
 	t.Parallel()
 	c := cohort(t, "hypertension", 30, 11)
 	var day, night, pairs, squares, lagged float64
-	for _, l := range c.Lives() {
+	for _, l := range everybody(c) {
 		l.Troubles = nil
 		for d := range 200 {
 			day += l.at(l.clock(d, 15)).systolic
@@ -253,7 +262,7 @@ func TestAPersonKeepsTheirRhythm(t *testing.T) {
 
 func TestFeverDrivesThePulse(t *testing.T) {
 	t.Parallel()
-	l := cohort(t, "quiet", 1, 5).Lives()[0]
+	l := cohort(t, "quiet", 1, 5).Life(0)
 	at := l.start.Add(60 * time.Hour)
 	well := l.at(at)
 	l.suffer(trouble(Infection, at.Add(-24*time.Hour), 12, 48, 12, 1))
@@ -266,7 +275,7 @@ func TestFeverDrivesThePulse(t *testing.T) {
 func TestFolkDrawsPeopleOfEveryKind(t *testing.T) {
 	t.Parallel()
 	sexes, zones, names, old := map[string]int{}, map[string]int{}, map[string]int{}, 0
-	lives := cohort(t, "mixed", 300, 1).Lives()
+	lives := everybody(cohort(t, "mixed", 300, 1))
 	for _, l := range lives {
 		sexes[l.Sex]++
 		zones[l.Zone.String()]++

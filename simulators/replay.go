@@ -103,7 +103,7 @@ func (r *Replay) progress(step string, done, total int) {
 }
 
 func (r *Replay) enrol(ctx context.Context, rec *Recording) ([]*enrolled, error) {
-	secrets, err := ReadCredentials(r.Credentials)
+	secrets, err := openCredentials(r.Credentials)
 	if err != nil {
 		return nil, err
 	}

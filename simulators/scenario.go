@@ -1,6 +1,7 @@
 package simulators
 
 import (
+	"context"
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
@@ -60,26 +61,34 @@ type Cohort struct {
 	Days     int       // its length; 0 means the scenario's own
 }
 
-// Lives draws the people. Person i is the same however many there are; who they are depends on the seed alone, and
-// what happens to them on the start and the length of the story as well.
-func (c *Cohort) Lives() []*Life {
+// Life draws person i, from 0 on: the same however many there are. Who they are depends on the seed alone, and what
+// happens to them on the start and the length of the story as well.
+func (c *Cohort) Life(i int) *Life {
 	start := c.Start.UTC().Truncate(time.Second)
 	code := c.code(start)
-	lives := make([]*Life, c.Patients)
-	for i := range lives {
-		r := source(c.Seed, c.Scenario.Name, int64(i))
-		l := &Life{
-			Number: fmt.Sprintf("SIM-%s-%04d", strings.ToUpper(code), i+1), seed: r.Uint64(),
-			start: start, end: start.Add(c.Length()), counts: map[string]int64{}, noted: map[[2]int]bool{},
-		}
-		c.Scenario.people(l, l.source("who"), i)
-		l.born()
-		c.Scenario.story(l, l.source("story"), i)
-		slices.SortStableFunc(l.Troubles, func(a, b Trouble) int { return a.Onset.Compare(b.Onset) })
-		l.equip(fmt.Sprintf("sim-%s-%04d", code, i+1))
-		lives[i] = l
+	r := source(c.Seed, c.Scenario.Name, int64(i))
+	l := &Life{
+		Number: fmt.Sprintf("SIM-%s-%04d", strings.ToUpper(code), i+1), seed: r.Uint64(),
+		start: start, end: start.Add(c.Length()), counts: map[string]int64{}, noted: map[[2]int]bool{},
 	}
-	return lives
+	c.Scenario.people(l, l.source("who"), i)
+	l.born()
+	c.Scenario.story(l, l.source("story"), i)
+	slices.SortStableFunc(l.Troubles, func(a, b Trouble) int { return a.Onset.Compare(b.Onset) })
+	l.equip(fmt.Sprintf("sim-%s-%04d", code, i+1))
+	return l
+}
+
+// lives draws everybody, until ctx ends.
+func (c *Cohort) lives(ctx context.Context) ([]*Life, error) {
+	var all []*Life
+	for i := range c.Patients {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		all = append(all, c.Life(i))
+	}
+	return all, nil
 }
 
 // Length is how long the story lasts; life goes on after it.

@@ -56,7 +56,7 @@ func TestNobodyIsRedBeforeTheirTroubleBegins(t *testing.T) {
 			if s.Name == "storm" {
 				c.Patients = 4
 			}
-			for _, l := range c.Lives() {
+			for _, l := range everybody(c) {
 				for _, sent := range lived(c, l) {
 					r := read(t, sent.Body)
 					if mistaken(l, r.Time) || troubled(l, r.Time) {
@@ -105,10 +105,10 @@ func TestADecompensationIsWeightFirstThenOxygenAndPulse(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
 		c := cohort(t, "heart-failure-week", 6, seed)
-		for i := range c.Lives() {
-			of := func(metric string) []shown { return series(t, c, c.Lives()[i], metric) }
+		for i := range c.Patients {
+			of := func(metric string) []shown { return series(t, c, c.Life(i), metric) }
 			weight, oxygen, pulse := of("body_weight"), of("oxygen_saturation"), of("heart_rate")
-			l := c.Lives()[i]
+			l := c.Life(i)
 			end := l.end
 			usual, now := mean(weight, l.start, l.start.Add(36*time.Hour)), mean(weight, end.Add(-26*time.Hour), end.Add(time.Hour))
 			name := fmt.Sprintf("seed %d, person %d (%s)", seed, i, l.Name)
@@ -153,7 +153,7 @@ func TestADecompensationIsWeightFirstThenOxygenAndPulse(t *testing.T) {
 func found(t *testing.T, c *Cohort, i int, metrics ...string) bool {
 	t.Helper()
 	for _, metric := range metrics {
-		l := c.Lives()[i]
+		l := c.Life(i)
 		for _, r := range series(t, c, l, metric) {
 			if troubled(l, r.Time) && red(l, &r) {
 				return true
@@ -207,7 +207,7 @@ func TestEveryScenarioTellsItsStory(t *testing.T) {
 func TestAFibrillatingPulseIsFoundIrregular(t *testing.T) {
 	t.Parallel()
 	c := cohort(t, "atrial-fibrillation", 8, 2)
-	for i, l := range c.Lives() {
+	for i, l := range everybody(c) {
 		irregular, all := 0, 0
 		for _, r := range series(t, c, l, "blood_pressure") {
 			if len(l.Troubles) > 0 && l.Troubles[0].Kind == arrhythmia {
@@ -228,7 +228,7 @@ func TestAFrailPersonLosesWeightAndMeasuresLess(t *testing.T) {
 	frail, well := cohort(t, "frailty", 20, 4), cohort(t, "diabetes", 20, 4)
 	frail.Days, well.Days = 28, 28
 	sessions := func(c *Cohort) (n int, lost float64) {
-		for i, l := range c.Lives() {
+		for i, l := range everybody(c) {
 			if i%3 == 0 {
 				continue // dries out
 			}
@@ -271,7 +271,7 @@ func TestTheDistributionsAreThoseOfRealPeople(t *testing.T) {
 	}
 	made := map[string][]float64{}
 	c := cohort(t, "mixed", 80, 1)
-	for _, l := range c.Lives() {
+	for _, l := range everybody(c) {
 		for _, s := range lived(c, l) {
 			r := read(t, s.Body)
 			if troubled(l, r.Time) {

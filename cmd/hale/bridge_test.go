@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -195,9 +196,9 @@ func TestMapTryNeedsNoServer(t *testing.T) {
 		print string // on standard output
 		says  string // on standard error
 	}{
-		"a good message":             {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures"}, 0, "1  body_weight: value 78.350 kg (78.35 kg), at 2026-05-21T07:00:15Z, sensor scale-17, sequence 90121", ""},
-		"a finding":                  {[]string{file, samples + "gateway.json", "--topic", "qube/g/up", "--broker", "clinic"}, 0, "sensor ble-FF-22-01-0A-33-7C, irregular_pulse, historic, trust_broker", ""},
-		"a finding in doubt":         {[]string{file, worded, "--topic", "qube/g/up"}, 1, `finding_unclear
+		"a good message": {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures"}, 0, "1  body_weight: value 78.350 kg (78.35 kg), at 2026-05-21T07:00:15Z, sensor scale-17, sequence 90121", ""},
+		"a finding":      {[]string{file, samples + "gateway.json", "--topic", "qube/g/up", "--broker", "clinic"}, 0, "sensor ble-FF-22-01-0A-33-7C, irregular_pulse, historic, trust_broker", ""},
+		"a finding in doubt": {[]string{file, worded, "--topic", "qube/g/up"}, 1, `finding_unclear
      DOUBT    whether there is irregular_pulse cannot be read: at data.value.ihb stands "1", and neither true`, "1 of 1 would be stored with a mark"},
 		"another broker's topic":     {[]string{file, samples + "scale.json", "--topic", "vendor/scale-17/measures", "--broker", "maker"}, 1, "REFUSED  element 0: topic: no mapping of the bridge is for this topic", "1 of 1 would be refused"},
 		"the wrong sample":           {[]string{file, samples + "scale.json", "--topic", "tele/t/SENSOR"}, 1, "REFUSED  element 0: metric: mapping tasmota: at $ no name is of the form MI32-{address}", "1 of 1 would be refused"},
@@ -217,10 +218,44 @@ func TestMapTryNeedsNoServer(t *testing.T) {
 			}
 		})
 	}
+	for topic, warned := range map[string]bool{"tele/+/SENSOR": true, "hale/v1/#": true, "tele/home-1/SENSOR": false} {
+		var out, said bytes.Buffer
+		run(t.Context(), []string{"map", "try", file, samples + "thermometer.json", "--topic", topic}, &out, &said, func(string) string { return "" })
+		if strings.Contains(said.String(), "warning: no message comes on "+topic) != warned {
+			t.Errorf("of the topic %s it said %q", topic, said.String())
+		}
+	}
 	p := start(t, "map", "try", file, "/dev/null", "--topic", "hale/v1/a/readings")
 	<-p.ended
 	if p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(p.stdout.String(), "it ends too early") {
 		t.Errorf("an empty message: %d, %s", p.cmd.ProcessState.ExitCode(), p.stdout)
+	}
+}
+
+// TestTheGuideTriesEverySample reads docs/bridge.md as its reader does: every sample with the topic that fits it.
+func TestTheGuideTriesEverySample(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/bridge.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	samples, err := filepath.Glob("../../docs/examples/samples/*.json")
+	if err != nil || len(samples) < 5 {
+		t.Fatalf("samples %v, %v", samples, err)
+	}
+	tried := map[string]bool{}
+	for _, line := range regexp.MustCompile(`hale map try (docs/\S+) (docs/\S+) --topic (\S+)`).FindAllStringSubmatch(string(guide), -1) {
+		sample := "../../" + line[2]
+		tried[sample] = true
+		var out, said bytes.Buffer
+		if code := run(t.Context(), []string{"map", "try", "../../" + line[1], sample, "--topic", line[3]}, &out, &said, func(string) string { return "" }); code != 0 {
+			t.Errorf("%s ends with %d: %s%s", line[0], code, out.String(), said.String())
+		}
+	}
+	for _, sample := range samples {
+		if !tried[sample] {
+			t.Errorf("docs/bridge.md does not say on which topic %s comes", sample)
+		}
 	}
 }
 

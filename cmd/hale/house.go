@@ -304,7 +304,7 @@ func (h *house) answering() []stage {
 	directory := &account.Directory{People: h.app, Now: time.Now}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Now: time.Now}
-	desk := &devices.Desk{Kit: h.app, Patients: h.app, Changed: h.registryChanged}
+	desk := &devices.Desk{Kit: h.app, Patients: h.app, Now: time.Now, Changed: h.registryChanged}
 	keeper := &session.Keeper{SignIn: signin.New(h.app, time.Now), Proxies: h.proxies}
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
 	pages := web.New(web.Config{

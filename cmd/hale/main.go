@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(
 	var c commands
 	code := -1
 	parser, err := kong.New(&c, kong.Name("hale"), kong.Description("Hale watches over people with chronic illness at home. It is no emergency service."),
-		kong.Writers(stdout, stderr), kong.Exit(func(n int) { code = n }), kong.UsageOnError())
+		kong.Writers(stdout, stderr), kong.Exit(func(n int) { code = n }), kong.UsageOnError(), minus())
 	if err != nil {
 		fmt.Fprintln(stderr, "hale:", err)
 		return 2
@@ -78,11 +78,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		level = slog.LevelWarn
 	}
-	p := &program{ctx: ctx, in: os.Stdin, out: stdout, err: stderr, env: env, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
+	p := &program{ctx: ctx, in: os.Stdin, out: answers{stdout}, err: stderr, env: env, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
 	if env("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
-	if err := chosen.Run(p); err != nil && !errors.Is(err, context.Canceled) {
+	if err := chosen.Run(p); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errUnread) {
 		fmt.Fprintln(stderr, "hale:", explain(err))
 		return 1
 	}

@@ -37,6 +37,9 @@ func (c *mapTryCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	if strings.ContainsAny(c.Topic, "+#") {
+		fmt.Fprintf(p.err, "hale: warning: no message comes on %s: + and # stand in filters only. Say the topic of this one message\n", c.Topic)
+	}
 	fmt.Fprintf(p.out, "broker %s, topic %s, %d bytes\n", broker.Name, c.Topic, len(payload))
 	tried := broker.Mapping.Try(broker.Device, c.Topic, payload, time.Now())
 	refused, doubtful := 0, 0
