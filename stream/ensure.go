@@ -35,6 +35,9 @@ type Stream struct {
 	js       jetstream.Stream
 
 	lookEvery time.Duration // of readers; tests look always
+	looking   chan struct{} // holds a token while nobody looks
+	looked    time.Time     // when the state was asked for
+	seen      jetstream.StreamState
 }
 
 const (
@@ -66,7 +69,7 @@ func (c *Conn) Ensure(ctx context.Context, cfg StreamConfig) (*Stream, error) {
 	}
 	info := js.CachedInfo()
 	c.metrics.maxBytes.Set(float64(info.Config.MaxBytes))
-	return &Stream{conn: c, name: cfg.Name, identity: identityOf(info), maxBytes: info.Config.MaxBytes, js: js, lookEvery: lookEvery}, nil
+	return &Stream{conn: c, name: cfg.Name, identity: identityOf(info), maxBytes: info.Config.MaxBytes, js: js, lookEvery: lookEvery, looking: free()}, nil
 }
 
 // create makes the stream, or returns the one that another process made at the same moment.
@@ -192,6 +195,32 @@ func (s *Stream) state(ctx context.Context) (jetstream.StreamState, error) {
 		return jetstream.StreamState{}, fault.New(fault.Gone, "stream %s is another than before (%s, was %s): positions do not belong to it", s.name, got, s.identity)
 	}
 	return info.State, nil
+}
+
+// free returns a lock that nobody holds, which a context can give up waiting for.
+func free() chan struct{} {
+	lock := make(chan struct{}, 1)
+	lock <- struct{}{}
+	return lock
+}
+
+// lately returns where the stream stood at most so long ago: one question answers all readers who look at that time.
+func (s *Stream) lately(ctx context.Context, age time.Duration) (jetstream.StreamState, error) {
+	select {
+	case <-s.looking:
+		defer func() { s.looking <- struct{}{} }()
+	case <-ctx.Done():
+		return jetstream.StreamState{}, fault.Wrap(fault.Unavailable, ctx.Err(), "ask where stream %s stands", s.name)
+	}
+	now := time.Now()
+	if now.Sub(s.looked) < age {
+		return s.seen, nil
+	}
+	state, err := s.state(ctx)
+	if err == nil {
+		s.looked, s.seen = now, state
+	}
+	return state, err
 }
 
 // holes returns the sequences that were taken out of the middle of the stream.

@@ -19,8 +19,8 @@ const (
 	quiet = time.Second
 	// fetchWithin ends a fetch in which nothing came; the reader then looks whether messages were lost.
 	fetchWithin = 20 * time.Second
-	// lookEvery is how often, while messages come, the reader looks whether some were taken away unread: a look takes
-	// the server some 50 us, so that all lanes together cost it a few per cent of a core at most.
+	// lookEvery is how often, while messages come, the reader looks whether some were taken away unread. All readers of a
+	// process share what one of them saw.
 	lookEvery = 50 * time.Millisecond
 	// leftAlone is after how long the server clears away a subscription that nobody reads.
 	leftAlone = time.Minute
@@ -116,7 +116,7 @@ func (r *Reader) fetch(ctx context.Context, consumer jetstream.Consumer, expecte
 		// Messages that were purged unread leave no gap in what a consumer delivers: only the stream's first sequence
 		// shows it, and only until we have read past it.
 		if time.Since(looked) > r.stream.lookEvery {
-			if err := r.check(ctx); err != nil {
+			if err := r.look(ctx); err != nil {
 				return n, err
 			}
 			looked = time.Now()
@@ -183,12 +183,26 @@ func (r *Reader) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if state.LastSeq < before {
+		return fault.New(fault.Gone, "%s was read up to %d, but the stream ends at %d: it is older than the position", r.subject, before, state.LastSeq)
+	}
+	return r.compare(ctx, state)
+}
+
+// look is a check between messages, with what any reader of this process saw since the last one.
+func (r *Reader) look(ctx context.Context) error {
+	state, err := r.stream.lately(ctx, r.stream.lookEvery)
+	if err != nil {
+		return err
+	}
+	return r.compare(ctx, state)
+}
+
+// compare tells whether the stream, as it was a moment ago, lacks what was not read yet.
+func (r *Reader) compare(ctx context.Context, state jetstream.StreamState) error {
 	passed := r.position() // Idle may have moved it, and the janitor have purged behind it, since
 	if state.FirstSeq > passed+1 {
 		return fault.New(fault.Gone, "%s was read up to %d, but the stream begins at %d: what lay between is lost", r.subject, passed, state.FirstSeq)
-	}
-	if state.LastSeq < before {
-		return fault.New(fault.Gone, "%s was read up to %d, but the stream ends at %d: it is older than the position", r.subject, before, state.LastSeq)
 	}
 	if state.NumDeleted == 0 {
 		return nil
