@@ -342,7 +342,11 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 		if todo.rerouted {
 			cause = CauseLate // what came in by another partition cannot be told from the rest here, and may close nothing
 		}
-		if err := j.revise(ctx, rule, cause, late); err != nil {
+		// What the open alert says of its worst and last reading is renewed by all that it counts.
+		if e := j.follower.open; e != nil && e.Since.Before(todo.from) {
+			rule.At = e.Since
+		}
+		if err := j.revise(ctx, revision{change: rule, cause: cause, renews: true, without: late}); err != nil {
 			return err
 		}
 	}
@@ -355,7 +359,7 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 	}
 	switch {
 	case !from.IsZero():
-		if err := j.revise(ctx, from, CauseLate, nil); err != nil {
+		if err := j.revise(ctx, revision{change: from, cause: CauseLate}); err != nil {
 			return err
 		}
 	case !t.ready:

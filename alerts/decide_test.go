@@ -41,7 +41,7 @@ func (c *crowd) Points(context.Context, vital.PatientID, vital.Metric, alerts.Ma
 	return nil, nil
 }
 
-func (c *crowd) Logged(context.Context, vital.PatientID, alerts.RuleID, alerts.Mark) ([]alerts.Mark, error) {
+func (c *crowd) Logged(context.Context, vital.PatientID, alerts.RuleID, alerts.Mark) ([]alerts.Told, error) {
 	c.logged++
 	return nil, nil
 }

@@ -88,7 +88,7 @@ type Entry struct {
 	Closes      bool          // cleared: a yellow episode nobody acted on closes with its condition
 	Breaks      bool          // worsened: it ends an acknowledgement although its reading may have come late
 	Contact     bool          // the reading came too late to page, but is the last that is known: contact was asked for
-	Worst       bool          // no reading of the episode before lies further beyond the limits
+	Worst       bool          // no reading of the episode before lies further beyond the limits; of one that renews, none at all
 	Cause       Cause         // cleared and annotated: why
 	Evaluator   int           // of entries that Hale made: the Evaluator; 0 for acts
 	Until       time.Time     // acknowledged: when the acknowledgement expires
@@ -107,6 +107,12 @@ func (e *Entry) Tells() bool {
 	return false
 }
 
+// Renews reports whether the entry tells what another version of the rule says of a reading that is counted already: it
+// takes the place of what was said of the worst reading (Worst), or of the last.
+func (e *Entry) Renews() bool {
+	return e.Kind == EntryAnnotated && e.RuleVersion != 0 && !e.Reading.IsZero()
+}
+
 // Episode is a time in which a rule asks for a person's attention: at most one is open per patient and rule.
 type Episode struct {
 	ID          EpisodeID
@@ -123,6 +129,7 @@ type Episode struct {
 	Paged       Level     // worst of what came in time to page; None when Historic
 	Ended       Cause     // why the condition holds no more; empty while it does
 	RuleVersion int       // at opening
+	LastVersion int       // of the rule: it judged Last
 	OpenedAt    time.Time // recorded
 	Since       time.Time // the earliest reading that counts in it was measured then; earlier than First when one came late
 	First, Last Mark      // readings that opened it and that it last occurred at
@@ -202,7 +209,10 @@ func (e Episode) Apply(entry Entry) Episode {
 		e.Version++
 	case EntryNoted:
 		e.noted(entry)
-	case EntryAnnotated: // stands in the log for people to read
+	case EntryAnnotated: // others stand in the log for people to read
+		if entry.Renews() {
+			e.renewed(entry)
+		}
 	}
 	return e
 }
@@ -213,16 +223,35 @@ func (e *Episode) occurred(entry Entry) {
 		e.Since = entry.Reading.At
 	}
 	if entry.Worst {
-		e.Worst, e.WorstLevel, e.WorstValues, e.WorstGrounds = entry.Reading, entry.Level, entry.Values, entry.Grounds
+		e.worstIs(entry)
 	}
 	e.Historic = e.Historic && entry.Historic
 	if !entry.Historic {
 		e.Paged = max(e.Paged, min(entry.Level, e.Level))
 	}
 	if e.Last.IsZero() || e.Last.Before(entry.Reading) {
-		e.Last, e.LastValues, e.LastGrounds = entry.Reading, entry.Values, entry.Grounds
+		e.lastIs(entry)
 	}
 	e.contacts(entry)
+}
+
+func (e *Episode) worstIs(entry Entry) {
+	e.Worst, e.WorstLevel, e.WorstValues, e.WorstGrounds = entry.Reading, entry.Level, entry.Values, entry.Grounds
+}
+
+func (e *Episode) lastIs(entry Entry) {
+	e.Last, e.LastValues, e.LastGrounds, e.LastVersion = entry.Reading, entry.Values, entry.Grounds, entry.RuleVersion
+}
+
+// renewed takes what another version says of a counted reading. The worst one is the last as well unless that is later; what
+// that version does not count any more may have been the last until now.
+func (e *Episode) renewed(entry Entry) {
+	if entry.Worst {
+		e.worstIs(entry)
+	}
+	if !entry.Worst || !entry.Reading.Before(e.Last) {
+		e.lastIs(entry)
+	}
 }
 
 // worsened raises the level. The person who acknowledged a lesser one has not seen this, so the episode is open

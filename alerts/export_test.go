@@ -16,3 +16,12 @@ func Counted(rule *Rule, points []Point) []Mark {
 	}
 	return marks
 }
+
+// Steps returns what each of these readings does to the track; for tests.
+func Steps(rule *Rule, points []Point) map[Mark]Step {
+	said, run := map[Mark]Step{}, Resume(rule, nil)
+	for _, p := range points {
+		said[p.Mark] = run.Step(p)
+	}
+	return said
+}

@@ -50,7 +50,7 @@ func (f *follower) step(p Point, s Step) {
 
 // revised follows a stretch of track that was judged anew, because of late readings or of a changed rule. logged are
 // the readings of the stretch that some episode tells of already.
-func (f *follower) revised(before []Interval, after []found, logged []Mark, cause Cause) {
+func (f *follower) revised(before []Interval, after []found, logged []Told, cause Cause) {
 	had := f.open // the episode that was open before
 	shrunk := had != nil && f.shrunk(before, after, had)
 	for i := range after {
@@ -98,7 +98,7 @@ func numberOf(v *Version) int {
 }
 
 // revise follows one interval of a stretch that was judged anew.
-func (f *follower) revise(before []Interval, iv *found, logged []Mark, cause Cause) {
+func (f *follower) revise(before []Interval, iv *found, logged []Told, cause Cause) {
 	f.interval = iv.Interval
 	was, wasOpen := None, false
 	for _, b := range before {
@@ -108,7 +108,7 @@ func (f *follower) revise(before []Interval, iv *found, logged []Mark, cause Cau
 	}
 	var unlogged []occurrence
 	for _, o := range iv.occurrences {
-		if _, seen := slices.BinarySearchFunc(logged, o.Mark, Mark.Compare); !seen {
+		if _, seen := slices.BinarySearchFunc(logged, o.Mark, func(t Told, m Mark) int { return t.Compare(m) }); !seen {
 			unlogged = append(unlogged, o)
 		}
 	}

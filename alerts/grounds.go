@@ -31,6 +31,7 @@ type Grounds struct {
 	LongDaysWith int       `json:"long_days_with,omitempty"` // moving average: how many of them have readings
 	Means        []float64 `json:"means,omitempty"`          // average: per component, rounded as they are compared
 	Readings     int       `json:"readings,omitempty"`       // average: in the mean
+	Sessions     int       `json:"sessions,omitempty"`       // average: half-days with readings, each of which weighs the same; 0: of before that was so
 	Skipped      int       `json:"skipped,omitempty"`        // average: first days that were left out
 }
 
@@ -103,7 +104,11 @@ func (g *Grounds) averageWords(m vital.Metric) string {
 		}
 		text += decimals(v)
 	}
-	text += unitAfter(m) + " from " + counted(g.Readings, "reading") + " on " + counted(g.DaysWith, "day")
+	text += unitAfter(m) + " from " + counted(g.Readings, "reading")
+	if g.Sessions > 0 {
+		text += " in " + counted(g.Sessions, "session")
+	}
+	text += " on " + counted(g.DaysWith, "day")
 	switch {
 	case g.Skipped == 1:
 		text += ", first day left out"

@@ -9,7 +9,7 @@ import (
 )
 
 // history is what a trend rule remembers of the readings of the last days: every value of the part of the day that it
-// looks at (daysReadings of each sensor at most), or per local day a sum, however many readings there were. A rule whose
+// looks at (daysReadings of each sensor at most), or per local half-day a sum, however many readings there were. A rule whose
 // versions see days differently (another zone, another part of the day) has one set of days for each. It is not changed
 // once it is in a Runner: a changed copy takes its place.
 type history struct {
@@ -26,19 +26,27 @@ type gathering struct {
 
 type days struct {
 	gathering
-	zone   *time.Location
-	back   int32    // how many days before the newest one are kept
-	sums   []day    // by date, of the whole day
-	values []single // by date, of one date in the order of measuring
+	zone     *time.Location
+	back     int32     // how many days before the newest one are kept
+	sessions []session // by date, of the whole day
+	values   []single  // by date, of one date in the order of measuring
 }
 
-// day is the sum of all readings of a local day.
-type day struct {
-	date    int32    // days since 1970-01-01 by the local calendar
+// noon is the minute of the local day at which its second session begins [J]. The schedule of home blood pressure measures in
+// the morning and in the evening (clinical/scores.md, section 3).
+const noon = 12 * 60
+
+// session is the sum of all readings of a local half-day. Readings of one half-day say one thing of the person, however many
+// they are: somebody who repeats a bad value until it is good has not had a good week.
+type session struct {
+	half    int32    // local half-days since 1970-01-01: an even one is before noon
 	n       [3]int32 // readings per component
 	sum     [3]int64 // thousandths of the canonical unit
 	reading int32    // readings
 }
+
+// date is the session's local day, in days since 1970-01-01 by the local calendar.
+func (s *session) date() int32 { return s.half >> 1 }
 
 // single is one reading in the part of the day.
 type single struct {
@@ -124,7 +132,7 @@ func (h *history) with(p *Point) *history {
 	}
 	own := &history{metric: h.metric, sets: slices.Clone(h.sets)}
 	for i := range own.sets {
-		own.sets[i].sums, own.sets[i].values = slices.Clone(own.sets[i].sums), slices.Clone(own.sets[i].values)
+		own.sets[i].sessions, own.sets[i].values = slices.Clone(own.sets[i].sessions), slices.Clone(own.sets[i].values)
 	}
 	own.take(p)
 	return own
@@ -153,7 +161,7 @@ func (s *days) take(metric vital.Metric, p *Point) {
 	}
 	s.forget(date)
 	if s.whole {
-		s.add(metric, date, p)
+		s.add(metric, p)
 		return
 	}
 	ofDay := func(v single) bool { return v.date == date && v.sensor == p.Sensor }
@@ -173,13 +181,18 @@ func (s *days) take(metric vital.Metric, p *Point) {
 	})
 }
 
-// add counts the reading in the sum of its day.
-func (s *days) add(metric vital.Metric, date int32, p *Point) {
-	at, found := slices.BinarySearchFunc(s.sums, date, func(o day, want int32) int { return int(o.date - want) })
-	if !found {
-		s.sums = slices.Insert(s.sums, at, day{date: date})
+// add counts the reading in the sum of its session.
+func (s *days) add(metric vital.Metric, p *Point) {
+	date, minute := s.local(p.At)
+	half := 2 * date
+	if minute >= noon {
+		half++
 	}
-	d := &s.sums[at]
+	at, found := slices.BinarySearchFunc(s.sessions, half, func(o session, want int32) int { return int(o.half - want) })
+	if !found {
+		s.sessions = slices.Insert(s.sessions, at, session{half: half})
+	}
+	d := &s.sessions[at]
 	d.reading++
 	for c := 0; c < len(p.Values) && c < len(d.sum); c++ {
 		if !math.IsNaN(p.Values[c]) {
@@ -193,7 +206,7 @@ func (s *days) add(metric vital.Metric, date int32, p *Point) {
 // in St. John's until 2011: after readings of today come some of yesterday, which looks back one day further.
 func (s *days) forget(newest int32) {
 	oldest := newest - s.back - 1
-	s.sums = slices.DeleteFunc(s.sums, func(d day) bool { return d.date < oldest })
+	s.sessions = slices.DeleteFunc(s.sessions, func(d session) bool { return d.date() < oldest })
 	s.values = slices.DeleteFunc(s.values, func(v single) bool { return v.date < oldest })
 }
 

@@ -108,20 +108,20 @@ func (f facts) Intervals(_ context.Context, _ vital.PatientID, rule alerts.RuleI
 	return slices.Clone(track[max(0, i-1):]), nil
 }
 
-func (f facts) Logged(_ context.Context, _ vital.PatientID, rule alerts.RuleID, from alerts.Mark) ([]alerts.Mark, error) {
-	var marks []alerts.Mark
+func (f facts) Logged(_ context.Context, _ vital.PatientID, rule alerts.RuleID, from alerts.Mark) ([]alerts.Told, error) {
+	var told []alerts.Told
 	for _, e := range f.episodes {
 		if e.Rule != rule {
 			continue
 		}
 		for _, entry := range f.logs[e.ID] {
 			if entry.Tells() && !entry.Reading.Before(from) {
-				marks = append(marks, entry.Reading)
+				told = append(told, alerts.Told{Mark: entry.Reading, Episode: e.ID})
 			}
 		}
 	}
-	slices.SortFunc(marks, alerts.Mark.Compare)
-	return marks, nil
+	slices.SortFunc(told, func(a, b alerts.Told) int { return a.Compare(b.Mark) })
+	return told, nil
 }
 
 func (f facts) Resolved(_ context.Context, _ vital.PatientID, rule alerts.RuleID, after time.Time) ([]alerts.Episode, error) {

@@ -153,10 +153,18 @@ func (j *judgement) pointsFrom(ctx context.Context, from Mark) ([]Point, error) 
 	return slices.DeleteFunc(points, func(p Point) bool { return j.track.newest.Before(p.Mark) }), nil
 }
 
-// revise judges anew from a change in the past up to the newest reading before this batch, without some of the batch.
-func (j *judgement) revise(ctx context.Context, change Mark, cause Cause, without []Point) error {
+// revision says why and from where the past is judged anew.
+type revision struct {
+	change  Mark
+	cause   Cause
+	renews  bool    // because of another version of the rule, which may say something else of what is counted already
+	without []Point // of the batch: they are judged afterwards
+}
+
+// revise judges anew from a change in the past up to the newest reading before this batch.
+func (j *judgement) revise(ctx context.Context, r revision) error {
 	t := j.track
-	from, err := j.restart(ctx, change, without)
+	from, err := j.restart(ctx, r.change, r.without)
 	if err != nil {
 		return err
 	}
@@ -164,7 +172,7 @@ func (j *judgement) revise(ctx context.Context, change Mark, cause Cause, withou
 	if err != nil {
 		return err
 	}
-	now := fold(t.begin(from.before), except(points, without))
+	now := fold(t.begin(from.before), except(points, r.without))
 	after := intervalsOf(now.found)
 	t.state, t.ready = now.after, true
 	switch {
@@ -189,7 +197,11 @@ func (j *judgement) revise(ctx context.Context, change Mark, cause Cause, withou
 	if err := j.recall(ctx, from.earliest(now.found)); err != nil {
 		return err
 	}
-	j.follower.revised(from.stored, now.found, logged, cause)
+	was := j.follower.open
+	j.follower.revised(from.stored, now.found, logged, r.cause)
+	if r.renews && was != nil {
+		j.follower.renewed(was, now.found, logged)
+	}
 	return nil
 }
 
@@ -202,20 +214,20 @@ func (s *start) earliest(found []found) time.Time {
 }
 
 // logged returns the readings from the mark on that an episode tells of, this batch's included.
-func (j *judgement) logged(ctx context.Context, from Mark) ([]Mark, error) {
-	marks, err := j.facts.Logged(ctx, j.patient.id, j.track.rule.ID, from)
+func (j *judgement) logged(ctx context.Context, from Mark) ([]Told, error) {
+	told, err := j.facts.Logged(ctx, j.patient.id, j.track.rule.ID, from)
 	if err != nil {
 		return nil, fmt.Errorf("read what was logged: %w", err)
 	}
 	for _, c := range j.follower.changes {
 		for _, e := range c.Entries {
 			if e.Tells() && !e.Reading.Before(from) {
-				marks = append(marks, e.Reading)
+				told = append(told, Told{e.Reading, c.Episode.ID})
 			}
 		}
 	}
-	slices.SortFunc(marks, Mark.Compare)
-	return marks, nil
+	slices.SortFunc(told, func(a, b Told) int { return a.Compare(b.Mark) })
+	return told, nil
 }
 
 // lastBefore returns the newest stored interval that begins before the mark.
@@ -253,7 +265,7 @@ func (j *judgement) resume(ctx context.Context) error {
 	now := fold(t.begin(before), points)
 	if !now.is(t.last) {
 		j.mended = true
-		return j.revise(ctx, t.last.From, CauseLate, nil) // nobody changed a rule: this may close nothing
+		return j.revise(ctx, revision{change: t.last.From, cause: CauseLate}) // nobody changed a rule: this may close nothing
 	}
 	t.state, t.ready = now.after, true
 	return nil

@@ -103,6 +103,8 @@ func (s *scenario) play(line string) error {
 	s.now = now
 	var made []logged
 	switch {
+	case strings.HasPrefix(rest, "Ana looks at alert "):
+		return s.look(atoi(strings.TrimPrefix(rest, "Ana looks at alert ")))
 	case strings.HasPrefix(rest, "Ana sets "):
 		made, err = s.sets(strings.TrimPrefix(rest, "Ana sets "))
 	case strings.HasPrefix(rest, "Ana "):
@@ -284,6 +286,24 @@ func (s *scenario) acts(words []string) ([]logged, error) {
 	return desk.made, nil
 }
 
+// look tells what an alert says of its worst and its latest reading.
+func (s *scenario) look(id int) error {
+	if id < 1 || id > len(s.episodes) {
+		return fmt.Errorf("there is no alert %d", id)
+	}
+	e := s.episodes[id-1]
+	said := func(which string, at alerts.Mark, values []float64, g *alerts.Grounds) {
+		line := "  " + which + " " + valuesOf(values) + " at " + timeOf(at.At)
+		if g != nil {
+			line += ": " + g.Words(e.Metric)
+		}
+		s.said = append(s.said, line)
+	}
+	said("worst", e.Worst, e.WorstValues, e.WorstGrounds)
+	said(fmt.Sprintf("latest, by version %d,", e.LastVersion), e.Last, e.LastValues, e.LastGrounds)
+	return nil
+}
+
 // amending is the record of a scenario as Triage sees it.
 type amending struct {
 	alerts.Cases // what is not overridden is not called
@@ -377,7 +397,14 @@ func (s *scenario) words(e alerts.Entry, metric vital.Metric) string {
 		if !e.NextStepAt.IsZero() {
 			said += " at " + timeOf(e.NextStepAt)
 		}
-	case alerts.EntryAnnotated, alerts.EntryResumed, alerts.EntryNoted:
+	case alerts.EntryAnnotated:
+		if e.Renews() {
+			said += " " + e.Level.String() + " by " + valuesOf(e.Values) + " at " + timeOf(e.Reading.At)
+		}
+		if e.Grounds != nil {
+			said += ": " + e.Grounds.Words(metric)
+		}
+	case alerts.EntryResumed, alerts.EntryNoted:
 	}
 	if e.Note != "" {
 		said += ", " + e.Note

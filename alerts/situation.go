@@ -89,6 +89,12 @@ type Change struct {
 	Late    bool      // because readings came in by another partition, not because a person changed a rule
 }
 
+// Told is a reading that the log of an episode tells of.
+type Told struct {
+	Mark
+	Episode EpisodeID
+}
+
 // Facts reads what is stored, inside the transaction of the batch that is being decided.
 type Facts interface {
 	// Situations loads one Situation per patient, in any order.
@@ -102,9 +108,9 @@ type Facts interface {
 	// Intervals returns the stored intervals of the rule whose From is at or after the mark, and the one before it.
 	Intervals(ctx context.Context, patient vital.PatientID, rule RuleID, from Mark) ([]Interval, error)
 	// Logged returns the readings from the mark on (it included) that have an opened, occurred, worsened or annotated
-	// entry in the log of any of the rule's episodes, closed ones too; in order. It is asked only when the past is
-	// judged anew.
-	Logged(ctx context.Context, patient vital.PatientID, rule RuleID, from Mark) ([]Mark, error)
+	// entry in the log of any of the rule's episodes, closed ones too; in order, one for each episode. It is asked only
+	// when the past is judged anew.
+	Logged(ctx context.Context, patient vital.PatientID, rule RuleID, from Mark) ([]Told, error)
 	// Resolved returns the rule's episodes that a person resolved after the given time, oldest first. It is asked only
 	// when the past is judged anew, or when a reading goes on with a condition that no open episode tells of.
 	Resolved(ctx context.Context, patient vital.PatientID, rule RuleID, after time.Time) ([]Episode, error)

@@ -96,10 +96,11 @@ type TrendMovingAverage struct {
 	Steps      []TrendStep `json:"steps"`
 }
 
-// TrendAverage compares the mean of all readings of the last Days local days (today is one), without the first SkipDays of
-// those that have readings, with bounds. The mean of blood pressure is rounded half up to a whole number; that of any other
-// metric is compared in thousandths of its unit, rounded as its values are (vital.Rounded). It says nothing before
-// LeastReadings readings on LeastDays days are left.
+// TrendAverage compares the mean of the sessions of the last Days local days (today is one), without the first SkipDays of
+// those that have readings, with bounds. A session is the mean of all readings of a day before noon, or from noon on, and each
+// weighs the same [J]. The mean of blood pressure is rounded half up to a whole number; that of any other metric is compared in
+// thousandths of its unit, rounded as its values are (vital.Rounded). It says nothing before LeastReadings readings on
+// LeastDays days are left.
 type TrendAverage struct {
 	Days          int      `json:"days"`
 	SkipDays      int      `json:"skip_days,omitempty"`

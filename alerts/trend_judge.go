@@ -1,7 +1,9 @@
 package alerts
 
 import (
+	"math/big"
 	"slices"
+	"sort"
 	"time"
 
 	"hale/vital"
@@ -120,29 +122,22 @@ func (m *TrendMovingAverage) judge(s *days, p *Point) verdict {
 
 func (a *TrendAverage) judge(s *days, metric vital.Metric, p *Point) verdict {
 	date, _ := s.local(p.At)
-	window := slices.DeleteFunc(slices.Clone(s.sums), func(d day) bool { return d.date <= date-int32(a.Days) || d.date > date })
-	skipped := min(a.SkipDays, len(window))
-	window = window[skipped:]
-	var n [3]int32
-	var sum [3]int64
+	window, daysWith, skipped := a.window(s.sessions, date)
 	readings := 0
 	for i := range window {
 		readings += int(window[i].reading)
-		for c := range sum {
-			n[c] += window[i].n[c]
-			sum[c] += window[i].sum[c]
-		}
 	}
-	if readings < a.LeastReadings || len(window) < a.LeastDays {
+	if readings < a.LeastReadings || daysWith < a.LeastDays {
 		return verdict{}
 	}
 	said := verdict{returned: true}
 	var means []float64
-	for c := range min(len(a.Components), len(sum)) {
-		if n[c] == 0 {
+	for c := range min(len(a.Components), len(session{}.sum)) {
+		exact, measured := meanOfSessions(window, c)
+		if !measured {
 			break
 		}
-		mean := roundedMean(metric, sum[c], int64(n[c]))
+		mean := roundedMean(metric, exact)
 		means = append(means, mean)
 		if b := &a.Components[c]; b.any() {
 			said.judged = true
@@ -152,19 +147,80 @@ func (a *TrendAverage) judge(s *days, metric vital.Metric, p *Point) verdict {
 	}
 	if said.level > None {
 		said.grounds = &Grounds{
-			Form: FormAverage, Day: dateText(date), Means: means, Days: a.Days, DaysWith: len(window), Readings: readings, Skipped: skipped,
+			Form: FormAverage, Day: dateText(date), Means: means, Days: a.Days, DaysWith: daysWith, Sessions: len(window), Readings: readings, Skipped: skipped,
 		}
 	}
 	return said
 }
 
-// roundedMean is a mean of n values, of which sum are the thousandths, as it is compared: of blood pressure a whole number,
-// half up (clinical/scores.md, section 3), of any other metric in thousandths and rounded as its values are.
-func roundedMean(metric vital.Metric, sum, n int64) float64 {
-	if metric == vital.BloodPressure {
-		return float64(halfUp(sum, n*thousand))
+// window returns the sessions of the days that are averaged, on how many days they lie, and how many days were left out.
+func (a *TrendAverage) window(all []session, date int32) (window []session, daysWith, skipped int) {
+	from := sort.Search(len(all), func(i int) bool { return all[i].date() > date-int32(a.Days) })
+	until := sort.Search(len(all), func(i int) bool { return all[i].date() > date })
+	first := from // after the days that are left out
+	for i := from; i < until; i++ {
+		switch again := i > from && all[i].date() == all[i-1].date(); {
+		case !again && skipped < a.SkipDays:
+			skipped++
+		case !again:
+			daysWith++
+		}
+		if daysWith == 0 {
+			first = i + 1
+		}
 	}
-	return vital.Rounded(metric, units(halfUp(sum, n)))
+	return all[first:until], daysWith, skipped
+}
+
+// fraction is an exact number of thousandths; its divisor is positive.
+type fraction struct{ of, by *big.Int }
+
+// meanOfSessions is the mean of the sessions' means of a component, exact, so that no order of readings changes it: each session
+// weighs the same, however many readings it has [J]. When all have as many it is the mean of all readings. It is not measured
+// when no session has the component.
+func meanOfSessions(window []session, component int) (mean fraction, measured bool) {
+	type kind struct{ n, sum int64 } // the sessions that have so many readings
+	var room [4]kind
+	kinds := room[:0]
+	sessions := int64(0)
+	for i := range window {
+		n := int64(window[i].n[component])
+		if n == 0 {
+			continue
+		}
+		sessions++
+		at := slices.IndexFunc(kinds, func(k kind) bool { return k.n == n })
+		if at < 0 {
+			at, kinds = len(kinds), append(kinds, kind{n: n})
+		}
+		kinds[at].sum += window[i].sum[component]
+	}
+	mean = fraction{new(big.Int), big.NewInt(1)}
+	for _, k := range kinds {
+		n, sum := big.NewInt(k.n), big.NewInt(k.sum)
+		mean.of.Add(mean.of.Mul(mean.of, n), sum.Mul(sum, mean.by))
+		mean.by.Mul(mean.by, n)
+	}
+	mean.by.Mul(mean.by, big.NewInt(sessions))
+	return mean, sessions > 0
+}
+
+// roundedMean is a mean as it is compared: of blood pressure a whole number, half up (clinical/scores.md, section 3), of any
+// other metric in thousandths and rounded as its values are.
+func roundedMean(metric vital.Metric, mean fraction) float64 {
+	if metric == vital.BloodPressure {
+		return float64(mean.halfUp(thousand))
+	}
+	return vital.Rounded(metric, units(mean.halfUp(1)))
+}
+
+// halfUp divides by so many and rounds half up.
+func (f fraction) halfUp(by int64) int64 {
+	divisor := big.NewInt(by)
+	divisor.Mul(divisor, f.by)
+	twice := new(big.Int).Lsh(f.of, 1)
+	twice.Add(twice, divisor)
+	return twice.Div(twice, divisor.Lsh(divisor, 1)).Int64() // Div rounds down
 }
 
 // halfUp divides and rounds half up; by is positive.

@@ -1,6 +1,7 @@
 package alerts_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,21 +24,21 @@ func TestAMeanOfDaysIsRoundedAsItsMetric(t *testing.T) {
 		"a temperature of 37.5 is below 37.9": {vital.BodyTemperature, alerts.Bounds{YellowHigh: ptr(37.9)}, []float64{37.5, 37.5, 37.5}, "none"},
 		"a mean temperature is rounded half up to 0.1": {
 			vital.BodyTemperature, alerts.Bounds{YellowHigh: ptr(37.9)}, []float64{37.8, 37.9},
-			"yellow: 7-day average 37.9 °C from 2 readings on 2 days",
+			"yellow: 7-day average 37.9 °C from 2 readings in 2 sessions on 2 days",
 		},
 		"and 37.83 is 37.8": {vital.BodyTemperature, alerts.Bounds{YellowHigh: ptr(37.9)}, []float64{37.8, 37.8, 37.9}, "none"},
 		"an INR of 2.45 is beyond 2.4": {
 			vital.INR, alerts.Bounds{RedHigh: ptr(2.4)}, []float64{2.45, 2.45, 2.45},
-			"red: 7-day average 2.45 from 3 readings on 3 days",
+			"red: 7-day average 2.45 from 3 readings in 3 sessions on 3 days",
 		},
 		"an INR a thousandth below 2.4 is not": {vital.INR, alerts.Bounds{RedHigh: ptr(2.4)}, []float64{2.399, 2.399}, "none"},
 		"a mean INR is compared in thousandths": {
 			vital.INR, alerts.Bounds{YellowHigh: ptr(2.467)}, []float64{2.4, 2.5, 2.5},
-			"yellow: 7-day average 2.47 from 3 readings on 3 days",
+			"yellow: 7-day average 2.47 from 3 readings in 3 sessions on 3 days",
 		},
 		"a mean saturation is rounded down": {
 			vital.OxygenSat, alerts.Bounds{RedLow: ptr(92)}, []float64{91, 92, 92},
-			"red: 7-day average 91 % from 3 readings on 3 days",
+			"red: 7-day average 91 % from 3 readings in 3 sessions on 3 days",
 		},
 		"a heart rate of 100.5 is below 101": {vital.HeartRate, alerts.Bounds{YellowHigh: ptr(101)}, []float64{100, 101}, "none"},
 	} {
@@ -57,6 +58,102 @@ func TestAMeanOfDaysIsRoundedAsItsMetric(t *testing.T) {
 			}
 		})
 	}
+}
+
+// burst is so many readings of one value, a minute apart, from a time of a day of May 2026 on.
+type burst struct {
+	day   int
+	from  string
+	n     int
+	value string
+}
+
+func bursts(t *testing.T, list []burst) []alerts.Point {
+	t.Helper()
+	var points []alerts.Point
+	for _, b := range list {
+		from, err := time.Parse("2 15:04", strconv.Itoa(b.day)+" "+b.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		upper, lower, _ := strings.Cut(b.value, "/")
+		for i := range b.n {
+			at := time.Date(2026, 5, from.Day(), from.Hour(), from.Minute()+i, 0, 0, time.UTC)
+			points = append(points, alerts.Point{
+				Mark: alerts.Mark{At: at, ID: int64(len(points) + 1)}, Metric: vital.BloodPressure, Values: []float64{float64(atoi(upper)), float64(atoi(lower))}, ReceivedAt: at,
+			})
+		}
+	}
+	return points
+}
+
+// kept is the schedule of some days with the same values morning and evening.
+func kept(first, last int, value string) []burst {
+	var list []burst
+	for day := first; day <= last; day++ {
+		list = append(list, burst{day, "08:00", 2, value}, burst{day, "19:00", 2, value})
+	}
+	return list
+}
+
+// TestEverySessionWeighsTheSame: how often somebody measures in one half of a day says nothing of the week.
+func TestEverySessionWeighsTheSame(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		bursts []burst
+		want   string
+	}{
+		"thirty good readings of an afternoon hide no low mean": {
+			append(kept(1, 7, "106/60"), burst{7, "20:00", 30, "128/70"}),
+			"yellow: 7-day average 108/61 mmHg from 54 readings in 12 sessions on 6 days, first day left out",
+		},
+		"forty bad ones of an evening make no high mean": {append(kept(1, 7, "130/80"), burst{7, "20:00", 40, "179/100"}), "none"},
+		"before noon and from noon on are two": {
+			append(append(kept(1, 6, "130/80"), burst{7, "11:30", 30, "160/80"}), burst{7, "12:00", 1, "170/80"}),
+			"yellow: 7-day average 136/80 mmHg from 51 readings in 12 sessions on 6 days, first day left out",
+		},
+		"a session of one reading weighs as one of two": {
+			append(append(kept(1, 6, "130/80"), burst{7, "08:00", 2, "130/80"}), burst{7, "19:00", 1, "184/80"}),
+			"yellow: 7-day average 135/80 mmHg from 23 readings in 12 sessions on 6 days, first day left out",
+		},
+		"134.5 is rounded half up": {
+			append(append(kept(1, 6, "134/80"), burst{7, "08:00", 3, "134/80"}), burst{7, "19:00", 7, "140/80"}),
+			"yellow: 7-day average 135/80 mmHg from 30 readings in 12 sessions on 6 days, first day left out",
+		},
+		"thirds of three sessions are whole again": {
+			append(kept(1, 1, "170/90"), thirds()...),
+			"yellow: 7-day average 135/80 mmHg from 35 readings in 12 sessions on 6 days, first day left out",
+		},
+		"one burst is no week": {[]burst{{1, "08:00", 1, "170/100"}, {2, "14:00", 60, "170/100"}}, "none"},
+		"nor are bursts of three days": {
+			[]burst{{1, "08:00", 1, "170/100"}, {2, "14:00", 30, "170/100"}, {3, "14:00", 30, "170/100"}, {4, "14:00", 30, "170/100"}}, "none",
+		},
+		"nor four days without twelve readings": {
+			[]burst{{1, "08:00", 20, "170/100"}, {2, "14:00", 5, "170/100"}, {3, "14:00", 2, "170/100"}, {4, "14:00", 2, "170/100"}, {5, "14:00", 2, "170/100"}}, "none",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			trend := trendOf(t, vital.BloodPressure, alerts.FormAverage, "UTC", 0)
+			if got := sayOf(judged(vital.BloodPressure, trend, bursts(t, c.bursts)), vital.BloodPressure); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// thirds are twelve sessions of days 2 to 7 whose mean is 134.5: three of 403/3, eight of 134.5 and one of 135.
+func thirds() []burst {
+	list := []burst{{3, "19:00", 1, "135/80"}}
+	for _, at := range []burst{{2, "08:00", 2, "134/80"}, {2, "19:00", 4, "134/80"}, {3, "08:00", 6, "134/80"}} {
+		list = append(list, at, burst{at.day, at.from[:3] + "10", at.n / 2, "135/80"})
+	}
+	for day := 4; day <= 7; day++ {
+		for _, hour := range []string{"08", "19"} {
+			list = append(list, burst{day, hour + ":00", 1, "134/80"}, burst{day, hour + ":01", 1, "135/80"})
+		}
+	}
+	return list
 }
 
 // TestTheNameOfAReference: it is counted in characters, not in bytes, and stands in the sentence of an alert.

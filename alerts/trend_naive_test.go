@@ -2,7 +2,9 @@ package alerts_test
 
 import (
 	"math"
+	"math/big"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -300,28 +302,47 @@ func countedLevel(t *rapid.T, trend *alerts.Trend, points []alerts.Point) alerts
 	return over()
 }
 
+// countedAverage takes the mean of the means of the mornings and of the afternoons with their evenings.
 func countedAverage(d *plain, a *alerts.TrendAverage) alerts.Level {
-	var days [][]int
+	var days [][]alerts.Point
 	for ago := a.Days - 1; ago >= 0; ago-- {
-		var values []int
+		var of []alerts.Point
 		for _, p := range d.all {
 			if day, _ := d.dayOf(p); day.Equal(d.today.AddDate(0, 0, -ago)) {
-				values = append(values, grams(p))
+				of = append(of, p)
 			}
 		}
-		if len(values) > 0 {
-			days = append(days, values)
+		if len(of) > 0 {
+			days = append(days, of)
 		}
 	}
 	days = days[min(a.SkipDays, len(days)):]
-	var all []int
-	for _, values := range days {
-		all = append(all, values...)
+	readings := 0
+	var means []*big.Rat
+	for _, of := range days {
+		readings += len(of)
+		for _, late := range []bool{false, true} {
+			var values []int
+			for _, p := range of {
+				if _, clock := d.dayOf(p); clock >= "12:00" == late {
+					values = append(values, grams(p))
+				}
+			}
+			if len(values) > 0 {
+				means = append(means, exactMean(values))
+			}
+		}
 	}
-	if len(all) < a.LeastReadings || len(days) < a.LeastDays {
+	if readings < a.LeastReadings || len(days) < a.LeastDays {
 		return alerts.None
 	}
-	mean, b := float64(mean(all)), &a.Components[0]
+	all := new(big.Rat)
+	for _, m := range means {
+		all.Add(all, m)
+	}
+	all.Quo(all, big.NewRat(int64(len(means)), 1))
+	whole, _ := strconv.Atoi(all.FloatString(0)) // of positive numbers it rounds half up
+	mean, b := float64(whole), &a.Components[0]
 	switch {
 	case mean >= *b.RedHigh*1000:
 		return alerts.Red
@@ -329,4 +350,12 @@ func countedAverage(d *plain, a *alerts.TrendAverage) alerts.Level {
 		return alerts.Yellow
 	}
 	return alerts.None
+}
+
+func exactMean(list []int) *big.Rat {
+	sum := int64(0)
+	for _, v := range list {
+		sum += int64(v)
+	}
+	return big.NewRat(sum, int64(len(list)))
 }

@@ -314,37 +314,37 @@ func TestHomeBloodPressureAverage(t *testing.T) {
 		"133.5/81.0 is 134/81 and borderline": {append([]string{first}, times(6, "138/84 134/82 132/80 130/78")...), 0, "none"},
 		"134.5 is rounded up to 135": {
 			append([]string{first}, times(6, "139/84 135/82 133/80 131/78")...), 0,
-			"yellow: 7-day average 135/81 mmHg from 24 readings on 6 days, first day left out",
+			"yellow: 7-day average 135/81 mmHg from 24 readings in 12 sessions on 6 days, first day left out",
 		},
 		"a diastolic mean of 85 is enough": {
 			append([]string{first}, times(6, all("120/85"))...), 0,
-			"yellow: 7-day average 120/85 mmHg from 24 readings on 6 days, first day left out",
+			"yellow: 7-day average 120/85 mmHg from 24 readings in 12 sessions on 6 days, first day left out",
 		},
 		"without the first day there are too few":    {append([]string{first}, times(3, all("150/90"))...), 0, "none"},
 		"12 readings on 3 days are too few days":     {append([]string{first}, times(3, all("150/90"))...), 0, "none"},
 		"11 readings on 4 days are too few readings": {[]string{first, all("150/90"), all("150/90"), "150/90 150/90", "150/90"}, 0, "none"},
 		"12 on 4 days are enough": {
 			[]string{first, all("150/90"), all("150/90"), "150/90 150/90", "150/90 150/90"}, 0,
-			"yellow: 7-day average 150/90 mmHg from 12 readings on 4 days, first day left out",
+			"yellow: 7-day average 150/90 mmHg from 12 readings in 6 sessions on 4 days, first day left out",
 		},
 		"the eighth day before is out": {append(times(2, first), times(6, all("130/78"))...), 0, "none"},
 		"the seventh is the first and left out": {
 			append([]string{all("120/70")}, times(6, all("136/78"))...), 0,
-			"yellow: 7-day average 136/78 mmHg from 24 readings on 6 days, first day left out",
+			"yellow: 7-day average 136/78 mmHg from 24 readings in 12 sessions on 6 days, first day left out",
 		},
 		"at 80 the mean is high from 145 on": {append([]string{first}, times(6, all("144/84"))...), 80, "none"},
 		"and 145 is": {
 			append([]string{first}, times(6, all("145/84"))...), 80,
-			"yellow: 7-day average 145/84 mmHg from 24 readings on 6 days, first day left out",
+			"yellow: 7-day average 145/84 mmHg from 24 readings in 12 sessions on 6 days, first day left out",
 		},
 		"at 79 it is high from 135 on": {
 			append([]string{first}, times(6, all("144/84"))...), 79,
-			"yellow: 7-day average 144/84 mmHg from 24 readings on 6 days, first day left out",
+			"yellow: 7-day average 144/84 mmHg from 24 readings in 12 sessions on 6 days, first day left out",
 		},
 		"110 is not too low": {append([]string{first}, times(6, all("110/60"))...), 0, "none"},
 		"109 is": {
 			append([]string{first}, times(6, all("109/60"))...), 0,
-			"yellow: 7-day average 109/60 mmHg from 24 readings on 6 days, first day left out",
+			"yellow: 7-day average 109/60 mmHg from 24 readings in 12 sessions on 6 days, first day left out",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

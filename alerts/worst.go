@@ -6,21 +6,25 @@ import "hale/vital"
 // a worse level or, at the same one, further beyond its bound. Of an episode whose worst is not known none is.
 func (f *follower) worst(o occurrence) bool {
 	e := f.open
-	if e.Worst.IsZero() {
-		return false
+	if f.rule.saysAnew(e) { // by the version that is in force none of them counts
+		return true
 	}
+	return !e.Worst.IsZero() && f.worse(o, e.WorstLevel, e.WorstValues, e.WorstGrounds)
+}
+
+// worse reports whether the reading lies further beyond the limits than another, by the version that judges the reading.
+func (f *follower) worse(o occurrence, was Level, values []float64, grounds *Grounds) bool {
 	v := f.version(o.Version)
 	if v == nil {
-		return o.Level > e.WorstLevel
+		return o.Level > was
 	}
-	was := e.WorstLevel
 	if v.Trend == nil { // an entry may tell the level of the condition, which its reading need not have
-		was = Judge(v, f.rule.Metric, e.WorstValues)
+		was = Judge(v, f.rule.Metric, values)
 	}
 	if o.Level != was {
 		return o.Level > was
 	}
-	return v.beyond(f.rule.Metric, o.Level, o.Values, o.Grounds) > v.beyond(f.rule.Metric, o.Level, e.WorstValues, e.WorstGrounds)
+	return v.beyond(f.rule.Metric, o.Level, o.Values, o.Grounds) > v.beyond(f.rule.Metric, o.Level, values, grounds)
 }
 
 func (f *follower) version(number int) *Version {

@@ -33,6 +33,7 @@ type alertBody struct {
 	Grounds           *alerts.Grounds `json:"grounds,omitempty" doc:"The same in numbers"`
 	Rule              vital.UID       `json:"rule" format:"uuid"`
 	RuleVersion       int             `json:"rule_version" doc:"Version of the rule that opened it"`
+	LastRuleVersion   int             `json:"last_rule_version" doc:"Version that judged its latest reading, and explains it"`
 	OpenedAt          time.Time       `json:"opened_at" doc:"When Hale opened it"`
 	Since             time.Time       `json:"since" doc:"When the earliest of its readings beyond the limit was measured; before first_at when that one came later"`
 	FirstAt           time.Time       `json:"first_at" doc:"When the reading that opened it was measured"`
@@ -84,7 +85,7 @@ func alertOf(a *alerts.Alert, now time.Time) alertBody {
 		Level: a.Level.String(), Historic: a.Historic, Metric: a.Metric.String(),
 		Patient: patientRef{ID: a.PatientUID, Name: a.PatientName, Number: a.PatientNumber},
 		Kind:    string(a.RuleKind), Form: string(a.RuleForm), Because: a.Because(), Grounds: a.LastGrounds,
-		Rule: a.RuleUID, RuleVersion: a.RuleVersion,
+		Rule: a.RuleUID, RuleVersion: a.RuleVersion, LastRuleVersion: a.LastVersion,
 		Since: a.Since.UTC(), Worst: worstOf(a), Contact: a.ContactNow(), LastKnown: lastKnownOf(a, now),
 		OpenedAt: a.OpenedAt, FirstAt: a.First.At, LastAt: a.Last.At, LastValues: orEmpty(a.LastValues), Occurrences: a.Occurrences,
 		AcknowledgedBy: a.AckName, AcknowledgedUntil: at(a.AckUntil),

@@ -77,7 +77,7 @@ type setTrendInput struct {
 		Change        *alerts.TrendChange        `json:"change,omitempty" doc:"The day's value against the lowest (rise) or highest (fall) of the local days before"`
 		Reference     *alerts.TrendReference     `json:"reference,omitempty" doc:"The day's value against a personal reference, such as the dry weight"`
 		MovingAverage *alerts.TrendMovingAverage `json:"moving_average,omitempty" doc:"The mean of the last days against the median of the days before them"`
-		Average       *alerts.TrendAverage       `json:"average,omitempty" doc:"The mean of some days against bounds: of blood pressure rounded half up to whole numbers, else in thousandths of the unit, rounded as the metric's values are"`
+		Average       *alerts.TrendAverage       `json:"average,omitempty" doc:"The mean of the sessions of some days against bounds, a session being the mean of a day's readings before noon, or from noon on. Of blood pressure it is rounded half up to whole numbers, else in thousandths of the unit, rounded as the metric's values are"`
 	}
 }
 

@@ -82,12 +82,16 @@ func TestTheExampleOfADryWeightIsTaken(t *testing.T) {
 func TestATrendAlertSaysWhy(t *testing.T) {
 	t.Parallel()
 	s, h := server(t)
-	g := &alerts.Grounds{Form: alerts.FormAverage, Day: "2026-05-01", Means: []float64{142, 88}, Days: 7, DaysWith: 6, Readings: 24, Skipped: 1}
+	g := &alerts.Grounds{Form: alerts.FormAverage, Day: "2026-05-01", Means: []float64{142, 88}, Days: 7, DaysWith: 6, Readings: 24, Sessions: 12, Skipped: 1}
 	h.episode.RuleKind, h.episode.RuleForm, h.episode.LastGrounds, h.log[0].Grounds = alerts.KindTrend, alerts.FormAverage, g, g
-	const words = "7-day average 142/88 mmHg from 24 readings on 6 days, first day left out"
+	h.episode.RuleVersion, h.episode.LastVersion = 1, 2
+	const words = "7-day average 142/88 mmHg from 24 readings in 12 sessions on 6 days, first day left out"
 	a := ask(t, s, "nurse", "GET", "/v1/alerts/"+alarm, "").json(t)
-	if a["kind"] != "trend" || a["form"] != "average" || a["because"] != words || object(t, a["grounds"])["readings"] != 24.0 {
+	if a["kind"] != "trend" || a["form"] != "average" || a["because"] != words || object(t, a["grounds"])["readings"] != 24.0 || object(t, a["grounds"])["sessions"] != 12.0 {
 		t.Errorf("alert %v", a)
+	}
+	if a["rule_version"] != 1.0 || a["last_rule_version"] != 2.0 {
+		t.Errorf("opened by version %v, last judged by %v", a["rule_version"], a["last_rule_version"])
 	}
 	entry := item(t, ask(t, s, "nurse", "GET", "/v1/alerts/"+alarm+"/timeline", "").json(t)["entries"], 0)
 	if entry["because"] != words || object(t, entry["grounds"])["days_with"] != 6.0 {

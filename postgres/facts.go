@@ -386,25 +386,26 @@ func readSpec(spec []byte, kind alerts.Kind, v *alerts.Version) error {
 }
 
 const logged = `
-SELECT DISTINCT t.reading_at, t.reading_id FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
+SELECT DISTINCT t.reading_at, t.reading_id, e.id FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
 WHERE e.rule_id = $1 AND e.patient_id = $2 AND t.kind IN ('opened', 'occurred', 'worsened', 'annotated') AND (t.reading_at, t.reading_id) >= ($3, $4)
-ORDER BY t.reading_at, t.reading_id`
+ORDER BY t.reading_at, t.reading_id, e.id`
 
 // Logged returns the readings that the rule's episodes already tell of, from the mark on, in order.
-func (f *facts) Logged(ctx context.Context, patient vital.PatientID, rule alerts.RuleID, from alerts.Mark) ([]alerts.Mark, error) {
+func (f *facts) Logged(ctx context.Context, patient vital.PatientID, rule alerts.RuleID, from alerts.Mark) ([]alerts.Told, error) {
 	rows, err := f.tx.Query(ctx, logged, int64(rule), int64(patient), floor(from), from.ID)
 	if err != nil {
 		return nil, fmt.Errorf("load logged readings: %w", err)
 	}
-	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Mark, error) {
-		var m alerts.Mark
-		err := row.Scan(&m.At, &m.ID)
-		return utcMark(m), err
+	told, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Told, error) {
+		var t alerts.Told
+		err := row.Scan(&t.At, &t.ID, &t.Episode)
+		t.Mark = utcMark(t.Mark)
+		return t, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load logged readings: %w", err)
 	}
-	return marks, nil
+	return told, nil
 }
 
 const resolvedEpisodes = `SELECT ` + episodeColumns + `

@@ -28,7 +28,9 @@ INSERT INTO timeline (org_id, episode_id, kind, recorded_at, level, reading_at, 
 VALUES (1, 1, 'opened', '2026-01-02Z', 2, '2026-01-02Z', 5, '{190,100}', 1, 1, 1);
 INSERT INTO timeline (org_id, episode_id, kind, recorded_at, level, reading_at, reading_id, vals, rule_version, episode_version, evaluator, historic, contact)
 VALUES (1, 1, 'occurred', '2026-01-03Z', 2, '2026-01-01Z', 4, '{195,100}', 1, 1, 1, true, true);
-UPDATE episode SET contact = true, occurrences = 2;`
+INSERT INTO timeline (org_id, episode_id, kind, recorded_at, level, reading_at, reading_id, vals, rule_version, episode_version, evaluator)
+VALUES (1, 1, 'occurred', '2026-01-04Z', 2, '2026-01-04Z', 6, '{181,100}', 2, 1, 1);
+UPDATE episode SET contact = true, occurrences = 3, last_at = '2026-01-04Z', last_id = 6, last_values = '{181,100}';`
 
 // TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds goes from version 1, with data, to the newest.
 func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
@@ -60,12 +62,15 @@ func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
 	if a := list[0]; !a.Since.Equal(begun) || !a.ContactAbout.At.Equal(begun) || a.ContactAbout.ID != 4 || !a.Worst.IsZero() || a.Eased() {
 		t.Errorf("since %s, contact about %v, worst %v", a.Since, a.ContactAbout, a.Worst)
 	}
+	if a := list[0]; a.RuleVersion != 1 || a.LastVersion != 2 {
+		t.Errorf("opened by version %d, last judged by %d", a.RuleVersion, a.LastVersion)
+	}
 	rules, err := app.Rules(ctx, nurse, list[0].PatientUID)
 	if err != nil || len(rules) != 1 || rules[0].Kind != "limit" || rules[0].Versions[0].Trend != nil || *rules[0].Versions[0].Limit.Components[0].RedHigh != 180 {
 		t.Fatalf("rules %+v, %v", rules, err)
 	}
 	log, err := app.Log(ctx, nurse, list[0].UID)
-	if err != nil || len(log) != 2 || log[0].Grounds != nil {
+	if err != nil || len(log) != 3 || log[0].Grounds != nil {
 		t.Fatalf("log %+v, %v", log, err)
 	}
 }

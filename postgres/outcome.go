@@ -16,7 +16,8 @@ import (
 const episodeColumns = `e.id, e.uid::text, e.org_id, e.patient_id, e.rule_id, e.metric, e.state, e.holds, e.level, e.historic, e.rule_version,
 e.opened_at, e.first_at, e.first_id, e.last_at, e.last_id, e.last_values, e.occurrences, coalesce(e.ack_by, 0), e.ack_name, e.ack_at, e.ack_until,
 e.closed_at, e.closing, e.next_step, e.next_step_at, e.note, e.version, e.contact, e.paged, e.ended, e.ack_level, e.last_grounds,
-coalesce(e.since_at, e.first_at), e.worst_at, coalesce(e.worst_id, 0), e.worst_level, e.worst_values, e.worst_grounds, e.contact_at, coalesce(e.contact_id, 0)`
+coalesce(e.since_at, e.first_at), e.worst_at, coalesce(e.worst_id, 0), e.worst_level, e.worst_values, e.worst_grounds, e.contact_at, coalesce(e.contact_id, 0),
+coalesce(e.last_version, e.rule_version)`
 
 // scanEpisode reads episodeColumns, and whatever columns follow them into more.
 func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
@@ -27,6 +28,7 @@ func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
 		&e.OpenedAt, &e.First.At, &e.First.ID, &e.Last.At, &e.Last.ID, &e.LastValues, &e.Occurrences, &e.AckBy, &e.AckName, &ackAt, &ackUntil,
 		&closedAt, &e.Closing, &e.NextStep, &nextAt, &e.Note, &e.Version, &e.Contact, &e.Paged, &e.Ended, &e.AckLevel, &e.LastGrounds,
 		&e.Since, &worstAt, &e.Worst.ID, &e.WorstLevel, &e.WorstValues, &e.WorstGrounds, &contactAt, &e.ContactAbout.ID,
+		&e.LastVersion,
 	}, more...)...)
 	e.OpenedAt, e.First, e.Last = e.OpenedAt.UTC(), utcMark(e.First), utcMark(e.Last)
 	e.AckAt, e.AckUntil, e.ClosedAt, e.NextStepAt = timeOf(ackAt), timeOf(ackUntil), timeOf(closedAt), timeOf(nextAt)
@@ -86,16 +88,18 @@ func queueTracks(q *pgx.Batch, tracks []alerts.TrackChange) {
 const insertEpisode = `
 INSERT INTO episode (org_id, uid, patient_id, rule_id, metric, state, holds, level, historic, rule_version, opened_at, first_at, first_id,
     last_at, last_id, last_values, occurrences, ack_by, ack_name, ack_at, ack_until, closed_at, closing, next_step, next_step_at, note, version,
-    contact, paged, ended, ack_level, last_grounds, since_at, worst_at, worst_id, worst_level, worst_values, worst_grounds, contact_at, contact_id)
+    contact, paged, ended, ack_level, last_grounds, since_at, worst_at, worst_id, worst_level, worst_values, worst_grounds, contact_at, contact_id,
+    last_version)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-    $33, $34, $35, $36, $37, $38, $39, $40)
+    $33, $34, $35, $36, $37, $38, $39, $40, $41)
 RETURNING id`
 
 const updateEpisode = `
 UPDATE episode SET state = $3, holds = $4, level = $5, historic = $6, last_at = $7, last_id = $8, last_values = $9, occurrences = $10,
     ack_by = $11, ack_name = $12, ack_at = $13, ack_until = $14, closed_at = $15, closing = $16, next_step = $17, next_step_at = $18, note = $19,
     version = $20, first_at = $21, first_id = $22, contact = $23, paged = $24, ended = $25, ack_level = $26, last_grounds = $27,
-    since_at = $28, worst_at = $29, worst_id = $30, worst_level = $31, worst_values = $32, worst_grounds = $33, contact_at = $34, contact_id = $35
+    since_at = $28, worst_at = $29, worst_id = $30, worst_level = $31, worst_values = $32, worst_grounds = $33, contact_at = $34, contact_id = $35,
+    last_version = $36
 WHERE org_id = $1 AND id = $2`
 
 const insertEntry = `
@@ -126,7 +130,7 @@ func queueEpisodes(q *pgx.Batch, changes []alerts.EpisodeChange) map[vital.Patie
 				nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt), e.Note, e.Version,
 				e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel), nullGrounds(e.LastGrounds),
 				e.Since, nullTime(e.Worst.At), nullMark(e.Worst), int16(e.WorstLevel), e.WorstValues, nullGrounds(e.WorstGrounds),
-				nullTime(e.ContactAbout.At), nullMark(e.ContactAbout)).
+				nullTime(e.ContactAbout.At), nullMark(e.ContactAbout), e.LastVersion).
 				QueryRow(func(row pgx.Row) error { return row.Scan(&e.ID) })
 			continue
 		}
@@ -134,7 +138,7 @@ func queueEpisodes(q *pgx.Batch, changes []alerts.EpisodeChange) map[vital.Patie
 			nullID(e.AckBy), e.AckName, nullTime(e.AckAt), nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt),
 			e.Note, e.Version, e.First.At, e.First.ID, e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel), nullGrounds(e.LastGrounds),
 			e.Since, nullTime(e.Worst.At), nullMark(e.Worst), int16(e.WorstLevel), e.WorstValues, nullGrounds(e.WorstGrounds),
-			nullTime(e.ContactAbout.At), nullMark(e.ContactAbout))
+			nullTime(e.ContactAbout.At), nullMark(e.ContactAbout), e.LastVersion)
 	}
 	q.Queue(`SELECT id, uid::text FROM patient WHERE id = ANY($1)`, ids).Query(func(rows pgx.Rows) error {
 		var id vital.PatientID

@@ -111,3 +111,49 @@ func TestSettingATrendJudgesAnew(t *testing.T) {
 		t.Errorf("%d audit rows", n)
 	}
 }
+
+// TestANewDryWeightRenewsWhatAnOpenAlertSays: what the version says of the readings that are counted already is stored, and
+// the log tells it.
+func TestANewDryWeightRenewsWhatAnOpenAlertSays(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	key := alerts.TrendOn(vital.BodyWeight, alerts.FormReference)
+	set := func(seen int, kg float64) {
+		t.Helper()
+		_, err := r.app.AddVersion(t.Context(), r.nurse, r.patient.UID, key, seen, alerts.Version{
+			EffectiveFrom: since(), Enabled: true, Reason: "discharge letter", Trend: &alerts.Trend{ClearAfter: 1, Reference: &alerts.TrendReference{
+				Part: alerts.DayPart{From: "04:00", Until: "12:00"}, Name: "dry weight", Value: kg, Steps: []alerts.TrendStep{{Level: alerts.Yellow, Direction: alerts.Rise, By: 2}},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(0, 77.3)
+	const day = 24 * 60
+	r.advance(t, r.weight(7*60, 79_700))
+	r.advance(t, r.weight(7*60+day, 79_400))
+	notices := r.count(t, "SELECT count(*) FROM outbox")
+	set(1, 66)
+	r.decider.Forget()
+	r.advance(t)
+	list, err := r.app.Worklist(t.Context(), r.nurse)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("worklist %+v, %v", list, err)
+	}
+	a := list[0]
+	const last, worst = "13.4 kg above the dry weight of 66 kg: 79.4 kg on Mon 2 Mar", "13.7 kg above the dry weight of 66 kg: 79.7 kg on Sun 1 Mar"
+	if a.Because() != last || a.WorstBecause() != worst || a.RuleVersion != 1 || a.LastVersion != 2 || a.Occurrences != 2 {
+		t.Errorf("it says %q and at worst %q, versions %d and %d, %d readings", a.Because(), a.WorstBecause(), a.RuleVersion, a.LastVersion, a.Occurrences)
+	}
+	log, err := r.app.Log(t.Context(), r.nurse, a.UID)
+	if err != nil || len(log) != 4 || !log[2].Renews() || !log[3].Renews() {
+		t.Fatalf("log %+v, %v", log, err)
+	}
+	if diff := cmp.Diff(a.Episode, alerts.FoldLog(a.Episode, log)); diff != "" {
+		t.Errorf("the log does not fold to the episode (-stored +folded):\n%s", diff)
+	}
+	if n := r.count(t, "SELECT count(*) FROM outbox"); n != notices {
+		t.Errorf("%d notices, before it was %d", n, notices)
+	}
+}

@@ -25,6 +25,7 @@ type alertView struct {
 	Rule       ruleWords
 	RuleTitle  string // "Version 2, by Ana Kos since 3 Nov 2026, 09:00 CET: reason"
 	HasRule    bool
+	OpenedBy   int // the version that opened it, when another judged its last reading
 	Advice     string
 	Note       string
 	Timeline   []lineView
@@ -84,11 +85,14 @@ func viewAlert(a *alerts.Alert, p account.Patient, log []alerts.Entry, rules []a
 			continue
 		}
 		for j := range rules[i].Versions {
-			if v := &rules[i].Versions[j]; v.Number == a.RuleVersion {
+			if v := &rules[i].Versions[j]; v.Number == a.LastVersion {
 				view.Rule, view.HasRule, view.Advice = ruleWordsOf(a.RuleKey(), v), true, v.Advice
 				view.RuleTitle = versionWords(v, maker.clock)
 			}
 		}
+	}
+	if a.LastVersion != a.RuleVersion {
+		view.OpenedBy = a.RuleVersion
 	}
 	if a.Worst.IsZero() {
 		view.Row.Last, view.Row.Worse = lastLevel(a, log)
@@ -159,6 +163,9 @@ func viewEntry(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
 		line.Text = resumedWord(key) + reading
 	case alerts.EntryAnnotated:
 		line.Text = changedWord(key, e.Cause) + reading
+		if e.Renews() {
+			line.Text, line.Level = renewedWord(key)+reading, viewLevel(e.Level)
+		}
 	case alerts.EntryAcknowledged:
 		line.Text = "Acknowledged until " + k.short(e.Until)
 	case alerts.EntryResolved:

@@ -172,8 +172,8 @@ func averageWords(d vital.Definition, a *alerts.TrendAverage) ruleWords {
 	if d.Metric == vital.BloodPressure {
 		rounded = ", rounded half up,"
 	}
-	w.Begins = "The mean of all readings of " + dayCount(a.Days) + skipped + rounded + " counts. It says nothing before there are " +
-		strconv.Itoa(a.LeastReadings) + " readings on " + dayCount(a.LeastDays) + "."
+	w.Begins = "The mean of the sessions of " + dayCount(a.Days) + skipped + rounded + " counts. A session is the mean of the readings of a day before noon, or from noon on:" +
+		" each weighs the same, however many readings it has. It says nothing before there are " + strconv.Itoa(a.LeastReadings) + " readings on " + dayCount(a.LeastDays) + "."
 	w.Ends = strings.Replace(w.Ends, "one reading back inside", "one mean back inside", 1)
 	return w
 }
@@ -220,6 +220,14 @@ func resumedWord(key alerts.RuleKey) string {
 		return "Holds again"
 	}
 	return "Beyond the limits again"
+}
+
+// renewedWord says that what is counted already is judged by another version.
+func renewedWord(key alerts.RuleKey) string {
+	if key.Kind == alerts.KindTrend {
+		return "Judged anew by the rule as it was changed"
+	}
+	return "Judged anew by the limits as they were changed"
 }
 
 // ruleNoun names what somebody changed.

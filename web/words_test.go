@@ -164,6 +164,8 @@ func TestWhoIsToBeCalled(t *testing.T) {
 
 func TestTrendWordsSayWhatIsRoundedAndWhatWaits(t *testing.T) {
 	t.Parallel()
+	const sessions = " A session is the mean of the readings of a day before noon, or from noon on: each weighs the same, however many readings it has." +
+		" It says nothing before there are 3 readings on 2 days."
 	steps := []alerts.TrendStep{{Level: alerts.Yellow, Direction: alerts.Rise, By: 2}}
 	part := alerts.DayPart{From: "04:00", Until: "12:00"}
 	average := alerts.Trend{ClearAfter: 1, Average: &alerts.TrendAverage{Days: 7, LeastReadings: 3, LeastDays: 2, Components: []alerts.Bounds{{YellowHigh: bound(120)}}}}
@@ -174,11 +176,11 @@ func TestTrendWordsSayWhatIsRoundedAndWhatWaits(t *testing.T) {
 		ends   string
 	}{
 		"a mean pressure is a whole number": {
-			vital.BloodPressure, average, "The mean of all readings of 7 days, rounded half up, counts. It says nothing before there are 3 readings on 2 days.",
+			vital.BloodPressure, average, "The mean of the sessions of 7 days, rounded half up, counts." + sessions,
 			"The condition ends after one mean back inside.",
 		},
 		"no other mean is": {
-			vital.Glucose, average, "The mean of all readings of 7 days counts. It says nothing before there are 3 readings on 2 days.",
+			vital.Glucose, average, "The mean of the sessions of 7 days counts." + sessions,
 			"The condition ends after one mean back inside.",
 		},
 		"who was asked about is waited for": {
