@@ -23,7 +23,7 @@ const (
 // moment for as many as there were in the latest group.
 const (
 	lately   = 20 * time.Millisecond
-	patience = 2 * time.Millisecond
+	patience = 500 * time.Microsecond
 )
 
 func (j *job) small() bool {

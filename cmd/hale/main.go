@@ -46,8 +46,8 @@ type commands struct {
 }
 
 // collectAt is how much the heap may grow, in per cent, before garbage is collected: memory is cheaper for us than the
-// tenth of a processor that Go's default costs under load. GOGC stands above it.
-const collectAt = 300
+// tenth of a processor that Go's default costs under load, and than the alerts that wait meanwhile. GOGC stands above it.
+const collectAt = 500
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
