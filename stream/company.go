@@ -60,7 +60,7 @@ func (c *company) travel(ctx context.Context, p parcel) error {
 		}
 	}
 	c.assemble()
-	c.carry(c.board())
+	c.carry(c.board()) //nolint:contextcheck // it goes on for as long as any of them waits
 	return <-me.done
 }
 
