@@ -80,9 +80,9 @@ func TestTheWorstValueStandsBesideTheLast(t *testing.T) {
 	uid := fallen(f, f.weak)
 	nurse := visit(t, f.app(t), "mira")
 	for path, want := range map[string]string{
-		"/":                               "Red Oxygen saturation worst 91 % 6 h ago, last 92 %",
-		"/patients/" + string(f.weak.UID): "Red Oxygen saturation worst 91 % at 03:22, last 92 %",
-		"/alerts/" + string(uid):          "Red Oxygen saturation worst 91 % at 03:22, last 92 %",
+		"/":                               "Red Oxygen saturation worst 91 % ( 6 h ago ), last 92 %",
+		"/patients/" + string(f.weak.UID): "Red Oxygen saturation worst 91 % ( at 03:22 ), last 92 %",
+		"/alerts/" + string(uid):          "Red Oxygen saturation worst 91 % ( at 03:22 ), last 92 %",
 	} {
 		_, page := nurse.get(path)
 		wants(t, page, want)

@@ -27,9 +27,9 @@ func TestALongEpisodeStaysReadable(t *testing.T) {
 	uid := longEpisode(f)
 	nurse := visit(t, f.app(t), "mira")
 	_, page := nurse.get("/alerts/" + string(uid))
-	wants(t, page, "Respiratory rate worst 36 /min at 09:14, last 26 /min", "Red 5 further readings beyond the limit, 09:22 to 09:54", "Beyond a limit again: 30 /min")
+	wants(t, page, "Respiratory rate worst 36 /min ( at 09:14 ), last 26 /min", "Red 5 further readings beyond the limit, 09:22 to 09:54", "Beyond a limit again: 30 /min")
 	_, page = nurse.get("/")
-	wants(t, page, "Respiratory rate worst 36 /min 50 min ago, last 26 /min", "Oxygen saturation 82 %")
+	wants(t, page, "Respiratory rate worst 36 /min ( 50 min ago ), last 26 /min", "Oxygen saturation 82 %")
 }
 
 // chartsSayWhatTheyShow looks at a chart on a telephone: its words speak of the span that is drawn, and what is written
