@@ -99,16 +99,13 @@ func (b *bundles) send(_ context.Context, partitions []int) error {
 
 func TestWhoComesMeanwhileTravelsTogether(t *testing.T) {
 	t.Parallel()
-	const most = 500 << 10
 	cases := map[string]struct {
-		sizes map[int]int // of the envelopes that come while the first, of partition 0, is under way
-		twice bool        // partition 1 comes twice
-		want  [][]int
+		meanwhile []int // the partitions of what comes while the first, of partition 0, is under way
+		want      [][]int
 	}{
-		"who comes alone goes at once":                    {nil, false, [][]int{{0}}},
-		"all that wait go in one bundle":                  {map[int]int{1: 10, 2: 10, 5: 10}, false, [][]int{{0}, {1, 2, 5}}},
-		"of each partition one, the second with the next": {map[int]int{1: 10, 2: 10}, true, [][]int{{0}, {1, 2}, {1}}},
-		"a bundle is no larger than a message may be":     {map[int]int{1: most, 2: most, 3: 10}, false, [][]int{{0}, {1, 3}, {2}}},
+		"who comes alone goes at once":                    {nil, [][]int{{0}}},
+		"all that wait go in one bundle":                  {[]int{1, 2, 5}, [][]int{{0}, {1, 2, 5}}},
+		"of each partition one, the second with the next": {[]int{1, 2, 1}, [][]int{{0}, {1, 2}, {1}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -117,22 +114,13 @@ func TestWhoComesMeanwhileTravelsTogether(t *testing.T) {
 				b := &bundles{}
 				company := stream.NewCompany(b.send)
 				var all sync.WaitGroup
-				travel := func(partition, size int) {
+				for _, partition := range append([]int{0}, c.meanwhile...) {
 					all.Go(func() {
-						if err := company.Travel(t.Context(), partition, size); err != nil {
+						if err := company.Travel(t.Context(), partition); err != nil {
 							t.Errorf("partition %d: %v", partition, err)
 						}
 					})
 					synctest.Wait()
-				}
-				travel(0, 10)
-				for partition := range vital.Partitions {
-					if size := c.sizes[partition]; size > 0 {
-						travel(partition, size)
-						if partition == 1 && c.twice {
-							travel(partition, size)
-						}
-					}
 				}
 				all.Wait()
 				if diff := cmp.Diff(c.want, b.list); diff != "" {
@@ -141,6 +129,35 @@ func TestWhoComesMeanwhileTravelsTogether(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWhoStopsWaitingIsLeftBehindAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hour := make(chan struct{})
+		var list [][]int
+		company := stream.NewCompany(func(_ context.Context, partitions []int) error {
+			list = append(list, partitions)
+			<-hour
+			return nil
+		})
+		var all sync.WaitGroup
+		all.Go(func() { _ = company.Travel(t.Context(), 0) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := company.Travel(ctx, 1); !fault.Is(err, fault.Unavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		all.Go(func() { _ = company.Travel(t.Context(), 2) })
+		synctest.Wait()
+		close(hour)
+		all.Wait()
+		if diff := cmp.Diff([][]int{{0}, {2}}, list); diff != "" {
+			t.Errorf("bundles (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestTheFirstOfManyWaitsAMomentForAsManyAsLastTime(t *testing.T) {
@@ -153,7 +170,7 @@ func TestTheFirstOfManyWaitsAMomentForAsManyAsLastTime(t *testing.T) {
 			for partition := range 4 {
 				all.Go(func() {
 					<-time.After(time.Duration(partition) * apart)
-					_ = company.Travel(t.Context(), partition, 10)
+					_ = company.Travel(t.Context(), partition)
 				})
 			}
 			all.Wait()
@@ -186,14 +203,14 @@ func TestABundleIsSentForAsLongAsAnybodyWaits(t *testing.T) {
 			return gone
 		})
 		var all sync.WaitGroup
-		all.Go(func() { _ = company.Travel(t.Context(), 0, 10) })
+		all.Go(func() { _ = company.Travel(t.Context(), 0) })
 		synctest.Wait()
 		began := time.Now()
 		for i, patience := range []time.Duration{time.Second, time.Minute} {
 			all.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				if err := company.Travel(ctx, 1+i, 10); !errors.Is(err, gone) || time.Since(began) != time.Minute {
+				if err := company.Travel(ctx, 1+i); !errors.Is(err, gone) || time.Since(began) != time.Minute {
 					t.Errorf("partition %d after %s: %v", 1+i, time.Since(began), err)
 				}
 			})

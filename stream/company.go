@@ -6,6 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hale/fault"
+	"hale/vital"
 )
 
 // parcelMost is up to how many bytes an envelope may share a bundle: what is larger is worth a message of its own, and would
@@ -35,9 +38,10 @@ type company struct {
 // passenger is a parcel that waits for its bundle.
 type passenger struct {
 	parcel
-	ctx  context.Context //nolint:containedctx // of the call that waits for it
-	lead chan struct{}
-	done chan error
+	ctx   context.Context //nolint:containedctx // of the call that waits for it
+	leads bool            // it was told to take the next bundle
+	lead  chan struct{}
+	done  chan error
 }
 
 // travel returns when the envelope is on disk, or what became of it.
@@ -57,11 +61,32 @@ func (c *company) travel(ctx context.Context, p parcel) error {
 		case err := <-me.done:
 			return err
 		case <-me.lead:
+		case <-ctx.Done():
+			if c.leave(me) {
+				return fault.Wrap(fault.Unavailable, ctx.Err(), "wait for the envelopes before this one")
+			}
+			select { // it has been taken along, or is to lead
+			case err := <-me.done:
+				return err
+			case <-me.lead:
+			}
 		}
 	}
 	c.assemble()
 	c.carry(c.board()) //nolint:contextcheck // it goes on for as long as any of them waits
 	return <-me.done
+}
+
+// leave takes back an envelope that nobody has taken along and that is not to lead, and reports whether it could.
+func (c *company) leave(me *passenger) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.waiting, me)
+	if i < 0 || me.leads {
+		return false
+	}
+	c.waiting = slices.Delete(c.waiting, i, i+1)
+	return true
 }
 
 // assemble waits a moment for the others, when there have been some lately.
@@ -80,21 +105,21 @@ func (c *company) assemble() {
 	}
 }
 
-// board takes those who go together: the first who waits, and one of each other partition as long as there is room.
+// Whatever comes together fits a message.
+const _ = uint(MaxEnvelope - bundleHeader - vital.Partitions*(bundlePlace+parcelMost))
+
+// board takes those who go together: of each partition the first who waits.
 func (c *company) board() []*passenger {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.full = nil
 	var bundle, left []*passenger
-	bytes := 0
 	for _, p := range c.waiting {
-		taken := slices.ContainsFunc(bundle, func(q *passenger) bool { return q.partition == p.partition })
-		if n := bytes + len(p.envelope); taken || len(bundle) > 0 && bundleSize(len(bundle)+1, n) > MaxEnvelope {
+		if slices.ContainsFunc(bundle, func(q *passenger) bool { return q.partition == p.partition }) {
 			left = append(left, p)
-			continue
+		} else {
+			bundle = append(bundle, p)
 		}
-		bytes += len(p.envelope)
-		bundle = append(bundle, p)
 	}
 	c.waiting, c.usual, c.left = left, len(bundle), time.Now()
 	return bundle
@@ -118,6 +143,7 @@ func (c *company) carry(bundle []*passenger) {
 		c.underway = false
 		return
 	}
+	c.waiting[0].leads = true
 	c.waiting[0].lead <- struct{}{}
 }
 

@@ -204,23 +204,24 @@ func free() chan struct{} {
 	return lock
 }
 
-// lately returns where the stream stood at most so long ago: one question answers all readers who look at that time.
-func (s *Stream) lately(ctx context.Context, age time.Duration) (jetstream.StreamState, error) {
+// seenSince returns where the stream stood at a moment after since, and when it was asked: one question answers all readers
+// who look at that time.
+func (s *Stream) seenSince(ctx context.Context, since time.Time) (jetstream.StreamState, time.Time, error) {
 	select {
 	case <-s.looking:
 		defer func() { s.looking <- struct{}{} }()
 	case <-ctx.Done():
-		return jetstream.StreamState{}, fault.Wrap(fault.Unavailable, ctx.Err(), "ask where stream %s stands", s.name)
+		return jetstream.StreamState{}, time.Time{}, fault.Wrap(fault.Unavailable, ctx.Err(), "ask where stream %s stands", s.name)
+	}
+	if s.looked.After(since) {
+		return s.seen, s.looked, nil
 	}
 	now := time.Now()
-	if now.Sub(s.looked) < age {
-		return s.seen, nil
-	}
 	state, err := s.state(ctx)
 	if err == nil {
 		s.looked, s.seen = now, state
 	}
-	return state, err
+	return state, now, err
 }
 
 // holes returns the sequences that were taken out of the middle of the stream.

@@ -240,14 +240,18 @@ func NewCompany(send func(ctx context.Context, partitions []int) error) *Company
 	}}}
 }
 
-// Travel sends an envelope of so many bytes.
-func (c *Company) Travel(ctx context.Context, partition, bytes int) error {
-	return c.travel(ctx, parcel{partition, make([]byte, bytes)})
+// Travel sends an envelope.
+func (c *Company) Travel(ctx context.Context, partition int) error {
+	return c.travel(ctx, parcel{partition, []byte{1}})
 }
 
-// Waiting is how many envelopes wait for their bundle.
-func (c *Company) Waiting() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.waiting)
+// SeenByAnother is a look of another reader of the process.
+func SeenByAnother(t *testing.T, s *Stream) {
+	t.Helper()
+	if _, _, err := s.seenSince(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
 }
+
+// Position is up to where the reader has read.
+func Position(r *Reader) uint64 { return r.position() }

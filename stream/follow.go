@@ -111,15 +111,19 @@ func (r *Reader) fetch(ctx context.Context, consumer jetstream.Consumer, expecte
 		return 0, wrap(err, "fetch from %s", r.subject)
 	}
 	var n uint64
-	var looked time.Time
+	looked, first := time.Now(), true // what anybody saw before the fetch is too old: waiting for room may take long
 	for msg := range batch.Messages() {
 		// Messages that were purged unread leave no gap in what a consumer delivers: only the stream's first sequence
 		// shows it, and only until we have read past it.
-		if time.Since(looked) > r.stream.lookEvery {
-			if err := r.look(ctx); err != nil {
+		if first || time.Since(looked) > r.stream.lookEvery {
+			since := time.Now().Add(-r.stream.lookEvery)
+			if since.Before(looked) {
+				since = looked
+			}
+			if looked, err = r.look(ctx, since); err != nil {
 				return n, err
 			}
-			looked = time.Now()
+			first = false
 		}
 		if err := r.accept(msg, expected+n); err != nil {
 			return n, err // the fetch ends with the context
@@ -189,13 +193,13 @@ func (r *Reader) check(ctx context.Context) error {
 	return r.compare(ctx, state)
 }
 
-// look is a check between messages, with what any reader of this process saw since the last one.
-func (r *Reader) look(ctx context.Context) error {
-	state, err := r.stream.lately(ctx, r.stream.lookEvery)
+// look is a check between messages, with what any reader of this process saw after since; it returns when that was.
+func (r *Reader) look(ctx context.Context, since time.Time) (time.Time, error) {
+	state, at, err := r.stream.seenSince(ctx, since)
 	if err != nil {
-		return err
+		return at, err
 	}
-	return r.compare(ctx, state)
+	return at, r.compare(ctx, state)
 }
 
 // compare tells whether the stream, as it was a moment ago, lacks what was not read yet.

@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -211,6 +212,37 @@ func TestLostMessagesEndTheReader(t *testing.T) {
 		}
 		if err := opening(t, h, 11); err != nil {
 			t.Errorf("behind the hole: %v", err)
+		}
+	})
+	t.Run("a purge while the reader has no room is seen, whatever another reader saw before", func(t *testing.T) {
+		t.Parallel()
+		h := setup(t)
+		p := h.stream.Publisher(stream.PublisherConfig{})
+		raw := make([]byte, 340<<10)
+		for n := range 40 {
+			refused := &vital.Refused{Org: 1, Device: 1, Topic: "t", Reason: vital.ReasonConflict, Detail: fmt.Sprint(n), Raw: raw, Length: int64(len(raw))}
+			if err := p.Publish(soon(t), 6, vital.Live, []vital.Record{{Refused: refused}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, last, _ := stream.Bounds(t, h.stream)
+		r := reader(t, h.stream, 6, vital.Live, last-40)
+		eventually(t, "the reader has no more room", func() bool { return stream.QueuedBytes(r) >= 4<<20 })
+		settled := -1
+		eventually(t, "it reads no further", func() bool { was := settled; settled = stream.Queued(r); return was == settled })
+		stream.SeenByAnother(t, h.stream)
+		stream.PurgeTo(t, h.stream, last-1)
+		for {
+			_, err := r.Next(soon(t), 1)
+			if fault.Is(err, fault.Gone) {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if stream.Position(r) == last {
+				t.Fatal("it read on behind the gap")
+			}
 		}
 	})
 	t.Run("a purge while the reader waits is seen with the next message", func(t *testing.T) {
