@@ -76,3 +76,28 @@ func TestWhoComesAloneNeverWaitsAndWhoComesOftenWaitsAMoment(t *testing.T) {
 		})
 	}
 }
+
+func TestUnderLoadTheEnvelopesOfAllPartitionsLeaveTogether(t *testing.T) {
+	t.Parallel()
+	if vital.PartitionOf(uint64(anna)) == vital.PartitionOf(uint64(bruno)) {
+		t.Fatal("they need two partitions")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := &departures{began: time.Now()}
+		h := start(t, ingest.Config{Publisher: d})
+		defer h.stop()
+		for i, at := range []time.Duration{0, 3 * time.Millisecond, 6 * time.Millisecond, 7 * time.Millisecond} {
+			<-time.After(at - time.Since(d.began))
+			m := message([]string{readings, gateway}[i%2], fmt.Sprintf(`{"metric":"heart_rate","value":62,"unit":"/min","time":"2026-11-21T07:25:00Z","seq":%d}`, i))
+			h.core.Submit(t.Context(), m, func(ingest.Receipt) {})
+			synctest.Wait()
+		}
+		<-time.After(time.Second)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		want := []departure{{0, 1}, {3 * time.Millisecond, 1}, {8 * time.Millisecond, 1}, {8 * time.Millisecond, 1}}
+		if diff := cmp.Diff(want, d.list); diff != "" {
+			t.Errorf("departures (-want +got):\n%s", diff)
+		}
+	})
+}
