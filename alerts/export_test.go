@@ -1,5 +1,11 @@
 package alerts
 
+import (
+	"math/big"
+
+	"hale/vital"
+)
+
 // Holding reports whether the condition holds after all these readings; for tests.
 func Holding(rule *Rule, points []Point) bool {
 	all := FoldAll(rule, points)
@@ -24,4 +30,9 @@ func Steps(rule *Rule, points []Point) map[Mark]Step {
 		said[p.Mark] = run.Step(p)
 	}
 	return said
+}
+
+// MeanOf returns the mean of one value as it is compared; for tests.
+func MeanOf(metric vital.Metric, value float64) float64 {
+	return roundedMean(metric, fraction{big.NewInt(thousandths(value)), big.NewInt(1)})
 }

@@ -34,7 +34,8 @@ func (f *follower) renewed(was *Episode, after []found, logged []Told) {
 	}
 	e := f.open
 	renewsWorst := worst.Compare(e.Worst) != 0 || !reflect.DeepEqual(worst.Grounds, e.WorstGrounds) || f.rule.Kind == KindTrend && worst.Level != e.WorstLevel
-	if renewsWorst || renewsLast() && worst.Compare(last.Mark) == 0 {
+	both := renewsLast() && worst.Compare(last.Mark) == 0 && !worst.Before(e.Last) // one entry tells of both (Episode.renewed)
+	if renewsWorst || both {
 		f.renews(worst, true)
 	}
 	if renewsLast() {

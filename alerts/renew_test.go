@@ -109,6 +109,12 @@ func checkSaid(t *rapid.T, r *record) {
 	if r.rules[0].Kind == alerts.KindLimit { // of several bounds: TestTheWorstReadingOfAnEpisode
 		return
 	}
+	if v, ok := r.rules[0].InForce(e.Worst.At); !ok || !v.Enabled { // nothing is said of it any more: what was said is compared
+		if stands := (alerts.Step{Level: e.WorstLevel, Grounds: e.WorstGrounds}); worse(said[worst], stands) {
+			t.Fatalf("%+v is worse than the worst reading, of %v, where the rule is off: %+v", said[worst], e.Worst, stands)
+		}
+		return
+	}
 	if w := said[e.Worst]; !w.Occurred || worse(said[worst], w) || e.WorstLevel != w.Level || !cmp.Equal(e.WorstGrounds, w.Grounds) {
 		t.Fatalf("the worst reading is %v, %+v; the alert says %v, %s, %+v", worst, said[worst], e.Worst, e.WorstLevel, e.WorstGrounds)
 	}

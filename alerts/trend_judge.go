@@ -205,13 +205,24 @@ func meanOfSessions(window []session, component int) (mean fraction, measured bo
 	return mean, sessions > 0
 }
 
-// roundedMean is a mean as it is compared: of blood pressure a whole number, half up (clinical/scores.md, section 3), of any
-// other metric in thousandths and rounded as its values are.
+// roundedMean is a mean as it is compared, the exact one rounded once: of blood pressure to a whole number, half up
+// (clinical/scores.md, section 3), else as a value of the metric is (vital.Rounded), which for most is to thousandths here.
 func roundedMean(metric vital.Metric, mean fraction) float64 {
-	if metric == vital.BloodPressure {
+	switch metric { //nolint:exhaustive // every other metric is compared in thousandths
+	case vital.BloodPressure:
 		return float64(mean.halfUp(thousand))
+	case vital.OxygenSat:
+		return float64(mean.down(thousand))
+	case vital.BodyTemperature, vital.SkinTemperature:
+		return float64(mean.halfUp(thousand/10)) / 10
 	}
-	return vital.Rounded(metric, units(mean.halfUp(1)))
+	return units(mean.halfUp(1))
+}
+
+// down divides by so many and rounds down.
+func (f fraction) down(by int64) int64 {
+	divisor := big.NewInt(by)
+	return divisor.Div(f.of, divisor.Mul(divisor, f.by)).Int64()
 }
 
 // halfUp divides by so many and rounds half up.

@@ -1,6 +1,7 @@
 package alerts_test
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -57,6 +58,62 @@ func TestAMeanOfDaysIsRoundedAsItsMetric(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// TestAMeanIsRoundedOnce: thousands of readings bring a mean within half a thousandth of the next whole number or half of a
+// tenth; rounded to thousandths on the way it would get there.
+func TestAMeanIsRoundedOnce(t *testing.T) {
+	t.Parallel()
+	type many struct {
+		n     int
+		value float64
+	}
+	for name, c := range map[string]struct {
+		metric vital.Metric
+		values []many
+		want   float64
+	}{
+		"a saturation just below 92 is 91":          {vital.OxygenSat, []many{{2999, 92}, {1, 91}}, 91},
+		"one of 92 is 92":                           {vital.OxygenSat, []many{{3000, 92}}, 92},
+		"a temperature just below 37.85 is 37.8":    {vital.BodyTemperature, []many{{601, 37.8}, {599, 37.9}}, 37.8},
+		"one of 37.85 is 37.9":                      {vital.BodyTemperature, []many{{600, 37.8}, {600, 37.9}}, 37.9},
+		"a skin temperature just below 33.25: 33.2": {vital.SkinTemperature, []many{{601, 33.2}, {599, 33.3}}, 33.2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			trend := &alerts.Trend{Zone: "UTC", ClearAfter: 1, Average: &alerts.TrendAverage{
+				Days: 7, LeastReadings: 2, LeastDays: 1, Components: []alerts.Bounds{{YellowHigh: ptr(10)}},
+			}}
+			var points []alerts.Point
+			for _, m := range c.values {
+				for range m.n {
+					at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(len(points)) * 10 * time.Second)
+					points = append(points, alerts.Point{Mark: alerts.Mark{At: at, ID: int64(len(points) + 1)}, Metric: c.metric, Values: []float64{m.value}, ReceivedAt: at})
+				}
+			}
+			s := judged(c.metric, trend, points)
+			if s.Grounds == nil || s.Grounds.Sessions != 1 || s.Grounds.Means[0] != c.want {
+				t.Errorf("said %+v, want a mean of %v", s.Grounds, c.want)
+			}
+		})
+	}
+}
+
+// TestTheMeanOfOneValueIsThatValue: a mean is rounded as a value of its metric is; of blood pressure alone it is a whole number.
+func TestTheMeanOfOneValueIsThatValue(t *testing.T) {
+	t.Parallel()
+	for _, d := range vital.Metrics() {
+		metric := d.Metric
+		for _, value := range []float64{36.949, 36.95, 91.999, 92.001} {
+			want := vital.Rounded(metric, value)
+			if metric == vital.BloodPressure {
+				want = math.Round(value)
+			}
+			if got := alerts.MeanOf(metric, value); got != want {
+				t.Errorf("%v: the mean of %v is %v, want %v", metric, value, got, want)
+			}
+		}
 	}
 }
 

@@ -6,10 +6,29 @@ import "hale/vital"
 // a worse level or, at the same one, further beyond its bound. Of an episode whose worst is not known none is.
 func (f *follower) worst(o occurrence) bool {
 	e := f.open
-	if f.rule.saysAnew(e) { // by the version that is in force none of them counts
+	if e.Last.Before(o.Mark) && f.rule.discounts(e) {
 		return true
 	}
 	return !e.Worst.IsZero() && f.worse(o, e.WorstLevel, e.WorstValues, e.WorstGrounds)
+}
+
+// discounts reports whether the version that is in force for the episode's worst reading counts it no more: then it counts none
+// of the episode's (renewed would have found one), and the first that it counts is the worst. A rule that is off says nothing
+// of what was counted. What a trend says of a reading is not to be had from its values; so much is known: a version that was
+// not there yet when the last reading was judged, which is of a higher number than its version, has not judged the worst.
+func (r *Rule) discounts(e *Episode) bool {
+	worst, values := e.Worst, e.WorstValues
+	if worst.IsZero() {
+		worst, values = e.Last, e.LastValues
+	}
+	v, ok := r.InForce(worst.At)
+	switch {
+	case !ok || !v.judges():
+		return false
+	case r.Kind == KindTrend:
+		return v.Number > e.LastVersion
+	}
+	return Judge(v, r.Metric, values) == None
 }
 
 // worse reports whether the reading lies further beyond the limits than another, by the version that judges the reading.
