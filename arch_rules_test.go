@@ -89,6 +89,8 @@ func theHouse() law {
 			{path: "github.com/gofrs/flock", by: []string{"postgres/embedded"}},
 			{path: "github.com/google/uuid", by: []string{"postgres", "cmd/hale"}},
 			{path: "github.com/pires/go-proxyproto", by: []string{"ingest/edge"}},
+			{path: "github.com/pquerna/otp", by: []string{"account/signin"}, tests: []string{"cmd/hale"}}, // a test is a person's phone
+			{path: "github.com/boombuler/barcode", by: []string{"web"}},
 			{path: "golang.org/x/crypto/argon2", by: []string{"account/signin"}},
 			{path: "golang.org/x/sync", by: append(slices.Clone(adapters), "cmd/hale")},
 			{path: "golang.org/x/sys", by: []string{"postgres/embedded", "stream", "cmd/hale"}}, // the latter two ask for disk space

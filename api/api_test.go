@@ -35,16 +35,23 @@ func noon() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 // door knows people by tokens that are their role's name.
 type door struct{}
 
-func (door) SignIn(_ context.Context, _ netip.Addr, login, password string) (string, account.Session, error) {
+func (door) SignIn(_ context.Context, _ netip.Addr, p account.Proof) (string, account.Session, error) {
 	switch {
-	case login == "guesser":
+	case p.Login == "guesser":
 		return "", account.Session{}, &fault.Error{Kind: fault.Unavailable, Message: "too many wrong attempts", Err: wait{}}
-	case password != "right":
+	case p.Login == "pharmacist" && p.Password == "right" && p.Code == "":
+		return "", account.Session{}, &fault.Error{Kind: fault.Unauthenticated, Message: "a code is needed", Err: code{}}
+	case p.Password != "right":
 		return "", account.Session{}, fault.New(fault.Unauthenticated, "login or password is wrong")
 	}
-	s, err := door{}.SessionOf(context.Background(), login)
-	return login, s, err
+	s, err := door{}.SessionOf(context.Background(), p.Login)
+	return p.Login, s, err
 }
+
+type code struct{}
+
+func (code) Error() string  { return "code" }
+func (code) Ticket() string { return "t" }
 
 type wait struct{}
 

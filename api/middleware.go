@@ -133,7 +133,11 @@ func (s *Server) problem(ctx context.Context, operation string, err error) *huma
 			slog.String("request", requestOf(ctx)), slog.String("operation", operation),
 			slog.String("kind", string(fault.KindOf(err))), slog.Any("error", err))
 	}
-	return &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail(err, status)}
+	p := &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail(err, status)}
+	if _, needed := session.CodeNeeded(err); needed {
+		p.Type = codeNeeded
+	}
+	return p
 }
 
 // detail is what the caller may read of an error.

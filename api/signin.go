@@ -19,10 +19,14 @@ type whoBody struct {
 	Token        string    `json:"token,omitempty" doc:"For programs: Authorization: Bearer <token>. Only in the answer to signing in"`
 }
 
+// codeNeeded is the type of the problem when only the code of the second factor is missing (RFC 9457, section 3.1.1).
+const codeNeeded = "urn:hale:problem:code-needed"
+
 type signInInput struct {
 	Body struct {
 		Login    string `json:"login" minLength:"1" maxLength:"200" example:"nurse"`
 		Password string `json:"password" minLength:"1" maxLength:"1024" writeOnly:"true"`
+		Code     string `json:"code,omitempty" maxLength:"64" writeOnly:"true" example:"123456" doc:"Of the second factor, when the person has one: six digits of the authenticator, or a recovery code"`
 	}
 }
 
@@ -37,7 +41,8 @@ type signOutOutput struct {
 
 func (s *Server) addSession() {
 	signIn := public(op(http.MethodPost, "/v1/session", "sign-in", tagSession, "Sign in", http.StatusTooManyRequests))
-	signIn.Description = "Opens a session, sets its cookie and returns its token. After five wrong attempts a login has to wait before the next one."
+	signIn.Description = "Opens a session, sets its cookie and returns its token. After five wrong attempts a login has to wait before the next one; after ten it is locked for a quarter of an hour. " +
+		"Without the code of a second factor that the person has, the problem is of type " + codeNeeded + ": send the same again with the code. A code is taken once."
 	add(s, signIn, s.signIn)
 	add(s, op(http.MethodGet, "/v1/session", "who-am-i", tagSession, "Who is signed in"), s.whoAmI)
 	add(s, op(http.MethodDelete, "/v1/session", "sign-out", tagSession, "Sign out"), s.signOut)
@@ -45,7 +50,7 @@ func (s *Server) addSession() {
 
 func (s *Server) signIn(ctx context.Context, _ account.Actor, in *signInInput) (*whoOutput, error) {
 	out := &whoOutput{}
-	token, opened, err := s.Session.Open(ctx, out.set, in.Body.Login, in.Body.Password)
+	token, opened, err := s.Session.Open(ctx, out.set, account.Proof{Login: in.Body.Login, Password: in.Body.Password, Code: in.Body.Code})
 	if err != nil {
 		return nil, err
 	}

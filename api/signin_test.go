@@ -45,3 +45,20 @@ func TestSigningInIsRefused(t *testing.T) {
 	}
 	wantProblem(t, ask(t, s, "", "POST", "/v1/session", `{"login":"nurse","password":"right"}`, "Origin", "http://evil.test"), http.StatusForbidden, "another site")
 }
+
+func TestACodeThatIsMissingIsSaidSo(t *testing.T) {
+	t.Parallel()
+	s, _ := server(t)
+	asked := ask(t, s, "", "POST", "/v1/session", `{"login":"pharmacist","password":"right"}`)
+	wantProblem(t, asked, http.StatusUnauthorized, "a code is needed")
+	if got := asked.json(t)["type"]; got != "urn:hale:problem:code-needed" {
+		t.Errorf("the problem's type is %v", got)
+	}
+	wrong := ask(t, s, "", "POST", "/v1/session", `{"login":"pharmacist","password":"wrong"}`)
+	if got := wrong.json(t)["type"]; got != nil {
+		t.Errorf("a wrong password is a problem of type %v", got)
+	}
+	if in := ask(t, s, "", "POST", "/v1/session", `{"login":"pharmacist","password":"right","code":"123456"}`); in.status != http.StatusOK {
+		t.Errorf("%d %s", in.status, in.body)
+	}
+}

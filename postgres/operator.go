@@ -55,12 +55,19 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 		if _, err := tx.Exec(ctx, endSessions, int32(who.Org), int64(who.Staff), now); err != nil {
 			return fmt.Errorf("end old sessions: %w", err)
 		}
+		if _, err := tx.Exec(ctx, forgetFailures, loginHash(s.Login)); err != nil {
+			return fmt.Errorf("forget the mistakes with the old password: %w", err)
+		}
 		return writeAudit(ctx, tx, account.Audit{Org: who.Org, At: now, Actor: account.Actor{Name: "operator"}, Action: "set staff", Object: "staff " + s.Login, Detail: string(s.Role)})
 	})
 	return who, err
 }
 
 func (o Operator) do(ctx context.Context, f func(tx pgx.Tx, now time.Time) error) error {
+	return o.doAs(ctx, pgx.TxOptions{}, f)
+}
+
+func (o Operator) doAs(ctx context.Context, options pgx.TxOptions, f func(tx pgx.Tx, now time.Time) error) error {
 	conn, err := pgx.Connect(ctx, o.AdminURL)
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, err, "connect to the database")
@@ -69,7 +76,7 @@ func (o Operator) do(ctx context.Context, f func(tx pgx.Tx, now time.Time) error
 	if err := checkVersion(ctx, conn); err != nil {
 		return err
 	}
-	return classify(pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	return classify(pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		var now time.Time
 		if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
 			return fmt.Errorf("read the clock: %w", err)

@@ -75,11 +75,11 @@ func (h *house) fail(err error) {
 }
 
 // SignIn takes the login for the password.
-func (h *house) SignIn(_ context.Context, _ netip.Addr, login, password string) (string, account.Session, error) {
+func (h *house) SignIn(_ context.Context, _ netip.Addr, p account.Proof) (string, account.Session, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	actor, known := h.staff[login]
-	if !known || password != login {
+	actor, known := h.staff[p.Login]
+	if !known || p.Password != p.Login {
 		return "", account.Session{}, fault.New(fault.Unauthenticated, "login or password is wrong")
 	}
 	n := strconv.Itoa(len(h.sessions) + 1)

@@ -22,6 +22,7 @@ type frame struct {
 	Session   string // names the session to the feed's worker, so that two people's tabs never share one
 	Board     bool   // the person may see the board
 	Patients  bool   // the person may see patients
+	Me        bool   // there is a page of the person's own
 	Emergency string
 	Body      any
 }
@@ -38,6 +39,7 @@ func (w *Web) page(c *fiber.Ctx, name, title, here string, body any) error {
 	if s, ok := session.Of(c.UserContext()); ok {
 		f.SignedIn, f.Name, f.Role, f.CSRF, f.Session = true, s.Actor.Name, roleWord(s.Actor.Role), s.CSRF, string(s.UID)
 		f.Board, f.Patients = may(s.Actor, account.SeeAlerts), may(s.Actor, account.SeePatients)
+		f.Me = w.Factors != nil
 	}
 	return w.fragment(c, "page-"+name, f)
 }

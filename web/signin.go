@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"hale/account"
 	"hale/api/session"
 	"hale/fault"
 )
@@ -13,6 +14,7 @@ import (
 // signInView is the form, with what was wrong the last time.
 type signInView struct {
 	Login, Next, Error string
+	Ticket             string // when login and password were right and the code is asked for
 }
 
 // signInPage answers GET /signin.
@@ -26,10 +28,16 @@ func (w *Web) signInPage(c *fiber.Ctx) error {
 
 // signIn answers POST /signin. What is wrong is said on the form, with the login kept and the password not.
 func (w *Web) signIn(c *fiber.Ctx) error {
-	view := signInView{Login: c.FormValue("login"), Next: local(c.FormValue("next"))}
-	_, _, err := w.Sessions.Open(c.UserContext(), session.SetCookie(c), view.Login, c.FormValue("password"))
+	view := signInView{Login: c.FormValue("login"), Next: local(c.FormValue("next")), Ticket: c.FormValue("ticket")}
+	proof := account.Proof{Login: view.Login, Password: c.FormValue("password"), Code: c.FormValue("code"), Ticket: view.Ticket}
+	_, _, err := w.Sessions.Open(c.UserContext(), session.SetCookie(c), proof)
 	if err == nil {
 		return c.Redirect(view.Next, http.StatusSeeOther)
+	}
+	if ticket, needed := session.CodeNeeded(err); needed {
+		// The ticket asks again with the form that follows; the password is not sent back.
+		view.Ticket = ticket
+		return w.page(c, "signin", "Your code", "", view)
 	}
 	if !fault.Is(err, fault.Unauthenticated) && !fault.Is(err, fault.Unavailable) {
 		return err

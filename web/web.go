@@ -46,6 +46,7 @@ type Config struct {
 	Limits    Limits
 	Charts    alerts.Charts
 	Sessions  *session.Keeper
+	Factors   Factors        // no page for second factors when nil
 	Zone      *time.Location // of the staff, for times that concern no single patient; UTC when nil
 	Emergency string         // the local emergency number; "112" when empty
 	Log       *slog.Logger
@@ -89,6 +90,13 @@ func (w *Web) Mount(app *fiber.App) {
 	app.Get("/signin", append(open[:3:3], w.signInPage)...)
 	app.Post("/signin", w.faults, headers, w.Sessions.SameOrigin, w.signIn)
 	post("/signout", w.signOut)
+
+	if w.Factors != nil {
+		get("/me", w.me)
+		post("/me/second-factor", w.offerFactor)
+		post("/me/second-factor/confirm", w.confirmFactor)
+		post("/me/second-factor/remove", w.removeFactor)
+	}
 
 	get("/", w.board)
 	get("/board/list", w.boardList)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -30,59 +32,137 @@ const (
 	tokenBytes      = 32
 )
 
-// Service signs people in and knows who is signed in.
-type Service struct {
-	credentials account.Credentials
-	now         func() time.Time
-	attempts    *attempts
-	addresses   *addresses
-	queue       chan struct{}
-	slots       chan struct{}
+// The lock: the tenth wrong password or code of a login within a day, with no right one in between, locks it for a quarter
+// of an hour, in every process. It is the same for a login that does not exist. An operator can end it sooner.
+const (
+	lockAfter = 10
+	lockFor   = 15 * time.Minute
+	lockCount = 24 * time.Hour
+)
+
+// Record is the record as signing in needs it.
+type Record interface {
+	account.Credentials
+	Failures
+	Factors
 }
 
-// New returns a Service over the record. now is the clock that sessions and waits are judged by.
-func New(credentials account.Credentials, now func() time.Time) *Service {
+// Failures counts wrong passwords and codes where all processes see them.
+type Failures interface {
+	// Locked returns until when nobody may try this login, or the zero time.
+	Locked(ctx context.Context, login string, now time.Time) (time.Time, error)
+	// Failed counts one more, and locks the login until the given time when it is most of them since fresh. who is the
+	// zero Actor when the login is nobody's.
+	Failed(ctx context.Context, login string, who account.Actor, now, fresh time.Time, most int, until time.Time) error
+	Forget(ctx context.Context, login string) error
+}
+
+// Factors keeps second factors; see postgres.App for each.
+type Factors interface {
+	Password(ctx context.Context, actor account.Actor) (login, hash string, err error)
+	Factor(ctx context.Context, actor account.Actor) (sealed []byte, state account.SecondFactor, err error)
+	OfferFactor(ctx context.Context, actor account.Actor, sealed []byte) error
+	ConfirmFactor(ctx context.Context, actor account.Actor, sealed []byte, step int64, codes [][]byte) error
+	UseStep(ctx context.Context, actor account.Actor, step int64) (taken bool, err error)
+	UseRecovery(ctx context.Context, actor account.Actor, code []byte) (taken bool, err error)
+	RemoveFactor(ctx context.Context, actor account.Actor) error
+}
+
+// Service signs people in and knows who is signed in.
+type Service struct {
+	record    Record
+	key       *Key
+	now       func() time.Time
+	attempts  *attempts
+	addresses *addresses
+	queue     chan struct{}
+	slots     chan struct{}
+}
+
+// New returns a Service over the record. Without a key nobody can set up a second factor, and whoever has one cannot sign
+// in. now is the clock that sessions, waits and codes are judged by.
+func New(record Record, key *Key, now func() time.Time) *Service {
 	return &Service{
-		credentials: credentials, now: now, attempts: newAttempts(), addresses: newAddresses(),
+		record: record, key: key, now: now, attempts: newAttempts(), addresses: newAddresses(),
 		queue: make(chan struct{}, mostVerifying), slots: make(chan struct{}, atOnce),
 	}
 }
 
 // SignIn opens a session and returns its token, which exists nowhere else. A wrong login and a wrong password are the
-// same fault.Unauthenticated after the same time; after five failures a login has to wait, and after thirty from one
-// address whoever comes from there, one at a time (TooManyError, of kind fault.Unavailable). The zero from is an address that nobody
-// knows.
-func (s *Service) SignIn(ctx context.Context, from netip.Addr, login, password string) (token string, _ account.Session, err error) {
-	login = strings.TrimSpace(login)
-	if login == "" || len(login) > longestLogin || len(password) > longestPassword {
+// same fault.Unauthenticated after the same time; after five failures a login has to wait, after ten it is locked, and
+// after thirty from one address whoever comes from there waits, one at a time (TooManyError, of kind fault.Unavailable).
+// Whoever has a second factor and shows no code gets a CodeNeededError; a wrong code is a failure like a wrong password.
+// The zero from is an address that nobody knows.
+func (s *Service) SignIn(ctx context.Context, from netip.Addr, p account.Proof) (token string, _ account.Session, err error) {
+	p.Login = strings.TrimSpace(p.Login)
+	var shown ticket
+	if p.Ticket != "" {
+		var good bool
+		if shown, good = s.key.readTicket(p.Ticket, s.now()); !good {
+			return "", account.Session{}, fault.New(fault.Unauthenticated, "that took too long: sign in again")
+		}
+		p.Login = shown.Login
+	}
+	if p.Login == "" || len(p.Login) > longestLogin || len(p.Password) > longestPassword {
 		return "", account.Session{}, errWrong()
 	}
 	if wait := s.addresses.begin(from, s.now()); wait > 0 {
 		return "", account.Session{}, tooMany(wait)
 	}
 	defer s.addresses.leave(from)
-	turn, err := s.attempts.begin(ctx, login, s.now)
-	if err != nil {
-		return "", account.Session{}, err
-	}
-	learned := unknown
-	defer func() { s.attempts.end(login, turn, learned, s.now()) }()
-
-	actor, err := s.identify(ctx, login, password)
-	if fault.Is(err, fault.Unauthenticated) {
-		learned = wrong
+	actor, err := s.counted(ctx, p.Login, func() (account.Actor, error) { return s.prove(ctx, p, shown) })
+	if failure(err) {
 		s.addresses.failed(from, s.now())
 	}
 	if err != nil {
 		return "", account.Session{}, err
 	}
-	learned = right
 	return s.open(ctx, actor)
 }
 
-// identify returns whose login and password these are.
-func (s *Service) identify(ctx context.Context, login, password string) (account.Actor, error) {
-	actor, hash, err := s.credentials.Login(ctx, login)
+// failure reports whether an attempt was wrong, and not only unfinished or in vain.
+func failure(err error) bool {
+	var unfinished *CodeNeededError
+	return fault.Is(err, fault.Unauthenticated) && !errors.As(err, &unfinished)
+}
+
+// counted runs one attempt at a login when its turn has come, and counts how it ended.
+func (s *Service) counted(ctx context.Context, login string, attempt func() (account.Actor, error)) (account.Actor, error) {
+	turn, err := s.attempts.begin(ctx, login, s.now)
+	if err != nil {
+		return account.Actor{}, err
+	}
+	learned := unknown
+	defer func() { s.attempts.end(login, turn, learned, s.now()) }()
+	now := s.now()
+	until, err := s.record.Locked(ctx, login, now)
+	if err != nil {
+		return account.Actor{}, err
+	}
+	if until.After(now) {
+		return account.Actor{}, tooMany(until.Sub(now))
+	}
+	actor, err := attempt()
+	switch {
+	case failure(err):
+		learned = wrong
+		now = s.now()
+		// The count must not be lost because the guesser has hung up.
+		if err := s.record.Failed(context.WithoutCancel(ctx), login, actor, now, now.Add(-lockCount), lockAfter, now.Add(lockFor)); err != nil {
+			return account.Actor{}, err
+		}
+	case err == nil:
+		learned = right
+		if err := s.record.Forget(ctx, login); err != nil {
+			return account.Actor{}, err
+		}
+	}
+	return actor, err
+}
+
+// prove returns who this is, when everything shown is right. With an error it returns whose login it is, or nobody.
+func (s *Service) prove(ctx context.Context, p account.Proof, shown ticket) (account.Actor, error) {
+	actor, hash, err := s.record.Login(ctx, p.Login)
 	known := err == nil
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return account.Actor{}, err
@@ -90,14 +170,24 @@ func (s *Service) identify(ctx context.Context, login, password string) (account
 	if !known {
 		hash = nobodysHash()
 	}
-	same, err := s.verify(ctx, password, hash)
-	if err != nil {
-		return account.Actor{}, err
+	if p.Ticket == "" {
+		same, err := s.verify(ctx, p.Password, hash)
+		if err != nil {
+			return account.Actor{}, err
+		}
+		if !known || !same {
+			return actor, errWrong()
+		}
+	} else if !known || subtle.ConstantTimeCompare(shown.Hash, hashOf(hash)) != 1 {
+		return actor, errWrong()
 	}
-	if !known || !same {
-		return account.Actor{}, errWrong()
-	}
-	return actor, nil
+	return actor, s.secondFactor(ctx, actor, p.Code, func() error {
+		t, err := s.key.ticket(ticket{Login: p.Login, Hash: hashOf(hash), Until: s.now().Add(ticketFor)})
+		if err != nil {
+			return err
+		}
+		return codeNeeded(t)
+	})
 }
 
 func (s *Service) verify(ctx context.Context, password, hash string) (bool, error) {
@@ -125,7 +215,7 @@ func (s *Service) open(ctx context.Context, actor account.Actor) (string, accoun
 		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LongestSession),
 	}
 	session.Actor.Session = session.UID
-	if err := s.credentials.OpenSession(ctx, hashOf(token), session); err != nil {
+	if err := s.record.OpenSession(ctx, hashOf(token), session); err != nil {
 		return "", account.Session{}, err
 	}
 	return token, session, nil
@@ -138,12 +228,12 @@ func (s *Service) SessionOf(ctx context.Context, token string) (account.Session,
 		return account.Session{}, errEnded()
 	}
 	now := s.now()
-	session, err := s.credentials.Session(ctx, hashOf(token), now)
+	session, err := s.record.Session(ctx, hashOf(token), now)
 	if err != nil {
 		return account.Session{}, err
 	}
 	if now.Sub(session.SeenAt) > IdleAfter || !now.Before(session.ExpiresAt) {
-		if err := s.credentials.EndSession(ctx, hashOf(token), now); err != nil {
+		if err := s.record.EndSession(ctx, hashOf(token), now); err != nil {
 			return account.Session{}, err
 		}
 		return account.Session{}, errEnded()
@@ -156,7 +246,7 @@ func (s *Service) SignOut(ctx context.Context, token string) error {
 	if !wellFormed(token) {
 		return nil
 	}
-	err := s.credentials.EndSession(ctx, hashOf(token), s.now())
+	err := s.record.EndSession(ctx, hashOf(token), s.now())
 	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unauthenticated) {
 		return nil
 	}

@@ -24,6 +24,98 @@ type book struct {
 	away     error  // what Login answers when set
 	sessions map[string]account.Session
 	logins   int
+
+	codes  map[string]bool // hash of a recovery code -> it was used
+	secret []byte          // sealed
+	on     bool
+	step   int64
+	fails  map[string]int
+	locks  map[string]time.Time
+	locked []account.Actor // whose login was locked, in order
+}
+
+func (b *book) Locked(_ context.Context, login string, now time.Time) (time.Time, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until := b.locks[login]; until.After(now) {
+		return until, nil
+	}
+	return time.Time{}, nil
+}
+
+// Failed locks only when the test keeps count; postgres has its own test of when a count begins anew.
+func (b *book) Failed(_ context.Context, login string, who account.Actor, _, _ time.Time, most int, until time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fails == nil {
+		return nil
+	}
+	if b.fails[login]++; b.fails[login] >= most {
+		b.locks[login], b.fails[login] = until, 0
+		b.locked = append(b.locked, who)
+	}
+	return nil
+}
+
+func (b *book) Forget(_ context.Context, login string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.fails, login)
+	return nil
+}
+
+func (b *book) Password(context.Context, account.Actor) (login, hash string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return "nurse", b.hash, nil
+}
+
+func (b *book) Factor(context.Context, account.Actor) ([]byte, account.SecondFactor, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.secret, account.SecondFactor{On: b.on}, nil
+}
+
+func (b *book) OfferFactor(_ context.Context, _ account.Actor, sealed []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.secret = sealed
+	return nil
+}
+
+func (b *book) ConfirmFactor(_ context.Context, _ account.Actor, _ []byte, step int64, codes [][]byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.on, b.step, b.codes = true, step, map[string]bool{}
+	for _, c := range codes {
+		b.codes[string(c)] = false
+	}
+	return nil
+}
+
+func (b *book) UseStep(_ context.Context, _ account.Actor, step int64) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := step > b.step
+	b.step = max(b.step, step)
+	return taken, nil
+}
+
+func (b *book) UseRecovery(_ context.Context, _ account.Actor, code []byte) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	used, known := b.codes[string(code)]
+	if known {
+		b.codes[string(code)] = true
+	}
+	return known && !used, nil
+}
+
+func (b *book) RemoveFactor(context.Context, account.Actor) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.secret, b.on, b.codes = nil, false, nil
+	return nil
 }
 
 func (b *book) Login(_ context.Context, login string) (account.Actor, string, error) {
@@ -87,7 +179,7 @@ func service(t *testing.T) (*signin.Service, *book, *clock) {
 	t.Helper()
 	b := &book{hash: signin.Hash("correct horse"), sessions: map[string]account.Session{}}
 	c := &clock{t: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
-	return signin.New(b, c.now), b, c
+	return signin.New(b, nil, c.now), b, c
 }
 
 func TestHashAndVerify(t *testing.T) {
@@ -152,7 +244,7 @@ func TestNewPasswordIsReadableAndNew(t *testing.T) {
 func TestASessionFromSignInToSignOut(t *testing.T) {
 	t.Parallel()
 	s, b, _ := service(t)
-	token, opened, err := s.SignIn(t.Context(), netip.Addr{}, " nurse ", "correct horse")
+	token, opened, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: " nurse ", Password: "correct horse"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +291,7 @@ func TestASessionRunsOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, b, clock := service(t)
-			token, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse")
+			token, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "correct horse"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -220,9 +312,9 @@ func TestASessionRunsOut(t *testing.T) {
 func TestAWrongLoginAndAWrongPasswordAreOne(t *testing.T) {
 	t.Parallel()
 	s, _, _ := service(t)
-	_, _, wrongPassword := s.SignIn(t.Context(), netip.Addr{}, "nurse", "x")
-	_, _, wrongLogin := s.SignIn(t.Context(), netip.Addr{}, "nobody", "correct horse")
-	_, _, empty := s.SignIn(t.Context(), netip.Addr{}, "", "")
+	_, _, wrongPassword := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "x"})
+	_, _, wrongLogin := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nobody", Password: "correct horse"})
+	_, _, empty := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "", Password: ""})
 	for _, err := range []error{wrongPassword, wrongLogin, empty} {
 		if !fault.Is(err, fault.Unauthenticated) || fault.MessageOf(err) != "login or password is wrong" {
 			t.Errorf("got %v", err)
@@ -235,20 +327,20 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	for _, login := range []string{"nurse", "nobody"} {
 		s, b, clock := service(t)
 		for i := range 5 {
-			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "x"); !fault.Is(err, fault.Unauthenticated) {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: login, Password: "x"}); !fault.Is(err, fault.Unauthenticated) {
 				t.Fatalf("guess %d: %v", i, err)
 			}
 		}
 		asked := b.logins
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			want *= time.Second
-			_, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "correct horse")
+			_, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: login, Password: "correct horse"})
 			var wait *signin.TooManyError
 			if !errors.As(err, &wait) || wait.RetryAfter() != want || !fault.Is(err, fault.Unavailable) {
 				t.Fatalf("%s: got %v, want a wait of %s", login, err, want)
 			}
 			clock.pass(want)
-			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "x"); !fault.Is(err, fault.Unauthenticated) {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: login, Password: "x"}); !fault.Is(err, fault.Unauthenticated) {
 				t.Fatalf("after the wait: %v", err)
 			}
 		}
@@ -259,10 +351,10 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 			continue
 		}
 		clock.pass(time.Minute)
-		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "correct horse"); err != nil {
+		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: login, Password: "correct horse"}); err != nil {
 			t.Errorf("the right password after the wait: %v", err)
 		}
-		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, login, "x"); !fault.Is(err, fault.Unauthenticated) {
+		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: login, Password: "x"}); !fault.Is(err, fault.Unauthenticated) {
 			t.Errorf("the right password did not wipe the slate: %v", err)
 		}
 	}
@@ -273,7 +365,7 @@ func TestYesterdaysMistakesAreForgotten(t *testing.T) {
 	s, _, clock := service(t)
 	for range 2 {
 		for i := range 5 {
-			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "x"); !fault.Is(err, fault.Unauthenticated) {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "x"}); !fault.Is(err, fault.Unauthenticated) {
 				t.Fatalf("mistake %d: %v", i, err)
 			}
 		}
@@ -285,9 +377,9 @@ func TestOneGuesserDoesNotKeepOutOthers(t *testing.T) {
 	t.Parallel()
 	s, _, _ := service(t)
 	for range 6 {
-		s.SignIn(t.Context(), netip.Addr{}, "nobody", "x") //nolint:errcheck // the failures are what is wanted here
+		s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nobody", Password: "x"}) //nolint:errcheck // the failures are what is wanted here
 	}
-	if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse"); err != nil {
+	if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "correct horse"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -298,7 +390,7 @@ func TestGuessesAllAtOnceAreCountedOneByOne(t *testing.T) {
 	var all sync.WaitGroup
 	for range 30 {
 		all.Go(func() {
-			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "x"); err == nil {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "x"}); err == nil {
 				t.Error("a guess was right")
 			}
 		})
@@ -315,7 +407,7 @@ func TestPeopleOfOneLoginSignInTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse"); err != nil {
+			if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "correct horse"}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -331,12 +423,12 @@ func TestARecordThatIsAwayIsNobodysFailure(t *testing.T) {
 	s, b, _ := service(t)
 	b.away = fault.New(fault.Unavailable, "the record is away")
 	for range 20 {
-		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse"); err == nil || fault.MessageOf(err) != "the record is away" {
+		if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "correct horse"}); err == nil || fault.MessageOf(err) != "the record is away" {
 			t.Fatalf("got %v", err)
 		}
 	}
 	b.away = nil
-	if _, _, err := s.SignIn(t.Context(), netip.Addr{}, "nurse", "correct horse"); err != nil {
+	if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "correct horse"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -346,25 +438,25 @@ func TestOnePasswordAtManyLoginsIsSlowedDownByTheAddress(t *testing.T) {
 	s, b, clock := service(t)
 	guesser, other := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("192.0.2.8")
 	for i := range 30 {
-		if _, _, err := s.SignIn(t.Context(), guesser, fmt.Sprintf("login-%d", i), "Spring2026"); !fault.Is(err, fault.Unauthenticated) {
+		if _, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: fmt.Sprintf("login-%d", i), Password: "Spring2026"}); !fault.Is(err, fault.Unauthenticated) {
 			t.Fatalf("guess %d: %v", i, err)
 		}
 	}
 	var wait *signin.TooManyError
-	if _, _, err := s.SignIn(t.Context(), guesser, "nurse", "correct horse"); !errors.As(err, &wait) || wait.RetryAfter() != time.Second {
+	if _, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: "nurse", Password: "correct horse"}); !errors.As(err, &wait) || wait.RetryAfter() != time.Second {
 		t.Errorf("guess 31 was answered with %v", err)
 	}
-	if _, _, err := s.SignIn(t.Context(), other, "nurse", "correct horse"); err != nil {
+	if _, _, err := s.SignIn(t.Context(), other, account.Proof{Login: "nurse", Password: "correct horse"}); err != nil {
 		t.Errorf("somebody elsewhere: %v", err)
 	}
 	clock.pass(time.Second)
-	if _, _, err := s.SignIn(t.Context(), guesser, "nurse", "correct horse"); err != nil {
+	if _, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: "nurse", Password: "correct horse"}); err != nil {
 		t.Errorf("after the wait: %v", err)
 	}
-	if _, _, err := s.SignIn(t.Context(), guesser, "login-31", "Spring2026"); !fault.Is(err, fault.Unauthenticated) {
+	if _, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: "login-31", Password: "Spring2026"}); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("after the wait: %v", err)
 	}
-	if _, _, err := s.SignIn(t.Context(), guesser, "nurse", "correct horse"); !errors.As(err, &wait) || wait.RetryAfter() != 2*time.Second {
+	if _, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: "nurse", Password: "correct horse"}); !errors.As(err, &wait) || wait.RetryAfter() != 2*time.Second {
 		t.Errorf("a right password forgave the wrong ones: %v", err)
 	}
 	for round, pass := range []time.Duration{2 * time.Second, 4 * time.Second} {
@@ -373,7 +465,7 @@ func TestOnePasswordAtManyLoginsIsSlowedDownByTheAddress(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 64 {
 			all.Go(func() {
-				if _, _, err := s.SignIn(t.Context(), guesser, fmt.Sprintf("volley-%d-%d", round, i), "Spring2026"); err == nil {
+				if _, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: fmt.Sprintf("volley-%d-%d", round, i), Password: "Spring2026"}); err == nil {
 					t.Error("a guess was right")
 				}
 			})

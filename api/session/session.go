@@ -17,7 +17,7 @@ import (
 
 // SignIn is what opens, finds and ends sessions (account/signin.Service).
 type SignIn interface {
-	SignIn(ctx context.Context, from netip.Addr, login, password string) (token string, s account.Session, err error)
+	SignIn(ctx context.Context, from netip.Addr, p account.Proof) (token string, s account.Session, err error)
 	SessionOf(ctx context.Context, token string) (account.Session, error)
 	SignOut(ctx context.Context, token string) error
 }
@@ -118,8 +118,8 @@ func (k *Keeper) SameOrigin(c *fiber.Ctx) error {
 }
 
 // Open signs somebody in and sets the cookie. The token is for programs, which send it as a bearer token.
-func (k *Keeper) Open(ctx context.Context, setCookie func(string), login, password string) (token string, s account.Session, err error) {
-	token, s, err = k.SignIn.SignIn(ctx, arrived(ctx).from, login, password)
+func (k *Keeper) Open(ctx context.Context, setCookie func(string), p account.Proof) (token string, s account.Session, err error) {
+	token, s, err = k.SignIn.SignIn(ctx, arrived(ctx).from, p)
 	if err != nil {
 		return "", account.Session{}, err
 	}

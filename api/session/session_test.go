@@ -26,7 +26,7 @@ type door struct {
 	from  []netip.Addr // of who signed in
 }
 
-func (d *door) SignIn(_ context.Context, from netip.Addr, _, _ string) (string, account.Session, error) {
+func (d *door) SignIn(_ context.Context, from netip.Addr, _ account.Proof) (string, account.Session, error) {
 	d.from = append(d.from, from)
 	s, err := d.SessionOf(context.Background(), "good")
 	return "good", s, err
@@ -56,7 +56,7 @@ func app(k *session.Keeper) *fiber.App {
 		return c.Status(session.Status(err)).SendString(fault.MessageOf(err))
 	}})
 	a.Post("/in", k.SameOrigin, func(c *fiber.Ctx) error {
-		_, _, err := k.Open(c.UserContext(), session.SetCookie(c), "", "")
+		_, _, err := k.Open(c.UserContext(), session.SetCookie(c), account.Proof{})
 		return err
 	})
 	a.Use(k.Identify)

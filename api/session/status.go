@@ -52,3 +52,16 @@ func RetryAfter(err error) (time.Duration, bool) {
 	}
 	return 0, false
 }
+
+// CodeNeeded reports whether login and password were right and the code of a second factor is wanted
+// (account/signin.CodeNeededError). The ticket stands for login and password when the code is sent.
+func CodeNeeded(err error) (ticket string, needed bool) {
+	var want interface {
+		error
+		Ticket() string
+	}
+	if errors.As(err, &want) {
+		return want.Ticket(), true
+	}
+	return "", false
+}

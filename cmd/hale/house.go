@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 	"net"
@@ -62,7 +63,11 @@ type house struct {
 	edgeName    string            // of this process's canary (alerts.CanaryName); "" without role edge
 	ownDoor     edge.CanaryConfig // of the same
 
+	sealKey ed25519.PrivateKey // of the audit trail's checkpoints, with role process; nil: none are signed
+
 	others *bridge.Config // brokers of role bridge, without what the house adds
+
+	secondKey *signin.Key // of second factors; nil: none here
 
 	zone   *time.Location
 	number string // whom to call in an emergency
@@ -227,6 +232,7 @@ func (h *house) processing() []stage {
 			return every(ctx, time.Hour, func(ctx context.Context) { h.keepPartitions(ctx) })
 		}},
 		{name: "janitor of the stream", run: janitor.Run},
+		h.sealing(),
 		{name: "processor", run: h.processor.Run, bound: 20 * time.Second},
 	}
 }
@@ -305,10 +311,11 @@ func (h *house) answering() []stage {
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Now: time.Now, Changed: h.registryChanged}
-	keeper := &session.Keeper{SignIn: signin.New(h.app, time.Now), Proxies: h.proxies}
+	door := signin.New(h.app, h.secondKey, time.Now)
+	keeper := &session.Keeper{SignIn: door, Proxies: h.proxies}
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
 	pages := web.New(web.Config{
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	})
 	server := api.New(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Session: keeper, Feed: hub, Log: h.log, Now: time.Now,

@@ -35,7 +35,8 @@ type commands struct {
 	Up       upCommand       `cmd:"" help:"Start everything on this machine: PostgreSQL, NATS, the device edge, the processor, the API and a living demo."`
 	Serve    serveCommand    `cmd:"" help:"Run chosen roles against a PostgreSQL and a NATS that run elsewhere."`
 	Migrate  migrateCommand  `cmd:"" help:"Make the database roles and bring the tables to this version."`
-	Staff    staffCommand    `cmd:"" help:"Make a member of staff, or set a new password."`
+	Audit    auditCommand    `cmd:"" help:"Export the audit trail of an organisation, or verify an export offline."`
+	Staff    staffCommand    `cmd:"" help:"Make a member of staff or set a new password; list and end sessions, reset a second factor, unlock."`
 	Replay   replayCommand   `cmd:"" help:"Replay recorded readings through the front door and score the alerts."`
 	Simulate simulateCommand `cmd:"" help:"Let simulated people with their devices live, for a story or a load."`
 	Bench    benchCommand    `cmd:"" help:"Measure this machine: the whole way of a reading against bare COPY, alerts in time, idle devices."`

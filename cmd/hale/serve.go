@@ -11,8 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"hale/account"
-	"hale/account/signin"
 	"hale/api/session"
 	"hale/fault"
 	"hale/ingest/bridge"
@@ -36,7 +34,9 @@ type serveCommand struct {
 	Lease       time.Duration `help:"How long a silent process keeps its partitions (role process); the same for all processes, for the canary's alarm waits that long." default:"30s" env:"HALE_LEASE"`
 	Canary      time.Duration `help:"Time between two beats of each edge's canary, the same for all processes. Alarm when none has come through for six of them, and for the lease with 2 s and two beats." default:"5s" env:"HALE_CANARY"`
 	Zone        string        `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
+	SecondKey   string        `name:"second-factor-key" help:"File with the key that the secrets of second factors are kept under (role api), the same for all processes: 32 bytes in base64." placeholder:"FILE" env:"HALE_SECOND_FACTOR_KEY"`
 	Emergency   string        `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
+	AuditKey    string        `name:"audit-key" help:"File with the key that signs the audit trail (role process), made when it is missing; the same for all processes. Its public half is written beside it. Without it nothing is signed." placeholder:"FILE" env:"HALE_AUDIT_KEY"`
 	databasePassword
 	doorFlags
 	bridgeFlags
@@ -82,6 +82,14 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	sealKey, err := c.sealKey(p)
+	if err != nil {
+		return err
+	}
+	secondKey, err := givenSecondKey(c.SecondKey)
+	if err != nil {
+		return err
+	}
 	registry := newRegistry()
 	conn, err := stream.Dial(p.ctx, c.NATS, stream.Config{Name: owner, Credentials: c.NATSCreds, Log: p.log, Metrics: registry})
 	if err != nil {
@@ -96,7 +104,8 @@ func (c *serveCommand) Run(p *program) error {
 		roles: c.Roles, owner: owner, stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, lease: c.Lease, canaryEvery: c.Canary, log: p.log,
 		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
 		others:   others,
-		cert:     cert, https: c.HTTPS, strict: c.HTTPS, proxies: proxies, balancers: balancers,
+		sealKey:  sealKey, secondKey: secondKey,
+		cert: cert, https: c.HTTPS, strict: c.HTTPS, proxies: proxies, balancers: balancers,
 	}
 	if err := c.listen(p.ctx, h); err != nil {
 		return err
@@ -234,30 +243,5 @@ func (c *migrateCommand) Run(p *program) error {
 	} else {
 		_, err = fmt.Fprintf(p.out, "The database was brought from version %d to %d.\n", done.From, done.To)
 	}
-	return err
-}
-
-type staffCommand struct {
-	Database     string `help:"URL of the PostgreSQL database as an administrator." required:"" placeholder:"URL" env:"DATABASE_URL"`
-	Organisation string `help:"Name of the organisation; it is made when it is missing." required:""`
-	Login        string `help:"Name to sign in with." required:""`
-	Name         string `help:"The person's name." required:""`
-	Role         string `help:"What the person is to the organisation." required:"" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator"`
-	databasePassword
-}
-
-// Run makes the person and prints a password, which exists nowhere else.
-func (c *staffCommand) Run(p *program) error {
-	if err := c.into(&c.Database); err != nil {
-		return err
-	}
-	password := signin.NewPassword()
-	_, err := postgres.Operator{AdminURL: c.Database}.SetStaff(context.WithoutCancel(p.ctx), postgres.Staff{
-		Organisation: c.Organisation, Login: c.Login, Name: c.Name, Role: account.Role(c.Role), PasswordHash: signin.Hash(password),
-	})
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(p.out, "%s can sign in as %s with %s\n", c.Name, c.Login, password)
 	return err
 }

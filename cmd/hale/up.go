@@ -55,6 +55,7 @@ type announcement struct {
 	Password    string `json:"password"`
 	Credentials string `json:"credentials"` // file of device secrets
 	Data        string `json:"data"`
+	Database    string `json:"database"` // its administrator's way in; only who may pass the socket's directory gets there
 	PID         int    `json:"pid"`
 
 	Brokers []bridgeTold `json:"brokers,omitempty"` // of --mapping, when it was ready
@@ -142,7 +143,7 @@ func (c *upCommand) withDatabase(p *program, dir string, server *embedded.Server
 	if _, err := postgres.Migrate(ctx, server.SuperURL("hale")); err != nil {
 		return err
 	}
-	told := announcement{Login: "staff", Password: signin.NewPassword(), Credentials: filepath.Join(dir, "devices.json"), Data: dir, PID: os.Getpid()}
+	told := announcement{Login: "staff", Password: signin.NewPassword(), Credentials: filepath.Join(dir, "devices.json"), Data: dir, Database: server.SuperURL("hale"), PID: os.Getpid()}
 	_, err := postgres.Operator{AdminURL: server.SuperURL("hale")}.SetStaff(ctx, postgres.Staff{
 		Organisation: organisation, Login: told.Login, Name: "Nurse on duty", Role: account.Administrator, PasswordHash: signin.Hash(told.Password),
 	})
@@ -182,11 +183,17 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", alone: true, stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, log: p.log,
 		database: postgres.Config{URL: server.URL, Log: p.log},
 	}
+	if h.sealKey, err = openSealKey(filepath.Join(told.Data, sealKeyName)); err != nil {
+		return err
+	}
 	if c.Mapping != "" {
 		h.roles = append(h.roles, roleBridge)
 		if h.others, err = c.brokers(p); err != nil {
 			return err
 		}
+	}
+	if h.secondKey, err = ownSecondKey(told.Data); err != nil {
+		return err
 	}
 	if err := c.open(ctx, p, h, &told); err != nil {
 		return err

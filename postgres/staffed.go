@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// OpenSession is a session of a member of staff as the operator sees it.
+type OpenSession struct {
+	UID                      vital.UID
+	OpenedAt, SeenAt, EndsAt time.Time
+}
+
+// member finds whom a login belongs to, also when they may not sign in any more.
+func member(ctx context.Context, tx pgx.Tx, login string) (who account.Actor, err error) {
+	err = tx.QueryRow(ctx, `SELECT org_id, id, uid::text FROM staff WHERE login = $1`, login).Scan(&who.Org, &who.Staff, &who.UID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return who, fault.New(fault.NotFound, "nobody signs in as %q", login)
+	}
+	return who, err
+}
+
+// act does something to a member of staff, with its audit row.
+func (o Operator) act(ctx context.Context, login, action string, f func(tx pgx.Tx, who account.Actor, now time.Time) (detail string, err error)) error {
+	return o.do(ctx, func(tx pgx.Tx, now time.Time) error {
+		who, err := member(ctx, tx, login)
+		if err != nil {
+			return err
+		}
+		detail, err := f(tx, who, now)
+		if err != nil {
+			return fmt.Errorf("%s: %w", action, err)
+		}
+		return writeAudit(ctx, tx, account.Audit{Org: who.Org, At: now, Actor: account.Actor{Name: "operator"}, Action: action, Object: "staff " + string(who.UID), Detail: detail})
+	})
+}
+
+// Sessions lists the sessions of a login that have neither ended nor run out, the newest first.
+func (o Operator) Sessions(ctx context.Context, login string) (list []OpenSession, err error) {
+	const open = `SELECT uid::text, created_at, seen_at, expires_at FROM session
+		WHERE org_id = $1 AND staff_id = $2 AND ended_at IS NULL AND expires_at > $3 ORDER BY created_at DESC, uid`
+	err = o.act(ctx, login, "list sessions", func(tx pgx.Tx, who account.Actor, now time.Time) (string, error) {
+		rows, err := tx.Query(ctx, open, int32(who.Org), int64(who.Staff), now)
+		if err != nil {
+			return "", err
+		}
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[OpenSession])
+		return "", err
+	})
+	return list, err
+}
+
+// EndSessions ends the open sessions of a login, or only the one of this UID, and returns how many. A UID that is not
+// among them is fault.NotFound.
+func (o Operator) EndSessions(ctx context.Context, login string, only vital.UID) (ended int, err error) {
+	const end = `UPDATE session SET ended_at = $3 WHERE org_id = $1 AND staff_id = $2 AND ended_at IS NULL AND expires_at > $3 AND ($4 = '' OR uid::text = $4)`
+	err = o.act(ctx, login, "end sessions", func(tx pgx.Tx, who account.Actor, now time.Time) (string, error) {
+		done, err := tx.Exec(ctx, end, int32(who.Org), int64(who.Staff), now, string(only))
+		if ended = int(done.RowsAffected()); err == nil && ended == 0 && only != "" {
+			return "", fault.New(fault.NotFound, "%q has no open session %s", login, only)
+		}
+		return fmt.Sprintf("%d ended", ended), err
+	})
+	return ended, err
+}
+
+// ResetSecondFactor takes the second factor and its recovery codes away and ends the login's sessions: whoever lost the
+// phone signs in with the password and enrols anew. It reports whether there was one.
+func (o Operator) ResetSecondFactor(ctx context.Context, login string) (was bool, err error) {
+	err = o.act(ctx, login, "reset second factor", func(tx pgx.Tx, who account.Actor, now time.Time) (string, error) {
+		done, err := tx.Exec(ctx, `DELETE FROM second_factor WHERE org_id = $1 AND staff_id = $2`, int32(who.Org), int64(who.Staff))
+		if err != nil {
+			return "", err
+		}
+		if was = done.RowsAffected() > 0; !was {
+			return "there was none", nil
+		}
+		_, err = tx.Exec(ctx, endSessions, int32(who.Org), int64(who.Staff), now)
+		return "", err
+	})
+	return was, err
+}
+
+// Unlock ends the lock that wrong passwords or codes have put on a login and forgets them. It reports whether there were
+// any.
+func (o Operator) Unlock(ctx context.Context, login string) (was bool, err error) {
+	err = o.act(ctx, login, "unlock login", func(tx pgx.Tx, _ account.Actor, _ time.Time) (string, error) {
+		done, err := tx.Exec(ctx, forgetFailures, loginHash(login))
+		was = done.RowsAffected() > 0
+		return "", err
+	})
+	return was, err
+}
+
+const forgetFailures = `DELETE FROM sign_in_failure WHERE login_hash = $1`
