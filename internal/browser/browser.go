@@ -155,7 +155,9 @@ func (tab *Tab) hear(event any) {
 			for _, arg := range e.Args {
 				said += " " + string(arg.Value) + arg.Description
 			}
-			tab.complaints = append(tab.complaints, said)
+			if !abandoned(said) {
+				tab.complaints = append(tab.complaints, said)
+			}
 		}
 	case *log.EventEntryAdded:
 		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
@@ -164,6 +166,12 @@ func (tab *Tab) hear(event any) {
 	case *network.EventLoadingFinished:
 		tab.received += e.EncodedDataLength
 	}
+}
+
+// abandoned reports whether the console only says that a request was dropped because somebody went to another page while it
+// was under way. One that failed is told by other words (htmx:sendError, htmx:responseError).
+func abandoned(said string) bool {
+	return strings.HasPrefix(said, `console: "htmx:sendAbort`) || strings.HasPrefix(said, `console: "htmx:afterRequest`)
 }
 
 // Complaints returns the errors and warnings of the tab's console so far: scripts that threw, what the content security
