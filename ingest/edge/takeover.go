@@ -24,6 +24,7 @@ const (
 	wordQuestion wordKind = "question" // how long has this device been connected there?
 	wordAnswer   wordKind = "answer"   // so long
 	wordVerdict  wordKind = "verdict"  // that connection is not the device's newest
+	wordYield    wordKind = "yield"    // that connection, of this edge, has given way to yours
 )
 
 // word is what an edge tells others.
@@ -97,6 +98,12 @@ func (s *Server) Hear(text []byte) {
 		for _, p := range w.Claim {
 			if one := s.connected(p.Device); one != nil && one.epoch.Load() == p.Epoch {
 				one.outlive()
+			}
+		}
+	case wordYield:
+		for _, p := range w.Claim {
+			if one := s.connected(p.Device); one != nil && one.epoch.Load() <= p.Epoch {
+				one.epoch.Store(s.nextEpoch()) // the newest has the highest, whatever the other had been raised to
 			}
 		}
 	}
@@ -205,6 +212,7 @@ func (s *Server) judge(w word) {
 	theirs := w.Claim[0]
 	if older(one.since, one.epoch.Load(), now, theirs.Epoch, time.Duration(w.AgeNanos), took) {
 		one.outlive()
+		s.tell(word{To: w.From, Kind: wordYield, Claim: []presence{{one.uid, one.epoch.Load()}}})
 		return
 	}
 	one.epoch.Store(s.nextEpoch()) // ours is the newest, so it has the highest
