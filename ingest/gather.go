@@ -15,6 +15,14 @@ const (
 	lateEnvelope = 64<<10 - 64 // some 450 readings
 )
 
+// mostOf is how many bytes an envelope of the lane of that number carries (laneOf).
+func mostOf(lane int) int {
+	if lane%2 == 1 {
+		return lateEnvelope
+	}
+	return maxEnvelope
+}
+
 // What a record takes in an envelope at most: a reading has only numbers in it, a refusal has its texts besides.
 const (
 	readingCost = 144
@@ -162,7 +170,7 @@ const lanes = 2 * vital.Partitions
 
 func newLanes() (all [lanes]*lane) {
 	for p := range vital.Partitions {
-		all[2*p], all[2*p+1] = newLane(p, vital.Live, maxEnvelope), newLane(p, vital.Late, lateEnvelope)
+		all[2*p], all[2*p+1] = newLane(p, vital.Live, mostOf(2*p)), newLane(p, vital.Late, mostOf(2*p+1))
 	}
 	return all
 }
@@ -191,13 +199,10 @@ func byLane(records []vital.Record) []vital.Record {
 
 // cut returns how many of the records, which are sorted by lane, go into one envelope together, and their bytes.
 func cut(records []vital.Record) (n, bytes int) {
-	l, most := laneOf(records[0]), maxEnvelope
-	if l%2 == 1 {
-		most = lateEnvelope
-	}
+	l := laneOf(records[0])
 	for n < len(records) && laneOf(records[n]) == l {
 		cost := costOf(records[n])
-		if n > 0 && bytes+cost > most {
+		if n > 0 && bytes+cost > mostOf(l) {
 			break
 		}
 		bytes += cost

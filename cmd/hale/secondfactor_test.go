@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,9 +14,6 @@ import (
 	"hale/internal/browser"
 )
 
-// factorShots is where pictures of the pages of signing in go; by default they are thrown away with the test.
-var factorShots = flag.String("factor-shots", "", "folder for pictures of signing in with a second factor")
-
 func TestASecondFactorFromTheQRCodeToTheDoor(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
@@ -28,8 +24,8 @@ func TestASecondFactorFromTheQRCodeToTheDoor(t *testing.T) {
 	tab := browser.Start(t).Tab(t, 390, 844)
 	look := func(name string) {
 		t.Helper()
-		if *factorShots != "" {
-			tab.Shot(filepath.Join(*factorShots, name+".png"))
+		if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
+			tab.Shot(filepath.Join(keep, name+".png"))
 		}
 		if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s is wider than the screen", name)

@@ -45,19 +45,19 @@ CREATE TABLE audit_checkpoint (
 CREATE TRIGGER audit_checkpoint_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_checkpoint FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- +goose StatementBegin
-DO $$
-DECLARE t text;
+-- Holds hale_app to its organisation in a table that has org_id: what 00001 does, for every table that is added later.
+CREATE FUNCTION isolate(t regclass) RETURNS void LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
-    FOREACH t IN ARRAY ARRAY['audit_chain', 'audit_checkpoint'] LOOP
-        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
-        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
-        EXECUTE format('CREATE POLICY own_organisation ON %I TO hale_app
-            USING (org_id = nullif(current_setting(''app.org'', true), '''')::int)
-            WITH CHECK (org_id = nullif(current_setting(''app.org'', true), '''')::int)', t);
-    END LOOP;
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY own_organisation ON %s TO hale_app
+        USING (org_id = nullif(current_setting(''app.org'', true), '''')::int)
+        WITH CHECK (org_id = nullif(current_setting(''app.org'', true), '''')::int)', t);
 END
 $$;
 -- +goose StatementEnd
+REVOKE ALL ON FUNCTION isolate(regclass) FROM PUBLIC;
+SELECT isolate('audit_chain'), isolate('audit_checkpoint');
 
 -- Who writes a row chooses neither its seal nor its salt.
 REVOKE INSERT ON audit FROM hale_app, hale_work;

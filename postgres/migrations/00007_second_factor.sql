@@ -34,20 +34,7 @@ CREATE TABLE sign_in_failure (
 );
 CREATE INDEX sign_in_failure_age ON sign_in_failure (last_at);
 
--- +goose StatementBegin
-DO $$
-DECLARE t text;
-BEGIN
-    FOREACH t IN ARRAY ARRAY['second_factor', 'recovery_code'] LOOP
-        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
-        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
-        EXECUTE format('CREATE POLICY own_organisation ON %I TO hale_app
-            USING (org_id = nullif(current_setting(''app.org'', true), '''')::int)
-            WITH CHECK (org_id = nullif(current_setting(''app.org'', true), '''')::int)', t);
-    END LOOP;
-END
-$$;
--- +goose StatementEnd
+SELECT isolate('second_factor'), isolate('recovery_code');
 GRANT SELECT, INSERT, UPDATE, DELETE ON second_factor, recovery_code TO hale_app;
 GRANT SELECT, DELETE ON second_factor, recovery_code TO hale_migrate;
 GRANT SELECT, INSERT, UPDATE, DELETE ON sign_in_failure TO hale_migrate;
