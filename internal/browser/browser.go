@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -189,12 +191,26 @@ func (tab *Tab) Received() int {
 	return int(tab.received)
 }
 
-// Do does the actions, and fails the test when one fails.
+// Do does the actions, and fails the test when one fails. One that found an element which the page has just put another in
+// the place of has done nothing yet, and is done again.
 func (tab *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	tab.t.Helper()
-	if err := chromedp.Do(tab.Ctx, actions...); err != nil {
-		tab.t.Fatalf("browser: %v; the console says: %s", err, strings.Join(tab.Complaints(), "; "))
+	for _, action := range actions {
+		err := chromedp.Do(tab.Ctx, action)
+		for tries := 1; replaced(err) && tries < 20 && tab.Ctx.Err() == nil; tries++ {
+			<-time.After(50 * time.Millisecond)
+			err = chromedp.Do(tab.Ctx, action)
+		}
+		if err != nil {
+			tab.t.Fatalf("browser: %v; the console says: %s", err, strings.Join(tab.Complaints(), "; "))
+		}
 	}
+}
+
+// replaced reports whether the browser no longer knows the element that was looked up.
+func replaced(err error) bool {
+	var refused *cdproto.Error
+	return errors.As(err, &refused) && refused.Code == -32000 && strings.HasPrefix(refused.Message, "Could not find node")
 }
 
 // Open goes to an address and waits until the page is loaded.
