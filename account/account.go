@@ -11,10 +11,16 @@ import (
 // StaffID is a person who works for an organisation.
 type StaffID int64
 
+// CaregiverID is a person whom a patient lets in: family, a neighbour, a guardian.
+type CaregiverID int64
+
+// KeyID is the API key of a program.
+type KeyID int64
+
 // Role is what a person is to an organisation.
 type Role string
 
-// The roles. A system is a program with a key of its own.
+// The roles. The patient, the caregiver and the system are no staff: they act under Actor.Self, Caregiver and Key.
 const (
 	Nurse          Role = "nurse"
 	Pharmacist     Role = "pharmacist"
@@ -24,35 +30,38 @@ const (
 	Researcher     Role = "researcher"
 	PrivacyOfficer Role = "privacy_officer"
 	Administrator  Role = "administrator"
+	SelfRole       Role = "patient"
+	CaregiverRole  Role = "caregiver"
+	SystemRole     Role = "system"
 )
 
-// Actor is who acts, as the session or the system knows them. The zero Actor is nobody.
-type Actor struct {
-	Org     vital.OrgID
-	Staff   StaffID
-	UID     vital.UID
-	Name    string
-	Role    Role
-	Session vital.UID // names the session in the audit row; empty for the operator at the console
+// Roles returns every role, those of staff first.
+func Roles() []Role {
+	return append(StaffRoles(), SelfRole, CaregiverRole, SystemRole)
 }
 
-// Action is a thing that can be done. It is named by what a person would say.
-type Action string
+// StaffRoles returns the roles that a member of staff can have.
+func StaffRoles() []Role {
+	return []Role{Nurse, Pharmacist, Physician, DeviceDesk, Manager, Researcher, PrivacyOfficer, Administrator}
+}
 
-// The actions of the vital way.
-const (
-	SeePatients  Action = "see patients"
-	AddPatient   Action = "add patient"
-	SeeReadings  Action = "see readings"
-	SeeAlerts    Action = "see alerts"
-	HandleAlert  Action = "handle alert" // acknowledge, resolve, note
-	SetLimits    Action = "set limits"
-	SeeDevices   Action = "see devices"
-	EnrolDevice  Action = "enrol device"
-	AssignDevice Action = "assign device"
-)
+// Actor is who acts, as the session or the system knows them. The zero Actor is nobody. One of Staff, Self, Caregiver and Key
+// says who it is, by Role; the operator at the console has none of them.
+type Actor struct {
+	Org       vital.OrgID
+	Staff     StaffID
+	Self      vital.PatientID // the patient who acts, with SelfRole
+	Caregiver CaregiverID     // with CaregiverRole
+	Key       KeyID           // with SystemRole
+	Scopes    Scopes          // what the key may do, with SystemRole
+	UID       vital.UID
+	Name      string
+	Role      Role
+	Session   vital.UID // names the session in the audit row; empty for the operator at the console
+}
 
-// Patient is a person being watched over.
+// Patient is a person being watched over, as one actor is related to them: whoever loads a Patient fills in Relation for the
+// actor who asks.
 type Patient struct {
 	ID        vital.PatientID
 	UID       vital.UID
@@ -62,8 +71,23 @@ type Patient struct {
 	Sex       string // "female", "male", "other" or "unknown", as FHIR R4 administrative gender
 	Zone      string // IANA time zone of the home, for example "Europe/Ljubljana"
 	Number    string // the programme's own number for the person; unique in the organisation, may be empty
+	State     State
 	CreatedAt time.Time
+	Relation  Relation
+	Teams     []vital.UID // of a new patient: the care teams that take them in; none means the organisation's own
 }
+
+// State says how a patient stands to the programme.
+type State string
+
+// The states of a patient. Ending: consent to care has been withdrawn and somebody has to close what is open. Locked: the
+// record can be read by those who may, and nothing can be added. Merged: the person is known under another record.
+const (
+	Active State = "active"
+	Ending State = "ending"
+	Locked State = "locked"
+	Merged State = "merged"
+)
 
 // Session is a signed-in person. Only a hash of its token is stored.
 type Session struct {

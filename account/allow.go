@@ -2,23 +2,38 @@ package account
 
 import (
 	"slices"
+	"time"
 
 	"hale/fault"
 )
 
+// Relation is what one actor is to one patient just now. Whoever loads a Patient for an actor fills it in; see Patient.
+type Relation struct {
+	Team   bool      // they are together in a care team, both in its period
+	Glass  time.Time // until when the actor has broken the glass; zero: not
+	Shared Scopes    // what the patient, or the law for a guardian, lets this caregiver do
+}
+
 // Allow is the one place where it is decided whether actor may do action. patient is whom it concerns, or nil when it
-// concerns the organisation as a whole. It returns nil, or an error of kind fault.Unauthenticated when nobody acts,
-// fault.Forbidden when the role lacks the function, and fault.NotFound when the patient belongs to another
-// organisation: whoever may not know of a person learns nothing from the answer.
+// concerns the organisation as a whole; its Relation is to this actor. It returns nil, or an error of kind
+// fault.Unauthenticated when nobody acts, fault.Forbidden when the role lacks the function, fault.NotFound when the
+// patient is out of the actor's reach (another organisation's, or of no care team of theirs): whoever may not know of a
+// person learns nothing from the answer. Of a patient whose record is locked, what would change it is fault.Conflict.
 func Allow(actor Actor, action Action, patient *Patient) error {
 	if actor.Nobody() {
 		return fault.New(fault.Unauthenticated, "sign in first")
 	}
-	if !slices.Contains(actor.Role.functions(), action) {
+	if !actor.may(action) {
 		return fault.New(fault.Forbidden, "your role (%s) may not do this: %s", actor.Role, action)
 	}
-	if patient != nil && patient.Org != actor.Org {
+	if patient == nil {
+		return nil
+	}
+	if patient.Org != actor.Org || !actor.reaches(action, patient) {
 		return errNoPatient()
+	}
+	if patient.State == Locked && slices.Contains(watching(), action) {
+		return fault.New(fault.Conflict, "care of this patient has ended and the record is locked: it can be read, but nothing can be added")
 	}
 	return nil
 }
@@ -26,33 +41,51 @@ func Allow(actor Actor, action Action, patient *Patient) error {
 // Nobody reports whether the actor is no known person of an organisation.
 func (a Actor) Nobody() bool { return a.Org == 0 || a.Role == "" }
 
-// Actions returns every action of the vital way, in the order in which the role table names them.
-func Actions() []Action {
-	return []Action{
-		SeePatients, AddPatient, SeeReadings, SeeAlerts, HandleAlert, SetLimits, SeeDevices, EnrolDevice, AssignDevice,
-	}
+func (a Actor) may(action Action) bool {
+	return slices.Contains(a.Role.functions(), action) && (a.Role != SystemRole || a.Scopes.Has(action))
 }
 
-// functions is the role table: what each role is for. A role that is not here may do nothing. Researchers work on
-// pseudonymised sets and see nobody by name; the privacy officer finds a person in order to read who looked.
-func (r Role) functions() []Action {
-	switch r {
-	case Nurse, Physician:
-		return []Action{SeePatients, SeeReadings, SeeAlerts, HandleAlert, SetLimits}
-	case Pharmacist:
-		return []Action{SeePatients, SeeReadings, SeeAlerts}
-	case DeviceDesk:
-		return []Action{SeePatients, AddPatient, SeeDevices, EnrolDevice, AssignDevice}
-	case Manager:
-		return []Action{SeeDevices}
-	case PrivacyOfficer:
-		return []Action{SeePatients}
-	case Researcher:
-		return nil
+// reaches reports whether the patient is one of those with whom the actor may do this at all. What is health needs a care
+// team or broken glass; what is administration is for the whole organisation, unless the role is one of care.
+func (a Actor) reaches(action Action, p *Patient) bool {
+	switch a.Role {
+	case SelfRole:
+		return a.Self != 0 && a.Self == p.ID
+	case CaregiverRole:
+		return a.Caregiver != 0 && p.Relation.Shared.Has(action)
+	case SystemRole:
+		return true
+	case Nurse, Pharmacist, Physician:
+		return p.Relation.cares()
 	case Administrator:
-		return Actions()
+		return !slices.Contains(health(), action) || p.Relation.cares()
+	case DeviceDesk, Manager, PrivacyOfficer, Researcher:
+		return true
 	}
-	return nil
+	return false
+}
+
+func (r Relation) cares() bool { return r.Team || !r.Glass.IsZero() }
+
+// health are the actions that show what was measured, or act on it.
+func health() []Action {
+	return []Action{SeeReadings, SeeAlerts, HandleAlert, SetLimits, SeeSheet, ExportRecord, DecideCorrection}
+}
+
+// watching are the actions that end with care.
+func watching() []Action {
+	return []Action{HandleAlert, SetLimits, AssignDevice, InvitePatient, DecideCorrection}
+}
+
+// InCare reports whether the role sees only the patients whom its care teams look after: the record then shows it no other.
+func (r Role) InCare() bool {
+	switch r {
+	case Nurse, Pharmacist, Physician:
+		return true
+	case DeviceDesk, Manager, Researcher, PrivacyOfficer, Administrator, SelfRole, CaregiverRole, SystemRole:
+		return false
+	}
+	return false
 }
 
 func errNoPatient() error { return fault.New(fault.NotFound, "there is no such patient") }

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -11,12 +12,13 @@ import (
 	"hale/vital"
 )
 
-// People is the record as the Directory needs it. Every method is bound to the actor's organisation.
+// People is the record as the Directory needs it. Every method is bound to the actor's organisation, and fills in what the
+// actor is to each patient (Patient.Relation).
 type People interface {
 	Patients(ctx context.Context, actor Actor, query string, limit int) ([]Patient, error)
 	Patient(ctx context.Context, actor Actor, uid vital.UID) (Patient, error)
-	// AddPatient stores a new patient together with whatever a new patient starts with (the default limits), and
-	// the audit row. A Number that the organisation already has is fault.Conflict.
+	// AddPatient stores a new patient together with whatever a new patient starts with (the default limits, the care
+	// teams), and the audit row. A Number that the organisation already has is fault.Conflict.
 	AddPatient(ctx context.Context, actor Actor, p Patient) (Patient, error)
 	// Record writes an audit row for something that changed nothing, such as a look at a record.
 	Record(ctx context.Context, a Audit) error
@@ -54,7 +56,8 @@ func (d *Directory) Patients(ctx context.Context, actor Actor, query string, lim
 	if limit < 0 || limit > MostPatients {
 		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", MostPatients)
 	}
-	return d.People.Patients(ctx, actor, strings.TrimSpace(query), limit)
+	list, err := d.People.Patients(ctx, actor, strings.TrimSpace(query), limit)
+	return slices.DeleteFunc(list, func(p Patient) bool { return Allow(actor, SeePatients, &p) != nil }), err
 }
 
 // Patient returns one patient's record and writes down that the actor looked at it.
@@ -104,7 +107,7 @@ func (d *Directory) AddPatient(ctx context.Context, actor Actor, p Patient) (Pat
 	if err := p.check(now); err != nil {
 		return Patient{}, err
 	}
-	p.ID, p.UID, p.Org, p.CreatedAt = 0, "", actor.Org, now
+	p.ID, p.UID, p.Org, p.CreatedAt, p.State = 0, "", actor.Org, now, Active
 	return d.People.AddPatient(ctx, actor, p)
 }
 

@@ -51,7 +51,7 @@ func (s *shelf) Record(_ context.Context, a account.Audit) error {
 }
 
 func directory() (*account.Directory, *shelf) {
-	s := &shelf{people: []account.Patient{{ID: 1, UID: "ana", Org: 1, Name: "Ana"}, {ID: 2, UID: "bor", Org: 2, Name: "Bor"}}}
+	s := &shelf{people: []account.Patient{{ID: 1, UID: "ana", Org: 1, Name: "Ana", Relation: account.Relation{Team: true}}, {ID: 2, UID: "bor", Org: 2, Name: "Bor"}}}
 	return &account.Directory{People: s, Now: func() time.Time { return noon() }}, s
 }
 

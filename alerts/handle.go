@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -53,7 +54,8 @@ func (t *Triage) List(ctx context.Context, actor account.Actor, f Filter) ([]Ale
 			return nil, fault.New(fault.Invalid, "state must be %s, %s or %s", Open, Acknowledged, Closed)
 		}
 	}
-	return t.Cases.Alerts(ctx, actor, f)
+	list, err := t.Cases.Alerts(ctx, actor, f)
+	return allowed(actor, list), err
 }
 
 // Get returns one alert.
@@ -61,12 +63,24 @@ func (t *Triage) Get(ctx context.Context, actor account.Actor, uid vital.UID) (A
 	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
 		return Alert{}, err
 	}
-	return t.Cases.Alert(ctx, actor, uid)
+	a, err := t.Cases.Alert(ctx, actor, uid)
+	if err == nil {
+		err = account.Allow(actor, account.SeeAlerts, a.owner())
+	}
+	if err != nil {
+		return Alert{}, err
+	}
+	return a, nil
+}
+
+// allowed leaves out the alerts of patients whom the actor does not reach.
+func allowed(actor account.Actor, list []Alert) []Alert {
+	return slices.DeleteFunc(list, func(a Alert) bool { return account.Allow(actor, account.SeeAlerts, a.owner()) != nil })
 }
 
 // Log returns the timeline of one alert, oldest entry first.
 func (t *Triage) Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]Entry, error) {
-	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
+	if _, err := t.Get(ctx, actor, uid); err != nil {
 		return nil, err
 	}
 	return t.Cases.Log(ctx, actor, uid)
@@ -129,11 +143,11 @@ func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, ex
 	if _, err := entryAt(t.Now().UTC()); err != nil { // refuse what can never be right before anything is locked
 		return Alert{}, err
 	}
-	after, events, err := t.Cases.Amend(ctx, actor, uid, func(e Episode, now time.Time) ([]Entry, error) {
-		if err := account.Allow(actor, account.HandleAlert, &account.Patient{ID: e.Patient, Org: e.Org}); err != nil {
+	after, events, err := t.Cases.Amend(ctx, actor, uid, func(a Alert, now time.Time) ([]Entry, error) {
+		if err := account.Allow(actor, account.HandleAlert, a.owner()); err != nil {
 			return nil, err
 		}
-		if err := e.actable(expected); err != nil {
+		if err := a.actable(expected); err != nil {
 			return nil, err
 		}
 		entry, err := entryAt(now)

@@ -37,7 +37,7 @@ func (d *desk) append(e alerts.Entry) {
 }
 
 func (d *desk) Amend(_ context.Context, _ account.Actor, _ vital.UID, decide alerts.Amendment) (alerts.Alert, []alerts.Event, error) {
-	entries, err := decide(d.episode, d.now)
+	entries, err := decide(alerts.Alert{Episode: d.episode, Relation: account.Relation{Team: true}}, d.now)
 	if err != nil {
 		return alerts.Alert{}, nil, err
 	}
@@ -45,6 +45,10 @@ func (d *desk) Amend(_ context.Context, _ account.Actor, _ vital.UID, decide ale
 		d.append(e)
 	}
 	return alerts.Alert{Episode: d.episode}, []alerts.Event{{Version: d.episode.Version}}, nil
+}
+
+func (d *desk) Alert(context.Context, account.Actor, vital.UID) (alerts.Alert, error) {
+	return alerts.Alert{Episode: d.episode, Relation: account.Relation{Team: true}}, nil
 }
 
 func (d *desk) Log(context.Context, account.Actor, vital.UID) ([]alerts.Entry, error) {

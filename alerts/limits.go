@@ -21,7 +21,7 @@ type Limits struct {
 
 // Get returns the patient's rules with all their versions.
 func (l *Limits) Get(ctx context.Context, actor account.Actor, patient vital.UID) ([]Rule, error) {
-	if err := account.Allow(actor, account.SeeReadings, nil); err != nil {
+	if err := l.allow(ctx, actor, account.SeeReadings, patient); err != nil {
 		return nil, err
 	}
 	return l.Book.Rules(ctx, actor, patient)
@@ -48,8 +48,20 @@ func (l *Limits) SetTrend(ctx context.Context, actor account.Actor, patient vita
 	return l.set(ctx, actor, patient, TrendOn(metric, form), expected, v)
 }
 
+// allow asks for the function first, and then, with the patient as the actor finds them, for this patient.
+func (l *Limits) allow(ctx context.Context, actor account.Actor, action account.Action, patient vital.UID) error {
+	if err := account.Allow(actor, action, nil); err != nil {
+		return err
+	}
+	p, err := l.Book.Patient(ctx, actor, patient)
+	if err != nil {
+		return err
+	}
+	return account.Allow(actor, action, &p)
+}
+
 func (l *Limits) set(ctx context.Context, actor account.Actor, patient vital.UID, key RuleKey, expected int, v Version) (Rule, error) {
-	if err := account.Allow(actor, account.SetLimits, nil); err != nil {
+	if err := l.allow(ctx, actor, account.SetLimits, patient); err != nil {
 		return Rule{}, err
 	}
 	now := l.Now().UTC()

@@ -44,6 +44,10 @@ func TestDefaultsAreLimitsThatMayBeSet(t *testing.T) {
 // shelf keeps the version that was added last.
 type shelf struct{ added *alerts.Version }
 
+func (s *shelf) Patient(_ context.Context, _ account.Actor, uid vital.UID) (account.Patient, error) {
+	return account.Patient{UID: uid, Org: org, Relation: account.Relation{Team: true}}, nil
+}
+
 func (s *shelf) Rules(context.Context, account.Actor, vital.UID) ([]alerts.Rule, error) {
 	return []alerts.Rule{{ID: 1}}, nil
 }

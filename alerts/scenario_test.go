@@ -313,7 +313,7 @@ type amending struct {
 }
 
 func (a *amending) Amend(_ context.Context, _ account.Actor, _ vital.UID, decide alerts.Amendment) (alerts.Alert, []alerts.Event, error) {
-	entries, err := decide(*a.episode, a.scenario.now)
+	entries, err := decide(alerts.Alert{Episode: *a.episode, Relation: account.Relation{Team: true}}, a.scenario.now)
 	if err != nil {
 		return alerts.Alert{}, nil, err
 	}

@@ -14,10 +14,17 @@ type Alert struct {
 	PatientUID    vital.UID
 	PatientName   string
 	PatientNumber string
+	PatientState  account.State
+	Relation      account.Relation // of whoever asked for it to the patient
 	RuleUID       vital.UID
 	RuleKind      Kind
 	RuleForm      Form // of a trend rule
 	Newer         bool // of one that asked for contact: a newer reading of the vital than the one it asked for is known
+}
+
+// owner is the patient as account.Allow wants to know them.
+func (a *Alert) owner() *account.Patient {
+	return &account.Patient{ID: a.Patient, UID: a.PatientUID, Org: a.Org, State: a.PatientState, Relation: a.Relation}
 }
 
 // RuleKey returns which of the patient's rules raised it.
@@ -58,10 +65,11 @@ type Filter struct {
 	Limit   int       // 1 to 500; 0 means 100
 }
 
-// Amendment is what a person does to an episode: the entries to append, decided against the episode as it stands.
-type Amendment func(e Episode, now time.Time) ([]Entry, error)
+// Amendment is what a person does to an alert: the entries to append, decided against the alert as it stands.
+type Amendment func(a Alert, now time.Time) ([]Entry, error)
 
-// Cases is the record as Triage needs it. Every method is bound to the actor's organisation.
+// Cases is the record as Triage needs it. Every method is bound to the actor's organisation, and fills in what the actor is
+// to the patient.
 type Cases interface {
 	Alerts(ctx context.Context, actor account.Actor, f Filter) ([]Alert, error)
 	// Worklist returns every episode that is not closed, of every patient, unsorted.
@@ -78,6 +86,7 @@ type Cases interface {
 
 // RuleBook is the record as Limits needs it. Every method is bound to the actor's organisation.
 type RuleBook interface {
+	Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error) // see account.People
 	Rules(ctx context.Context, actor account.Actor, patient vital.UID) ([]Rule, error)
 	// AddVersion appends a version to the rule of that key, making the rule when there is none, and asks for the
 	// patient to be judged anew from v.EffectiveFrom on; expected is the number of the newest version the author has

@@ -33,7 +33,7 @@ func (t *Triage) Worklist(ctx context.Context, actor account.Actor) ([]Case, err
 	if err != nil {
 		return nil, err
 	}
-	return SortWorklist(all, t.Now()), nil
+	return SortWorklist(allowed(actor, all), t.Now()), nil
 }
 
 // SortWorklist groups alerts into a worklist as of now.

@@ -141,7 +141,7 @@ func (h *house) Amend(_ context.Context, _ account.Actor, uid vital.UID, decide 
 	if uid != h.episode.UID {
 		return alerts.Alert{}, nil, fault.New(fault.NotFound, "there is no such alert")
 	}
-	entries, err := decide(h.episode.Episode, noon())
+	entries, err := decide(h.episode, noon())
 	if err != nil {
 		return alerts.Alert{}, nil, err
 	}
@@ -244,7 +244,7 @@ func newHouse() *house {
 	return &house{
 		trend: alerts.Rule{UID: bor, Org: 1, Patient: 1, Kind: alerts.KindTrend, Form: alerts.FormAverage, Metric: average.Metric, Versions: []alerts.Version{average.Version, second}},
 		people: []account.Patient{
-			{ID: 1, UID: ana, Org: 1, Name: "Ana Novak", Number: "P-1", BirthYear: 1941, Sex: "female", Zone: "Europe/Ljubljana"},
+			{ID: 1, UID: ana, Org: 1, Name: "Ana Novak", Number: "P-1", BirthYear: 1941, Sex: "female", Zone: "Europe/Ljubljana", Relation: account.Relation{Team: true}},
 			{ID: 2, UID: bor, Org: 2, Name: "Bor"},
 		},
 		episode: alerts.Alert{
@@ -252,7 +252,7 @@ func newHouse() *house {
 				UID: alarm, Org: 1, Patient: 1, Metric: vital.BloodPressure, State: alerts.Open, Level: alerts.Red, Version: 2,
 				OpenedAt: noon(), First: alerts.Mark{At: noon(), ID: 9}, LastValues: []float64{172, 96}, Occurrences: 1,
 			},
-			PatientUID: ana, PatientName: "Ana Novak", PatientNumber: "P-1", RuleUID: ana,
+			PatientUID: ana, PatientName: "Ana Novak", PatientNumber: "P-1", RuleUID: ana, Relation: account.Relation{Team: true},
 		},
 		log: []alerts.Entry{{ID: 1, Kind: alerts.EntryWorsened, Level: alerts.Red, RecordedAt: noon(), Reading: alerts.Mark{At: noon(), ID: 1 << 62}, Values: []float64{172, 96}}},
 		rule: alerts.Rule{UID: ana, Org: 1, Patient: 1, Kind: alerts.KindLimit, Metric: vital.BloodPressure, Versions: []alerts.Version{

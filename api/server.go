@@ -82,6 +82,7 @@ type Config struct {
 	Desk      Desk
 	Session   *session.Keeper
 	Feed      *feed.Hub
+	People    feed.People
 	Log       *slog.Logger
 	Now       func() time.Time
 
@@ -180,7 +181,7 @@ func (s *Server) identify(c *fiber.Ctx) error {
 
 func (s *Server) addFeed() {
 	who := func(ctx context.Context) (account.Actor, string) { return session.Actor(ctx), session.Token(ctx) }
-	stream := &feed.Stream{Hub: s.Feed, Who: who, Sessions: s.Session.SignIn}
+	stream := &feed.Stream{Hub: s.Feed, Who: who, Sessions: s.Session.SignIn, People: s.People}
 	s.app.Get("/v1/feed", stream.Handle)
 	s.describeFeed()
 }

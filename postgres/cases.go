@@ -15,7 +15,7 @@ import (
 	"hale/vital"
 )
 
-const alertColumns = episodeColumns + `, p.uid::text, p.name, p.number, r.uid::text, r.kind, r.form, ` + newerKnown
+const alertColumns = episodeColumns + `, p.uid::text, p.name, p.number, p.state, r.uid::text, r.kind, r.form, ` + newerKnown + `, ` + relationColumns
 
 // newerKnown looks for a reading of the vital that is newer than the one contact was asked for: of open alerts that asked
 // only, by the key, in the partitions since then.
@@ -24,12 +24,16 @@ const newerKnown = `CASE WHEN e.contact AND e.contact_at IS NOT NULL AND e.state
     JOIN reading m ON m.sensor_id = s.sensor_id AND m.metric = e.metric AND m.patient_id = e.patient_id
         AND m.sent_at >= e.contact_at - interval '24 hours' AND (m.measured_at, m.id) > (e.contact_at, e.contact_id)) ELSE false END`
 
-const alertTables = ` FROM episode e JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id JOIN rule r ON r.org_id = e.org_id AND r.id = e.rule_id `
+const alertTables = ` FROM episode e JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id JOIN rule r ON r.org_id = e.org_id AND r.id = e.rule_id
+LEFT JOIN my_patients() mine ON mine.patient_id = e.patient_id `
 
 func scanAlert(row pgx.CollectableRow) (alerts.Alert, error) {
 	var a alerts.Alert
 	var err error
-	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.RuleUID, &a.RuleKind, &a.RuleForm, &a.Newer)
+	var glass *time.Time
+	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.PatientState, &a.RuleUID, &a.RuleKind, &a.RuleForm, &a.Newer,
+		&a.Relation.Team, &glass, &a.Relation.Shared)
+	a.Relation.Glass = timeOf(glass)
 	return a, err
 }
 
@@ -38,7 +42,7 @@ WHERE (@patient::uuid IS NULL OR p.uid = @patient) AND (@states::text[] IS NULL 
   AND (@before::uuid IS NULL OR e.id < (SELECT b.id FROM episode b WHERE b.uid = @before))
 ORDER BY e.id DESC LIMIT @limit`
 
-// Alerts returns the organisation's alerts that the filter chooses, newest first. One whose acknowledgement has run out
+// Alerts returns the alerts within the actor's view that the filter chooses, newest first. One whose acknowledgement has run out
 // is open.
 func (a *App) Alerts(ctx context.Context, actor account.Actor, f alerts.Filter) ([]alerts.Alert, error) {
 	args := pgx.NamedArgs{"patient": nil, "states": nil, "before": nil, "limit": f.Limit}
@@ -67,14 +71,14 @@ func (a *App) Alerts(ctx context.Context, actor account.Actor, f alerts.Filter) 
 
 const selectWorklist = `SELECT ` + alertColumns + alertTables + `WHERE e.state <> 'closed'`
 
-// Worklist returns every episode that is not closed.
+// Worklist returns every episode within the actor's view that is not closed.
 func (a *App) Worklist(ctx context.Context, actor account.Actor) ([]alerts.Alert, error) {
 	return a.queryAlerts(ctx, actor, selectWorklist, pgx.NamedArgs{})
 }
 
 func (a *App) queryAlerts(ctx context.Context, actor account.Actor, query string, args pgx.NamedArgs) ([]alerts.Alert, error) {
 	var list []alerts.Alert
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		args["now"] = now
 		rows, err := tx.Query(ctx, query, args)
 		if err != nil {
@@ -90,14 +94,14 @@ func (a *App) queryAlerts(ctx context.Context, actor account.Actor, query string
 
 const selectAlert = `SELECT ` + alertColumns + alertTables + `WHERE e.uid = $1`
 
-// Alert returns one alert; fault.NotFound when the organisation has none of this name.
+// Alert returns one alert; fault.NotFound when the actor's view has none of this name.
 func (a *App) Alert(ctx context.Context, actor account.Actor, uid vital.UID) (alerts.Alert, error) {
 	u, err := parseUID(uid, "alert")
 	if err != nil {
 		return alerts.Alert{}, err
 	}
 	var found alerts.Alert
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		found, err = oneAlert(ctx, tx, u)
 		return err
 	})
@@ -136,7 +140,7 @@ func (a *App) Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]al
 		return nil, err
 	}
 	var log []alerts.Entry
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		rows, err := tx.Query(ctx, selectLog, u)
 		if err != nil {
 			return fmt.Errorf("load the timeline: %w", err)
@@ -173,7 +177,7 @@ func (a *App) Amend(ctx context.Context, actor account.Actor, uid vital.UID, dec
 	}
 	var after alerts.Alert
 	var events []alerts.Event
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, entered time.Time) error {
+	err = a.as(ctx, actor, func(tx pgx.Tx, entered time.Time) error {
 		var patient vital.PatientID
 		switch err := tx.QueryRow(ctx, patientOfEpisode, u).Scan(&patient); {
 		case errors.Is(err, pgx.ErrNoRows):
@@ -196,7 +200,7 @@ func (a *App) Amend(ctx context.Context, actor account.Actor, uid vital.UID, dec
 		if err != nil {
 			return err
 		}
-		entries, err := decide(before.Episode, now.UTC())
+		entries, err := decide(before, now.UTC())
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ const seriesBuckets = `SELECT date_bin(@width::interval, r.measured_at, '2000-01
 // Series returns a chart of one metric of one patient.
 func (a *App) Series(ctx context.Context, actor account.Actor, q alerts.SeriesQuery) ([]alerts.Bucket, error) {
 	var buckets []alerts.Bucket
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		p, err := onePatient(ctx, tx, q.Patient)
 		if err != nil {
 			return err
@@ -83,7 +83,7 @@ func (a *App) Latest(ctx context.Context, actor account.Actor, patient vital.UID
 		metrics = append(metrics, int16(d.Metric))
 	}
 	var newest []alerts.Point
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		p, err := onePatient(ctx, tx, patient)
 		if err != nil {
 			return err

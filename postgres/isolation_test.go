@@ -33,7 +33,7 @@ func TestNoRowCrossesAnOrganisation(t *testing.T) {
 	if _, err := r.app.Alert(t.Context(), stranger, mine[0].UID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a stranger opened the alert: %v", err)
 	}
-	act := func(alerts.Episode, time.Time) ([]alerts.Entry, error) { return nil, errors.New("was asked to decide") }
+	act := func(alerts.Alert, time.Time) ([]alerts.Entry, error) { return nil, errors.New("was asked to decide") }
 	if _, _, err := r.app.Amend(t.Context(), stranger, mine[0].UID, act); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a stranger acted on the alert: %v", err)
 	}
@@ -50,7 +50,7 @@ func (r *record) asRole(t *testing.T, role, org, statement string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
-	if _, err := conn.Exec(t.Context(), "SET ROLE "+role+"; SET app.org = '"+org+"'"); err != nil {
+	if _, err := conn.Exec(t.Context(), "SET ROLE "+role+"; SET app.view = 'org'; SET app.org = '"+org+"'"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = conn.Exec(t.Context(), statement)

@@ -21,7 +21,7 @@ func (a *App) Devices(ctx context.Context, actor account.Actor, limit int) ([]de
 		limit = 1000
 	}
 	var list []devices.Device
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		s := devices.Snapshot{Devices: map[string]*devices.Device{}}
 		if err := readDevices(ctx, tx, &s); err != nil {
 			return fmt.Errorf("list devices: %w", err)
@@ -53,7 +53,7 @@ const insertGrant = `INSERT INTO gateway_grant (org_id, device_id, sensor_id) VA
 // Enrol stores a device with its own sensor and the ones it may speak for. See devices.Kit.
 func (a *App) Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (devices.Device, error) {
 	d := devices.Device{Org: actor.Org, UID: e.UID, Model: e.Model, SecretHash: e.SecretHash, Sensors: map[string]vital.SensorID{}}
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		err := tx.QueryRow(ctx, insertDevice, int32(d.Org), d.UID, d.Model, d.SecretHash[:], now).Scan(&d.ID)
 		if violated(err, "device_uid_key") {
 			return fault.New(fault.Conflict, "a device named %q is enrolled already", d.UID)
@@ -94,7 +94,7 @@ const revokeDevice = `UPDATE device SET revoked_at = $2 WHERE uid = $1 AND revok
 
 // Revoke makes the device's secret worthless. Revoking twice is a success.
 func (a *App) Revoke(ctx context.Context, actor account.Actor, uid string) error {
-	return a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var there bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM device WHERE uid = $1)`, uid).Scan(&there); err != nil {
 			return fmt.Errorf("find device: %w", err)
@@ -128,7 +128,7 @@ const insertAssignment = `INSERT INTO assignment (org_id, sensor_id, patient_id,
 // Assign gives a sensor's readings to a patient from a time on. See devices.Kit.
 func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding) (devices.Assignment, error) {
 	var made devices.Assignment
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		p, err := onePatient(ctx, tx, b.Patient)
 		if err != nil {
 			return err
@@ -233,7 +233,7 @@ const countQuarantine = `SELECT reason, count(*) FROM quarantine WHERE device_id
 // Intake tells what became of everything the device sent so far. See devices.Kit.
 func (a *App) Intake(ctx context.Context, actor account.Actor, uid string) (devices.Intake, error) {
 	in := devices.Intake{Quarantined: map[vital.Reason]int{}}
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		id, err := deviceID(ctx, tx, uid)
 		if err != nil {
 			return err
@@ -265,7 +265,7 @@ func (a *App) Quarantined(ctx context.Context, actor account.Actor, uid string, 
 		limit = 100
 	}
 	var list []devices.Quarantined
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		id, err := deviceID(ctx, tx, uid)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"hale/account"
 	"hale/fault"
+	"hale/vital"
 )
 
 // Operator is what only somebody at the console may do: make organisations and staff. It connects for each act.
@@ -40,7 +41,7 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 	err := o.do(ctx, func(tx pgx.Tx, now time.Time) error {
 		err := tx.QueryRow(ctx, findOrg, s.Organisation).Scan(&who.Org)
 		if errors.Is(err, pgx.ErrNoRows) {
-			err = tx.QueryRow(ctx, insertOrg, string(newUID()), s.Organisation, now).Scan(&who.Org)
+			who.Org, err = newOrg(ctx, tx, s.Organisation, now)
 		}
 		if err != nil {
 			return fmt.Errorf("find or make the organisation: %w", err)
@@ -52,6 +53,9 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 		if err != nil {
 			return fmt.Errorf("set staff: %w", err)
 		}
+		if err := joinUsualTeam(ctx, tx, who.Org, who.Staff, now); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, endSessions, int32(who.Org), int64(who.Staff), now); err != nil {
 			return fmt.Errorf("end old sessions: %w", err)
 		}
@@ -61,6 +65,15 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 		return writeAudit(ctx, tx, account.Audit{Org: who.Org, At: now, Actor: account.Actor{Name: "operator"}, Action: "set staff", Object: "staff " + s.Login, Detail: string(s.Role)})
 	})
 	return who, err
+}
+
+// newOrg makes an organisation, with what every one begins with.
+func newOrg(ctx context.Context, tx pgx.Tx, name string, now time.Time) (vital.OrgID, error) {
+	var org vital.OrgID
+	if err := tx.QueryRow(ctx, insertOrg, string(newUID()), name, now).Scan(&org); err != nil {
+		return 0, err
+	}
+	return org, beginTeams(ctx, tx, org, now)
 }
 
 func (o Operator) do(ctx context.Context, f func(tx pgx.Tx, now time.Time) error) error {

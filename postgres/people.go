@@ -17,26 +17,30 @@ import (
 	"hale/vital"
 )
 
-const patientColumns = `id, uid::text, org_id, name, birth_year, sex, zone, number, created_at`
+// patientColumns go with patientTables: the relation is that of whoever the transaction acts for.
+const patientColumns = `p.id, p.uid::text, p.org_id, p.name, p.birth_year, p.sex, p.zone, p.number, p.state, p.created_at, ` + relationColumns
+const relationColumns = `coalesce(mine.team, false), mine.glass_until, coalesce(mine.shared, '')`
+const patientTables = ` FROM patient p LEFT JOIN my_patients() mine ON mine.patient_id = p.id `
 
 func scanPatient(row pgx.CollectableRow) (account.Patient, error) {
 	var p account.Patient
-	err := row.Scan(&p.ID, &p.UID, &p.Org, &p.Name, &p.BirthYear, &p.Sex, &p.Zone, &p.Number, &p.CreatedAt)
-	p.CreatedAt = p.CreatedAt.UTC()
+	var glass *time.Time
+	err := row.Scan(&p.ID, &p.UID, &p.Org, &p.Name, &p.BirthYear, &p.Sex, &p.Zone, &p.Number, &p.State, &p.CreatedAt, &p.Relation.Team, &glass, &p.Relation.Shared)
+	p.CreatedAt, p.Relation.Glass = p.CreatedAt.UTC(), timeOf(glass)
 	return p, err
 }
 
-const selectPatients = `SELECT ` + patientColumns + ` FROM patient
-WHERE $1 = '' OR strpos(lower(name), lower($1)) > 0 OR number = $1
-ORDER BY name COLLATE "und-x-icu", id LIMIT $2`
+const selectPatients = `SELECT ` + patientColumns + patientTables + `
+WHERE ($1 = '' OR strpos(lower(p.name), lower($1)) > 0 OR p.number = $1) AND p.state <> 'merged'
+ORDER BY p.name COLLATE "und-x-icu", p.id LIMIT $2`
 
-// Patients lists the organisation's patients by name; query matches a part of the name or the whole number.
+// Patients lists the patients within the actor's view by name; query matches a part of the name or the whole number.
 func (a *App) Patients(ctx context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error) {
 	if limit <= 0 || limit > 1000 {
 		limit = 1000
 	}
 	var list []account.Patient
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		rows, err := tx.Query(ctx, selectPatients, query, limit)
 		if err != nil {
 			return fmt.Errorf("list patients: %w", err)
@@ -49,14 +53,34 @@ func (a *App) Patients(ctx context.Context, actor account.Actor, query string, l
 	return list, err
 }
 
-// Patient returns one patient; fault.NotFound when the organisation has nobody of this id.
+// Patient returns one patient; fault.NotFound when nobody within the actor's view has this id.
 func (a *App) Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error) {
 	var p account.Patient
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) (err error) {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		p, err = onePatient(ctx, tx, uid)
 		return err
 	})
 	return p, err
+}
+
+// PatientsOf returns those of the named patients who are within the actor's view, in no order.
+func (a *App) PatientsOf(ctx context.Context, actor account.Actor, uids []vital.UID) ([]account.Patient, error) {
+	names := make([]string, len(uids))
+	for i, uid := range uids {
+		names[i] = string(uid)
+	}
+	var list []account.Patient
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, `SELECT `+patientColumns+patientTables+`WHERE p.uid = ANY($1::uuid[])`, names)
+		if err != nil {
+			return fmt.Errorf("load patients: %w", err)
+		}
+		if list, err = pgx.CollectRows(rows, scanPatient); err != nil {
+			return fmt.Errorf("load patients: %w", err)
+		}
+		return nil
+	})
+	return list, err
 }
 
 func onePatient(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Patient, error) {
@@ -64,13 +88,13 @@ func onePatient(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Patient,
 	if err != nil {
 		return account.Patient{}, err
 	}
-	rows, err := tx.Query(ctx, `SELECT `+patientColumns+` FROM patient WHERE uid = $1`, u)
+	rows, err := tx.Query(ctx, `SELECT `+patientColumns+patientTables+`WHERE p.uid = $1`, u)
 	if err != nil {
 		return account.Patient{}, fmt.Errorf("load patient: %w", err)
 	}
 	p, err := pgx.CollectExactlyOneRow(rows, scanPatient)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return account.Patient{}, fault.New(fault.NotFound, "there is no patient %s", uid)
+		return account.Patient{}, fault.New(fault.NotFound, "there is no patient %s", u)
 	}
 	if err != nil {
 		return account.Patient{}, fmt.Errorf("load patient: %w", err)
@@ -83,14 +107,17 @@ INSERT INTO patient (org_id, uid, name, number, birth_year, sex, zone, created_a
 
 // AddPatient stores a new patient with the default limits and trend rules, and the audit row.
 func (a *App) AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error) {
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
-		p.Org, p.UID, p.CreatedAt = actor.Org, newUID(), now
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		p.Org, p.UID, p.CreatedAt, p.State = actor.Org, newUID(), now, account.Active
 		err := tx.QueryRow(ctx, insertPatient, int32(p.Org), string(p.UID), p.Name, p.Number, p.BirthYear, p.Sex, p.Zone, p.CreatedAt).Scan(&p.ID)
 		if violated(err, "patient_number") {
 			return fault.New(fault.Conflict, "the number %q is another patient's", p.Number)
 		}
 		if err != nil {
 			return fmt.Errorf("add patient: %w", err)
+		}
+		if err := joinTeams(ctx, tx, p, now); err != nil {
+			return err
 		}
 		for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(p.Zone, p.BirthYear, now)...) {
 			rule, err := addRule(ctx, tx, p.Org, p.ID, d.Key())
@@ -148,7 +175,7 @@ func (a *App) Record(ctx context.Context, row account.Audit) error {
 // Rules returns the patient's rules with all their versions.
 func (a *App) Rules(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Rule, error) {
 	var rules []alerts.Rule
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		p, err := onePatient(ctx, tx, patient)
 		if err != nil {
 			return err
@@ -177,7 +204,7 @@ func rulesOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]alerts.
 // AddVersion appends a version to the patient's rule of the key. See alerts.RuleBook.
 func (a *App) AddVersion(ctx context.Context, actor account.Actor, patient vital.UID, key alerts.RuleKey, expected int, v alerts.Version) (alerts.Rule, error) {
 	var after alerts.Rule
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		p, err := onePatient(ctx, tx, patient)
 		if err != nil {
 			return err
@@ -242,7 +269,7 @@ func ruleFor(ctx context.Context, tx pgx.Tx, p account.Patient, key alerts.RuleK
 // Organisation returns the name of the actor's organisation.
 func (a *App) Organisation(ctx context.Context, actor account.Actor) (string, error) {
 	var name string
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		return tx.QueryRow(ctx, `SELECT name FROM org`).Scan(&name)
 	})
 	return name, err

@@ -101,7 +101,7 @@ func checkVersion(ctx context.Context, db interface {
 	return nil
 }
 
-// App is the record as people reach it: always inside one organisation.
+// App is the record as people reach it: always inside one organisation, and no further than the person who asks reaches.
 type App struct{ pool *pgxpool.Pool }
 
 // OpenApp connects as hale_app.
@@ -121,15 +121,56 @@ func (a *App) Ping(ctx context.Context) error {
 	return fault.Wrap(fault.Unavailable, a.pool.Ping(ctx), "the database does not answer")
 }
 
-// inOrg runs f in a transaction that sees one organisation only, and hands it the clock.
+// What the row level security of hale_app shows inside an organisation: everything, or the patients whom one person reaches.
+const (
+	viewOrg       = "org"
+	viewStaff     = "staff"
+	viewCaregiver = "caregiver"
+	viewPatient   = "patient"
+	viewNobody    = "nobody" // only what is about no patient
+)
+
+// viewOf returns what an actor is shown at most, and the id that says who they are in that view.
+func viewOf(actor account.Actor) (view string, who int64) {
+	switch actor.Role {
+	case account.SelfRole:
+		return viewPatient, int64(actor.Self)
+	case account.CaregiverRole:
+		return viewCaregiver, int64(actor.Caregiver)
+	case account.Nurse, account.Pharmacist, account.Physician:
+		return viewStaff, int64(actor.Staff)
+	case account.DeviceDesk, account.Manager, account.PrivacyOfficer, account.Administrator, account.SystemRole:
+		return viewOrg, int64(actor.Staff)
+	case account.Researcher:
+		return viewNobody, 0
+	}
+	return viewNobody, 0
+}
+
+// as runs f in a transaction that sees what the actor may see at most, and hands it the clock.
+func (a *App) as(ctx context.Context, actor account.Actor, f func(tx pgx.Tx, now time.Time) error) error {
+	if actor.Nobody() {
+		return fault.New(fault.Unauthenticated, "sign in first")
+	}
+	view, who := viewOf(actor)
+	return a.enter(ctx, actor.Org, view, who, f)
+}
+
+// inOrg runs f in a transaction that sees one whole organisation, and hands it the clock: for what Hale itself does.
 func (a *App) inOrg(ctx context.Context, org vital.OrgID, f func(tx pgx.Tx, now time.Time) error) error {
+	return a.enter(ctx, org, viewOrg, 0, f)
+}
+
+func (a *App) enter(ctx context.Context, org vital.OrgID, view string, who int64, f func(tx pgx.Tx, now time.Time) error) error {
 	if org == 0 {
 		return fault.New(fault.Unauthenticated, "sign in first")
 	}
-	const enter = `SELECT set_config('app.org', $1, true), clock_timestamp()`
+	const enter = `
+SELECT set_config('app.org', $1, true), set_config('app.view', $2, true), set_config('app.who', $3, true), set_config('app.now', c.now::text, true), c.now
+FROM (SELECT clock_timestamp() AS now) c`
 	err := pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
 		var now time.Time
-		if err := tx.QueryRow(ctx, enter, fmt.Sprint(int32(org))).Scan(nil, &now); err != nil {
+		if err := tx.QueryRow(ctx, enter, fmt.Sprint(int32(org)), view, fmt.Sprint(who)).Scan(nil, nil, nil, nil, &now); err != nil {
 			return fmt.Errorf("enter the organisation: %w", err)
 		}
 		return f(tx, now.UTC())

@@ -148,3 +148,9 @@ func (r *record) count(t *testing.T, query string, args ...any) int {
 	}
 	return n
 }
+
+// exec runs a statement as the superuser, for what no method does.
+func (r *record) exec(t *testing.T, statement string) {
+	t.Helper()
+	asAdmin(t, r.db.AdminURL(), statement)
+}

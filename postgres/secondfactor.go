@@ -58,7 +58,7 @@ func (a *App) Forget(ctx context.Context, login string) error {
 
 // Password returns the login and the password hash of somebody who is signed in.
 func (a *App) Password(ctx context.Context, actor account.Actor) (login, hash string, err error) {
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		return tx.QueryRow(ctx, `SELECT login, password_hash FROM staff WHERE id = $1 AND disabled_at IS NULL`, int64(actor.Staff)).Scan(&login, &hash)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -73,7 +73,7 @@ FROM second_factor f WHERE f.staff_id = $1`
 // Factor returns the sealed secret of a person's second factor and how it stands; both are empty when there is none. One
 // that is not confirmed has a secret and is not on.
 func (a *App) Factor(ctx context.Context, actor account.Actor) (sealed []byte, state account.SecondFactor, err error) {
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		err := tx.QueryRow(ctx, selectFactor, int64(actor.Staff)).Scan(&sealed, &state.On, &state.Codes)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -90,7 +90,7 @@ ON CONFLICT (org_id, staff_id) DO UPDATE SET secret = excluded.secret, created_a
 // OfferFactor keeps a secret that is still to be confirmed, in place of one offered before. One that is on is
 // fault.Conflict.
 func (a *App) OfferFactor(ctx context.Context, actor account.Actor, sealed []byte) error {
-	return a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		done, err := tx.Exec(ctx, offerFactor, int32(actor.Org), int64(actor.Staff), sealed, now)
 		if err == nil && done.RowsAffected() == 0 {
 			return fault.New(fault.Conflict, "your second factor is on already; turn it off first")
@@ -104,7 +104,7 @@ func (a *App) OfferFactor(ctx context.Context, actor account.Actor, sealed []byt
 func (a *App) ConfirmFactor(ctx context.Context, actor account.Actor, sealed []byte, step int64, codes [][]byte) error {
 	const confirm = `UPDATE second_factor SET confirmed_at = $2, last_step = $3 WHERE staff_id = $1 AND confirmed_at IS NULL AND secret = $4`
 	const insert = `INSERT INTO recovery_code (org_id, staff_id, code_hash) SELECT $1, $2, unnest($3::bytea[])`
-	return a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		done, err := tx.Exec(ctx, confirm, int64(actor.Staff), now, step, sealed)
 		if err == nil && done.RowsAffected() == 0 {
 			return fault.New(fault.Conflict, "this second factor was confirmed or replaced meanwhile; look at the page again")
@@ -122,7 +122,7 @@ func (a *App) ConfirmFactor(ctx context.Context, actor account.Actor, sealed []b
 // UseStep takes the code of a time step: false when this step or a later one was taken before.
 func (a *App) UseStep(ctx context.Context, actor account.Actor, step int64) (taken bool, err error) {
 	const use = `UPDATE second_factor SET last_step = $2 WHERE staff_id = $1 AND confirmed_at IS NOT NULL AND last_step < $2`
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		done, err := tx.Exec(ctx, use, int64(actor.Staff), step)
 		taken = done.RowsAffected() == 1
 		return err
@@ -133,7 +133,7 @@ func (a *App) UseStep(ctx context.Context, actor account.Actor, step int64) (tak
 // UseRecovery takes a recovery code, once: false when it is none, or was taken before.
 func (a *App) UseRecovery(ctx context.Context, actor account.Actor, code []byte) (taken bool, err error) {
 	const use = `UPDATE recovery_code SET used_at = $3 WHERE staff_id = $1 AND code_hash = $2 AND used_at IS NULL`
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		done, err := tx.Exec(ctx, use, int64(actor.Staff), code, now)
 		if taken = done.RowsAffected() == 1; err != nil || !taken {
 			return err
@@ -145,7 +145,7 @@ func (a *App) UseRecovery(ctx context.Context, actor account.Actor, code []byte)
 
 // RemoveFactor turns the second factor off, with its recovery codes.
 func (a *App) RemoveFactor(ctx context.Context, actor account.Actor) error {
-	return a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		done, err := tx.Exec(ctx, `DELETE FROM second_factor WHERE staff_id = $1`, int64(actor.Staff))
 		if err != nil || done.RowsAffected() == 0 {
 			return err

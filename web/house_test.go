@@ -48,7 +48,7 @@ func newHouse(now time.Time) *house {
 		role        account.Role
 	}{
 		{"mira", "Mira Zupan", account.Nurse}, {"jan", "Jan Kovač", account.Nurse}, {"pia", "Pia Oblak", account.Pharmacist},
-		{"desk", "Dora Desk", account.DeviceDesk}, {"max", "Max Manager", account.Manager}, {"admin", "Ada Admin", account.Administrator},
+		{"desk", "Dora Desk", account.DeviceDesk}, {"max", "Max Manager", account.Researcher}, {"admin", "Ada Admin", account.Administrator},
 	} {
 		h.staff[who.login] = account.Actor{Org: org, Staff: account.StaffID(i + 1), UID: vital.UID(who.login), Name: who.name, Role: who.role}
 	}
@@ -154,6 +154,16 @@ func (h *house) looks() []string {
 	return all
 }
 
+func (h *house) PatientsOf(ctx context.Context, actor account.Actor, uids []vital.UID) ([]account.Patient, error) {
+	var list []account.Patient
+	for _, uid := range uids {
+		if p, err := h.Patient(ctx, actor, uid); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
 func (h *house) Alerts(_ context.Context, _ account.Actor, f alerts.Filter) ([]alerts.Alert, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -193,6 +203,7 @@ func (h *house) Alert(_ context.Context, _ account.Actor, uid vital.UID) (alerts
 
 // known notes whether something newer was measured than what contact was asked for. h.mu is held.
 func (h *house) known(a alerts.Alert) alerts.Alert {
+	a.Relation.Team = true
 	a.Newer = slices.ContainsFunc(h.points[a.PatientUID], func(p alerts.Point) bool { return p.Metric == a.Metric && a.ContactAbout.Before(p.Mark) })
 	return a
 }
@@ -210,7 +221,7 @@ func (h *house) Amend(_ context.Context, actor account.Actor, uid vital.UID, dec
 		if h.episodes[i].UID != uid {
 			continue
 		}
-		entries, err := decide(h.episodes[i].Episode, h.now)
+		entries, err := decide(h.known(h.episodes[i]), h.now)
 		if err != nil {
 			return alerts.Alert{}, nil, err
 		}
@@ -315,7 +326,7 @@ func (h *house) admit(name, number string, born int, sex, zone string) account.P
 	n := len(h.people) + 1
 	p := account.Patient{
 		ID: vital.PatientID(n), UID: vital.UID(fmt.Sprintf("01920000-0000-7000-8000-%012d", n)), Org: org,
-		Name: name, Number: number, BirthYear: born, Sex: sex, Zone: zone, CreatedAt: h.now,
+		Name: name, Number: number, BirthYear: born, Sex: sex, Zone: zone, CreatedAt: h.now, Relation: account.Relation{Team: true},
 	}
 	h.people = append(h.people, p)
 	for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(zone, born, h.now)...) {

@@ -331,13 +331,13 @@ func TestRolesSeeWhatTheyMay(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a manager is told that this is not theirs", func(t *testing.T) {
+	t.Run("a researcher is told that this is not theirs", func(t *testing.T) {
 		t.Parallel()
 		answer, page := visit(t, app, "max").get("/")
 		if answer.StatusCode != http.StatusForbidden {
 			t.Errorf("status %d", answer.StatusCode)
 		}
-		wants(t, page, "Your role (manager) may not do this")
+		wants(t, page, "Your role (researcher) may not do this")
 	})
 	t.Run("whoever looks at a patient stands in the audit trail", func(t *testing.T) {
 		t.Parallel()

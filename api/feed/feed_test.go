@@ -101,6 +101,35 @@ func (d *door) close(err error) {
 	d.gone = err
 }
 
+// register is the people: everybody of the actor's organisation is in their care team, but for those who have left it.
+type register struct {
+	mu    sync.Mutex
+	left  bool
+	err   error
+	asked int
+}
+
+func (r *register) PatientsOf(_ context.Context, actor account.Actor, uids []vital.UID) ([]account.Patient, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked++
+	var list []account.Patient
+	for _, uid := range uids {
+		if uid == patientOf(actor.Org) {
+			list = append(list, account.Patient{UID: uid, Org: actor.Org, Relation: account.Relation{Team: !r.left}})
+		}
+	}
+	return list, r.err
+}
+
+func (r *register) set(left bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left, r.err = left, err
+}
+
+func patientOf(org vital.OrgID) vital.UID { return vital.UID(fmt.Sprintf("p%d", org)) }
+
 type tokenKey struct{}
 
 // who is the part of api/session that a feed needs.
@@ -125,17 +154,18 @@ type bed struct {
 	air  *air
 	log  *ledger
 	door *door
+	reg  *register
 	url  string
 }
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	b := &bed{air: &air{ready: make(chan struct{})}, log: &ledger{}, door: &door{}}
+	b := &bed{air: &air{ready: make(chan struct{})}, log: &ledger{}, door: &door{}, reg: &register{}}
 	b.hub = NewHub(b.air, b.log, slog.New(slog.DiscardHandler))
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, Immutable: true, ErrorHandler: func(c *fiber.Ctx, err error) error {
 		return c.Status(statuses()[fault.KindOf(err)]).SendString(fault.MessageOf(err))
 	}})
-	stream := &Stream{Hub: b.hub, Who: b.who, Sessions: b.door, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond}
+	stream := &Stream{Hub: b.hub, Who: b.who, Sessions: b.door, People: b.reg, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond}
 	app.Get("/v1/feed", func(c *fiber.Ctx) error {
 		c.SetUserContext(context.WithValue(c.UserContext(), tokenKey{}, c.Get("Authorization")))
 		return stream.Handle(c)
@@ -217,11 +247,13 @@ func (e *ear) next() string {
 }
 
 func event(org vital.OrgID, id int64) alerts.Event {
-	return alerts.Event{ID: id, Org: org, Patient: "p", Alert: vital.UID(fmt.Sprintf("a%d", id)), Version: int(id)}
+	return alerts.Event{ID: id, Org: org, Patient: patientOf(org), Alert: vital.UID(fmt.Sprintf("a%d", id)), Version: int(id)}
 }
 
-func told(id int64) string {
-	return fmt.Sprintf(`%d alert {"alert":"a%d","patient":"p","version":%d}`, id, id, id)
+func told(id int64) string { return toldOf(1, id) }
+
+func toldOf(org vital.OrgID, id int64) string {
+	return fmt.Sprintf(`%d alert {"alert":"a%d","patient":%q,"version":%d}`, id, id, patientOf(org), id)
 }
 
 const reload = "reload {}"
@@ -246,7 +278,7 @@ func TestEveryBoardOfTheOrganisationHearsAnEventOnce(t *testing.T) {
 	b.air.announce(event(1, 9), event(2, 9))
 	one.want(t, told(5), told(4), told(9))
 	two.want(t, told(5), told(4), told(9))
-	other.want(t, told(6), told(9))
+	other.want(t, toldOf(2, 6), toldOf(2, 9))
 }
 
 func TestALostAnnouncementIsCaughtUp(t *testing.T) {
@@ -323,13 +355,36 @@ func TestEachEventIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	for role, want := range map[account.Role]bool{account.Nurse: true, account.DeviceDesk: false} {
 		var sent strings.Builder
-		l := &listener{Stream: &Stream{}, out: bufio.NewWriter(&sent), actor: account.Actor{Org: 1, Role: role}}
-		if !l.tell(news{event: event(1, 3)}, news{event: event(2, 4)}) {
+		l := &listener{Stream: &Stream{People: &register{}}, out: bufio.NewWriter(&sent), actor: account.Actor{Org: 1, Role: role}, reach: map[vital.UID]reached{}}
+		if !l.tell(t.Context(), news{event: event(1, 3)}, news{event: event(2, 4)}) {
 			t.Fatal("the client is gone")
 		}
 		if got := strings.Contains(sent.String(), told(3)[8:]); got != want || strings.Contains(sent.String(), "a4") {
 			t.Errorf("%s was told %q", role, sent.String())
 		}
+	}
+}
+
+func TestWhoLeavesTheCareTeamHearsNoMoreOfThePatient(t *testing.T) {
+	t.Parallel()
+	var sent strings.Builder
+	reg := &register{}
+	l := &listener{Stream: &Stream{People: reg}, out: bufio.NewWriter(&sent), actor: account.Actor{Org: 1, Role: account.Nurse}, reach: map[vital.UID]reached{}}
+	now := time.Now()
+	batch := []news{{event: event(1, 3)}, {event: event(1, 4)}, {event: event(1, 5)}}
+	if !l.ask(t.Context(), batch, now) || !l.reach["p1"].yes || reg.asked != 1 {
+		t.Fatalf("the team's nurse: %v, after %d questions", l.reach, reg.asked)
+	}
+	reg.set(true, nil)
+	if !l.ask(t.Context(), batch, now.Add(reachLasts)) || reg.asked != 1 {
+		t.Errorf("asked %d times within a second", reg.asked)
+	}
+	if !l.ask(t.Context(), batch, now.Add(reachLasts+time.Millisecond)) || l.reach["p1"].yes {
+		t.Errorf("who left the team still hears: %v", l.reach)
+	}
+	reg.set(false, fault.New(fault.Unavailable, "away"))
+	if l.ask(t.Context(), batch, now.Add(3*reachLasts)) || l.tell(t.Context(), news{event: event(1, 6)}) {
+		t.Error("told although nobody can say who may hear it")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"time"
@@ -21,6 +22,7 @@ const (
 	heartbeatEvery = 5 * time.Second // a client that is gone shows only in a failing flush
 	sessionEvery   = 3 * time.Second // how long an ended session may still hear
 	flushWithin    = 10 * time.Second
+	reachLasts     = time.Second      // how long an answer about who reaches whom is good
 	awayAtMost     = 30 * time.Second // how long the record may be away before a session that cannot be checked ends
 	resumeLimit    = 20_000           // a client that missed more than this is told to load anew
 )
@@ -28,6 +30,11 @@ const (
 // Sessions tells whether a session lasts (account/signin.Service); fault.Unauthenticated when it does not.
 type Sessions interface {
 	SessionOf(ctx context.Context, token string) (account.Session, error)
+}
+
+// People tells who is within an actor's view, and what the actor is to them (account.Patient.Relation).
+type People interface {
+	PatientsOf(ctx context.Context, actor account.Actor, uids []vital.UID) ([]account.Patient, error)
 }
 
 // Stream is the live feed as server-sent events: `alert` with the ids and the version of an alert that changed, and
@@ -38,6 +45,7 @@ type Stream struct {
 	// Who returns who speaks in a request, and the token by which Sessions knows them.
 	Who      func(ctx context.Context) (account.Actor, string)
 	Sessions Sessions
+	People   People
 
 	// The intervals of heartbeats and of looks at the session; zero means 5 s and 3 s.
 	Heartbeat, Recheck time.Duration
@@ -63,7 +71,7 @@ func (s *Stream) Handle(c *fiber.Ctx) error {
 	c.Set("X-Accel-Buffering", "no") // a proxy must hand on what it gets at once
 	l := &listener{
 		Stream: s, place: place, conn: c.Context().Conn(), actor: actor, token: token,
-		after: after, resumes: resumes, told: map[int64]struct{}{},
+		after: after, resumes: resumes, told: map[int64]struct{}{}, reach: map[vital.UID]reached{},
 	}
 	lasting := context.WithoutCancel(ctx) // the stream outlives the request's handler and its deadline
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
@@ -100,7 +108,8 @@ type listener struct {
 	after   int64
 	resumes bool
 	told    map[int64]struct{} // what the resumption told, so that the queue does not tell it again
-	away    time.Time          // since when the session could not be checked; zero: it could
+	reach   map[vital.UID]reached
+	away    time.Time // since when the session could not be checked; zero: it could
 }
 
 // run writes until the client is gone, lags behind, is signed out, or the server ends.
@@ -117,7 +126,7 @@ func (l *listener) run(ctx context.Context) {
 		select {
 		case <-l.place.wake:
 			batch, open := l.place.take()
-			ok = l.tell(batch...) && open
+			ok = l.tell(ctx, batch...) && open
 		case <-heartbeat.C:
 			ok = l.flush(":\n\n")
 		case now := <-recheck.C:
@@ -139,17 +148,17 @@ func orElse(d, fallback time.Duration) time.Duration {
 // begin tells what the client missed, or that it must load; the subscription stands already, so nothing falls between.
 func (l *listener) begin(ctx context.Context) bool {
 	if !l.resumes {
-		return l.tell(news{reload: true})
+		return l.tell(ctx, news{reload: true})
 	}
 	missed, err := l.Hub.record.EventsSince(ctx, l.actor.Org, l.after, resumeLimit)
 	if err != nil || len(missed) >= resumeLimit {
-		return l.tell(news{reload: true})
+		return l.tell(ctx, news{reload: true})
 	}
 	batch := make([]news, len(missed))
 	for i, e := range missed {
 		batch[i].event = e
 	}
-	if !l.tell(batch...) {
+	if !l.tell(ctx, batch...) {
 		return false
 	}
 	for _, e := range missed {
@@ -159,8 +168,12 @@ func (l *listener) begin(ctx context.Context) bool {
 }
 
 // tell writes news, after asking of each event again whether this person may hear it. It flushes once, so that a client
-// that catches up is not slowed down by what it waits for; an empty batch is a heartbeat.
-func (l *listener) tell(batch ...news) bool {
+// that catches up is not slowed down by what it waits for; an empty batch is a heartbeat. When nobody can say who may hear
+// it, the connection ends: a client that comes back resumes where it was.
+func (l *listener) tell(ctx context.Context, batch ...news) bool {
+	if !l.ask(ctx, batch, time.Now()) {
+		return false
+	}
 	text := make([]byte, 0, 128*len(batch))
 	for _, n := range batch {
 		if n.reload {
@@ -170,7 +183,7 @@ func (l *listener) tell(batch ...news) bool {
 		if _, again := l.told[n.event.ID]; again {
 			continue
 		}
-		if account.Allow(l.actor, account.SeeAlerts, &account.Patient{Org: n.event.Org}) == nil {
+		if l.reach[n.event.Patient].yes {
 			text = append(text, frame(n.event)...)
 		}
 	}
@@ -178,6 +191,39 @@ func (l *listener) tell(batch ...news) bool {
 		text = append(text, ":\n\n"...)
 	}
 	return l.flush(string(text))
+}
+
+// reached says whether the actor may hear of a patient, and when that was asked.
+type reached struct {
+	yes bool
+	at  time.Time
+}
+
+// ask finds out, for every patient that the batch is about, whether the actor may hear of them just now. An answer is good
+// for reachLasts: a burst about one patient is one question. It returns false when the record does not answer.
+func (l *listener) ask(ctx context.Context, batch []news, now time.Time) bool {
+	maps.DeleteFunc(l.reach, func(_ vital.UID, r reached) bool { return now.Sub(r.at) > reachLasts })
+	var unknown []vital.UID
+	for _, n := range batch {
+		if _, known := l.reach[n.event.Patient]; !known && !n.reload {
+			l.reach[n.event.Patient] = reached{at: now}
+			unknown = append(unknown, n.event.Patient)
+		}
+	}
+	if len(unknown) == 0 {
+		return true
+	}
+	asking, cancel := context.WithTimeout(ctx, sessionEvery)
+	defer cancel()
+	list, err := l.People.PatientsOf(asking, l.actor, unknown)
+	if err != nil {
+		clear(l.reach)
+		return false
+	}
+	for i := range list {
+		l.reach[list[i].UID] = reached{yes: account.Allow(l.actor, account.SeeAlerts, &list[i]) == nil, at: now}
+	}
+	return true
 }
 
 // frame returns an event in the form of the HTML standard, section 9.2.
@@ -200,6 +246,9 @@ func (l *listener) stillSignedIn(ctx context.Context, now time.Time) bool {
 	s, err := l.Sessions.SessionOf(asking, l.token)
 	switch {
 	case err == nil:
+		if s.Actor != l.actor {
+			clear(l.reach) // another role reaches others
+		}
 		l.actor, l.away = s.Actor, time.Time{}
 		return s.Actor.Org == l.place.org && account.Allow(s.Actor, account.SeeAlerts, nil) == nil
 	case fault.Is(err, fault.Unauthenticated):

@@ -81,6 +81,7 @@ type house struct {
 	edge      *edge.Server
 	cache     *devices.Cache
 	bridge    *bridge.Bridge
+	server    *api.Server // of role api
 }
 
 // renewals is how often a lease is renewed within its length: one late renewal must not lose a partition.
@@ -317,8 +318,8 @@ func (h *house) answering() []stage {
 	pages := web.New(web.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	})
-	server := api.New(api.Config{
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Session: keeper, Feed: hub, Log: h.log, Now: time.Now,
+	h.server = api.New(api.Config{
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Session: keeper, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
 		Organisation: h.app.Organisation,
 		Ready:        h.checks,
 		Strict:       h.strict,
@@ -329,7 +330,7 @@ func (h *house) answering() []stage {
 	})
 	return []stage{
 		{name: "live feed", run: hub.Run},
-		{name: "API", run: func(ctx context.Context) error { return server.Run(ctx, h.http) }, bound: 15 * time.Second},
+		{name: "API", run: func(ctx context.Context) error { return h.server.Run(ctx, h.http) }, bound: 15 * time.Second},
 	}
 }
 

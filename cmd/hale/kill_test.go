@@ -229,7 +229,7 @@ func openRecord(t *testing.T, dir string) (*pgx.Conn, *postgres.App) {
 // foldEveryLog replays the log of every episode: it must fold to the episode that is stored.
 func foldEveryLog(t *testing.T, app *postgres.App) {
 	t.Helper()
-	actor := account.Actor{Org: 1, Role: account.Nurse}
+	actor := account.Actor{Org: 1, Role: account.Administrator}
 	folded, filter := 0, alerts.Filter{Limit: 500}
 	for {
 		page, err := app.Alerts(t.Context(), actor, filter)
