@@ -67,10 +67,11 @@ type Patient struct {
 	UID       vital.UID
 	Org       vital.OrgID
 	Name      string
-	BirthYear int    // 0 when not known
-	Sex       string // "female", "male", "other" or "unknown", as FHIR R4 administrative gender
-	Zone      string // IANA time zone of the home, for example "Europe/Ljubljana"
-	Number    string // the programme's own number for the person; unique in the organisation, may be empty
+	BirthYear int        // 0 when not known
+	BirthDate vital.Date // as far as it is known; BirthYear is its year
+	Sex       string     // "female", "male", "other" or "unknown", as FHIR R4 administrative gender
+	Zone      string     // IANA time zone of the home, for example "Europe/Ljubljana"
+	Number    string     // the programme's own number for the person; unique in the organisation, may be empty
 	State     State
 	CreatedAt time.Time
 	Relation  Relation
@@ -94,9 +95,11 @@ type Session struct {
 	UID       vital.UID
 	Actor     Actor
 	CSRF      string // value that every changing request of a browser must carry
+	Label     string // of the browser or app, for people
 	CreatedAt time.Time
 	SeenAt    time.Time
 	ExpiresAt time.Time
+	MisusedAt time.Time // when its token was first shown without the device it is bound to; zero: never
 }
 
 // Audit is one row of the audit trail: who did what to whom, when.

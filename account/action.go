@@ -31,7 +31,9 @@ const (
 	SeeConsents     Action = "see consents"
 	RecordConsent   Action = "record consent"
 	ManageCaregiver Action = "let a caregiver in"
-	EndCare         Action = "end care" // what off-boarding asks of the team
+	EndCare         Action = "end care"                // what off-boarding asks of the team
+	Protect         Action = "protect from a relative" // private items, quiet suspension; no relative learns of it
+	WriteConsent    Action = "write consent texts"
 
 	ImportPeople  Action = "import people"
 	MergePatients Action = "merge patients"
@@ -52,7 +54,7 @@ func Actions() []Action {
 	return []Action{
 		SeePatients, AddPatient, SeeReadings, SeeAlerts, HandleAlert, SetLimits, SeeDevices, EnrolDevice, AssignDevice,
 		SeeTeams, ManageTeams, ManageStaff, ManageKeys, BreakGlass, ReviewAccess, InvitePatient,
-		SeeConsents, RecordConsent, ManageCaregiver, EndCare, ImportPeople, MergePatients, Refile,
+		SeeConsents, RecordConsent, ManageCaregiver, EndCare, Protect, WriteConsent, ImportPeople, MergePatients, Refile,
 		SeeLooks, ExportRecord, ShareRecord, SeeSheet, AskCorrection, DecideCorrection, AskErasure, DecideErasure,
 	}
 }
@@ -61,7 +63,7 @@ func Actions() []Action {
 // pseudonymised sets and see nobody by name; the privacy officer finds a person in order to read who looked.
 func (r Role) functions() []Action {
 	clinical := []Action{
-		SeePatients, SeeReadings, SeeAlerts, SeeTeams, BreakGlass, InvitePatient, SeeConsents, RecordConsent, ManageCaregiver, SeeSheet,
+		SeePatients, SeeReadings, SeeAlerts, SeeTeams, BreakGlass, InvitePatient, SeeConsents, RecordConsent, ManageCaregiver, SeeSheet, Protect,
 	}
 	switch r {
 	case Nurse, Physician:
@@ -75,12 +77,14 @@ func (r Role) functions() []Action {
 	case Manager:
 		return []Action{SeePatients, SeeDevices, SeeTeams, ManageTeams, ImportPeople}
 	case PrivacyOfficer:
-		return []Action{SeePatients, SeeTeams, ReviewAccess, SeeConsents, SeeLooks, ExportRecord, AskErasure, DecideErasure}
+		return []Action{SeePatients, SeeTeams, ReviewAccess, SeeConsents, Protect, WriteConsent, SeeLooks, ExportRecord, AskErasure, DecideErasure}
 	case Researcher:
 		return nil
 	case Administrator:
 		return without(Actions(), ReviewAccess, SeeLooks, ShareRecord, AskCorrection, AskErasure, DecideErasure)
-	case SelfRole, CaregiverRole:
+	case SelfRole:
+		return append(own(), Protect)
+	case CaregiverRole:
 		return own()
 	case SystemRole:
 		return ForSystems()
@@ -88,7 +92,7 @@ func (r Role) functions() []Action {
 	return nil
 }
 
-// own is what patients may do about themselves.
+// own is what patients may do about themselves, and a guardian for them.
 func own() []Action {
 	return []Action{
 		SeePatients, SeeReadings, SeeAlerts, SeeConsents, RecordConsent, ManageCaregiver,
@@ -101,10 +105,11 @@ func ForSystems() []Action {
 	return []Action{SeePatients, AddPatient, SeeReadings, SeeAlerts, SeeDevices, EnrolDevice, AssignDevice, ImportPeople}
 }
 
-// ForCaregivers returns the actions that a patient can share with a caregiver. A guardian may do all that the patient may.
+// ForCaregivers returns the actions that a patient can share with a caregiver. A guardian may do more; see ForGuardians.
 func ForCaregivers() []Action { return []Action{SeePatients, SeeReadings, SeeAlerts, SeeSheet} }
 
-// ForGuardians returns the actions of a guardian: what patients may do about themselves.
+// ForGuardians returns the actions of a guardian: what patients may do about themselves, but for what protects them from
+// relatives.
 func ForGuardians() []Action { return own() }
 
 func without(list []Action, some ...Action) []Action {

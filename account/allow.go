@@ -12,6 +12,9 @@ type Relation struct {
 	Team   bool      // they are together in a care team, both in its period
 	Glass  time.Time // until when the actor has broken the glass; zero: not
 	Shared Scopes    // what the patient, or the law for a guardian, lets this caregiver do
+
+	Guardian bool      // they act for the patient by law
+	Frozen   time.Time // from when on this caregiver sees nothing new, and is not to notice; zero: they see what comes
 }
 
 // Allow is the one place where it is decided whether actor may do action. patient is whom it concerns, or nil when it
@@ -30,7 +33,7 @@ func Allow(actor Actor, action Action, patient *Patient) error {
 		return nil
 	}
 	if patient.Org != actor.Org || !actor.reaches(action, patient) {
-		return errNoPatient()
+		return fault.New(fault.NotFound, "there is no patient %s", patient.UID) // as of one whom nobody knows
 	}
 	if patient.State == Locked && slices.Contains(watching(), action) {
 		return fault.New(fault.Conflict, "care of this patient has ended and the record is locked: it can be read, but nothing can be added")
@@ -69,7 +72,7 @@ func (r Relation) cares() bool { return r.Team || !r.Glass.IsZero() }
 
 // health are the actions that show what was measured, or act on it.
 func health() []Action {
-	return []Action{SeeReadings, SeeAlerts, HandleAlert, SetLimits, SeeSheet, ExportRecord, DecideCorrection}
+	return []Action{SeeReadings, SeeAlerts, HandleAlert, SetLimits, SeeSheet, ExportRecord, DecideCorrection, Protect}
 }
 
 // watching are the actions that end with care.
@@ -87,5 +90,3 @@ func (r Role) InCare() bool {
 	}
 	return false
 }
-
-func errNoPatient() error { return fault.New(fault.NotFound, "there is no such patient") }

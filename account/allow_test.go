@@ -13,7 +13,7 @@ import (
 func mayDo() map[account.Role][]account.Action {
 	care := []account.Action{
 		account.SeePatients, account.SeeReadings, account.SeeAlerts, account.SeeTeams, account.BreakGlass, account.InvitePatient,
-		account.SeeConsents, account.RecordConsent, account.ManageCaregiver, account.SeeSheet,
+		account.SeeConsents, account.RecordConsent, account.ManageCaregiver, account.SeeSheet, account.Protect,
 	}
 	bedside := append(slices.Clone(care), account.HandleAlert, account.SetLimits, account.EndCare, account.DecideCorrection, account.Refile)
 	own := []account.Action{
@@ -31,7 +31,7 @@ func mayDo() map[account.Role][]account.Action {
 		account.Manager:    {account.SeePatients, account.SeeDevices, account.SeeTeams, account.ManageTeams, account.ImportPeople},
 		account.Researcher: {},
 		account.PrivacyOfficer: {
-			account.SeePatients, account.SeeTeams, account.ReviewAccess, account.SeeConsents, account.SeeLooks, account.ExportRecord,
+			account.SeePatients, account.SeeTeams, account.ReviewAccess, account.SeeConsents, account.Protect, account.WriteConsent, account.SeeLooks, account.ExportRecord,
 			account.AskErasure, account.DecideErasure,
 		},
 		account.Administrator: slices.DeleteFunc(account.Actions(), func(a account.Action) bool {
@@ -39,7 +39,7 @@ func mayDo() map[account.Role][]account.Action {
 				account.ReviewAccess, account.SeeLooks, account.ShareRecord, account.AskCorrection, account.AskErasure, account.DecideErasure,
 			}, a)
 		}),
-		account.SelfRole:      own,
+		account.SelfRole:      append(slices.Clone(own), account.Protect),
 		account.CaregiverRole: own,
 		account.SystemRole: {
 			account.SeePatients, account.AddPatient, account.SeeReadings, account.SeeAlerts, account.SeeDevices, account.EnrolDevice,
@@ -100,6 +100,7 @@ func TestWhatIsHealthNeedsARelation(t *testing.T) {
 	t.Parallel()
 	health := []account.Action{
 		account.SeeReadings, account.SeeAlerts, account.HandleAlert, account.SetLimits, account.SeeSheet, account.ExportRecord, account.DecideCorrection,
+		account.Protect,
 	}
 	whole := []account.Role{account.DeviceDesk, account.Manager, account.PrivacyOfficer, account.SystemRole}
 	stranger := &account.Patient{ID: 6, Org: 1}

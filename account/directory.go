@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -29,10 +30,12 @@ type Credentials interface {
 	// Login returns who has this login name, with the password hash (PHC string); fault.NotFound when nobody.
 	Login(ctx context.Context, login string) (Actor, string, error)
 	OpenSession(ctx context.Context, tokenHash []byte, s Session) error
-	// Session returns a session that has not ended or run out at now; fault.Unauthenticated otherwise. SeenAt of what
-	// it returns is the look before this one (it may be a minute old: the record need not write every look).
-	Session(ctx context.Context, tokenHash []byte, now time.Time) (Session, error)
-	EndSession(ctx context.Context, tokenHash []byte, now time.Time) error
+	// Session returns a session that has not ended or run out at now; fault.Unauthenticated otherwise, and also when it is
+	// bound to another device than the one whose secret's hash is given. SeenAt of what it returns is the look before this
+	// one (it may be a minute old: the record need not write every look).
+	Session(ctx context.Context, tokenHash, deviceHash []byte, now time.Time) (Session, error)
+	// EndSession ends such a session and returns its UID; "" when there is none.
+	EndSession(ctx context.Context, tokenHash, deviceHash []byte, now time.Time) (vital.UID, error)
 }
 
 // Directory is the people of an organisation as its staff find them.
@@ -57,7 +60,12 @@ func (d *Directory) Patients(ctx context.Context, actor Actor, query string, lim
 		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", MostPatients)
 	}
 	list, err := d.People.Patients(ctx, actor, strings.TrimSpace(query), limit)
-	return slices.DeleteFunc(list, func(p Patient) bool { return Allow(actor, SeePatients, &p) != nil }), err
+	return reachable(actor, list), err
+}
+
+// reachable leaves out the patients whom the actor may not know of.
+func reachable(actor Actor, list []Patient) []Patient {
+	return slices.DeleteFunc(list, func(p Patient) bool { return Allow(actor, SeePatients, &p) != nil })
 }
 
 // Patient returns one patient's record and writes down that the actor looked at it.
@@ -104,6 +112,10 @@ func (d *Directory) AddPatient(ctx context.Context, actor Actor, p Patient) (Pat
 	if p.Sex == "" {
 		p.Sex = "unknown"
 	}
+	if p.BirthDate == "" && p.BirthYear > 0 {
+		p.BirthDate = vital.Date(strconv.Itoa(p.BirthYear))
+	}
+	p.BirthYear = max(p.BirthYear, p.BirthDate.Year())
 	if err := p.check(now); err != nil {
 		return Patient{}, err
 	}
@@ -116,6 +128,7 @@ const (
 	longestName   = 200
 	longestNumber = 64
 	firstBirth    = 1900
+	maxAhead      = 14 * time.Hour // by which the earliest zone is ahead of UTC
 )
 
 func (p *Patient) check(now time.Time) error {
@@ -128,13 +141,21 @@ func (p *Patient) check(now time.Time) error {
 	if p.BirthYear != 0 && (p.BirthYear < firstBirth || p.BirthYear > now.Year()) {
 		return fault.New(fault.Invalid, "birth_year: give a year from %d to %d, or leave it out", firstBirth, now.Year())
 	}
+	if p.BirthDate != "" && (!p.BirthDate.Valid() || p.BirthDate.Year() != p.BirthYear || string(p.BirthDate) > now.UTC().Add(maxAhead).Format(time.DateOnly)) {
+		return fault.New(fault.Invalid, "birth_date: give YYYY, YYYY-MM or YYYY-MM-DD, not in the future, and of the year of birth when that is given too")
+	}
 	switch p.Sex {
 	case "female", "male", "other", "unknown":
 	default:
 		return fault.New(fault.Invalid, "sex: give female, male, other or unknown")
 	}
-	// The empty zone and "Local" would load, but mean the server's clock and not the patient's home.
-	if _, err := time.LoadLocation(p.Zone); err != nil || p.Zone == "" || p.Zone == "Local" {
+	return checkZone(p.Zone)
+}
+
+// checkZone refuses what is no time zone. The empty zone and "Local" would load, but mean the server's clock and not the
+// patient's home.
+func checkZone(zone string) error {
+	if _, err := time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
 		return fault.New(fault.Invalid, "zone: give a time zone of the IANA data base, for example Europe/Ljubljana")
 	}
 	return nil

@@ -6,11 +6,14 @@ type Proof struct {
 	Login, Password string
 	Code            string // six digits of the authenticator, or a recovery code; empty at first
 	Ticket          string // instead of login and password
+	Label           string // of the browser or app, for the list of sessions
 }
 
 // SecondFactor is how a person's second factor stands.
 type SecondFactor struct {
 	Possible bool // the installation has the key that such secrets are kept under
 	On       bool
-	Codes    int // recovery codes that are left
+	// Elsewhere: the person signs in by an identity provider, whose matter the second factor is.
+	Elsewhere bool
+	Codes     int // recovery codes that are left
 }

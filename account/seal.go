@@ -19,6 +19,10 @@ const (
 	domainSubject    = "hale audit subject 1"
 	domainLink       = "hale audit link 1"
 	domainCheckpoint = "hale audit checkpoint 1"
+
+	// Of an act of a patient, or of somebody close to one, the name goes behind the salt too.
+	domainPersonalSubject = "hale audit subject 2"
+	domainPersonalLink    = "hale audit link 2"
 )
 
 // Hash is a SHA-256 hash; its text is hexadecimal.
@@ -62,32 +66,55 @@ type AuditRow struct {
 	Role    string          `json:"role,omitempty"`
 	Session string          `json:"session,omitempty"`
 	Action  string          `json:"action"`
-	Salt    HexBytes        `json:"salt"` // makes the hash of the three below unguessable
+	Salt    HexBytes        `json:"salt,omitempty"` // makes the hash of the three below unguessable
 	Patient vital.PatientID `json:"patient,omitempty"`
 	Object  string          `json:"object,omitempty"`
 	Detail  string          `json:"detail,omitempty"`
+
+	// Of a row that an erasure has blanked: the hash of what it was about, and the blanking that accounts for it.
+	Subject *Hash  `json:"subject,omitempty"`
+	Blanked string `json:"blanked,omitempty"`
 }
 
+// personal reports whether the row tells of an act of somebody who can be erased.
+func (r *AuditRow) personal() bool { return r.Role == "patient" || r.Role == "caregiver" || r.Role == "guardian" }
+
 // subject is the salted hash that stands in the link for whom and what the row is about: when these and the salt are
-// erased one day, the hash tells nothing about them and the chain still holds.
+// erased, the hash tells nothing about them and the chain still holds.
 func (r *AuditRow) subject() Hash {
-	w := newWriter(domainSubject)
+	if r.Subject != nil {
+		return *r.Subject
+	}
+	domain := domainSubject
+	if r.personal() {
+		domain = domainPersonalSubject
+	}
+	w := newWriter(domain)
 	w.bytes(r.Salt)
 	w.int(int64(r.Patient))
 	w.text(r.Object)
 	w.text(r.Detail)
+	if r.personal() {
+		w.text(r.Name)
+	}
 	return w.sum()
 }
 
 // Link returns the hash of a row as the seq-th of its chain, after the row whose hash is before.
 func Link(before Hash, seq int64, r *AuditRow) Hash {
-	w := newWriter(domainLink)
+	domain := domainLink
+	if r.personal() {
+		domain = domainPersonalLink
+	}
+	w := newWriter(domain)
 	w.bytes(before[:])
 	w.int(seq)
 	w.int(r.ID)
 	w.int(r.At.UnixMicro())
 	w.int(r.Actor)
-	w.text(r.Name)
+	if !r.personal() {
+		w.text(r.Name)
+	}
 	w.text(r.Role)
 	w.text(r.Session)
 	w.text(r.Action)

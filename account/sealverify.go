@@ -31,6 +31,8 @@ type Verdict struct {
 	SignedAt     time.Time  // when
 	Keys         []HexBytes // by which they are signed
 	Unsealed     int64      // rows that are in no chain yet
+	Blanked      int64      // rows of which erasure took away what they were about
+	Blankings    []string   // what accounts for them: "erasure 3: 12 rows, ..."
 	Oldest       time.Time  // when the oldest of them was written
 	Broken       *Broken    // nil: everything holds
 }
@@ -101,6 +103,7 @@ type checker struct {
 	keys     []HexBytes // that the header names
 	verdict  Verdict
 	missing  int64 // the link that was not where it belongs
+	blanks   blanks
 }
 
 func (c *checker) breakAt(format string, args ...any) {
@@ -124,6 +127,7 @@ func (c *checker) take(l exportLine) {
 	case l.Unsealed != nil:
 		c.at = atUnsealed
 		c.verdict.Unsealed++
+		c.blanked(l.Unsealed, 0)
 		if c.verdict.Oldest.IsZero() || l.Unsealed.At.Before(c.verdict.Oldest) {
 			c.verdict.Oldest = l.Unsealed.At
 		}
@@ -159,6 +163,7 @@ func (c *checker) row(r *sealedRow) {
 	case c.expected.Seq == r.Seq && c.expected.Hash != r.Hash:
 		c.breakAt("link %d has hash %s, and %s is expected: the chain was written anew", r.Seq, r.Hash, c.expected.Hash)
 	default:
+		c.blanked(&r.AuditRow, r.Seq)
 		v.Sealed, v.Head = r.Seq, r.Hash
 	}
 }
@@ -219,6 +224,8 @@ func (c *checker) whole() {
 		c.breakAt("links %d to %d are missing: link %d was there before", v.Sealed+1, c.expected.Seq, c.expected.Seq)
 	case c.expected.Key != nil && v.Checkpoints == 0 && v.Sealed > 0:
 		c.breakAt("there is no checkpoint, and one by key %x is expected", []byte(c.expected.Key))
+	default:
+		c.accounted()
 	}
 }
 

@@ -82,6 +82,29 @@ type task struct {
 
 	rerouted     bool // readings came in by another partition
 	reroutedFrom time.Time
+
+	taken   bool // with rejudge: readings were taken away
+	brought bool // with rerouted: readings were brought from elsewhere
+}
+
+// added is why stored readings that are new to the patient are judged.
+func (t *task) added() Cause {
+	if t.brought {
+		return CauseBrought
+	}
+	return CauseLate
+}
+
+// changed is why stored readings that were judged are judged anew. What came in besides cannot be told from the rest there,
+// and may close nothing.
+func (t *task) changed() Cause {
+	switch {
+	case t.rerouted:
+		return t.added()
+	case t.taken:
+		return CauseTaken
+	}
+	return CauseRule
 }
 
 // run is what a batch brought of one metric of a patient, in order.
@@ -116,6 +139,11 @@ func gather(changed []Change, fresh []Fresh) map[vital.PatientID]*task {
 			continue
 		}
 		t := of(c.Patient)
+		if c.Late {
+			t.brought = t.brought || c.Moved
+		} else {
+			t.taken = t.taken || c.Moved
+		}
 		switch {
 		case c.Late && (!t.rerouted || c.From.Before(t.reroutedFrom)):
 			t.rerouted, t.reroutedFrom = true, c.From
@@ -336,17 +364,14 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 	t := j.track
 	split := sort.Search(len(fresh), func(i int) bool { return t.newest.Before(fresh[i].Mark) })
 	late, ahead := fresh[:split], fresh[split:]
-	// A rule that changes after the newest reading changes nothing of what was judged.
-	if rule := (Mark{At: todo.from, ID: math.MinInt64}); todo.rejudge && rule.Before(t.newest) {
-		cause := CauseRule
-		if todo.rerouted {
-			cause = CauseLate // what came in by another partition cannot be told from the rest here, and may close nothing
-		}
+	// A rule that changes after the newest reading changes nothing of what was judged; readings that were taken away may have
+	// been the newest themselves.
+	if rule := (Mark{At: todo.from, ID: math.MinInt64}); todo.rejudge && (todo.taken || rule.Before(t.newest)) {
 		// What the open alert says of its worst and last reading is renewed by all that it counts.
 		if e := j.follower.open; e != nil && e.Since.Before(todo.from) {
 			rule.At = e.Since
 		}
-		if err := j.revise(ctx, revision{change: rule, cause: cause, renews: true, without: late}); err != nil {
+		if err := j.revise(ctx, revision{change: rule, cause: todo.changed(), renews: true, without: late}); err != nil {
 			return err
 		}
 	}
@@ -357,9 +382,13 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 	if rerouted := (Mark{At: todo.reroutedFrom, ID: math.MinInt64}); todo.rerouted && (from.IsZero() || rerouted.Before(from)) {
 		from = rerouted
 	}
+	added := CauseLate
+	if todo.rerouted {
+		added = todo.added()
+	}
 	switch {
 	case !from.IsZero():
-		if err := j.revise(ctx, revision{change: from, cause: CauseLate}); err != nil {
+		if err := j.revise(ctx, revision{change: from, cause: added}); err != nil {
 			return err
 		}
 	case !t.ready:

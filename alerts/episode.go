@@ -66,7 +66,17 @@ const (
 	CauseRuleOff  Cause = "rule off"    // a reading came that the rule, switched off by then, judges no more
 	CauseRule     Cause = "judged anew" // somebody changed the limits
 	CauseLate     Cause = "late data"   // readings came that were measured before others known already
+
+	CauseTaken   Cause = "filed elsewhere" // readings were somebody else's and were taken away (refile)
+	CauseBrought Cause = "filed here"      // readings that were filed elsewhere, or under nobody, were this person's (refile)
 )
+
+// settled reports whether a person changed what is judged, by other limits or by taking readings away: then what holds no more
+// may close. What only adds readings closes nothing but by their own return.
+func (c Cause) settled() bool { return c == CauseRule || c == CauseTaken }
+
+// refiled reports whether readings were filed anew.
+func (c Cause) refiled() bool { return c == CauseTaken || c == CauseBrought }
 
 // Evaluator is the version of the judgement: it is raised whenever the same readings and limits would be judged
 // otherwise than before, and stands in every entry that Hale makes.

@@ -82,7 +82,7 @@ func (f *follower) vanishes(after []found, cause Cause) {
 	switch off := !ok || !v.judges(); {
 	case cause == CauseRule && off:
 		f.clears(Interval{}, Step{Off: true, Version: numberOf(v)})
-	case cause == CauseRule:
+	case cause.settled():
 		f.ends(Entry{Kind: EntryCleared, RecordedAt: f.now, Cause: cause}, true)
 	default:
 		f.ends(Entry{Kind: EntryCleared, RecordedAt: f.now, Cause: cause}, false)
@@ -157,7 +157,7 @@ func (f *follower) discovers(iv *found, unlogged []occurrence, worse bool, cause
 		switch {
 		case worse:
 			latest = iv.peakAt()
-		case cause == CauseLate || len(unlogged) > 0:
+		case !cause.settled() || len(unlogged) > 0:
 			return
 		}
 		if f.resolver(latest) != nil {
@@ -166,6 +166,9 @@ func (f *follower) discovers(iv *found, unlogged []occurrence, worse bool, cause
 		untold = []occurrence{latest}
 	}
 	f.opens(untold[0])
+	if cause.refiled() {
+		f.annotates(Mark{}, cause, "that is how Hale came to know of it")
+	}
 	for _, o := range untold[1:] {
 		f.occurs(o)
 	}

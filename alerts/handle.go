@@ -18,6 +18,7 @@ import (
 type Triage struct {
 	Cases     Cases
 	Announcer Announcer // nil: nobody listens
+	Looks     *account.Looks
 	Now       func() time.Time
 }
 
@@ -54,8 +55,30 @@ func (t *Triage) List(ctx context.Context, actor account.Actor, f Filter) ([]Ale
 			return nil, fault.New(fault.Invalid, "state must be %s, %s or %s", Open, Acknowledged, Closed)
 		}
 	}
+	if f.Before != "" {
+		if _, err := t.Get(ctx, actor, f.Before); fault.Is(err, fault.NotFound) {
+			return nil, nil // nothing comes after an alert that there is not
+		} else if err != nil {
+			return nil, err
+		}
+	}
 	list, err := t.Cases.Alerts(ctx, actor, f)
-	return allowed(actor, list), err
+	if err != nil {
+		return nil, err
+	}
+	return t.seen(ctx, actor, "alerts", allowed(actor, list))
+}
+
+// seen writes down whose alerts the actor is about to see; when that fails nothing is shown.
+func (t *Triage) seen(ctx context.Context, actor account.Actor, what string, list []Alert) ([]Alert, error) {
+	patients := make([]vital.PatientID, len(list))
+	for i := range list {
+		patients[i] = list[i].Patient
+	}
+	if err := t.Looks.Saw(ctx, actor, what, "", patients...); err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 // Get returns one alert.
@@ -65,7 +88,10 @@ func (t *Triage) Get(ctx context.Context, actor account.Actor, uid vital.UID) (A
 	}
 	a, err := t.Cases.Alert(ctx, actor, uid)
 	if err == nil {
-		err = account.Allow(actor, account.SeeAlerts, a.owner())
+		err = a.allow(actor, account.SeeAlerts)
+	}
+	if err == nil {
+		err = t.Looks.Saw(ctx, actor, "alert "+string(uid), "", a.Patient)
 	}
 	if err != nil {
 		return Alert{}, err
@@ -75,7 +101,7 @@ func (t *Triage) Get(ctx context.Context, actor account.Actor, uid vital.UID) (A
 
 // allowed leaves out the alerts of patients whom the actor does not reach.
 func allowed(actor account.Actor, list []Alert) []Alert {
-	return slices.DeleteFunc(list, func(a Alert) bool { return account.Allow(actor, account.SeeAlerts, a.owner()) != nil })
+	return slices.DeleteFunc(list, func(a Alert) bool { return a.allow(actor, account.SeeAlerts) != nil })
 }
 
 // Log returns the timeline of one alert, oldest entry first.
@@ -144,7 +170,7 @@ func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, ex
 		return Alert{}, err
 	}
 	after, events, err := t.Cases.Amend(ctx, actor, uid, func(a Alert, now time.Time) ([]Entry, error) {
-		if err := account.Allow(actor, account.HandleAlert, a.owner()); err != nil {
+		if err := a.allow(actor, account.HandleAlert); err != nil {
 			return nil, err
 		}
 		if err := a.actable(expected); err != nil {
@@ -209,8 +235,11 @@ func (e *Entry) said() string {
 		return fmt.Sprintf("it became %s", e.Level)
 	case EntryCleared:
 		if e.Closes {
-			if e.Cause == CauseRule {
+			switch {
+			case e.Cause == CauseRule:
 				return "it closed by itself, the limits were changed,"
+			case e.Cause.refiled():
+				return "it closed by itself, its readings were filed under another person,"
 			}
 			return "it closed by itself, the readings were back inside the limits,"
 		}

@@ -15,13 +15,18 @@ import (
 
 // Limits is what people do with a patient's limits: look, and set new versions.
 type Limits struct {
-	Book RuleBook
-	Now  func() time.Time
+	Book  RuleBook
+	Looks *account.Looks
+	Now   func() time.Time
 }
 
 // Get returns the patient's rules with all their versions.
 func (l *Limits) Get(ctx context.Context, actor account.Actor, patient vital.UID) ([]Rule, error) {
-	if err := l.allow(ctx, actor, account.SeeReadings, patient); err != nil {
+	p, err := l.allow(ctx, actor, account.SeeReadings, patient)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Looks.Saw(ctx, actor, "limits", "", p.ID); err != nil {
 		return nil, err
 	}
 	return l.Book.Rules(ctx, actor, patient)
@@ -49,19 +54,19 @@ func (l *Limits) SetTrend(ctx context.Context, actor account.Actor, patient vita
 }
 
 // allow asks for the function first, and then, with the patient as the actor finds them, for this patient.
-func (l *Limits) allow(ctx context.Context, actor account.Actor, action account.Action, patient vital.UID) error {
+func (l *Limits) allow(ctx context.Context, actor account.Actor, action account.Action, patient vital.UID) (account.Patient, error) {
 	if err := account.Allow(actor, action, nil); err != nil {
-		return err
+		return account.Patient{}, err
 	}
 	p, err := l.Book.Patient(ctx, actor, patient)
 	if err != nil {
-		return err
+		return account.Patient{}, err
 	}
-	return account.Allow(actor, action, &p)
+	return p, account.Allow(actor, action, &p)
 }
 
 func (l *Limits) set(ctx context.Context, actor account.Actor, patient vital.UID, key RuleKey, expected int, v Version) (Rule, error) {
-	if err := l.allow(ctx, actor, account.SetLimits, patient); err != nil {
+	if _, err := l.allow(ctx, actor, account.SetLimits, patient); err != nil {
 		return Rule{}, err
 	}
 	now := l.Now().UTC()

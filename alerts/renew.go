@@ -9,12 +9,12 @@ import (
 // renewed renews what the open episode says of its worst and its last reading, after the readings that it counts were judged
 // by another version of the rule: an alert must not be explained by a dry weight that is no longer in force. Nobody is told:
 // what is worse than was known is told apart (worsens). When none of them counts any more, what was said stays as it was said.
-// The episode was given as it was before.
-func (f *follower) renewed(was *Episode, after []found, logged []Told) {
+// The episode was given as it was before. When readings were taken away, what is said must be of those that are left.
+func (f *follower) renewed(was *Episode, after []found, logged []Told, cause Cause) {
 	if f.open == nil || f.open.ID != was.ID { // one that has just opened says what the version says
 		return
 	}
-	anew := f.rule.saysAnew(was)
+	anew := f.rule.saysAnew(was) || cause == CauseTaken
 	var counted []occurrence
 	for i := range after {
 		for _, o := range after[i].occurrences {
@@ -36,10 +36,10 @@ func (f *follower) renewed(was *Episode, after []found, logged []Told) {
 	renewsWorst := worst.Compare(e.Worst) != 0 || !reflect.DeepEqual(worst.Grounds, e.WorstGrounds) || f.rule.Kind == KindTrend && worst.Level != e.WorstLevel
 	both := renewsLast() && worst.Compare(last.Mark) == 0 && !worst.Before(e.Last) // one entry tells of both (Episode.renewed)
 	if renewsWorst || both {
-		f.renews(worst, true)
+		f.renews(worst, true, cause)
 	}
 	if renewsLast() {
-		f.renews(last, false)
+		f.renews(last, false, cause)
 	}
 }
 
@@ -76,7 +76,10 @@ func (f *follower) worstOf(counted []occurrence) occurrence {
 }
 
 // renews writes what is now said of a counted reading.
-func (f *follower) renews(o occurrence, worst bool) {
+func (f *follower) renews(o occurrence, worst bool, cause Cause) {
+	if !cause.refiled() {
+		cause = CauseRule
+	}
 	which := "its latest reading"
 	switch {
 	case worst && o.Before(f.open.Last):
@@ -86,6 +89,14 @@ func (f *follower) renews(o occurrence, worst bool) {
 	}
 	f.append(Entry{
 		Kind: EntryAnnotated, RecordedAt: f.now, Level: o.Level, Reading: o.Mark, Values: slices.Clone(o.Values), Grounds: o.Grounds,
-		RuleVersion: o.Version, Worst: worst, Cause: CauseRule, Note: fmt.Sprintf("%s by version %d: %s", CauseRule, o.Version, which),
+		RuleVersion: o.Version, Worst: worst, Cause: cause, Note: renewedNote(cause, o.Version, which),
 	})
+}
+
+// renewedNote says of which reading something is said anew, and why.
+func renewedNote(cause Cause, version int, which string) string {
+	if cause.refiled() {
+		return fmt.Sprintf("%s: without those readings this is %s", cause, which)
+	}
+	return fmt.Sprintf("%s by version %d: %s", cause, version, which)
 }

@@ -200,7 +200,7 @@ func (j *judgement) revise(ctx context.Context, r revision) error {
 	was := j.follower.open
 	j.follower.revised(from.stored, now.found, logged, r.cause)
 	if r.renews && was != nil {
-		j.follower.renewed(was, now.found, logged)
+		j.follower.renewed(was, now.found, logged, r.cause)
 	}
 	return nil
 }

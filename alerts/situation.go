@@ -87,6 +87,7 @@ type Change struct {
 	Rejudge bool      // judge the stored readings anew
 	From    time.Time // from here on, when Rejudge
 	Late    bool      // because readings came in by another partition, not because a person changed a rule
+	Moved   bool      // because a person said whose readings are: with Late they were brought to this patient, else taken away
 }
 
 // Told is a reading that the log of an episode tells of.

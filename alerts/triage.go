@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/fault"
 	"hale/vital"
 )
 
@@ -22,9 +23,14 @@ type Alert struct {
 	Newer         bool // of one that asked for contact: a newer reading of the vital than the one it asked for is known
 }
 
-// owner is the patient as account.Allow wants to know them.
-func (a *Alert) owner() *account.Patient {
-	return &account.Patient{ID: a.Patient, UID: a.PatientUID, Org: a.Org, State: a.PatientState, Relation: a.Relation}
+// allow asks account.Allow about the alert's patient. An alert of somebody out of reach is one that there is not.
+func (a *Alert) allow(actor account.Actor, action account.Action) error {
+	owner := account.Patient{ID: a.Patient, UID: a.PatientUID, Org: a.Org, State: a.PatientState, Relation: a.Relation}
+	err := account.Allow(actor, action, &owner)
+	if fault.Is(err, fault.NotFound) {
+		return fault.New(fault.NotFound, "there is no alert %s", a.UID)
+	}
+	return err
 }
 
 // RuleKey returns which of the patient's rules raised it.

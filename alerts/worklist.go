@@ -33,7 +33,10 @@ func (t *Triage) Worklist(ctx context.Context, actor account.Actor) ([]Case, err
 	if err != nil {
 		return nil, err
 	}
-	return SortWorklist(allowed(actor, all), t.Now()), nil
+	if all, err = t.seen(ctx, actor, "worklist", allowed(actor, all)); err != nil {
+		return nil, err
+	}
+	return SortWorklist(all, t.Now()), nil
 }
 
 // SortWorklist groups alerts into a worklist as of now.

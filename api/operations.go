@@ -18,6 +18,11 @@ const (
 	tagLimits   = "limits"
 	tagDevices  = "devices"
 	tagAlerts   = "alerts"
+	tagKeys     = "keys"
+	tagTeams    = "teams"
+	tagSafe     = "data safe"
+	tagAccess   = "access"
+	tagConsent  = "consent"
 	tagService  = "service"
 )
 
@@ -36,10 +41,15 @@ func describe() huma.Config {
 		{Name: tagLimits, Description: "Each patient's own limits and trend rules, in versions"},
 		{Name: tagDevices, Description: "What measures, and for whom"},
 		{Name: tagAlerts, Description: "What asks for a person's attention"},
+		{Name: tagKeys, Description: "Keys with which programs ask, each for what it is given"},
+		{Name: tagSafe, Description: "What patients see and do with their own data"},
+		{Name: tagTeams, Description: "Who looks after whom together, and when somebody watches"},
+		{Name: tagConsent, Description: "What patients agree to, whom they let in, and how care ends"},
+		{Name: tagAccess, Description: "Ways to a record outside one's care, and who watches over them"},
 		{Name: tagService, Description: "The server itself"},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"bearer": {Type: "http", Scheme: "bearer", Description: "The token that POST /v1/session returns."},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "The token that POST /v1/session returns, or an API key. One that POST /v1/session/code returns goes with the device's secret in " + session.DeviceHeader + "."},
 		"cookie": {Type: "apiKey", In: "cookie", Name: "hale_session", Description: "Set by POST /v1/session (with HTTPS its name begins with __Host-). Requests that change something carry the session's CSRF value in " + session.CSRFHeader + "."},
 	}
 	return cfg
@@ -60,6 +70,9 @@ func op(method, path, id, tag, summary string, errors ...int) huma.Operation {
 
 // add registers an operation. The handler gets who asks; its error becomes a problem by the one table of statuses.
 func add[I, O any](s *Server, o huma.Operation, handle func(ctx context.Context, actor account.Actor, in *I) (*O, error)) {
+	if len(o.Security) > 0 {
+		o.Middlewares = append(o.Middlewares, s.strangersFirst)
+	}
 	huma.Register(s.api, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, session.Actor(ctx), in)
 		if err == nil {
@@ -74,6 +87,16 @@ func add[I, O any](s *Server, o huma.Operation, handle func(ctx context.Context,
 		}
 		return nil, p
 	})
+}
+
+// strangersFirst refuses whoever is not signed in before anybody reads what they send.
+func (s *Server) strangersFirst(c huma.Context, next func(huma.Context)) {
+	if err := signedIn(session.Actor(c.Context())); err != nil {
+		p := s.problem(c.Context(), c.Operation().OperationID, err)
+		_ = huma.WriteErr(s.api, c, p.Status, p.Detail) // what cannot be written has nobody who reads it
+		return
+	}
+	next(c)
 }
 
 // public takes an operation out of what needs a session.

@@ -81,8 +81,8 @@ type patientOutput struct{ Body patientBody }
 func (s *Server) addPatients() {
 	add(s, op(http.MethodGet, "/v1/patients", "list-patients", tagPatients, "Patients by name"), s.listPatients)
 	add(s, created(op(http.MethodPost, "/v1/patients", "add-patient", tagPatients, "Take a patient into the programme", http.StatusBadRequest, http.StatusConflict)), s.addPatient)
-	one := op(http.MethodGet, "/v1/patients/{id}", "get-patient", tagPatients, "One patient, with the newest readings", http.StatusNotFound)
-	one.Description = "The look is written into the audit trail."
+	one := op(http.MethodGet, "/v1/patients/{id}", "get-patient", tagPatients, "One patient, with the newest readings", http.StatusNotFound, http.StatusGone)
+	one.Description = "The look is written into the audit trail. Of a patient who was merged into another record, the answer is 410, and its detail names that record."
 	add(s, one, s.getPatient)
 	series := op(http.MethodGet, "/v1/patients/{id}/series", "get-series", tagPatients, "Readings of one metric, for a chart", http.StatusNotFound)
 	series.Description = "Few readings come as they are (bucket_seconds 0), many as the minimum, maximum and mean of equal spans of time. The look is written into the audit trail."
@@ -152,6 +152,9 @@ func (s *Server) addPatient(ctx context.Context, actor account.Actor, in *newPat
 
 func (s *Server) getPatient(ctx context.Context, actor account.Actor, in *patientInput) (*patientOutput, error) {
 	p, err := s.Directory.Patient(ctx, actor, vital.UID(in.ID))
+	if err == nil {
+		err = s.movedOn(ctx, actor, &p)
+	}
 	if err != nil {
 		return nil, err
 	}

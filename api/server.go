@@ -21,6 +21,7 @@ import (
 	"hale/api/session"
 	"hale/devices"
 	"hale/fault"
+	"hale/safe"
 	"hale/vital"
 )
 
@@ -80,12 +81,28 @@ type Config struct {
 	Limits    Limits
 	Charts    alerts.Charts
 	Desk      Desk
-	Session   *session.Keeper
-	Feed      *feed.Hub
-	People    feed.People
-	Log       *slog.Logger
-	Now       func() time.Time
+	Teams     *account.Teams
+	Rosters   *account.Rosters
+	Emergency *account.Emergency
+	Safe      *safe.Safe
+	Erasures  *safe.Erasures
+	Refiles   *safe.Refiles
 
+	// What patients agree to, whom they let in, and how care ends.
+	Consents    *account.Consents
+	Caregivers  *account.Caregivers
+	Offboarding *account.Offboarding
+
+	Merges  *safe.Merges
+	Session *session.Keeper
+	Door    Door
+	Feed    *feed.Hub
+	People  feed.People
+	Log     *slog.Logger
+	Now     func() time.Time
+
+	// Provider signs staff in by an identity provider; nobody is when it is nil.
+	Provider Provider
 	// Organisation returns the name of the actor's organisation.
 	Organisation func(ctx context.Context, actor account.Actor) (string, error)
 	// Ready looks at what must be there before the server may be sent anything.
@@ -138,11 +155,22 @@ func New(cfg Config) *Server {
 	s.addHealth()
 	s.addDocs()
 	s.addSession()
+	s.addProvider()
+	s.addInvitations()
+	s.addKeys()
 	s.addPatients()
 	s.addLimits()
 	s.addTrends()
 	s.addDevices()
 	s.addAlerts()
+	s.addTeams()
+	s.addSafe()
+	s.addErasures()
+	s.addGlass()
+	s.addConsents()
+	s.addCaregivers()
+	s.addRefiles()
+	s.addMerges()
 	s.addFeed()
 	for _, mount := range cfg.Mount {
 		mount(s.app)
@@ -173,7 +201,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 
 // identify finds out who asks. Signing in is open to whoever has an old cookie.
 func (s *Server) identify(c *fiber.Ctx) error {
-	if c.Method() == fiber.MethodPost && c.Path() == "/v1/session" {
+	if c.Method() == fiber.MethodPost && (c.Path() == "/v1/session" || c.Path() == "/v1/session/code") {
 		return s.Session.SameOrigin(c)
 	}
 	return s.Session.Identify(c)

@@ -12,11 +12,12 @@ import (
 
 type whoBody struct {
 	Name         string    `json:"name" example:"Ana Novak"`
-	Role         string    `json:"role" example:"nurse" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator"`
+	Role         string    `json:"role" example:"nurse" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator,patient,caregiver,system"`
 	Organisation string    `json:"organisation" example:"Community care north"`
 	CSRF         string    `json:"csrf" doc:"Send it as X-CSRF-Token with requests that change something, when the cookie signs them in"`
-	ExpiresAt    time.Time `json:"expires_at" doc:"The session ends then, or after 12 hours without a request"`
+	ExpiresAt    time.Time `json:"expires_at" doc:"The session ends then, or after 12 hours without a request; that of a patient or caregiver after 30 days without one"`
 	Token        string    `json:"token,omitempty" doc:"For programs: Authorization: Bearer <token>. Only in the answer to signing in"`
+	Device       string    `json:"device,omitempty" doc:"For apps that signed in with a code: send it as Hale-Device beside the token, and keep it where other programs cannot read it. Only in the answer to signing in"`
 }
 
 // codeNeeded is the type of the problem when only the code of the second factor is missing (RFC 9457, section 3.1.1).
@@ -33,10 +34,6 @@ type signInInput struct {
 type whoOutput struct {
 	Cookies []string `header:"Set-Cookie"`
 	Body    whoBody
-}
-
-type signOutOutput struct {
-	Cookies []string `header:"Set-Cookie"`
 }
 
 func (s *Server) addSession() {
@@ -72,13 +69,11 @@ func (s *Server) whoAmI(ctx context.Context, actor account.Actor, _ *struct{}) (
 	return &whoOutput{Body: body}, err
 }
 
-func (s *Server) signOut(ctx context.Context, actor account.Actor, _ *struct{}) (*signOutOutput, error) {
+func (s *Server) signOut(ctx context.Context, actor account.Actor, _ *struct{}) (*struct{}, error) {
 	if err := signedIn(actor); err != nil {
 		return nil, err
 	}
-	out := &signOutOutput{}
-	err := s.Session.Close(ctx, func(cookie string) { out.Cookies = append(out.Cookies, cookie) })
-	return out, err
+	return nil, s.Session.Close(ctx, session.Cookies(ctx))
 }
 
 func (s *Server) who(ctx context.Context, current account.Session) (whoBody, error) {

@@ -20,7 +20,7 @@ import (
 const moveLive = `UPDATE stream_cursor SET live_seq = @to WHERE partition = @partition AND epoch = @epoch AND live_seq = @from AND stream_identity = @stream`
 const moveLate = `UPDATE stream_cursor SET late_seq = @to WHERE partition = @partition AND epoch = @epoch AND late_seq = @from AND stream_identity = @stream`
 
-const waitingChanges = `SELECT id, patient_id, rejudge_from, late FROM situation_change WHERE partition = $1 ORDER BY id`
+const waitingChanges = `SELECT id, patient_id, rejudge_from, late, moved FROM situation_change WHERE partition = $1 ORDER BY id`
 const dropChanges = `DELETE FROM situation_change WHERE partition = $1 AND id = ANY ($2)`
 
 // judgedAnew is of how many patients a batch judges the past anew that brings nothing of them. The others wait for the next
@@ -107,6 +107,12 @@ func (w *Work) advance(ctx context.Context, jobs []*job, stageAll bool) error {
 		}
 		if j.placed, err = settleOwners(ctx, tx, c.Partition, now, j.sifted.readings, known); err != nil {
 			return err
+		}
+	}
+	for _, j := range jobs {
+		if slices.ContainsFunc(j.waiting, func(c change) bool { return c.Moved }) {
+			// A sensor may have come to this partition: what another has filed of it stands above our marks.
+			w.forget(j.batch.Cursor.Partition, j.batch.Cursor.Epoch)
 		}
 	}
 	if err := w.file(ctx, tx, jobs, stageAll); err != nil {
@@ -202,7 +208,7 @@ func (j *job) queueChanges(q *pgx.Batch) {
 		j.waiting, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (change, error) {
 			var c change
 			var from *time.Time
-			err := row.Scan(&c.id, &c.Patient, &from, &c.Late)
+			err := row.Scan(&c.id, &c.Patient, &from, &c.Late, &c.Moved)
 			c.Rejudge, c.From = from != nil, timeOf(from)
 			return c, err
 		})

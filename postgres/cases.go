@@ -66,6 +66,9 @@ func (a *App) Alerts(ctx context.Context, actor account.Actor, f alerts.Filter) 
 		}
 		args["states"] = states
 	}
+	if actor.Role == account.CaregiverRole {
+		return a.caregiverAlerts(ctx, actor, selectAlerts, args, f.States, args["limit"].(int)) //nolint:errcheck // set above
+	}
 	return a.queryAlerts(ctx, actor, selectAlerts, args)
 }
 
@@ -73,6 +76,9 @@ const selectWorklist = `SELECT ` + alertColumns + alertTables + `WHERE e.state <
 
 // Worklist returns every episode within the actor's view that is not closed.
 func (a *App) Worklist(ctx context.Context, actor account.Actor) ([]alerts.Alert, error) {
+	if actor.Role == account.CaregiverRole {
+		return a.Alerts(ctx, actor, alerts.Filter{States: []alerts.State{alerts.Open, alerts.Acknowledged}, Limit: mostCaregiverAlerts})
+	}
 	return a.queryAlerts(ctx, actor, selectWorklist, pgx.NamedArgs{})
 }
 
@@ -87,7 +93,7 @@ func (a *App) queryAlerts(ctx context.Context, actor account.Actor, query string
 		if list, err = pgx.CollectRows(rows, scanAlert); err != nil {
 			return fmt.Errorf("list alerts: %w", err)
 		}
-		return nil
+		return asSeen(ctx, tx, actor, list)
 	})
 	return list, err
 }
@@ -103,6 +109,12 @@ func (a *App) Alert(ctx context.Context, actor account.Actor, uid vital.UID) (al
 	var found alerts.Alert
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		found, err = oneAlert(ctx, tx, u)
+		if err != nil {
+			return err
+		}
+		list := []alerts.Alert{found}
+		err = asSeen(ctx, tx, actor, list)
+		found = list[0]
 		return err
 	})
 	return found, err
@@ -125,7 +137,8 @@ func oneAlert(ctx context.Context, tx pgx.Tx, u uuid.UUID) (alerts.Alert, error)
 
 const selectLog = `
 SELECT t.id, t.kind, t.recorded_at, coalesce(t.actor_id, 0), t.actor_name, t.actor_role, t.level, t.reading_at, coalesce(t.reading_id, 0), t.vals,
-    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, t.worst, coalesce(m.findings, 0)
+    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, t.worst, coalesce(m.findings, 0) | CASE WHEN EXISTS (SELECT FROM correction c
+        WHERE c.patient_id = e.patient_id AND c.reading_id = t.reading_id AND c.kind = 'reading' AND c.state IN ('asked', 'accepted')) THEN 1024 ELSE 0 END
 FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
 LEFT JOIN LATERAL (
     SELECT r.findings FROM (SELECT DISTINCT a.sensor_id FROM assignment a WHERE a.patient_id = e.patient_id) s

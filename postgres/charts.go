@@ -20,11 +20,16 @@ FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = @patient) a
 JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = @metric AND r.sent_at BETWEEN @low AND @high AND r.patient_id = @patient
 WHERE r.measured_at >= @from AND r.measured_at < @to `
 
-const seriesRaw = `SELECT r.measured_at, 1, r.value, r.value, r.value, r.value2, r.value2, r.value2, r.value3, r.value3, r.value3, r.findings ` +
+// findingsSeen are a reading's findings as people see them: with what the patient says of it (vital.Disputed). The readings
+// that are disputed are few, and looked up once.
+const findingsSeen = `(r.findings | CASE WHEN r.id IN (SELECT c.reading_id FROM correction c
+    WHERE c.patient_id = @patient AND c.kind = 'reading' AND c.state IN ('asked', 'accepted')) THEN 1024 ELSE 0 END)`
+
+const seriesRaw = `SELECT r.measured_at, 1, r.value, r.value, r.value, r.value2, r.value2, r.value2, r.value3, r.value3, r.value3, ` + findingsSeen +
 	patientReadings + `ORDER BY r.measured_at, r.id LIMIT @limit`
 
 const seriesBuckets = `SELECT date_bin(@width::interval, r.measured_at, '2000-01-01Z'), count(*), min(r.value), max(r.value), avg(r.value),
-    min(r.value2), max(r.value2), avg(r.value2), min(r.value3), max(r.value3), avg(r.value3), bit_or(r.findings) ` + patientReadings + `GROUP BY 1 ORDER BY 1`
+    min(r.value2), max(r.value2), avg(r.value2), min(r.value3), max(r.value3), avg(r.value3), bit_or(` + findingsSeen + `) ` + patientReadings + `GROUP BY 1 ORDER BY 1`
 
 // Series returns a chart of one metric of one patient.
 func (a *App) Series(ctx context.Context, actor account.Actor, q alerts.SeriesQuery) ([]alerts.Bucket, error) {
@@ -68,7 +73,8 @@ func scanBucket(row pgx.CollectableRow) (alerts.Bucket, error) {
 }
 
 const latest = `
-SELECT m.metric, n.measured_at, n.id, n.value, n.value2, n.value3, n.received_at, n.findings, n.sensor_id
+SELECT m.metric, n.measured_at, n.id, n.value, n.value2, n.value3, n.received_at, n.findings | CASE WHEN n.id IN (SELECT c.reading_id FROM correction c
+    WHERE c.patient_id = $1 AND c.kind = 'reading' AND c.state IN ('asked', 'accepted')) THEN 1024 ELSE 0 END, n.sensor_id
 FROM (SELECT sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = $1 GROUP BY sensor_id) a
 CROSS JOIN unnest($2::smallint[]) AS m (metric)
 CROSS JOIN LATERAL (

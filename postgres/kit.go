@@ -119,7 +119,7 @@ func (a *App) Revoke(ctx context.Context, actor account.Actor, uid string) error
 const findSensor = `SELECT s.id, coalesce(s.device_id, 0) FROM sensor s WHERE s.uid = $1`
 const speakersOf = `SELECT device_id FROM gateway_grant WHERE sensor_id = $1 UNION SELECT device_id FROM sensor WHERE id = $1 AND device_id IS NOT NULL`
 const lockSensor = `SELECT 1 FROM sensor WHERE id = $1 FOR UPDATE`
-const overlapping = `SELECT from_at, to_at FROM assignment WHERE sensor_id = $1 AND from_at < coalesce($3, 'infinity'::timestamptz) AND coalesce(to_at, 'infinity') > $2 LIMIT 1`
+const overlapping = `SELECT from_at, to_at FROM assignment WHERE sensor_id = $1 AND from_at < coalesce($3, 'infinity'::timestamptz) AND coalesce(to_at, 'infinity') > $2 AND (to_at IS NULL OR to_at > from_at) LIMIT 1`
 const filedInSpan = `
 SELECT EXISTS (SELECT FROM reading WHERE sensor_id = $1 AND sent_at BETWEEN $2::timestamptz - $4::interval AND $3::timestamptz + $4::interval AND measured_at >= $2 AND measured_at < $3)
     OR EXISTS (SELECT FROM inbox WHERE sensor_id = $1 AND measured_at >= $2 AND measured_at < $3)`
@@ -218,7 +218,7 @@ func free(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, b devices.Bindi
 		return fmt.Errorf("look for readings in that span: %w", err)
 	}
 	if filed {
-		return fault.New(fault.Conflict, "readings of this sensor since %s are stored or parked already: assign it from now on, and claim those apart", b.From.UTC().Format(time.RFC3339))
+		return fault.New(fault.Conflict, "readings of this sensor since %s are stored or parked already: assign it from now on, and file those anew (a refile)", b.From.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -80,6 +80,12 @@ func migrateTo(ctx context.Context, adminURL string, version int64) (Migrated, e
 	if _, err := provider.UpTo(ctx, version); err != nil {
 		return Migrated{}, fault.Wrap(fault.Internal, err, "migrate the database")
 	}
+	if newest, err := newestMigration(); err != nil || version < newest {
+		return done, err
+	}
+	if err := keepEraseRules(ctx, db); err != nil {
+		return Migrated{}, fault.Wrap(fault.Internal, err, "migrate the database")
+	}
 	return done, nil
 }
 

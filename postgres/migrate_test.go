@@ -19,6 +19,8 @@ import (
 const firstRecord = `
 INSERT INTO org (uid, name, created_at) VALUES (gen_random_uuid(), 'Home', '2026-01-01Z');
 INSERT INTO patient (org_id, uid, name, sex, zone, created_at) VALUES (1, gen_random_uuid(), 'Ana', 'female', 'Europe/Ljubljana', '2026-01-01Z');
+INSERT INTO staff (org_id, uid, login, name, role, password_hash, created_at) VALUES (1, gen_random_uuid(), 'mia', 'Mia', 'nurse', '', '2026-01-01Z'),
+    (1, gen_random_uuid(), 'dora', 'Dora', 'device_desk', '', '2026-01-01Z');
 INSERT INTO rule (org_id, uid, patient_id, kind, metric) VALUES (1, gen_random_uuid(), 1, 'limit', 1);
 INSERT INTO rule_version (org_id, rule_id, number, effective_from, enabled, spec, advice, author_name, reason, created_at)
 VALUES (1, 1, 1, '2015-01-01Z', true, '{"components":[{"red_high":180}],"k":1,"n":1,"clear_after":1}', '', '', 'default of the programme', '2026-01-01Z');
@@ -53,10 +55,14 @@ func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer app.Close()
-	nurse := (&record{db: old}).staff(t, "Home", "ana")
+	r := &record{db: old}
+	nurse := r.staff(t, "Home", "ana")
 	list, err := app.Worklist(ctx, nurse)
 	if err != nil || len(list) != 1 || list[0].RuleKind != "limit" || list[0].RuleForm != "" || list[0].LastGrounds != nil {
 		t.Fatalf("worklist %+v, %v", list, err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM team_member m JOIN staff s ON s.id = m.staff_id JOIN team_patient p ON p.team_id = m.team_id WHERE s.login IN ('mia', 'dora')`); n != 1 {
+		t.Errorf("of a nurse and the device desk, %d look after the patient", n)
 	}
 	begun := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	if a := list[0]; !a.Since.Equal(begun) || !a.ContactAbout.At.Equal(begun) || a.ContactAbout.ID != 4 || !a.Worst.IsZero() || a.Eased() {

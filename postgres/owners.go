@@ -31,8 +31,10 @@ SELECT false, id, epoch, NULL::timestamptz FROM assignment WHERE id = ANY($1)
 UNION ALL
 SELECT true, id, 0, revoked_at FROM device WHERE id = ANY($2) AND revoked_at IS NOT NULL`
 
+// Nothing is added to a record that is locked: what arrives for it has no owner.
 const assignmentsOfSensors = `
-SELECT org_id, id, sensor_id, patient_id, from_at, to_at, epoch FROM assignment WHERE sensor_id = ANY($1) ORDER BY sensor_id, from_at`
+SELECT a.org_id, a.id, a.sensor_id, a.patient_id, a.from_at, a.to_at, a.epoch FROM assignment a JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id
+WHERE a.sensor_id = ANY($1) AND p.state <> 'locked' ORDER BY a.sensor_id, a.from_at`
 
 const changeElsewhere = `
 INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, late, at) VALUES ($1, $2, $3, $4, true, $5)`

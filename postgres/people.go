@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,15 +17,21 @@ import (
 )
 
 // patientColumns go with patientTables: the relation is that of whoever the transaction acts for.
-const patientColumns = `p.id, p.uid::text, p.org_id, p.name, p.birth_year, p.sex, p.zone, p.number, p.state, p.created_at, ` + relationColumns
+const patientColumns = `p.id, p.uid::text, p.org_id, p.name, p.birth_year, p.birth_date, p.sex, p.zone, p.number, ` + stateSeen + `, p.created_at, ` + relationColumns + `, coalesce(way.guardian, false), way.frozen_at`
+
+// stateSeen is the patient's state, and in a frozen view what it was then: row level security hides the later steps.
+const stateSeen = `CASE WHEN way.frozen_at IS NULL THEN p.state ELSE coalesce((SELECT CASE s.kind WHEN 'finished' THEN 'locked' WHEN 'started' THEN 'ending'
+    WHEN 'told' THEN 'ending' ELSE 'active' END FROM ending_step s WHERE s.org_id = p.org_id AND s.patient_id = p.id ORDER BY s.id DESC LIMIT 1), 'active') END`
+
 const relationColumns = `coalesce(mine.team, false), mine.glass_until, coalesce(mine.shared, '')`
-const patientTables = ` FROM patient p LEFT JOIN my_patients() mine ON mine.patient_id = p.id `
+const patientTables = ` FROM patient p LEFT JOIN my_patients() mine ON mine.patient_id = p.id LEFT JOIN my_ways() way ON way.patient_id = p.id `
 
 func scanPatient(row pgx.CollectableRow) (account.Patient, error) {
 	var p account.Patient
-	var glass *time.Time
-	err := row.Scan(&p.ID, &p.UID, &p.Org, &p.Name, &p.BirthYear, &p.Sex, &p.Zone, &p.Number, &p.State, &p.CreatedAt, &p.Relation.Team, &glass, &p.Relation.Shared)
-	p.CreatedAt, p.Relation.Glass = p.CreatedAt.UTC(), timeOf(glass)
+	var glass, frozen *time.Time
+	err := row.Scan(&p.ID, &p.UID, &p.Org, &p.Name, &p.BirthYear, &p.BirthDate, &p.Sex, &p.Zone, &p.Number, &p.State, &p.CreatedAt, &p.Relation.Team, &glass, &p.Relation.Shared,
+		&p.Relation.Guardian, &frozen)
+	p.CreatedAt, p.Relation.Glass, p.Relation.Frozen = p.CreatedAt.UTC(), timeOf(glass), timeOf(frozen)
 	return p, err
 }
 
@@ -102,34 +107,10 @@ func onePatient(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Patient,
 	return p, nil
 }
 
-const insertPatient = `
-INSERT INTO patient (org_id, uid, name, number, birth_year, sex, zone, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`
-
-// AddPatient stores a new patient with the default limits and trend rules, and the audit row.
+// AddPatient stores a new patient with what every one begins with, and the audit row. See account.People.
 func (a *App) AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error) {
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
-		p.Org, p.UID, p.CreatedAt, p.State = actor.Org, newUID(), now, account.Active
-		err := tx.QueryRow(ctx, insertPatient, int32(p.Org), string(p.UID), p.Name, p.Number, p.BirthYear, p.Sex, p.Zone, p.CreatedAt).Scan(&p.ID)
-		if violated(err, "patient_number") {
-			return fault.New(fault.Conflict, "the number %q is another patient's", p.Number)
-		}
-		if err != nil {
-			return fmt.Errorf("add patient: %w", err)
-		}
-		if err := joinTeams(ctx, tx, p, now); err != nil {
-			return err
-		}
-		for _, d := range append(alerts.Defaults(), alerts.TrendDefaults(p.Zone, p.BirthYear, now)...) {
-			rule, err := addRule(ctx, tx, p.Org, p.ID, d.Key())
-			if err != nil {
-				return err
-			}
-			d.Version.Number, d.Version.CreatedAt = 1, now
-			if err := addVersion(ctx, tx, p.Org, rule, d.Version); err != nil {
-				return err
-			}
-		}
-		return writeAudit(ctx, tx, account.Audit{Org: p.Org, At: now, Actor: actor, Action: string(account.AddPatient), Patient: p.ID, Object: "patient " + string(p.UID)})
+		return addPatients(ctx, tx, actor, now, []*account.Patient{&p})
 	})
 	return p, err
 }
@@ -149,13 +130,9 @@ INSERT INTO rule_version (org_id, rule_id, number, effective_from, enabled, spec
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 
 func addVersion(ctx context.Context, tx pgx.Tx, org vital.OrgID, rule alerts.RuleID, v alerts.Version) error {
-	var what any = v.Limit
-	if v.Trend != nil {
-		what = v.Trend
-	}
-	spec, err := json.Marshal(what)
+	spec, err := specOf(v)
 	if err != nil {
-		return fmt.Errorf("write the rule: %w", err)
+		return err
 	}
 	_, err = tx.Exec(ctx, insertVersion, int32(org), int64(rule), v.Number, v.EffectiveFrom, v.Enabled, spec, v.Advice, nullID(v.Author), v.AuthorName, v.Reason, nullTime(v.ReviewBy), v.CreatedAt)
 	if err != nil {

@@ -26,7 +26,9 @@ FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.device_id = d.id`
 
 const allGrants = `SELECT d.uid, s.uid, s.id FROM gateway_grant g JOIN device d ON d.id = g.device_id JOIN sensor s ON s.id = g.sensor_id`
 
-const allAssignments = `SELECT org_id, id, sensor_id, patient_id, from_at, to_at, epoch FROM assignment ORDER BY sensor_id, from_at`
+const allAssignments = `
+SELECT a.org_id, a.id, a.sensor_id, a.patient_id, a.from_at, a.to_at, a.epoch FROM assignment a JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id
+WHERE p.state <> 'locked' ORDER BY a.sensor_id, a.from_at`
 
 // Snapshot reads the whole registry as of one moment. See devices.Registry.
 func (w *Work) Snapshot(ctx context.Context) (*devices.Snapshot, error) {

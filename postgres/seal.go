@@ -46,7 +46,7 @@ const lockChain = `
 SELECT seq, hash, number, signed, CASE WHEN signed_at > '-infinity' THEN signed_at END
 FROM audit_chain WHERE org_id = $1 FOR UPDATE SKIP LOCKED`
 
-const auditColumns = `id, at, coalesce(actor_id, 0), actor_name, actor_role, session_uid, action, salt, coalesce(patient_id, 0), object, detail`
+const auditColumns = `id, at, coalesce(actor_id, 0), actor_name, actor_role, session_uid, action, salt, coalesce(patient_id, 0), object, detail, subject, coalesce(blanked::text, '')`
 
 const nextUnsealed = `SELECT ` + auditColumns + ` FROM audit WHERE org_id = $1 AND seq IS NULL ORDER BY id LIMIT $2`
 
@@ -106,9 +106,22 @@ func takeChain(ctx context.Context, tx pgx.Tx, org account.ChainHead) (account.C
 
 func scanAudit(row pgx.CollectableRow) (account.AuditRow, error) {
 	var r account.AuditRow
-	err := row.Scan(&r.ID, &r.At, &r.Actor, &r.Name, &r.Role, &r.Session, &r.Action, (*[]byte)(&r.Salt), &r.Patient, &r.Object, &r.Detail)
-	r.At = r.At.UTC()
+	err := scanAuditInto(row, &r)
 	return r, err
+}
+
+// scanAuditInto reads auditColumns, and whatever columns follow them into more.
+func scanAuditInto(row pgx.CollectableRow, r *account.AuditRow, more ...any) error {
+	var subject []byte
+	err := row.Scan(append([]any{
+		&r.ID, &r.At, &r.Actor, &r.Name, &r.Role, &r.Session, &r.Action, (*[]byte)(&r.Salt), &r.Patient, &r.Object, &r.Detail, &subject, &r.Blanked,
+	}, more...)...)
+	r.At = r.At.UTC()
+	if len(subject) > 0 {
+		r.Subject = new(account.Hash)
+		copy(r.Subject[:], subject)
+	}
+	return err
 }
 
 func storeSealing(ctx context.Context, tx pgx.Tx, head account.ChainHead, rows []account.AuditRow, s account.Sealing) error {
@@ -218,14 +231,13 @@ func eachAudit(ctx context.Context, tx pgx.Tx, query string, org vital.OrgID, f 
 		var r account.AuditRow
 		var seq int64
 		var raw []byte
-		into := []any{&r.ID, &r.At, &r.Actor, &r.Name, &r.Role, &r.Session, &r.Action, (*[]byte)(&r.Salt), &r.Patient, &r.Object, &r.Detail}
+		var into []any
 		if query == exportSealed {
 			into = append(into, &seq, &raw)
 		}
-		if err := rows.Scan(into...); err != nil {
+		if err := scanAuditInto(rows, &r, into...); err != nil {
 			return fmt.Errorf("read the audit trail: %w", err)
 		}
-		r.At = r.At.UTC()
 		var hash account.Hash
 		copy(hash[:], raw)
 		if err := f(&r, seq, hash); err != nil {

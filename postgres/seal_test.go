@@ -205,7 +205,7 @@ func TestASealedRowIsChangedByNobody(t *testing.T) {
 	if _, err := pgx.ForEachRow(rows, []any{&column, &kind}, func() error { columns[column] = kind; return nil }); err != nil || len(columns) < 14 {
 		t.Fatal(columns, err)
 	}
-	other := map[string]string{"integer": "77", "bigint": "77", "text": "'other'", "bytea": `decode(repeat('ab', 32), 'hex')`, "timestamp with time zone": "'2020-01-01Z'"}
+	other := map[string]string{"integer": "77", "bigint": "77", "text": "'other'", "bytea": `decode(repeat('ab', 32), 'hex')`, "timestamp with time zone": "'2020-01-01Z'", "uuid": "gen_random_uuid()"}
 	refused := func(statement string) bool {
 		_, err := conn.Exec(t.Context(), statement)
 		var pg *pgconn.PgError
@@ -232,7 +232,9 @@ func TestASealedRowIsChangedByNobody(t *testing.T) {
 	r.sealing(t, 1)
 	columns["seq"], columns["hash"] = "bigint", "bytea"
 	try("sealed")
-	for _, s := range []string{"UPDATE audit SET seq = NULL, hash = NULL", "DELETE FROM audit", "TRUNCATE audit", "DELETE FROM audit_checkpoint", "UPDATE audit_checkpoint SET number = 9"} {
+	const blank = "subject = audit_subject(salt, patient_id, object, detail, actor_name, actor_role), patient_id = NULL, object = '', detail = '', salt = ''"
+	for _, s := range []string{"UPDATE audit SET blanked = '01920000-0000-7000-8000-000000000009', " + blank, "UPDATE audit SET seq = NULL, hash = NULL", "DELETE FROM audit", "TRUNCATE audit", "DELETE FROM audit_checkpoint", "UPDATE audit_checkpoint SET number = 9",
+		"INSERT INTO audit (org_id, at, actor_name, actor_role, action, object) VALUES (1, '2026-01-01Z', 'hale', '', 'blank audit rows', 'blanking x')"} {
 		if !refused(s) {
 			t.Errorf("%s was not refused", s)
 		}

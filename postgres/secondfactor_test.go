@@ -208,7 +208,7 @@ func TestTheOperatorListsAndEndsSessionsAndResetsASecondFactor(t *testing.T) {
 	}
 	hash := make([]byte, 32)
 	hash[0] = 1
-	if _, err := r.app.Session(ctx, hash, now); !fault.Is(err, fault.Unauthenticated) {
+	if _, err := r.app.Session(ctx, hash, nil, now); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("the session that was ended: %v", err)
 	}
 	if n, err := o.EndSessions(ctx, "ana", ""); err != nil || n != 2 || len(left()) != 0 {

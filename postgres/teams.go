@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,31 +27,6 @@ func beginTeams(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time) 
 	return nil
 }
 
-const joinPatient = `
-INSERT INTO team_patient (org_id, team_id, patient_id, from_at)
-SELECT t.org_id, t.id, $2, $3 FROM team t
-WHERE t.org_id = $1 AND t.ended_at IS NULL AND CASE WHEN cardinality($4::uuid[]) = 0 THEN t.usual ELSE t.uid = ANY($4) END`
-
-// joinTeams takes a new patient into the teams that were named, or into the usual one.
-func joinTeams(ctx context.Context, tx pgx.Tx, p account.Patient, now time.Time) error {
-	teams := make([]string, len(p.Teams))
-	for i, uid := range p.Teams {
-		u, err := parseUID(uid, "care team")
-		if err != nil {
-			return err
-		}
-		teams[i] = u.String()
-	}
-	done, err := tx.Exec(ctx, joinPatient, int32(p.Org), int64(p.ID), now, teams)
-	if err != nil {
-		return fmt.Errorf("join care teams: %w", err)
-	}
-	if len(teams) > 0 && int(done.RowsAffected()) != len(teams) {
-		return fault.New(fault.Invalid, "teams: there is no such care team, or it is named twice")
-	}
-	return nil
-}
-
 const joinStaff = `
 INSERT INTO team_member (org_id, team_id, staff_id, from_at)
 SELECT t.org_id, t.id, s.id, $3 FROM team t JOIN staff s ON s.org_id = t.org_id AND s.id = $2
@@ -63,4 +39,291 @@ func joinUsualTeam(ctx context.Context, tx pgx.Tx, org vital.OrgID, staff accoun
 		return fmt.Errorf("join the usual care team: %w", err)
 	}
 	return nil
+}
+
+const selectTeams = `
+SELECT t.uid::text, t.name, t.usual, t.created_at,
+    (SELECT count(DISTINCT p.patient_id) FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $1 AND (p.to_at IS NULL OR p.to_at > $1)),
+    (SELECT count(DISTINCT m.staff_id) FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
+        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1) AND s.role IN ('nurse', 'physician', 'administrator') AND s.disabled_at IS NULL)
+FROM team t WHERE t.ended_at IS NULL ORDER BY t.usual DESC, t.name COLLATE "und-x-icu"`
+
+const selectMembers = `
+SELECT t.uid::text, s.uid::text, s.name, s.role, m.from_at, m.to_at
+FROM team_member m JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
+WHERE t.ended_at IS NULL AND (m.to_at IS NULL OR m.to_at > $1) AND s.disabled_at IS NULL ORDER BY s.name COLLATE "und-x-icu", m.from_at`
+
+// Teams returns the care teams that have not ended. See account.TeamBook for this and the methods that follow.
+func (a *App) Teams(ctx context.Context, actor account.Actor) ([]account.Team, error) {
+	var list []account.Team
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) (err error) {
+		list, err = teamsAt(ctx, tx, now)
+		return err
+	})
+	return list, err
+}
+
+func teamsAt(ctx context.Context, tx pgx.Tx, now time.Time) ([]account.Team, error) {
+	rows, err := tx.Query(ctx, selectTeams, now)
+	if err != nil {
+		return nil, fmt.Errorf("list care teams: %w", err)
+	}
+	place := map[vital.UID]int{}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.Team, error) {
+		var t account.Team
+		err := row.Scan(&t.UID, &t.Name, &t.Usual, &t.CreatedAt, &t.Patients, &t.Bedside)
+		t.CreatedAt = t.CreatedAt.UTC()
+		return t, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list care teams: %w", err)
+	}
+	for i := range list {
+		place[list[i].UID] = i
+	}
+	rows, err = tx.Query(ctx, selectMembers, now)
+	if err != nil {
+		return nil, fmt.Errorf("list members: %w", err)
+	}
+	var team vital.UID
+	var m account.Membership
+	var to *time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&team, &m.Staff, &m.Name, &m.Role, &m.From, &to}, func() error {
+		m.From, m.To = m.From.UTC(), timeOf(to)
+		list[place[team]].Members = append(list[place[team]].Members, m)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("list members: %w", err)
+	}
+	return list, nil
+}
+
+// Colleagues returns the staff who can sign in.
+func (a *App) Colleagues(ctx context.Context, actor account.Actor) ([]account.Colleague, error) {
+	var list []account.Colleague
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, `SELECT uid::text, name, role FROM staff WHERE disabled_at IS NULL ORDER BY name COLLATE "und-x-icu", id`)
+		if err != nil {
+			return fmt.Errorf("list staff: %w", err)
+		}
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[account.Colleague])
+		return err
+	})
+	return list, err
+}
+
+// TeamPatients returns those of a team's patients who are within the actor's view.
+func (a *App) TeamPatients(ctx context.Context, actor account.Actor, team vital.UID) ([]account.Patient, error) {
+	var list []account.Patient
+	err := a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		rows, err := tx.Query(ctx, `SELECT `+patientColumns+patientTables+`
+WHERE EXISTS (SELECT FROM team_patient t WHERE t.org_id = p.org_id AND t.patient_id = p.id AND t.team_id = $1 AND t.from_at <= $2 AND (t.to_at IS NULL OR t.to_at > $2))
+ORDER BY p.name COLLATE "und-x-icu", p.id`, id, now)
+		if err != nil {
+			return fmt.Errorf("list the team's patients: %w", err)
+		}
+		list, err = pgx.CollectRows(rows, scanPatient)
+		return err
+	})
+	return list, err
+}
+
+// onTeam runs f on a team that has not ended, which nobody else changes meanwhile.
+func (a *App) onTeam(ctx context.Context, actor account.Actor, team vital.UID, f func(tx pgx.Tx, id int64, now time.Time) error) error {
+	u, err := parseUID(team, "care team")
+	if err != nil {
+		return err
+	}
+	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		var id int64
+		err := tx.QueryRow(ctx, `SELECT id FROM team WHERE uid = $1 AND ended_at IS NULL FOR UPDATE`, u).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fault.New(fault.NotFound, "there is no such care team")
+		}
+		if err != nil {
+			return fmt.Errorf("find the care team: %w", err)
+		}
+		return f(tx, id, now)
+	})
+}
+
+// noteTeam writes the audit row of a change of a team.
+func noteTeam(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, team vital.UID, patient vital.PatientID, detail string) error {
+	return writeAudit(ctx, tx, account.Audit{
+		Org: actor.Org, At: now, Actor: actor, Action: string(account.ManageTeams), Patient: patient, Object: "team " + string(team), Detail: detail,
+	})
+}
+
+func nameTaken(name string) error {
+	return fault.New(fault.Conflict, "there is a care team %q already", name)
+}
+
+// AddTeam makes a care team.
+func (a *App) AddTeam(ctx context.Context, actor account.Actor, name string) (account.Team, error) {
+	t := account.Team{UID: newUID(), Name: name}
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		t.CreatedAt = now
+		_, err := tx.Exec(ctx, `INSERT INTO team (org_id, uid, name, created_at) VALUES ($1, $2, $3, $4)`, int32(actor.Org), string(t.UID), name, now)
+		if violated(err, "team_name") {
+			return nameTaken(name)
+		}
+		if err != nil {
+			return fmt.Errorf("make the care team: %w", err)
+		}
+		return noteTeam(ctx, tx, actor, now, t.UID, 0, "made")
+	})
+	return t, err
+}
+
+// RenameTeam gives a team another name.
+func (a *App) RenameTeam(ctx context.Context, actor account.Actor, team vital.UID, name string) error {
+	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		_, err := tx.Exec(ctx, `UPDATE team SET name = $2 WHERE id = $1`, id, name)
+		if violated(err, "team_name") {
+			return nameTaken(name)
+		}
+		if err != nil {
+			return fmt.Errorf("rename the care team: %w", err)
+		}
+		return noteTeam(ctx, tx, actor, now, team, 0, "renamed")
+	})
+}
+
+// onlyHere are the patients who are in the team and in no other.
+const onlyHere = `
+SELECT count(*) FROM team_patient p JOIN patient w ON w.org_id = p.org_id AND w.id = p.patient_id AND w.state NOT IN ('locked', 'merged')
+WHERE p.team_id = $1 AND ($3 = 0 OR p.patient_id = $3) AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2) AND NOT EXISTS (
+    SELECT FROM team_patient o JOIN team t ON t.org_id = o.org_id AND t.id = o.team_id AND t.ended_at IS NULL
+    WHERE o.org_id = p.org_id AND o.patient_id = p.patient_id AND o.team_id <> p.team_id AND o.from_at <= $2 AND o.to_at IS NULL)`
+
+// EndTeam ends a team with everything in it.
+func (a *App) EndTeam(ctx context.Context, actor account.Actor, team vital.UID) error {
+	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		var usual bool
+		var left int
+		if err := tx.QueryRow(ctx, `SELECT usual, (`+onlyHere+`) FROM team WHERE id = $1`, id, now, 0).Scan(&usual, &left); err != nil {
+			return fmt.Errorf("look at the care team: %w", err)
+		}
+		if usual {
+			return fault.New(fault.Conflict, "this care team takes in who is sent to no other: it cannot end")
+		}
+		if left > 0 {
+			return fault.New(fault.Conflict, "%d of its patients are in no other care team: take them into another first, or nobody sees their alerts", left)
+		}
+		for _, statement := range []string{
+			`UPDATE team SET ended_at = greatest($2, created_at + interval '1 microsecond') WHERE id = $1`,
+			`UPDATE team_member SET to_at = greatest($2, from_at) WHERE team_id = $1 AND (to_at IS NULL OR to_at > $2)`,
+			`UPDATE team_patient SET to_at = greatest($2, from_at) WHERE team_id = $1 AND (to_at IS NULL OR to_at > $2)`,
+		} {
+			if _, err := tx.Exec(ctx, statement, id, now); err != nil {
+				return fmt.Errorf("end the care team: %w", err)
+			}
+		}
+		return noteTeam(ctx, tx, actor, now, team, 0, "ended")
+	})
+}
+
+// Join begins a membership.
+func (a *App) Join(ctx context.Context, actor account.Actor, team, staff vital.UID, from, to time.Time) error {
+	u, err := parseUID(staff, "member of staff")
+	if err != nil {
+		return err
+	}
+	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		var who int64
+		var overlaps bool
+		const find = `
+SELECT s.id, EXISTS (SELECT FROM team_member m WHERE m.org_id = s.org_id AND m.team_id = $2 AND m.staff_id = s.id
+    AND (m.to_at IS NULL OR m.to_at > $3) AND ($4::timestamptz IS NULL OR m.from_at < $4)) FROM staff s WHERE s.uid = $1 AND s.disabled_at IS NULL`
+		err := tx.QueryRow(ctx, find, u, id, from, nullTime(to)).Scan(&who, &overlaps)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fault.New(fault.NotFound, "there is no such member of staff")
+		}
+		if err != nil {
+			return fmt.Errorf("find the member of staff: %w", err)
+		}
+		if overlaps {
+			return fault.New(fault.Conflict, "they are in this care team then already")
+		}
+		const join = `INSERT INTO team_member (org_id, team_id, staff_id, from_at, to_at) VALUES ($1, $2, $3, $4, $5)`
+		if _, err := tx.Exec(ctx, join, int32(actor.Org), id, who, from, nullTime(to)); err != nil {
+			return fmt.Errorf("join the care team: %w", err)
+		}
+		return noteTeam(ctx, tx, actor, now, team, 0, "joined by staff "+u.String())
+	})
+}
+
+// Leave ends a membership, and one that has not begun yet.
+func (a *App) Leave(ctx context.Context, actor account.Actor, team, staff vital.UID) error {
+	u, err := parseUID(staff, "member of staff")
+	if err != nil {
+		return err
+	}
+	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		const leave = `
+UPDATE team_member m SET to_at = greatest($3, m.from_at) FROM staff s
+WHERE s.org_id = m.org_id AND s.id = m.staff_id AND s.uid = $2 AND m.team_id = $1 AND (m.to_at IS NULL OR m.to_at > $3)`
+		done, err := tx.Exec(ctx, leave, id, u, now)
+		if err != nil {
+			return fmt.Errorf("leave the care team: %w", err)
+		}
+		if done.RowsAffected() == 0 {
+			return fault.New(fault.NotFound, "they are not in this care team")
+		}
+		list, err := teamsAt(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if list[i].UID == team && list[i].Unattended() {
+				return fault.New(fault.Conflict, "its %d patients would have no nurse and no physician left: let somebody else join first", list[i].Patients)
+			}
+		}
+		return noteTeam(ctx, tx, actor, now, team, 0, "left by staff "+u.String())
+	})
+}
+
+// TakeIn begins the care of a patient; of one who is in the team's care it changes nothing.
+func (a *App) TakeIn(ctx context.Context, actor account.Actor, team, patient vital.UID) error {
+	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		p, err := onePatient(ctx, tx, patient)
+		if err != nil {
+			return err
+		}
+		const take = `
+INSERT INTO team_patient (org_id, team_id, patient_id, from_at) VALUES ($1, $2, $3, $4) ON CONFLICT (org_id, patient_id, team_id) WHERE to_at IS NULL DO NOTHING`
+		done, err := tx.Exec(ctx, take, int32(p.Org), id, int64(p.ID), now)
+		if err != nil {
+			return fmt.Errorf("take the patient in: %w", err)
+		}
+		if done.RowsAffected() == 0 {
+			return nil
+		}
+		return noteTeam(ctx, tx, actor, now, team, p.ID, "took a patient in")
+	})
+}
+
+// HandOn ends the care of a patient.
+func (a *App) HandOn(ctx context.Context, actor account.Actor, team, patient vital.UID) error {
+	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		p, err := onePatient(ctx, tx, patient)
+		if err != nil {
+			return err
+		}
+		var left int
+		if err := tx.QueryRow(ctx, onlyHere, id, now, int64(p.ID)).Scan(&left); err != nil {
+			return fmt.Errorf("look for other care teams: %w", err)
+		}
+		if left > 0 {
+			return fault.New(fault.Conflict, "they are in no other care team: take them into another first, or nobody sees their alerts")
+		}
+		done, err := tx.Exec(ctx, `UPDATE team_patient SET to_at = greatest($3, from_at) WHERE team_id = $1 AND patient_id = $2 AND (to_at IS NULL OR to_at > $3)`, id, int64(p.ID), now)
+		if err != nil {
+			return fmt.Errorf("hand the patient on: %w", err)
+		}
+		if done.RowsAffected() == 0 {
+			return fault.New(fault.NotFound, "they are not in this care team")
+		}
+		return noteTeam(ctx, tx, actor, now, team, p.ID, "handed a patient on")
+	})
 }

@@ -85,3 +85,136 @@ func TestANewPatientIsOfTheNamedTeamsOrOfTheUsualOne(t *testing.T) {
 		t.Error("the device desk is in a care team")
 	}
 }
+
+func TestACareTeamFromItsMakingToItsEnd(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	manager, nina, mia := r.member(t, "max", account.Manager), r.member(t, "nina", account.Nurse), r.member(t, "mia", account.Nurse)
+	teams := account.Teams{Book: r.app, Now: time.Now}
+	ctx := t.Context()
+	staff := map[string]account.Colleague{}
+	list, err := teams.Colleagues(ctx, nina)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		staff[c.Name] = c
+	}
+	heart, err := teams.Add(ctx, manager, " Heart ")
+	if err != nil || heart.Name != "Heart" {
+		t.Fatalf("%+v, %v", heart, err)
+	}
+	usual := r.usual(t, manager)
+	sees := func(who account.Actor) bool {
+		_, err := r.app.Patient(ctx, who, r.patient.UID)
+		return err == nil
+	}
+	step := func(what string, want fault.Kind, err error) {
+		t.Helper()
+		if got := fault.KindOf(err); err == nil && want != "" || err != nil && got != want {
+			t.Errorf("%s: %v, want %q", what, err, want)
+		}
+	}
+	step("a nurse makes a team", fault.Forbidden, second(teams.Add(ctx, nina, "Lungs")))
+	step("a name twice", fault.Conflict, second(teams.Add(ctx, manager, "Heart")))
+	step("a rename to a name that is taken", fault.Conflict, teams.Rename(ctx, manager, heart.UID, usual.Name))
+	step("handed on to nobody", fault.Conflict, teams.HandOn(ctx, manager, usual.UID, r.patient.UID))
+	step("taken in", "", teams.TakeIn(ctx, manager, heart.UID, r.patient.UID))
+	step("taken in again", "", teams.TakeIn(ctx, manager, heart.UID, r.patient.UID))
+	if got, err := teams.Get(ctx, nina, heart.UID); err != nil || !got.Unattended() || got.Patients != 1 {
+		t.Errorf("a team of nobody: %+v, %v", got, err)
+	}
+	step("nina joins", "", teams.Join(ctx, manager, heart.UID, staff["nina"].UID, time.Time{}, time.Time{}))
+	step("nina joins again", fault.Conflict, teams.Join(ctx, manager, heart.UID, staff["nina"].UID, time.Time{}, time.Time{}))
+	step("mia joins later", "", teams.Join(ctx, manager, heart.UID, staff["mia"].UID, time.Now().Add(time.Hour), time.Time{}))
+	step("handed on", "", teams.HandOn(ctx, manager, usual.UID, r.patient.UID))
+	if !sees(nina) || sees(mia) {
+		t.Errorf("nina sees: %v, mia, who is to join later: %v", sees(nina), sees(mia))
+	}
+	if listed, err := teams.Patients(ctx, nina, heart.UID); err != nil || len(listed) != 1 {
+		t.Errorf("the team's patients: %v, %v", listed, err)
+	}
+	if listed, err := teams.Patients(ctx, mia, heart.UID); err != nil || len(listed) != 0 {
+		t.Errorf("the patients of another team: %v, %v", listed, err)
+	}
+	step("the last nurse leaves", fault.Conflict, teams.Leave(ctx, manager, heart.UID, staff["nina"].UID))
+	if !sees(nina) {
+		t.Error("what was refused was done")
+	}
+	step("the team ends with its patient", fault.Conflict, teams.End(ctx, manager, heart.UID))
+	step("the usual team ends", fault.Conflict, teams.End(ctx, manager, usual.UID))
+	step("back to the usual team", "", teams.TakeIn(ctx, manager, usual.UID, r.patient.UID))
+	step("the team ends", "", teams.End(ctx, manager, heart.UID))
+	step("it ends again", fault.NotFound, teams.End(ctx, manager, heart.UID))
+	step("its name is free", "", second(teams.Add(ctx, manager, "Heart")))
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'manage care teams'`); n != 8 {
+		t.Errorf("%d audit rows", n)
+	}
+	step("another organisation's manager", fault.NotFound, teams.TakeIn(ctx, r.staff(t, "Elsewhere", "eva"), usual.UID, r.patient.UID))
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func (r *record) usual(t *testing.T, who account.Actor) account.Team {
+	t.Helper()
+	list, err := r.app.Teams(t.Context(), who)
+	if err != nil || len(list) == 0 || !list[0].Usual {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	return list[0]
+}
+
+func TestWhoIsOnDutyWhen(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	manager, nina := r.member(t, "max", account.Manager), r.member(t, "nina", account.Nurse)
+	rosters := account.Rosters{Book: r.app, Now: time.Now}
+	ctx, team := t.Context(), r.usual(t, manager)
+	var staff account.Membership
+	for _, m := range team.Members {
+		if m.Name == "nina" {
+			staff = m
+		}
+	}
+	start := time.Now().UTC().Truncate(time.Minute).Add(time.Hour)
+	hours := account.HoursVersion{Hours: account.RoundTheClock("Europe/Ljubljana", account.Staffed), Reason: "pilot"}
+	if v, err := rosters.SetHours(ctx, manager, team.UID, 0, hours); err != nil || v.Number != 1 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if _, err := rosters.SetHours(ctx, manager, team.UID, 0, hours); !fault.Is(err, fault.Conflict) {
+		t.Errorf("hours that somebody has changed: %v", err)
+	}
+	if _, err := rosters.SetHours(ctx, nina, team.UID, 1, hours); !fault.Is(err, fault.Forbidden) {
+		t.Errorf("a nurse sets the hours: %v", err)
+	}
+	shift := account.Shift{Staff: staff.Staff, Duty: account.OnDuty, From: start.Add(time.Hour), To: start.Add(9 * time.Hour)}
+	made, err := rosters.AddShift(ctx, manager, team.UID, shift)
+	if err != nil || made.Name != "nina" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	if _, err := rosters.AddShift(ctx, manager, team.UID, shift); !fault.Is(err, fault.Conflict) {
+		t.Errorf("the same duty twice: %v", err)
+	}
+	shift.Duty = account.Backup
+	if _, err := rosters.AddShift(ctx, manager, team.UID, shift); err != nil {
+		t.Errorf("another duty: %v", err)
+	}
+	roster, err := rosters.Roster(ctx, nina, team.UID, start, start.Add(12*time.Hour))
+	if err != nil || !roster.Chosen || len(roster.Periods) != 1 || len(roster.Shifts) != 2 || len(roster.Gaps) != 2 ||
+		!roster.Gaps[0].To.Equal(made.From) || !roster.Gaps[1].From.Equal(made.To) {
+		t.Errorf("%+v, %v", roster, err)
+	}
+	if err := rosters.CancelShift(ctx, manager, made.UID); err != nil {
+		t.Error(err)
+	}
+	if err := rosters.CancelShift(ctx, manager, made.UID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("cancelled twice: %v", err)
+	}
+	if roster, err = rosters.Roster(ctx, nina, team.UID, start, start.Add(12*time.Hour)); err != nil || len(roster.Gaps) != 1 {
+		t.Errorf("a backup alone fills no gap: %+v, %v", roster.Gaps, err)
+	}
+	r.leave(t, nina, 0)
+	if _, err := rosters.AddShift(ctx, manager, team.UID, shift); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a shift of somebody who has left: %v", err)
+	}
+}

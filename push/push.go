@@ -16,7 +16,28 @@ const (
 	AlertOpened   Topic = "alert.opened"
 	AlertWorsened Topic = "alert.worsened"
 	ContactNow    Topic = "alert.contact_now" // late, but still the patient's last known value
+	CareEnding    Topic = "care.ending"       // consent to care was withdrawn; the watch goes on until the patient was told
+	CareStopped   Topic = "care.stopped"      // nobody watches any more
+	CareEnded     Topic = "care.ended"        // the record is locked
+	CareResumed   Topic = "care.resumed"
+	ConsentDue    Topic = "consent.due"
+	GuardianAsks  Topic = "consent.guardian_asks"
+
+	CorrectionAsked Topic = "correction.asked" // a patient says that something in the record is wrong
 )
+
+// Audience is for whom a notice is.
+type Audience string
+
+// The audiences.
+const (
+	ToTeam      Audience = "team" // the care team, as its rosters say
+	ToPatient   Audience = "patient"
+	ToCaregiver Audience = "caregiver"
+)
+
+// SeverityNone is the severity of what tells of no reading.
+const SeverityNone = "none"
 
 // Notice is one row of the outbox. It names things by id only: the words are made when it is sent, for whoever
 // reads them.
@@ -25,6 +46,10 @@ type Notice struct {
 	Patient   vital.PatientID
 	Topic     Topic
 	Dedup     string // one notice per organisation, topic and dedup key
-	Severity  string // "yellow", "red" or "extreme"
+	Severity  string // "yellow", "red" or "extreme"; SeverityNone of what tells of no reading
 	CreatedAt time.Time
+
+	Audience  Audience // the team when empty
+	Caregiver int64    // with ToCaregiver
+	Purpose   string   // the consent under which it may be sent; "care" when empty
 }

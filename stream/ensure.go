@@ -124,7 +124,8 @@ func required(cfg StreamConfig, have jetstream.StreamConfig) jetstream.StreamCon
 	}
 	have.NoAck = false
 	have.AllowDirect = true
-	have.DenyDelete = true // one message taken out of the middle could not be told from one that never was
+	// DenyDelete stays as it is: erasure overwrites single messages, all behind the cursors, and a stream that denies it
+	// denies it for ever. One that is taken out before it was read is seen (Reader.compare).
 	have.DenyPurge = false // the janitor's way
 	have.AllowRollup = false
 	have.AllowMsgTTL = false

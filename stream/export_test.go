@@ -110,7 +110,7 @@ func WhatLoses(t *testing.T, s *Stream) (wrong []string) {
 	for what, bad := range map[string]bool{
 		"age": c.MaxAge != 0, "discards old": c.Discard != jetstream.DiscardNew, "count": c.MaxMsgs > 0, "count per subject": c.MaxMsgsPerSubject > 0,
 		"memory": c.Storage != jetstream.FileStorage, "no limit": c.MaxBytes <= 0, "retention": c.Retention != jetstream.LimitsPolicy,
-		"deletes": !c.DenyDelete, "unsynced": c.PersistMode != jetstream.DefaultPersistMode, "subjects": len(c.Subjects) != 2,
+		"unsynced": c.PersistMode != jetstream.DefaultPersistMode, "subjects": len(c.Subjects) != 2,
 	} {
 		if bad {
 			wrong = append(wrong, what)

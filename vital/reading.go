@@ -31,13 +31,16 @@ const (
 	// FindingUnclear marks a reading of a mapping with whose number something was sent that may be a finding, and that the
 	// mapping cannot read: whether the device noticed something is not known.
 	FindingUnclear
+	// Disputed marks a reading of which the patient says that it is wrong. It is never stored with the reading: whoever reads
+	// for people adds it, and nothing is judged by it.
+	Disputed
 )
 
 // Names returns the findings by the names that they have in messages and in the API, in the order of their bits.
 func (f Finding) Names() []string {
 	names := [...]string{
 		"irregular_pulse", "body_movement", "cuff_loose", "poor_signal", "low_perfusion", "time_assumed", "historic", "pulse_dropped", "trust_broker",
-		"finding_unclear",
+		"finding_unclear", "disputed",
 	}
 	var all []string
 	for bit, name := range names {

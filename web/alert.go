@@ -165,6 +165,9 @@ func viewEntry(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
 		line.Text = changedWord(key, e.Cause) + reading
 		if e.Renews() {
 			line.Text, line.Level = renewedWord(key)+reading, viewLevel(e.Level)
+			if e.Cause == alerts.CauseTaken {
+				line.Text = "What is left of its readings" + reading
+			}
 		}
 	case alerts.EntryAcknowledged:
 		line.Text = "Acknowledged until " + k.short(e.Until)

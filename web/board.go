@@ -205,6 +205,9 @@ func closedWords(a *alerts.Alert, k clock) string {
 		if a.Ended == alerts.CauseRule {
 			text += ": the " + ruleNoun(a.RuleKey()) + " changed"
 		}
+		if a.Ended == alerts.CauseTaken {
+			text += ": its readings were somebody else's"
+		}
 		return text
 	}
 	text := "resolved " + k.short(a.ClosedAt) + ": " + stepWord(a.NextStep)
@@ -217,6 +220,9 @@ func closedWords(a *alerts.Alert, k clock) string {
 // board answers GET /.
 func (w *Web) board(c *fiber.Ctx) error {
 	actor := session.Actor(c.UserContext())
+	if w.Safe != nil && ownOnly(actor) {
+		return c.Redirect("/safe", http.StatusSeeOther)
+	}
 	if !may(actor, account.SeeAlerts) && may(actor, account.SeePatients) {
 		return c.Redirect("/patients", http.StatusSeeOther) // the device desk has no board
 	}

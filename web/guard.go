@@ -82,10 +82,13 @@ func (w *Web) faultPage(c *fiber.Ctx, status int, message string) error {
 }
 
 // ErrorPage answers a browser that asked for something that is no screen and is not there. message may be shown to
-// anybody.
+// anybody. Whoever could not sign in by the identity provider finds both ways in again.
 func (w *Web) ErrorPage(c *fiber.Ctx, status int, message string) error {
 	setHeaders(c)
 	c.Status(status)
+	if strings.HasPrefix(c.Path(), account.ProviderBegin) {
+		return w.signInForm(c, "Sign in", signInView{Next: "/", Error: sentence(message)})
+	}
 	return w.faultPage(c, status, sentence(message))
 }
 
@@ -105,12 +108,7 @@ func (w *Web) toSignIn(c *fiber.Ctx) error {
 func byScript(c *fiber.Ctx) bool { return c.Get("HX-Request") == "true" }
 
 // local returns the path if it leads to a page of ours, else the board: a link must not send anybody elsewhere.
-func local(path string) string {
-	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
-		return "/"
-	}
-	return path
-}
+func local(path string) string { return session.Local(path) }
 
 // may reports whether the request's actor may do something at all, for what a page offers.
 func may(actor account.Actor, action account.Action) bool {

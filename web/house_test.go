@@ -154,6 +154,14 @@ func (h *house) looks() []string {
 	return all
 }
 
+func (h *house) AlertsHeard(_ context.Context, _ account.Actor, uids []vital.UID) (map[vital.UID]bool, error) {
+	heard := map[vital.UID]bool{}
+	for _, uid := range uids {
+		heard[uid] = true
+	}
+	return heard, nil
+}
+
 func (h *house) PatientsOf(ctx context.Context, actor account.Actor, uids []vital.UID) ([]account.Patient, error) {
 	var list []account.Patient
 	for _, uid := range uids {

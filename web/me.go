@@ -28,6 +28,11 @@ type Factors interface {
 // meView is the page of the person's own signing in.
 type meView struct {
 	Error    string
+	Done     string
+	Staff    bool          // with a password, and perhaps a second factor
+	Keys     bool          // the person looks after API keys
+	Door     bool          // sessions are listed
+	Sessions []sessionView // where the person is signed in
 	Factor   account.SecondFactor
 	Secret   string // while the second factor is being set up
 	QR       template.HTML
@@ -38,9 +43,20 @@ type meView struct {
 func (w *Web) me(c *fiber.Ctx) error { return w.mePage(c, meView{}) }
 
 func (w *Web) mePage(c *fiber.Ctx, view meView) error {
+	ctx := c.UserContext()
+	actor := session.Actor(ctx)
 	var err error
-	if view.Factor, err = w.Factors.SecondFactor(c.UserContext(), session.Actor(c.UserContext())); err != nil {
-		return err
+	if view.Staff = actor.Staff != 0; view.Staff {
+		if view.Factor, err = w.Factors.SecondFactor(ctx, actor); err != nil {
+			return err
+		}
+	}
+	if view.Door = w.Door != nil; view.Door {
+		list, err := w.Door.Sessions(ctx, actor)
+		if err != nil {
+			return err
+		}
+		view.Sessions, view.Keys = w.sessionViews(list, actor.Session, false), may(actor, account.ManageKeys)
 	}
 	return w.page(c, "me", "Your signing in", "me", view)
 }
@@ -126,6 +142,6 @@ func qrCode(text string) (template.HTML, error) {
 	}
 	size := n + 2*quiet
 	//nolint:gosec // numbers and our own letters only: the text is in the picture, not in the markup
-	return template.HTML(fmt.Sprintf(`<svg class="qr" role="img" aria-label="QR code of the key below" viewBox="0 0 %d %d" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h%dv%dH0z"/><path fill="#000" d="%s"/></svg>`,
+	return template.HTML(fmt.Sprintf(`<svg class="qr" role="img" aria-label="QR code of what stands beside it" viewBox="0 0 %d %d" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h%dv%dH0z"/><path fill="#000" d="%s"/></svg>`,
 		size, size, size, size, dark.String())), nil
 }

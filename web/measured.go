@@ -74,7 +74,11 @@ func viewChart(view *patientView, point *alerts.Point, m measured, k clock) char
 		if len(v.Rows) == tableLength {
 			break
 		}
-		v.Rows = append(v.Rows, readingLine{At: k.exact(b.Start), Values: valueWords(point.Metric, b.Avg)})
+		values := valueWords(point.Metric, b.Avg)
+		if b.Findings&vital.Disputed != 0 {
+			values += ", disputed by the patient"
+		}
+		v.Rows = append(v.Rows, readingLine{At: k.exact(b.Start), Values: values})
 	}
 	v.Left = max(0, m.count()-len(v.Rows))
 	return v

@@ -22,12 +22,19 @@ type patientView struct {
 	About    string // "female, 80 this year (born 1946)"
 	Zone     string
 	Local    string // the time at the patient's home
+	Glass    moment // until when the reader has broken the glass
+	Locked   bool   // care has ended
 	Readings bool   // the reader may see readings
 	Alerts   bool   // the reader may see alerts
+	Invites  bool   // the reader may let the patient sign in
+	Safe     bool   // the reader has something to see in the patient's data safe
+	Consents bool   // and of what the patient agreed to
+	Ending   bool   // care is ending
 	Open     []rowView
 	Past     []rowView
 	Older    vital.UID // the alert before which more are found; empty: these are all
 	Paged    bool
+	History  historyView // whose readings these were, and which records are the person's
 	Charts   []chartView
 	Limits   []limitView // of what is measured
 	Unused   []limitView // of what is not
@@ -81,7 +88,14 @@ func (w *Web) patient(c *fiber.Ctx) error {
 	k := clock{now: w.Now()}.in(p.Zone)
 	view := patientView{
 		ID: p.UID, Name: p.Name, Number: p.Number, About: aboutWords(p, k), Zone: p.Zone, Local: k.now.In(k.zone).Format("Mon 2 Jan, 15:04"),
-		Readings: may(s.Actor, account.SeeReadings), Alerts: may(s.Actor, account.SeeAlerts),
+		Readings: account.Allow(s.Actor, account.SeeReadings, &p) == nil, Alerts: account.Allow(s.Actor, account.SeeAlerts, &p) == nil,
+		Glass: k.at(p.Relation.Glass), Locked: p.State == account.Locked,
+		Ending: p.State == account.Ending && s.Actor.Staff != 0, Consents: w.Consents != nil && s.Actor.Staff != 0 && account.Allow(s.Actor, account.SeeConsents, &p) == nil,
+		Invites: w.Door != nil && account.Allow(s.Actor, account.InvitePatient, &p) == nil,
+		Safe:    w.Safe != nil && (may(s.Actor, account.SeeSheet) || may(s.Actor, account.SeeLooks)),
+	}
+	if view.History, err = w.historyOf(ctx, s.Actor, &p, k); err != nil {
+		return err
 	}
 	if view.Alerts {
 		maker := w.maker(s, k, "/patients/"+string(p.UID))
@@ -188,6 +202,7 @@ func findingWords(f vital.Finding) []string {
 		{vital.PulseDropped, "sent with an impossible pulse, which was left out"},
 		{vital.ThroughBroker, "came through another broker"},
 		{vital.FindingUnclear, "the device said something beside it that could not be read"},
+		{vital.Disputed, "disputed by the patient"},
 	}
 	var found []string
 	for _, w := range words {

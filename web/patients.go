@@ -18,6 +18,8 @@ type patientsView struct {
 	More       bool // there are more than the list shows
 	SeesAlerts bool
 	CanAdd     bool
+	Consents   bool // there is a list of whom to ask
+	Glass      bool // the reader may break the glass
 }
 
 type patientLine struct {
@@ -40,7 +42,9 @@ func (w *Web) patients(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	view := patientsView{Query: query, More: len(people) == listedPatients, SeesAlerts: may(actor, account.SeeAlerts), CanAdd: may(actor, account.AddPatient)}
+	view := patientsView{Query: query, More: len(people) == listedPatients, SeesAlerts: may(actor, account.SeeAlerts), CanAdd: may(actor, account.AddPatient),
+		Consents: w.Consents != nil && actor.Staff != 0 && may(actor, account.SeeConsents)}
+	view.Glass = w.Emergencies != nil && may(actor, account.BreakGlass)
 	open := map[vital.UID]alerts.Case{}
 	if view.SeesAlerts {
 		cases, err := w.Triage.Worklist(ctx, actor)

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -22,7 +23,12 @@ type frame struct {
 	Session   string // names the session to the feed's worker, so that two people's tabs never share one
 	Board     bool   // the person may see the board
 	Patients  bool   // the person may see patients
+	Teams     bool   // the person may see care teams
+	Access    bool   // the person watches over access
 	Me        bool   // there is a page of the person's own
+	Codes     bool   // people sign in with codes here
+	Own       bool   // the person is a patient, or somebody whom a patient lets in: they have the data safe
+	Safe      bool   // the page is one of the data safe
 	Emergency string
 	Body      any
 }
@@ -36,12 +42,21 @@ type noticeView struct {
 // page renders a whole page. It is rendered before the first byte is sent, so that nobody reads half of one.
 func (w *Web) page(c *fiber.Ctx, name, title, here string, body any) error {
 	f := frame{Title: title, Page: name, Here: here, Emergency: w.Emergency, Body: body}
+	f.Codes = w.Door != nil
+	f.Safe = here == "safe" || strings.HasPrefix(name, "share")
 	if s, ok := session.Of(c.UserContext()); ok {
 		f.SignedIn, f.Name, f.Role, f.CSRF, f.Session = true, s.Actor.Name, roleWord(s.Actor.Role), s.CSRF, string(s.UID)
-		f.Board, f.Patients = may(s.Actor, account.SeeAlerts), may(s.Actor, account.SeePatients)
-		f.Me = w.Factors != nil
+		f.Own = w.Safe != nil && ownOnly(s.Actor)
+		f.Board, f.Patients = !f.Own && may(s.Actor, account.SeeAlerts), !f.Own && may(s.Actor, account.SeePatients)
+		f.Teams, f.Access = w.Teams != nil && may(s.Actor, account.SeeTeams), w.Emergencies != nil && may(s.Actor, account.ReviewAccess)
+		f.Me = w.Factors != nil && (s.Actor.Staff != 0 || w.Door != nil)
 	}
 	return w.fragment(c, "page-"+name, f)
+}
+
+// ownOnly reports whether somebody comes for their own data, or for that of somebody close, and not to work.
+func ownOnly(actor account.Actor) bool {
+	return actor.Role == account.SelfRole || actor.Role == account.CaregiverRole
 }
 
 // fragment renders a part of a page.

@@ -15,6 +15,14 @@ import (
 type signInView struct {
 	Login, Next, Error string
 	Ticket             string // when login and password were right and the code is asked for
+	Provider           *providerView
+	LocalOff           bool
+}
+
+// signInForm answers with the form.
+func (w *Web) signInForm(c *fiber.Ctx, title string, view signInView) error {
+	view.Provider, view.LocalOff = w.provider(view.Next), w.LocalOff
+	return w.page(c, "signin", title, "", view)
 }
 
 // signInPage answers GET /signin.
@@ -23,7 +31,7 @@ func (w *Web) signInPage(c *fiber.Ctx) error {
 	if _, known := session.Of(c.UserContext()); known {
 		return c.Redirect(next, http.StatusSeeOther)
 	}
-	return w.page(c, "signin", "Sign in", "", signInView{Next: next})
+	return w.signInForm(c, "Sign in", signInView{Next: next})
 }
 
 // signIn answers POST /signin. What is wrong is said on the form, with the login kept and the password not.
@@ -37,9 +45,9 @@ func (w *Web) signIn(c *fiber.Ctx) error {
 	if ticket, needed := session.CodeNeeded(err); needed {
 		// The ticket asks again with the form that follows; the password is not sent back.
 		view.Ticket = ticket
-		return w.page(c, "signin", "Your code", "", view)
+		return w.signInForm(c, "Your code", view)
 	}
-	if !fault.Is(err, fault.Unauthenticated) && !fault.Is(err, fault.Unavailable) {
+	if !fault.Is(err, fault.Unauthenticated) && !fault.Is(err, fault.Unavailable) && !fault.Is(err, fault.Forbidden) {
 		return err
 	}
 	if wait, ok := session.RetryAfter(err); ok {
@@ -47,13 +55,10 @@ func (w *Web) signIn(c *fiber.Ctx) error {
 	}
 	view.Error = sentence(fault.MessageOf(err))
 	c.Status(session.Status(err))
-	return w.page(c, "signin", "Sign in", "", view)
+	return w.signInForm(c, "Sign in", view)
 }
 
 // signOut answers POST /signout.
 func (w *Web) signOut(c *fiber.Ctx) error {
-	if err := w.Sessions.Close(c.UserContext(), session.SetCookie(c)); err != nil {
-		return err
-	}
-	return c.Redirect("/signin", http.StatusSeeOther)
+	return w.leave(c)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"hale/alerts"
+	"hale/vital"
 )
 
 // foldFrom is how many further readings in a row are told in one line: more would bury what people did.
@@ -24,11 +25,20 @@ func timeline(key alerts.RuleKey, log []alerts.Entry, k clock) []lineView {
 		}
 		run = max(run, 1)
 		for i := range log[:run] {
-			lines = append(lines, viewEntry(key, &log[i], k))
+			lines = append(lines, entryLine(key, &log[i], k))
 		}
 		log = log[run:]
 	}
 	return lines
+}
+
+// entryLine tells an entry, and whether the patient says that its reading is wrong.
+func entryLine(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
+	line := viewEntry(key, e, k)
+	if e.Findings&vital.Disputed != 0 {
+		line.Text += " (disputed by the patient)"
+	}
+	return line
 }
 
 // fold tells readings beyond a limit in one line, with each of them below it. They need not have come in order.
@@ -37,7 +47,7 @@ func fold(key alerts.RuleKey, run []alerts.Entry, k clock) lineView {
 	first, last, least, worst := run[0].Reading.At, run[0].Reading.At, run[0].Level, run[0].Level
 	for i := range run {
 		e := &run[i]
-		line.Folded = append(line.Folded, viewEntry(key, e, k))
+		line.Folded = append(line.Folded, entryLine(key, e, k))
 		if e.Reading.At.Before(first) {
 			first = e.Reading.At
 		}

@@ -14,6 +14,7 @@ import (
 	"hale/account"
 	"hale/alerts"
 	"hale/api/session"
+	"hale/safe"
 	"hale/vital"
 )
 
@@ -46,11 +47,24 @@ type Config struct {
 	Limits    Limits
 	Charts    alerts.Charts
 	Sessions  *session.Keeper
-	Factors   Factors        // no page for second factors when nil
-	Zone      *time.Location // of the staff, for times that concern no single patient; UTC when nil
-	Emergency string         // the local emergency number; "112" when empty
-	Log       *slog.Logger
-	Now       func() time.Time
+	Teams     *account.Teams // no pages of care teams when nil; with Rosters
+	Rosters   *account.Rosters
+	// Emergencies is the way to a record outside one's care; no page when nil.
+	Emergencies *account.Emergency
+	Factors     Factors           // no page for second factors when nil
+	Door        Door              // no codes, lists of sessions and keys when nil
+	Safe        *safe.Safe        // no screens of the data safe when nil
+	Consents    *account.Consents // no screens of what patients agree to when nil; with the two below
+	Caregivers  *account.Caregivers
+	Offboarding *account.Offboarding
+	Refiles     *safe.Refiles // no screens for filing readings anew when nil; with Merges
+	Merges      *safe.Merges
+	Provider    Provider       // nobody signs in by an identity provider when nil
+	LocalOff    bool           // only an account for emergencies has a password
+	Zone        *time.Location // of the staff, for times that concern no single patient; UTC when nil
+	Emergency   string         // the local emergency number; "112" when empty
+	Log         *slog.Logger
+	Now         func() time.Time
 }
 
 // DefaultEmergency is the emergency number of the European Union (Directive (EU) 2018/1972, article 109) and of many
@@ -74,7 +88,7 @@ func New(c Config) *Web {
 		c.Zone = time.UTC
 	}
 	w := &Web{Config: c, assets: loadAssets(), heads: newHeadcount()}
-	w.templates = template.Must(template.New("").Funcs(template.FuncMap{"asset": w.assets.path}).ParseFS(templateFiles, "templates/*.html"))
+	w.templates = template.Must(template.New("").Funcs(template.FuncMap{"asset": w.assets.path, "devices": devices}).ParseFS(templateFiles, "templates/*.html"))
 	return w
 }
 
@@ -91,6 +105,7 @@ func (w *Web) Mount(app *fiber.App) {
 	app.Post("/signin", w.faults, headers, w.Sessions.SameOrigin, w.signIn)
 	post("/signout", w.signOut)
 
+	w.mountDoor(app, open, get, post)
 	if w.Factors != nil {
 		get("/me", w.me)
 		post("/me/second-factor", w.offerFactor)
@@ -105,4 +120,9 @@ func (w *Web) Mount(app *fiber.App) {
 	post("/alerts/:id/resolve", w.resolve)
 	get("/patients", w.patients)
 	get("/patients/:id", w.patient)
+	w.mountTeams(get, post)
+	w.mountGlass(get, post)
+	w.mountSafe(app, get, post)
+	w.mountConsent(get, post)
+	w.mountRefiles(get, post)
 }

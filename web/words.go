@@ -185,6 +185,10 @@ func endedWord(key alerts.RuleKey, c alerts.Cause) string {
 		return rule
 	case alerts.CauseLate:
 		return late
+	case alerts.CauseTaken:
+		return "No longer so: its readings were somebody else's"
+	case alerts.CauseBrought:
+		return "No longer so by the readings that were filed here"
 	}
 	return other
 }
@@ -199,6 +203,10 @@ func changedWord(key alerts.RuleKey, c alerts.Cause) string {
 		return "Changed limits changed what is known of the past"
 	case alerts.CauseLate:
 		return "Late data changed what is known of the past"
+	case alerts.CauseTaken:
+		return "Readings that it told of were somebody else's, and were filed there"
+	case alerts.CauseBrought:
+		return "Readings that were filed elsewhere are this person's, and were filed here"
 	case alerts.CauseReturned, alerts.CauseRuleOff:
 	}
 	return "What is known of the past has changed"

@@ -51,7 +51,12 @@ func errNoKey() error {
 // SecondFactor returns how the second factor of somebody who is signed in stands.
 func (s *Service) SecondFactor(ctx context.Context, actor account.Actor) (account.SecondFactor, error) {
 	_, state, err := s.record.Factor(ctx, actor)
-	state.Possible = s.key != nil
+	if err != nil {
+		return state, err
+	}
+	_, hash, err := s.record.Password(ctx, actor)
+	state.Elsewhere = hash == ""
+	state.Possible = s.key != nil && !state.Elsewhere
 	return state, err
 }
 
@@ -152,6 +157,9 @@ func (s *Service) again(ctx context.Context, actor account.Actor, password strin
 	login, hash, err := s.record.Password(ctx, actor)
 	if err != nil {
 		return "", err
+	}
+	if hash == "" {
+		return "", fault.New(fault.Forbidden, "you sign in by the identity provider and have no password here")
 	}
 	if len(password) > longestPassword {
 		return "", errPassword()

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +19,13 @@ import (
 	"hale/vital"
 )
 
-// How long a session lives: IdleAfter without a request, LongestSession in any case.
+// How long a session lives: IdleAfter without a request, LongestSession in any case. One that is bound to the device of a
+// patient or a caregiver lives longer, for at home nobody is there who could make a new code (docs/adr/0018).
 const (
-	IdleAfter      = 12 * time.Hour
-	LongestSession = 7 * 24 * time.Hour
+	IdleAfter           = 12 * time.Hour
+	LongestSession      = 7 * 24 * time.Hour
+	BoundIdleAfter      = 30 * 24 * time.Hour
+	LongestBoundSession = 180 * 24 * time.Hour
 )
 
 const (
@@ -45,6 +49,9 @@ type Record interface {
 	account.Credentials
 	Failures
 	Factors
+	Codes
+	Devices
+	KeyRing
 }
 
 // Failures counts wrong passwords and codes where all processes see them.
@@ -70,11 +77,17 @@ type Factors interface {
 
 // Service signs people in and knows who is signed in.
 type Service struct {
+	// Ended is told of sessions and keys that were ended here, so that their feeds close at once; nobody is when it is nil.
+	Ended func(uids ...vital.UID)
+	// Only, when it is not nil, names the logins with which people still sign in: all others do so by an identity provider.
+	Only []string
+
 	record    Record
 	key       *Key
 	now       func() time.Time
 	attempts  *attempts
 	addresses *addresses
+	keys      *knownKeys
 	queue     chan struct{}
 	slots     chan struct{}
 }
@@ -83,7 +96,7 @@ type Service struct {
 // in. now is the clock that sessions, waits and codes are judged by.
 func New(record Record, key *Key, now func() time.Time) *Service {
 	return &Service{
-		record: record, key: key, now: now, attempts: newAttempts(), addresses: newAddresses(),
+		record: record, key: key, now: now, attempts: newAttempts(), addresses: newAddresses(), keys: newKnownKeys(),
 		queue: make(chan struct{}, mostVerifying), slots: make(chan struct{}, atOnce),
 	}
 }
@@ -103,6 +116,9 @@ func (s *Service) SignIn(ctx context.Context, from netip.Addr, p account.Proof) 
 		}
 		p.Login = shown.Login
 	}
+	if s.Only != nil && !slices.Contains(s.Only, p.Login) {
+		return "", account.Session{}, fault.New(fault.Forbidden, "logins of this installation are turned off: sign in with the identity provider")
+	}
 	if p.Login == "" || len(p.Login) > longestLogin || len(p.Password) > longestPassword {
 		return "", account.Session{}, errWrong()
 	}
@@ -117,7 +133,7 @@ func (s *Service) SignIn(ctx context.Context, from netip.Addr, p account.Proof) 
 	if err != nil {
 		return "", account.Session{}, err
 	}
-	return s.open(ctx, actor)
+	return s.open(ctx, actor, p.Label)
 }
 
 // failure reports whether an attempt was wrong, and not only unfinished or in vain.
@@ -207,33 +223,32 @@ func (s *Service) verify(ctx context.Context, password, hash string) (bool, erro
 	return same, fault.Wrap(fault.Internal, err, "verify password")
 }
 
-func (s *Service) open(ctx context.Context, actor account.Actor) (string, account.Session, error) {
-	now := s.now().UTC()
-	token := random(tokenBytes)
-	session := account.Session{
-		UID: newUID(now), Actor: actor, CSRF: random(tokenBytes),
-		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LongestSession),
-	}
-	session.Actor.Session = session.UID
-	if err := s.record.OpenSession(ctx, hashOf(token), session); err != nil {
+func (s *Service) open(ctx context.Context, actor account.Actor, label string) (string, account.Session, error) {
+	token, hash, session := Opened(actor, label, s.now(), time.Time{})
+	if err := s.record.OpenSession(ctx, hash, session); err != nil {
 		return "", account.Session{}, err
 	}
 	return token, session, nil
 }
 
-// SessionOf returns the session that a token belongs to, while it lasts; fault.Unauthenticated otherwise. It counts as
-// a sign of life of the person.
-func (s *Service) SessionOf(ctx context.Context, token string) (account.Session, error) {
-	if !wellFormed(token) {
+// SessionOf returns the session that a request shows, while it lasts; fault.Unauthenticated otherwise. What is shown is the
+// token; of a session that is bound to a device the token, a point, and the device's secret; or an API key. It counts as a
+// sign of life of the person.
+func (s *Service) SessionOf(ctx context.Context, shown string) (account.Session, error) {
+	if isKey(shown) {
+		return s.keySession(ctx, shown)
+	}
+	token, device, ok := hashesOf(shown)
+	if !ok {
 		return account.Session{}, errEnded()
 	}
 	now := s.now()
-	session, err := s.record.Session(ctx, hashOf(token), now)
+	session, err := s.record.Session(ctx, token, device, now)
 	if err != nil {
 		return account.Session{}, err
 	}
-	if now.Sub(session.SeenAt) > IdleAfter || !now.Before(session.ExpiresAt) {
-		if err := s.record.EndSession(ctx, hashOf(token), now); err != nil {
+	if now.Sub(session.SeenAt) > idleAfter(session.Actor.Role) || !now.Before(session.ExpiresAt) {
+		if err := s.end(ctx, token, device, now); err != nil {
 			return account.Session{}, err
 		}
 		return account.Session{}, errEnded()
@@ -241,16 +256,51 @@ func (s *Service) SessionOf(ctx context.Context, token string) (account.Session,
 	return session, nil
 }
 
-// SignOut ends the session of a token. A token without a session is signed out already.
-func (s *Service) SignOut(ctx context.Context, token string) error {
-	if !wellFormed(token) {
+func idleAfter(role account.Role) time.Duration {
+	if role == account.SelfRole || role == account.CaregiverRole {
+		return BoundIdleAfter
+	}
+	return IdleAfter
+}
+
+// SignOut ends the session that is shown as for SessionOf. Without a session one is signed out already; a key is revoked, not
+// signed out.
+func (s *Service) SignOut(ctx context.Context, shown string) error {
+	token, device, ok := hashesOf(shown)
+	if !ok {
 		return nil
 	}
-	err := s.record.EndSession(ctx, hashOf(token), s.now())
+	err := s.end(ctx, token, device, s.now())
 	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unauthenticated) {
 		return nil
 	}
 	return err
+}
+
+func (s *Service) end(ctx context.Context, token, device []byte, now time.Time) error {
+	uid, err := s.record.EndSession(ctx, token, device, now)
+	if err == nil && uid != "" {
+		s.ended(uid)
+	}
+	return err
+}
+
+func (s *Service) ended(uids ...vital.UID) {
+	if s.Ended != nil && len(uids) > 0 {
+		s.Ended(uids...)
+	}
+}
+
+// hashesOf returns the hashes of the token and of the device's secret; the latter is nil when there is none in good form.
+func hashesOf(shown string) (token, device []byte, ok bool) {
+	t, d, _ := strings.Cut(shown, ".")
+	if !wellFormed(t) {
+		return nil, nil, false
+	}
+	if wellFormed(d) {
+		device = hashOf(d)
+	}
+	return hashOf(t), device, true
 }
 
 func errWrong() error { return fault.New(fault.Unauthenticated, "login or password is wrong") }

@@ -15,10 +15,15 @@ import (
 	"hale/account"
 	"hale/account/signin"
 	"hale/fault"
+	"hale/vital"
 )
 
 // book keeps credentials and sessions in memory, by the hash it is given.
 type book struct {
+	signin.Codes // what a test does not use is not there
+	signin.Devices
+	signin.KeyRing
+
 	mu       sync.Mutex
 	hash     string // of nurse's password
 	away     error  // what Login answers when set
@@ -138,7 +143,7 @@ func (b *book) OpenSession(_ context.Context, tokenHash []byte, s account.Sessio
 	return nil
 }
 
-func (b *book) Session(_ context.Context, tokenHash []byte, now time.Time) (account.Session, error) {
+func (b *book) Session(_ context.Context, tokenHash, _ []byte, now time.Time) (account.Session, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, ok := b.sessions[string(tokenHash)]
@@ -151,11 +156,12 @@ func (b *book) Session(_ context.Context, tokenHash []byte, now time.Time) (acco
 	return s, nil
 }
 
-func (b *book) EndSession(_ context.Context, tokenHash []byte, _ time.Time) error {
+func (b *book) EndSession(_ context.Context, tokenHash, _ []byte, _ time.Time) (vital.UID, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	uid := b.sessions[string(tokenHash)].UID
 	delete(b.sessions, string(tokenHash))
-	return nil
+	return uid, nil
 }
 
 type clock struct {

@@ -109,6 +109,15 @@ type register struct {
 	asked int
 }
 
+// AlertsHeard says that every alert may be heard of but those that are private.
+func (r *register) AlertsHeard(_ context.Context, _ account.Actor, uids []vital.UID) (map[vital.UID]bool, error) {
+	heard := map[vital.UID]bool{}
+	for _, uid := range uids {
+		heard[uid] = uid != "private"
+	}
+	return heard, nil
+}
+
 func (r *register) PatientsOf(_ context.Context, actor account.Actor, uids []vital.UID) ([]account.Patient, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

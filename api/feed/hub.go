@@ -39,6 +39,10 @@ const (
 
 // Hub hands events to the connections of their organisation. Create it with NewHub and let Run work.
 type Hub struct {
+	// Ended tells which sessions are over; without it their connections close only when End says so, or their own next look at
+	// the session. Set it before Run.
+	Ended Ended
+
 	source Source
 	record Record
 	log    *slog.Logger
@@ -78,6 +82,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.listen(ctx) })
 	g.Go(func() error { return h.catchUp(ctx) })
+	g.Go(func() error { return h.watchSessions(ctx) })
 	return g.Wait()
 }
 
@@ -210,8 +215,8 @@ func (r *room) remember(id int64) bool {
 	return true
 }
 
-// subscribe opens a place in the organisation's room; fault.Unavailable when there is none.
-func (h *Hub) subscribe(org vital.OrgID) (*subscription, error) {
+// subscribe opens a place in the organisation's room for a session or key; fault.Unavailable when there is none.
+func (h *Hub) subscribe(org vital.OrgID, session vital.UID) (*subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed || h.count >= mostConnection {
@@ -222,7 +227,7 @@ func (h *Hub) subscribe(org vital.OrgID) (*subscription, error) {
 		r = &room{members: map[*subscription]struct{}{}, told: map[int64]struct{}{}}
 		h.rooms[org] = r
 	}
-	s := &subscription{org: org, wake: make(chan struct{}, 1)}
+	s := &subscription{org: org, session: session, wake: make(chan struct{}, 1)}
 	r.members[s] = struct{}{}
 	h.count++
 	return s, nil

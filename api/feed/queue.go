@@ -8,8 +8,9 @@ import (
 
 // subscription is one connection's place in its room: a queue that grows as far as it must, up to queueLength.
 type subscription struct {
-	org  vital.OrgID
-	wake chan struct{} // holds a token while there is something to take
+	org     vital.OrgID
+	session vital.UID     // that it was opened with
+	wake    chan struct{} // holds a token while there is something to take
 
 	mu      sync.Mutex
 	pending []news
@@ -34,6 +35,13 @@ func (s *subscription) take() (batch []news, open bool) {
 	defer s.mu.Unlock()
 	batch, s.pending = s.pending, nil
 	return batch, !s.closed
+}
+
+// discard throws away what was not taken yet: the session is over.
+func (s *subscription) discard() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = nil
 }
 
 func (s *subscription) close() {

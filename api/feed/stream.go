@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	heartbeatEvery = 5 * time.Second // a client that is gone shows only in a failing flush
-	sessionEvery   = 3 * time.Second // how long an ended session may still hear
+	heartbeatEvery = 5 * time.Second  // a client that is gone shows only in a failing flush
+	sessionEvery   = 30 * time.Second // how often a feed is a sign of life of its person; that a session is over, Hub notices
+	askWithin      = 3 * time.Second
 	flushWithin    = 10 * time.Second
 	reachLasts     = time.Second      // how long an answer about who reaches whom is good
 	awayAtMost     = 30 * time.Second // how long the record may be away before a session that cannot be checked ends
@@ -35,6 +36,8 @@ type Sessions interface {
 // People tells who is within an actor's view, and what the actor is to them (account.Patient.Relation).
 type People interface {
 	PatientsOf(ctx context.Context, actor account.Actor, uids []vital.UID) ([]account.Patient, error)
+	// AlertsHeard is asked for caregivers besides: not every alert of a patient is for them.
+	AlertsHeard(ctx context.Context, actor account.Actor, alerts []vital.UID) (map[vital.UID]bool, error)
 }
 
 // Stream is the live feed as server-sent events: `alert` with the ids and the version of an alert that changed, and
@@ -47,7 +50,7 @@ type Stream struct {
 	Sessions Sessions
 	People   People
 
-	// The intervals of heartbeats and of looks at the session; zero means 5 s and 3 s.
+	// The intervals of heartbeats and of looks at the session; zero means 5 s and 30 s.
 	Heartbeat, Recheck time.Duration
 }
 
@@ -62,7 +65,7 @@ func (s *Stream) Handle(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	place, err := s.Hub.subscribe(actor.Org)
+	place, err := s.Hub.subscribe(actor.Org, actor.Session)
 	if err != nil {
 		return err
 	}
@@ -174,6 +177,10 @@ func (l *listener) tell(ctx context.Context, batch ...news) bool {
 	if !l.ask(ctx, batch, time.Now()) {
 		return false
 	}
+	heard, ok := l.caregiverHears(ctx, batch)
+	if !ok {
+		return false
+	}
 	text := make([]byte, 0, 128*len(batch))
 	for _, n := range batch {
 		if n.reload {
@@ -183,14 +190,35 @@ func (l *listener) tell(ctx context.Context, batch ...news) bool {
 		if _, again := l.told[n.event.ID]; again {
 			continue
 		}
-		if l.reach[n.event.Patient].yes {
+		if l.reach[n.event.Patient].yes && (heard == nil || heard[n.event.Alert]) {
 			text = append(text, frame(n.event)...)
 		}
 	}
 	if len(text) == 0 {
+		if len(batch) > 0 {
+			return true // not even a comment: its moment would tell that something happened which is not for this person
+		}
 		text = append(text, ":\n\n"...)
 	}
 	return l.flush(string(text))
+}
+
+// caregiverHears finds out which alerts of the batch a caregiver may hear of just now; nil for anybody else. It returns
+// false when the record does not answer.
+func (l *listener) caregiverHears(ctx context.Context, batch []news) (heard map[vital.UID]bool, ok bool) {
+	if l.actor.Role != account.CaregiverRole {
+		return nil, true
+	}
+	var uids []vital.UID
+	for _, n := range batch {
+		if !n.reload {
+			uids = append(uids, n.event.Alert)
+		}
+	}
+	asking, cancel := context.WithTimeout(ctx, sessionEvery)
+	defer cancel()
+	heard, err := l.People.AlertsHeard(asking, l.actor, uids)
+	return heard, err == nil
 }
 
 // reached says whether the actor may hear of a patient, and when that was asked.
@@ -213,7 +241,7 @@ func (l *listener) ask(ctx context.Context, batch []news, now time.Time) bool {
 	if len(unknown) == 0 {
 		return true
 	}
-	asking, cancel := context.WithTimeout(ctx, sessionEvery)
+	asking, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	list, err := l.People.PatientsOf(asking, l.actor, unknown)
 	if err != nil {
@@ -239,9 +267,9 @@ func frame(e alerts.Event) string {
 	return fmt.Sprintf("id: %d\nevent: alert\ndata: %s\n\n", e.ID, data)
 }
 
-// stillSignedIn looks at the session again: its end, or another role, acts within seconds.
+// stillSignedIn looks at the session again, which keeps it from being idle; another role acts from here on.
 func (l *listener) stillSignedIn(ctx context.Context, now time.Time) bool {
-	asking, cancel := context.WithTimeout(ctx, sessionEvery)
+	asking, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	s, err := l.Sessions.SessionOf(asking, l.token)
 	switch {

@@ -47,11 +47,14 @@ type arrival struct {
 	from   netip.Addr // of the client; of the nearest proxy that we know nothing of
 	secure bool       // encrypted all the way to us, or to a proxy that we believe
 	host   string     // that the client asked for
+	agent  string     // what the client says it is
+
+	setCookie func(string) // adds a Set-Cookie header to the answer
 }
 
 // arrival looks at the connection, and at the headers where a trusted proxy holds its other end.
 func (p Proxies) arrival(c *fiber.Ctx) arrival {
-	a := arrival{secure: c.Context().IsTLS(), host: string(c.Request().Host())}
+	a := arrival{secure: c.Context().IsTLS(), host: string(c.Request().Host()), agent: c.Get(fiber.HeaderUserAgent)}
 	peer, ok := netip.AddrFromSlice(c.Context().RemoteIP())
 	if !ok {
 		return a
@@ -106,7 +109,9 @@ func all(c *fiber.Ctx, header string) []string {
 
 // enter puts into the request's context how it came.
 func (k *Keeper) enter(c *fiber.Ctx) {
-	c.SetUserContext(context.WithValue(c.UserContext(), arrivalKey, k.Proxies.arrival(c)))
+	came := k.Proxies.arrival(c)
+	came.setCookie = SetCookie(c)
+	c.SetUserContext(context.WithValue(c.UserContext(), arrivalKey, came))
 }
 
 func arrived(ctx context.Context) arrival {

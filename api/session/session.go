@@ -22,20 +22,40 @@ type SignIn interface {
 	SignOut(ctx context.Context, token string) error
 }
 
+// Codes opens sessions for codes (account/signin.Service). device is the secret of the device to which the session is bound:
+// SessionOf wants the token, a point, and that.
+type Codes interface {
+	Redeem(ctx context.Context, from netip.Addr, code, label string) (token, device string, s account.Session, err error)
+}
+
+// Keys finds who an API key acts as (account/signin.Service).
+type Keys interface {
+	KeySession(ctx context.Context, from netip.Addr, token string) (account.Session, error)
+}
+
 // Keeper turns tokens into people. It has no state of its own; every request asks SignIn, so that the end of a session
 // acts at once.
 type Keeper struct {
 	SignIn  SignIn
+	Codes   Codes    // nobody signs in with a code when nil
+	Keys    Keys     // no key is known when nil
 	Proxies Proxies  // that are believed
 	Origins []string // further origins that may send changing requests, such as "https://hale.example.org" behind a proxy
 }
 
-// The names of the session's cookie. A request that came encrypted has the second: a __Host- cookie cannot be set by a
-// neighbouring host or over plain HTTP.
+// The names of the session's cookie, and of the one that holds the secret of the device the session is bound to. A request that
+// came encrypted has them with the prefix: a __Host- cookie cannot be set by a neighbouring host or over plain HTTP.
 const (
-	plainCookie  = "hale_session"
-	secureCookie = "__Host-hale_session"
+	sessionCookie = "hale_session"
+	deviceCookie  = "hale_device"
+	securePrefix  = "__Host-"
 )
+
+// DeviceHeader carries the secret of the device beside a bearer token that is bound to one.
+const DeviceHeader = "Hale-Device"
+
+// keyPrefix is how API keys begin (account/signin).
+const keyPrefix = "hale_key_"
 
 // CSRFHeader and CSRFField carry the session's CSRF value in changing requests that are signed in by the cookie.
 const (
@@ -68,7 +88,8 @@ func Actor(ctx context.Context) account.Actor {
 	return s.Actor
 }
 
-// Token returns the token that the request was signed in by, or "". It is for whoever asks again later, as a feed does.
+// Token returns what the request was signed in by, as SignIn knows it, or "". It is for whoever asks again later, as a feed
+// does.
 func Token(ctx context.Context) string {
 	h, _ := ctx.Value(sessionKey).(held)
 	return h.token
@@ -94,7 +115,7 @@ func (k *Keeper) Identify(c *fiber.Ctx) error {
 		return c.Next()
 	}
 	ctx := c.UserContext()
-	s, err := k.SignIn.SessionOf(ctx, token)
+	s, err := k.sessionOf(ctx, token)
 	if fault.Is(err, fault.Unauthenticated) {
 		return c.Next()
 	}
@@ -108,6 +129,13 @@ func (k *Keeper) Identify(c *fiber.Ctx) error {
 	return c.Next()
 }
 
+func (k *Keeper) sessionOf(ctx context.Context, token string) (account.Session, error) {
+	if strings.HasPrefix(token, keyPrefix) && k.Keys != nil {
+		return k.Keys.KeySession(ctx, arrived(ctx).from, token)
+	}
+	return k.SignIn.SessionOf(ctx, token)
+}
+
 // SameOrigin is the middleware for the requests that sign in: it refuses changing requests that a foreign page sends.
 func (k *Keeper) SameOrigin(c *fiber.Ctx) error {
 	k.enter(c)
@@ -119,23 +147,55 @@ func (k *Keeper) SameOrigin(c *fiber.Ctx) error {
 
 // Open signs somebody in and sets the cookie. The token is for programs, which send it as a bearer token.
 func (k *Keeper) Open(ctx context.Context, setCookie func(string), p account.Proof) (token string, s account.Session, err error) {
-	token, s, err = k.SignIn.SignIn(ctx, arrived(ctx).from, p)
+	came := arrived(ctx)
+	p.Label = came.label()
+	token, s, err = k.SignIn.SignIn(ctx, came.from, p)
 	if err != nil {
 		return "", account.Session{}, err
 	}
-	setCookie(cookie(arrived(ctx).secure, token, s.ExpiresAt))
+	setCookie(cookie(came.secure, sessionCookie, token, s.ExpiresAt))
 	return token, s, nil
 }
 
-// Close ends the request's session and clears the cookie. Without a session there is nothing to do but that.
+// Redeem signs somebody in with a code, and sets the cookies of the session and of the device. Token and device are for apps,
+// which send them as a bearer token and in DeviceHeader. An empty label is made from what the browser says it is.
+func (k *Keeper) Redeem(ctx context.Context, setCookie func(string), code, label string) (token, device string, s account.Session, err error) {
+	if k.Codes == nil {
+		return "", "", account.Session{}, fault.New(fault.NotFound, "nobody signs in with a code here")
+	}
+	came := arrived(ctx)
+	if label == "" {
+		label = came.label()
+	}
+	token, device, s, err = k.Codes.Redeem(ctx, came.from, code, label)
+	if err != nil {
+		return "", "", account.Session{}, err
+	}
+	setCookie(cookie(came.secure, sessionCookie, token, s.ExpiresAt))
+	setCookie(cookie(came.secure, deviceCookie, device, s.ExpiresAt))
+	return token, device, s, nil
+}
+
+// Close ends the request's session and clears the cookies. Without a session there is nothing to do but that.
 func (k *Keeper) Close(ctx context.Context, setCookie func(string)) error {
 	if token := Token(ctx); token != "" {
 		if err := k.SignIn.SignOut(ctx, token); err != nil {
 			return err
 		}
 	}
-	setCookie(cookie(arrived(ctx).secure, "", time.Unix(0, 0)))
+	for _, name := range []string{sessionCookie, deviceCookie} {
+		setCookie(cookie(arrived(ctx).secure, name, "", time.Unix(0, 0)))
+	}
 	return nil
+}
+
+// CodePage is where a code is typed, and what its QR code opens. The code stands behind the # there: browsers send that to
+// nobody, and a program that looks at links before a person does uses nothing up.
+const CodePage = "/code"
+
+// CodeAddress returns the address that the QR code of a code holds.
+func CodeAddress(ctx context.Context, code string) string {
+	return Address(ctx) + CodePage + "#" + strings.ReplaceAll(code, "-", "")
 }
 
 // SetCookie returns the function that adds a Set-Cookie header to the response of c, as Open and Close ask for it.
@@ -143,19 +203,23 @@ func SetCookie(c *fiber.Ctx) func(string) {
 	return func(cookie string) { c.Response().Header.Add(fiber.HeaderSetCookie, cookie) }
 }
 
-// cookieName returns the name of the session's cookie.
-func cookieName(secure bool) string {
+// Cookies returns the function that adds a Set-Cookie header to the answer of a request, for handlers that do not see Fiber: an
+// answer of huma's can carry one cookie only.
+func Cookies(ctx context.Context) func(string) { return arrived(ctx).setCookie }
+
+// cookieName returns the name that a cookie has in this request.
+func cookieName(secure bool, name string) string {
 	if secure {
-		return secureCookie
+		return securePrefix + name
 	}
-	return plainCookie
+	return name
 }
 
 // cookie returns the value of a Set-Cookie header. SameSite=Lax, so that a link in a message opens the board; what
 // changes something is kept to our pages by Origin and the CSRF value.
-func cookie(secure bool, token string, expires time.Time) string {
+func cookie(secure bool, name, value string, expires time.Time) string {
 	parts := []string{
-		cookieName(secure) + "=" + token, "Path=/", "Expires=" + expires.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), "HttpOnly", "SameSite=Lax",
+		cookieName(secure, name) + "=" + value, "Path=/", "Expires=" + expires.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), "HttpOnly", "SameSite=Lax",
 	}
 	if secure {
 		parts = append(parts, "Secure")
@@ -163,12 +227,28 @@ func cookie(secure bool, token string, expires time.Time) string {
 	return strings.Join(parts, "; ")
 }
 
-// tokenOf returns the request's token. The Authorization header wins: no browser sends it by itself, so a request that
-// has it needs no CSRF value.
+// tokenOf returns the request's token, with the secret of its device behind a point where there is one. The Authorization header
+// wins: no browser sends it by itself, so a request that has it needs no CSRF value. A key in a cookie is none.
 func tokenOf(c *fiber.Ctx) (token string, byCookie bool) {
 	if scheme, bearer, ok := strings.Cut(c.Get(fiber.HeaderAuthorization), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(bearer), false
+		return bound(strings.TrimSpace(bearer), c.Get(DeviceHeader)), false
 	}
-	token = c.Cookies(cookieName(arrived(c.UserContext()).secure))
+	secure := arrived(c.UserContext()).secure
+	token = c.Cookies(cookieName(secure, sessionCookie))
+	if strings.HasPrefix(token, keyPrefix) {
+		return "", false
+	}
+	token = bound(token, c.Cookies(cookieName(secure, deviceCookie)))
 	return token, token != ""
+}
+
+// bound joins a token and the secret of a device. A token that brings a point of its own is none of ours.
+func bound(token, device string) string {
+	switch {
+	case strings.Contains(token, "."):
+		return ""
+	case token == "" || device == "":
+		return token
+	}
+	return token + "." + device
 }

@@ -38,33 +38,16 @@ type auditExportCommand struct {
 
 // Run writes the export: all of it, or no file.
 func (c *auditExportCommand) Run(p *program) error {
-	if c.Database == "" {
-		dir, err := (&upCommand{Data: c.Data}).directory(p)
-		if err != nil {
-			return err
-		}
-		running, err := findRunning(p.ctx, dir)
-		if err != nil {
-			return err
-		}
-		c.Database = running.Database
-	} else if err := c.into(&c.Database); err != nil {
+	if err := c.find(p, &c.Database, c.Data); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return fault.New(fault.Conflict, "%s is there already: choose another name", c.Out)
-	}
+	file, err := newFile(c.Out)
 	if err != nil {
-		return fault.Wrap(fault.Invalid, err, "--out %s cannot be written", c.Out)
+		return err
 	}
 	err = postgres.Operator{AdminURL: c.Database}.ExportAudit(p.ctx, c.Org, account.NewExport(file))
-	if err == nil {
-		err = fault.Wrap(fault.Unavailable, file.Sync(), "write %s", c.Out)
-	}
-	err = errors.Join(err, file.Close())
-	if err != nil {
-		return errors.Join(err, os.Remove(c.Out))
+	if err := kept(file, err); err != nil {
+		return err
 	}
 	_, err = fmt.Fprintf(p.out, "The audit trail of %s is in %s. Check it with: hale audit verify %s\n", c.Org, c.Out, c.Out)
 	return err
@@ -131,6 +114,9 @@ func tellVerdict(w io.Writer, v account.Verdict, expected account.Expected) erro
 		text += fmt.Sprintf("  unsealed   %d rows, the oldest %s before the export\n", v.Unsealed, v.ExportedAt.Sub(v.Oldest).Round(time.Millisecond))
 	} else {
 		text += "  unsealed   no rows\n"
+	}
+	for _, b := range v.Blankings {
+		text += fmt.Sprintf("  blanked    %s\n", b)
 	}
 	for _, k := range v.Keys {
 		text += fmt.Sprintf("  key        %x\n", []byte(k))

@@ -23,7 +23,12 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, line := range spills().found() {
+		fmt.Fprintln(os.Stderr, "FAIL:", line)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // process is a hale that runs as a process of its own.
@@ -74,6 +79,7 @@ func start(t *testing.T, args ...string) *process {
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
+		spills().keep(fmt.Sprintf("%s: hale %v", t.Name(), args), p.stderr.String())
 		if t.Failed() {
 			t.Logf("hale %v said:\n%s", args, p.stderr.String())
 		}
@@ -125,8 +131,13 @@ func dataDir(t *testing.T) string {
 	if err := os.Chmod(dir, 0o755); err != nil { // what is secret lies below in 0700
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return filepath.Join(dir, "data")
+	data := filepath.Join(dir, "data")
+	t.Cleanup(func() {
+		log, _ := os.ReadFile(filepath.Join(data, "postgres.log")) // not every test starts a database there
+		spills().keep(t.Name()+": PostgreSQL", string(log))
+		_ = os.RemoveAll(dir)
+	})
+	return data
 }
 
 // up runs `hale up` and waits until it is ready.
@@ -149,6 +160,7 @@ func up(t *testing.T, dir string, more ...string) (*process, announcement) {
 		}
 		return ""
 	})
+	spills().plant("the password of the run", told.Password)
 	return p, told
 }
 
@@ -177,9 +189,11 @@ func newKit(t *testing.T, s *simulators.Staff, device string, from time.Time) ki
 	if k.patient, err = s.AddPatient(t.Context(), simulators.Person{Name: "Person of " + device, Number: device, Sex: "unknown", Zone: "Europe/Ljubljana"}); err != nil {
 		t.Fatal(err)
 	}
+	spills().plant("a patient's name", k.patient.Name)
 	if k.secret, err = s.Enrol(t.Context(), device, "test kit"); err != nil {
 		t.Fatal(err)
 	}
+	spills().plant("a device's secret", k.secret)
 	if err := s.Assign(t.Context(), device, k.patient.ID, from); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"hale/alerts"
 	"hale/api"
 	"hale/api/feed"
+	"hale/api/fhirmap"
 	"hale/api/session"
 	"hale/devices"
 	"hale/fault"
@@ -26,6 +27,7 @@ import (
 	"hale/ingest/bridge"
 	"hale/ingest/edge"
 	"hale/postgres"
+	"hale/safe"
 	"hale/stream"
 	"hale/vital"
 	"hale/web"
@@ -68,6 +70,8 @@ type house struct {
 	others *bridge.Config // brokers of role bridge, without what the house adds
 
 	secondKey *signin.Key // of second factors; nil: none here
+	forgets   forgetting  // of role process
+	ways      signInWays  // of staff, besides logins of this installation
 
 	zone   *time.Location
 	number string // whom to call in an emergency
@@ -107,6 +111,9 @@ func (h *house) run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer h.app.Close()
+	if err := h.refuseRestored(ctx); err != nil {
+		return err
+	}
 
 	var stages []stage
 	if h.admin != nil {
@@ -234,6 +241,9 @@ func (h *house) processing() []stage {
 		}},
 		{name: "janitor of the stream", run: janitor.Run},
 		h.sealing(),
+		{name: "asker for consents", run: (&account.Asker{Store: h.work, Log: h.log}).Run},
+		h.erasing(),
+		h.refiling(),
 		{name: "processor", run: h.processor.Run, bound: 20 * time.Second},
 	}
 }
@@ -309,17 +319,29 @@ const nudgeRegistry = "registry"
 func (h *house) answering() []stage {
 	feeder := h.conn.Feed()
 	directory := &account.Directory{People: h.app, Now: time.Now}
-	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Now: time.Now}
-	limits := &alerts.Limits{Book: h.app, Now: time.Now}
+	looks := &account.Looks{Log: h.app, Now: time.Now}
+	consents, caregivers, offboarding := &account.Consents{Store: h.app}, &account.Caregivers{Store: h.app}, &account.Offboarding{Store: h.app}
+	ownData := safe.New(h.app, fhirmap.Exporter{}, looks, time.Now)
+	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
+	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Now: time.Now, Changed: h.registryChanged}
 	door := signin.New(h.app, h.secondKey, time.Now)
-	keeper := &session.Keeper{SignIn: door, Proxies: h.proxies}
+	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Proxies: h.proxies}
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
-	pages := web.New(web.Config{
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
-	})
-	h.server = api.New(api.Config{
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Session: keeper, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
+	hub.Ended, door.Ended = h.app.EndedSessions, tellEnded(hub, feeder)
+	h.ways.join(h.app, door)
+	teams, rosters := &account.Teams{Book: h.app, Now: time.Now}, &account.Rosters{Book: h.app, Now: time.Now}
+	emergency := &account.Emergency{Book: h.app}
+	pages := web.New(h.ways.onScreens(web.Config{
+		Teams: teams, Rosters: rosters, Emergencies: emergency,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(), Merges: h.merges(), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
+	}))
+	h.server = api.New(h.ways.inAPI(api.Config{
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk,
+		Teams: teams, Rosters: rosters, Emergency: emergency,
+		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
+		Refiles: h.refiles(), Merges: h.merges(),
+		Safe: ownData, Erasures: &safe.Erasures{Book: h.app, People: h.app}, Session: keeper, Door: door, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
 		Organisation: h.app.Organisation,
 		Ready:        h.checks,
 		Strict:       h.strict,
@@ -327,9 +349,10 @@ func (h *house) answering() []stage {
 		Register:     h.registry,
 		Mount:        []api.Mount{pages.Mount},
 		ErrorPage:    pages.ErrorPage,
-	})
+	}))
 	return []stage{
 		{name: "live feed", run: hub.Run},
+		{name: "ended sessions", run: func(ctx context.Context) error { return hearEnded(ctx, hub, feeder) }},
 		{name: "API", run: func(ctx context.Context) error { return h.server.Run(ctx, h.http) }, bound: 15 * time.Second},
 	}
 }

@@ -40,6 +40,8 @@ type serveCommand struct {
 	databasePassword
 	doorFlags
 	bridgeFlags
+	oidcFlags
+	eraseFlags
 }
 
 // Run takes on the roles until it is told to end.
@@ -90,6 +92,10 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	ways, err := c.ways(p, "")
+	if err != nil {
+		return err
+	}
 	registry := newRegistry()
 	conn, err := stream.Dial(p.ctx, c.NATS, stream.Config{Name: owner, Credentials: c.NATSCreds, Log: p.log, Metrics: registry})
 	if err != nil {
@@ -104,7 +110,7 @@ func (c *serveCommand) Run(p *program) error {
 		roles: c.Roles, owner: owner, stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, lease: c.Lease, canaryEvery: c.Canary, log: p.log,
 		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
 		others:   others,
-		sealKey:  sealKey, secondKey: secondKey,
+		sealKey:  sealKey, secondKey: secondKey, ways: ways, forgets: forgetting{ledger: c.kept("")},
 		cert: cert, https: c.HTTPS, strict: c.HTTPS, proxies: proxies, balancers: balancers,
 	}
 	if err := c.listen(p.ctx, h); err != nil {

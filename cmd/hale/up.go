@@ -42,6 +42,8 @@ type upCommand struct {
 	TLSNames  []string `name:"tls-name" help:"Further name or address by which browsers and devices will know this machine; it goes into the certificate." placeholder:"NAME" env:"HALE_TLS_NAMES"`
 	doorFlags
 	bridgeFlags
+	oidcFlags
+	eraseFlags
 }
 
 // announcement is what `up` tells when it is ready, and what it leaves in its data directory while it runs.
@@ -80,6 +82,9 @@ func (c *upCommand) Run(p *program) error {
 		if _, err := readMappings(c.Mapping); err != nil {
 			return err // before anything is started
 		}
+	}
+	if _, err := c.ways(p, "http://localhost"); err != nil {
+		return err // the same
 	}
 	plain := c.HTTP
 	if c.HTTPS {
@@ -183,6 +188,7 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		roles: []string{roleEdge, roleProcess, roleAPI}, owner: "up", alone: true, stream: flow, conn: conn, registry: registry, zone: zone, number: c.Emergency, log: p.log,
 		database: postgres.Config{URL: server.URL, Log: p.log},
 	}
+	h.forgets = forgetting{ledger: c.kept(told.Data), scrub: scrubbing(server.SuperURL("hale"))}
 	if h.sealKey, err = openSealKey(filepath.Join(told.Data, sealKeyName)); err != nil {
 		return err
 	}
@@ -196,6 +202,9 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		return err
 	}
 	if err := c.open(ctx, p, h, &told); err != nil {
+		return err
+	}
+	if h.ways, err = c.ways(p, told.URL, told.Login); err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(filepath.Join(told.Data, runningFile)) }() // a leftover is recognised by the lock

@@ -100,35 +100,46 @@ ALTER TABLE patient ADD COLUMN state text NOT NULL DEFAULT 'active' CHECK (state
 SELECT isolate('team'), isolate('team_member'), isolate('team_patient'), isolate('break_glass'), isolate('caregiver'), isolate('caregiver_grant');
 GRANT SELECT, INSERT, UPDATE ON team, team_member, team_patient, break_glass, caregiver, caregiver_grant TO hale_app;
 
--- Everybody who is there stays together: one team, with all who care and all patients.
-INSERT INTO team (org_id, uid, name, usual, created_at)
-    SELECT id, gen_random_uuid(), 'Home care', true, created_at FROM org;
-INSERT INTO team_member (org_id, team_id, staff_id, from_at)
-    SELECT t.org_id, t.id, s.id, s.created_at FROM staff s JOIN team t USING (org_id) WHERE s.role IN ('nurse', 'pharmacist', 'physician', 'administrator');
-INSERT INTO team_patient (org_id, team_id, patient_id, from_at)
-    SELECT t.org_id, t.id, p.id, p.created_at FROM patient p JOIN team t USING (org_id);
+GRANT SELECT ON patient, break_glass TO hale_migrate;
+GRANT SELECT, INSERT ON team, team_member, team_patient TO hale_migrate;
+RESET ROLE;
 
+-- The patients whom a member of staff that hale_app acts for looks after, or has broken the glass for. It runs as its owner: the
+-- policies of the tables that it reads ask it.
+-- +goose StatementBegin
+CREATE FUNCTION my_care() RETURNS TABLE (patient_id bigint, team boolean, glass_until timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH me AS MATERIALIZED (
+        SELECT nullif(current_setting('app.who', true), '')::bigint AS who,
+               nullif(current_setting('app.org', true), '')::int AS org, nullif(current_setting('app.now', true), '')::timestamptz AS at
+        WHERE current_setting('app.view', true) IN ('staff', 'org')
+    )
+    SELECT p.patient_id, true, NULL::timestamptz
+    FROM me JOIN team_member m ON m.org_id = me.org AND m.staff_id = me.who AND m.from_at <= me.at AND (m.to_at IS NULL OR m.to_at > me.at)
+        JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id AND (t.ended_at IS NULL OR t.ended_at > me.at)
+        JOIN team_patient p ON p.org_id = m.org_id AND p.team_id = m.team_id AND p.from_at <= me.at AND (p.to_at IS NULL OR p.to_at > me.at)
+    UNION ALL
+    SELECT g.patient_id, false, g.until_at
+    FROM me JOIN break_glass g ON g.org_id = me.org AND g.staff_id = me.who AND g.from_at <= me.at AND g.until_at > me.at AND g.ended_at IS NULL
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION my_care() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION my_care() TO hale_app, hale_owner;
+
+SET LOCAL ROLE hale_owner;
 -- The patients whom the person that hale_app acts for reaches, and how. Who that is stands in settings of the transaction:
 -- app.view ('staff', 'caregiver' or 'patient'), app.who (the id) and app.now (the moment). It runs as its caller.
 -- +goose StatementBegin
 CREATE FUNCTION my_patients() RETURNS TABLE (patient_id bigint, team boolean, glass_until timestamptz, shared text) LANGUAGE sql STABLE AS $$
-    WITH me AS MATERIALIZED (
-        SELECT current_setting('app.view', true) AS kind, nullif(current_setting('app.who', true), '')::bigint AS who,
-               nullif(current_setting('app.org', true), '')::int AS org, nullif(current_setting('app.now', true), '')::timestamptz AS at
-    ), ways AS (
-        SELECT p.patient_id, true AS team, NULL::timestamptz AS glass_until, NULL::text AS shared
-        FROM me JOIN team_member m ON me.kind IN ('staff', 'org') AND m.org_id = me.org AND m.staff_id = me.who AND m.from_at <= me.at AND (m.to_at IS NULL OR m.to_at > me.at)
-            JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id AND (t.ended_at IS NULL OR t.ended_at > me.at)
-            JOIN team_patient p ON p.org_id = m.org_id AND p.team_id = m.team_id AND p.from_at <= me.at AND (p.to_at IS NULL OR p.to_at > me.at)
+    WITH ways AS (
+        SELECT c.patient_id, c.team, c.glass_until, NULL::text AS shared FROM my_care() c
         UNION ALL
-        SELECT g.patient_id, false, g.until_at, NULL
-        FROM me JOIN break_glass g ON me.kind IN ('staff', 'org') AND g.org_id = me.org AND g.staff_id = me.who AND g.from_at <= me.at AND g.until_at > me.at AND g.ended_at IS NULL
+        SELECT g.patient_id, false, NULL, g.scopes FROM caregiver_grant g
+        WHERE current_setting('app.view', true) = 'caregiver' AND g.caregiver_id = nullif(current_setting('app.who', true), '')::bigint
+            AND g.from_at <= nullif(current_setting('app.now', true), '')::timestamptz AND g.suspended_at IS NULL
+            AND (g.to_at IS NULL OR g.to_at > nullif(current_setting('app.now', true), '')::timestamptz)
         UNION ALL
-        SELECT c.patient_id, false, NULL, c.scopes
-        FROM me JOIN caregiver_grant c ON me.kind = 'caregiver' AND c.org_id = me.org AND c.caregiver_id = me.who AND c.from_at <= me.at
-            AND (c.to_at IS NULL OR c.to_at > me.at) AND c.suspended_at IS NULL
-        UNION ALL
-        SELECT me.who, false, NULL, NULL FROM me WHERE me.kind = 'patient' AND me.who IS NOT NULL
+        SELECT nullif(current_setting('app.who', true), '')::bigint, false, NULL, NULL WHERE current_setting('app.view', true) = 'patient'
     )
     SELECT w.patient_id, bool_or(w.team), max(w.glass_until), coalesce(string_agg(w.shared, ','), '') FROM ways w GROUP BY w.patient_id
 $$;
@@ -156,6 +167,15 @@ SELECT keep_to_patients('rule_version', 'EXISTS (SELECT FROM rule r WHERE r.org_
 SELECT keep_to_patients('timeline', 'EXISTS (SELECT FROM episode e WHERE e.org_id = timeline.org_id AND e.id = episode_id)');
 -- What belongs to a device, or to nobody yet, is for those who look after the organisation.
 SELECT keep_to_patients('inbox', 'false'), keep_to_patients('quarantine', 'false');
--- Periods and ways in are read by my_patients itself, so no policy of theirs may ask it.
+SELECT keep_to_patients('team_patient');
+SELECT keep_to_patients('break_glass', 'patient_id IN (SELECT mine.patient_id FROM my_patients() mine)');
 
 RESET ROLE;
+
+-- Everybody who is there stays together: one team, with all who care and all patients. hale_migrate sees every organisation.
+INSERT INTO team (org_id, uid, name, usual, created_at)
+    SELECT id, gen_random_uuid(), 'Home care', true, created_at FROM org;
+INSERT INTO team_member (org_id, team_id, staff_id, from_at)
+    SELECT t.org_id, t.id, s.id, s.created_at FROM staff s JOIN team t USING (org_id) WHERE s.role IN ('nurse', 'pharmacist', 'physician', 'administrator');
+INSERT INTO team_patient (org_id, team_id, patient_id, from_at)
+    SELECT t.org_id, t.id, p.id, p.created_at FROM patient p JOIN team t USING (org_id);

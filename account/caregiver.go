@@ -1,0 +1,224 @@
+package account
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"hale/fault"
+	"hale/vital"
+)
+
+// Grant lets one caregiver, or a guardian, see one patient's record for a while. A change ends it and makes another.
+type Grant struct {
+	ID          int64
+	UID         vital.UID
+	Caregiver   CaregiverID
+	Who         vital.UID // the caregiver's
+	Name        string
+	Guardian    bool
+	Scopes      Scopes
+	From        time.Time
+	To          time.Time // zero: until further notice
+	Document    string    // of a guardian: where the court's order is kept
+	Reason      string    // of staff who write down the patient's wish
+	Staff       StaffID   // who wrote it down; 0: the patient
+	RecordedBy  string
+	ConfirmedAt time.Time // of a guardian, by a second member of staff; it has no force before
+	SuspendedAt time.Time // from when their view is frozen; only the patient, the team and the privacy officer know
+}
+
+// In reports whether the grant is in force at a moment, apart from consent.
+func (g *Grant) In(at time.Time) bool {
+	if at.Before(g.From) || !g.To.IsZero() && !at.Before(g.To) {
+		return false
+	}
+	return !g.Guardian || !g.ConfirmedAt.IsZero() && !at.Before(g.ConfirmedAt)
+}
+
+// Ended reports whether the grant is over.
+func (g *Grant) Ended(at time.Time) bool { return !g.To.IsZero() && !at.Before(g.To) }
+
+// WayOf folds grants and consents to what a caregiver is to the patient at a moment. What the patient shares needs their
+// consent to sharing; what the law gives a guardian does not. The record does the same sum in SQL (my_ways).
+func WayOf(caregiver CaregiverID, grants []Grant, log []Decision, at time.Time) Relation {
+	sharing := Stand(ForSharing, nil, log, at)
+	var r Relation
+	var shared []Action
+	for i := range grants {
+		g := &grants[i]
+		if g.Caregiver != caregiver || !g.In(at) || !g.Guardian && !sharing.Stands() {
+			continue
+		}
+		shared = append(shared, g.Scopes.Actions()...)
+		r.Guardian = r.Guardian || g.Guardian
+		if !g.SuspendedAt.IsZero() && !at.Before(g.SuspendedAt) && (r.Frozen.IsZero() || g.SuspendedAt.Before(r.Frozen)) {
+			r.Frozen = g.SuspendedAt
+		}
+	}
+	r.Shared = ScopesOf(shared...)
+	return r
+}
+
+func guardianOf(grants []Grant, who vital.UID, at time.Time) (Grant, bool) {
+	for i := range grants {
+		if g := &grants[i]; g.Guardian && g.Who == who && g.In(at) {
+			return *g, true
+		}
+	}
+	return Grant{}, false
+}
+
+// LetIn is whom a patient lets in, or what they change of it.
+type LetIn struct {
+	Who      vital.UID // of somebody who was let in before; empty: somebody new, by Name
+	Name     string
+	Guardian bool
+	Scopes   Scopes
+	From     time.Time // now when zero
+	To       time.Time // zero: until further notice; a guardian's must end with the document
+	Document string    // of a guardian
+	Reason   string    // when staff write down the patient's wish
+}
+
+// The longest guardianship before its document is looked at again, and the longest text of a reason [J].
+const (
+	longestGuardianship = 5 * 366 * 24 * time.Hour
+	longestGrantReason  = 500
+)
+
+// DecideLetIn decides whether somebody is let in. It returns the new grant, and the grants that it ends: the same person's of
+// the same kind. A frozen view stays frozen through a change.
+func DecideLetIn(f *ConsentFile, actor Actor, l LetIn, now time.Time) (grant Grant, ends []Grant, err error) {
+	if f.Patient.State != Active {
+		return grant, nil, fault.New(fault.Conflict, "care of this patient is ending or has ended: nobody new is let in")
+	}
+	if grant, err = l.grant(actor, now); err != nil {
+		return grant, nil, err
+	}
+	if sharing := Stand(ForSharing, f.Texts, f.Log, now); !l.Guardian && !sharing.Stands() {
+		return grant, nil, fault.New(fault.Conflict, "ask for the consent to sharing first: without it nobody sees anything")
+	}
+	if l.Who == "" {
+		return grant, nil, nil
+	}
+	known := false
+	for i := range f.Grants {
+		g := f.Grants[i]
+		if g.Who != l.Who {
+			continue
+		}
+		known = true
+		grant.Caregiver, grant.Who, grant.Name = g.Caregiver, g.Who, g.Name
+		if g.Guardian == l.Guardian && !g.Ended(now) {
+			ends = append(ends, g)
+		}
+		if !g.Ended(now) && !g.SuspendedAt.IsZero() {
+			grant.SuspendedAt = g.SuspendedAt
+		}
+	}
+	if !known {
+		return grant, nil, fault.New(fault.NotFound, "this patient has let no such person in")
+	}
+	return grant, ends, nil
+}
+
+func (l *LetIn) grant(actor Actor, now time.Time) (Grant, error) {
+	g := Grant{
+		Guardian: l.Guardian, Name: strings.TrimSpace(l.Name), Scopes: ScopesOf(l.Scopes.Actions()...), From: now, To: l.To.UTC(),
+		Document: strings.TrimSpace(l.Document), Reason: strings.TrimSpace(l.Reason), Staff: actor.Staff, RecordedBy: actor.Name,
+	}
+	if l.To.IsZero() {
+		g.To = time.Time{}
+	}
+	if l.From.After(now) {
+		g.From = l.From.UTC()
+	}
+	can := ForCaregivers()
+	if l.Guardian {
+		can = ForGuardians()
+	}
+	switch {
+	case l.Who == "" && (g.Name == "" || !printable(g.Name, longestName)):
+		return g, fault.New(fault.Invalid, "name: give 1 to %d printable characters", longestName)
+	case g.Scopes == "" || slices.ContainsFunc(g.Scopes.Actions(), func(a Action) bool { return !slices.Contains(can, a) }):
+		return g, fault.New(fault.Invalid, "scopes: choose at least one of what can be shared, and nothing else")
+	case !g.Scopes.Has(SeePatients):
+		g.Scopes = ScopesOf(append(g.Scopes.Actions(), SeePatients)...) // whoever sees anything sees whose it is
+	}
+	switch {
+	case !g.To.IsZero() && !g.To.After(g.From):
+		return g, fault.New(fault.Invalid, "to: give an end after the beginning, or none")
+	case actor.Staff != 0 && g.Reason == "":
+		return g, fault.New(fault.Invalid, "reason: say how you know that it is the patient's wish")
+	case !printable(g.Reason, longestGrantReason) || !printable(g.Document, longestReference):
+		return g, fault.New(fault.Invalid, "reason and document: at most %d and %d printable characters", longestGrantReason, longestReference)
+	case !l.Guardian:
+		g.Document = ""
+		return g, nil
+	case actor.Staff == 0:
+		return g, fault.New(fault.Forbidden, "a guardian is recorded by the care team, who look at the document")
+	case g.Document == "":
+		return g, fault.New(fault.Invalid, "document: say where the guardian's document is kept")
+	case g.To.IsZero() || g.To.Sub(g.From) > longestGuardianship:
+		return g, fault.New(fault.Invalid, "to: a guardian's document has an end; give it, at most five years away")
+	}
+	return g, nil
+}
+
+// DecideConfirm decides whether the actor can be the second person who has seen a guardian's document.
+func DecideConfirm(g *Grant, actor Actor, now time.Time) error {
+	switch {
+	case !g.Guardian || g.Ended(now):
+		return fault.New(fault.Conflict, "there is no guardianship to confirm")
+	case !g.ConfirmedAt.IsZero():
+		return fault.New(fault.Conflict, "this guardianship is confirmed already")
+	case actor.Staff == 0 || g.Staff == actor.Staff:
+		return fault.New(fault.Forbidden, "a second member of staff must look at the document: you recorded it yourself")
+	}
+	return nil
+}
+
+// PrivateKind is a kind of thing that can be private.
+type PrivateKind string
+
+// What a patient can keep from caregivers and guardians.
+const (
+	PrivateAlert      PrivateKind = "alert"
+	PrivateMetric     PrivateKind = "metric" // in a span of time, or always
+	PrivateSpan       PrivateKind = "span"   // everything that was measured in it
+	PrivateConsent    PrivateKind = "consent"
+	PrivateCorrection PrivateKind = "correction"
+)
+
+// PrivateItem is something that caregivers and guardians do not see, nor that it is hidden.
+type PrivateItem struct {
+	UID      vital.UID
+	Kind     PrivateKind
+	Ref      vital.UID // of the alert, decision or correction
+	Metric   vital.Metric
+	From     time.Time
+	To       time.Time
+	MarkedBy string
+	MarkedAt time.Time
+}
+
+// check refuses what names nothing, or would leave a hole that nobody meant.
+func (i *PrivateItem) check() error {
+	named := i.Kind == PrivateAlert || i.Kind == PrivateConsent || i.Kind == PrivateCorrection
+	switch {
+	case !slices.Contains([]PrivateKind{PrivateAlert, PrivateMetric, PrivateSpan, PrivateConsent, PrivateCorrection}, i.Kind):
+		return fault.New(fault.Invalid, "kind: give alert, metric, span, consent or correction")
+	case named != (i.Ref != ""):
+		return fault.New(fault.Invalid, "ref: give the id of the alert, consent or correction, and none for a metric or a span")
+	case (i.Kind == PrivateMetric) != (i.Metric != 0):
+		return fault.New(fault.Invalid, "metric: name it for kind metric, and only there")
+	case i.Kind == PrivateSpan && (i.From.IsZero() || i.To.IsZero()):
+		return fault.New(fault.Invalid, "from and to: a span has both")
+	case named && (!i.From.IsZero() || !i.To.IsZero()):
+		return fault.New(fault.Invalid, "from and to: only a metric or a span has them")
+	case !i.From.IsZero() && !i.To.IsZero() && !i.To.After(i.From):
+		return fault.New(fault.Invalid, "to: give an end after the beginning")
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package account
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"hale/fault"
+	"hale/vital"
+)
+
+// InvitationLasts is how long somebody new may take to choose their first password.
+const InvitationLasts = 7 * 24 * time.Hour
+
+// DoubleState says what is known of two people who may be one.
+type DoubleState string
+
+// The states of a possible double. Merged is written by whoever merges.
+const (
+	DoubleOpen      DoubleState = "open"
+	DoubleTwoPeople DoubleState = "two_people"
+	DoubleMerged    DoubleState = "merged"
+)
+
+// Double is two records that may be one person's: the same name and no contradiction about the birth, but no identifier that
+// both have. Nothing follows from it by itself.
+type Double struct {
+	UID       vital.UID
+	One       Patient // the older record
+	Other     Patient
+	State     DoubleState
+	FoundAt   time.Time
+	DecidedAt time.Time // zero while it is open
+	DecidedBy string
+	Reason    string
+}
+
+// DoublePart is one thing that both records say, side by side.
+type DoublePart struct {
+	Field      string // "name", "birth_date", ..., or the URI of an identifier's system
+	One, Other string
+	Agree      bool
+}
+
+// DoubleBook is the record as Doubles needs it.
+type DoubleBook interface {
+	Doubles(ctx context.Context, actor Actor, state DoubleState, limit int) ([]Double, error)
+	Double(ctx context.Context, actor Actor, uid vital.UID) (Double, error)
+	Identifiers(ctx context.Context, actor Actor, patient vital.UID) ([]Identifier, error)
+	// TwoPeople settles an open double, with the audit rows; fault.Conflict when somebody has settled it.
+	TwoPeople(ctx context.Context, actor Actor, uid vital.UID, reason string) (Double, error)
+	Record(ctx context.Context, a Audit) error
+}
+
+// Doubles is the desk for two records that may be one person's.
+type Doubles struct {
+	Book DoubleBook
+	Now  func() time.Time
+}
+
+// List returns the doubles of a state, the oldest first.
+func (d *Doubles) List(ctx context.Context, actor Actor, state DoubleState, limit int) ([]Double, error) {
+	if err := Allow(actor, MergePatients, nil); err != nil {
+		return nil, err
+	}
+	switch state {
+	case DoubleOpen, DoubleTwoPeople, DoubleMerged:
+		return d.Book.Doubles(ctx, actor, state, min(max(limit, 1), MostPatients))
+	}
+	return nil, fault.New(fault.Invalid, "state: give open, two_people or merged")
+}
+
+// Get returns a double with what both records say, side by side, and writes down that the actor looked at both.
+func (d *Doubles) Get(ctx context.Context, actor Actor, uid vital.UID) (Double, []DoublePart, error) {
+	if err := Allow(actor, MergePatients, nil); err != nil {
+		return Double{}, nil, err
+	}
+	two, err := d.Book.Double(ctx, actor, uid)
+	if err != nil {
+		return two, nil, err
+	}
+	var lists [2][]Identifier
+	for i, p := range []*Patient{&two.One, &two.Other} {
+		if err := Allow(actor, MergePatients, p); err != nil {
+			return Double{}, nil, err
+		}
+		audit := Audit{Org: actor.Org, At: d.Now(), Actor: actor, Action: "look", Patient: p.ID, Object: "patient " + string(p.UID), Detail: "possible double"}
+		if err := d.Book.Record(ctx, audit); err != nil {
+			return Double{}, nil, err
+		}
+		if lists[i], err = d.Book.Identifiers(ctx, actor, p.UID); err != nil {
+			return Double{}, nil, err
+		}
+	}
+	return two, compareDoubles(&two, lists[0], lists[1], d.Now()), nil
+}
+
+func compareDoubles(two *Double, ones, others []Identifier, now time.Time) []DoublePart {
+	a, b := &two.One, &two.Other
+	parts := []DoublePart{
+		{columnName, a.Name, b.Name, nameKey(a.Name) == nameKey(b.Name)},
+		{columnBirth, string(a.BirthDate), string(b.BirthDate), a.BirthDate != "" && a.BirthDate == b.BirthDate},
+		{columnSex, a.Sex, b.Sex, a.Sex == b.Sex},
+		{columnZone, a.Zone, b.Zone, a.Zone == b.Zone},
+		{columnNumber, a.Number, b.Number, false}, // no two patients have the same
+	}
+	of := func(list []Identifier, system string) string {
+		var values []string
+		for i := range list {
+			if list[i].System == system && list[i].InForce(now) {
+				values = append(values, list[i].Value)
+			}
+		}
+		return strings.Join(values, ", ")
+	}
+	seen := map[string]bool{}
+	for _, i := range append(ones[:len(ones):len(ones)], others...) {
+		if !seen[i.System] && i.InForce(now) {
+			seen[i.System] = true
+			parts = append(parts, DoublePart{i.System, of(ones, i.System), of(others, i.System), false})
+		}
+	}
+	return parts
+}
+
+// TwoPeople says that the two are two people: nobody is asked about them again.
+func (d *Doubles) TwoPeople(ctx context.Context, actor Actor, uid vital.UID, reason string) (Double, error) {
+	if err := Allow(actor, MergePatients, nil); err != nil {
+		return Double{}, err
+	}
+	reason = strings.TrimSpace(reason)
+	if reason == "" || !printable(reason, longestReason) {
+		return Double{}, fault.New(fault.Invalid, "reason: say in 1 to %d characters how it is known that they are two people", longestReason)
+	}
+	return d.Book.TwoPeople(ctx, actor, uid, reason)
+}

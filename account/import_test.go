@@ -1,0 +1,586 @@
+package account_test
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/text/unicode/norm"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// cabinet is a record in memory for imports: people with their identifiers, and the rows that came in.
+type cabinet struct {
+	account.ImportBook
+	people  []*account.Known
+	systems []account.IdentifierSystem
+	taken   map[string]map[int]vital.UID // by hash and row
+	staff   map[string]account.KnownStaff
+	runs    map[vital.UID]*account.Import
+	texts   map[vital.UID][]byte
+	lines   map[vital.UID][]account.ImportLine
+	pairs   []string
+	asked   int // questions
+	batches int
+	broken  int // the batch, from 1, that breaks once; 0: none
+}
+
+func newCabinet() *cabinet {
+	return &cabinet{
+		taken: map[string]map[int]vital.UID{}, staff: map[string]account.KnownStaff{}, runs: map[vital.UID]*account.Import{}, texts: map[vital.UID][]byte{}, lines: map[vital.UID][]account.ImportLine{},
+	}
+}
+
+const ownNumbers = "urn:hale:number:home"
+
+func (d *cabinet) NumberSystem(context.Context, account.Actor) (string, error) {
+	return ownNumbers, nil
+}
+
+func (d *cabinet) Systems(context.Context, account.Actor) ([]account.IdentifierSystem, error) {
+	return d.systems, nil
+}
+
+func (d *cabinet) KeepImport(_ context.Context, _ account.Actor, i account.Import, content []byte) (account.Import, error) {
+	i.UID = vital.UID(fmt.Sprintf("import-%d", len(d.runs)+1))
+	d.runs[i.UID], d.texts[i.UID] = &i, content
+	return i, nil
+}
+
+func (d *cabinet) ImportOf(_ context.Context, _ account.Actor, uid vital.UID) (account.Import, []byte, error) {
+	i, ok := d.runs[uid]
+	if !ok {
+		return account.Import{}, nil, fault.New(fault.NotFound, "there is no import %s", uid)
+	}
+	return *i, d.texts[uid], nil
+}
+
+func (d *cabinet) ImportLines(_ context.Context, _ account.Actor, uid vital.UID, o account.Outcome, after, limit int) ([]account.ImportLine, error) {
+	var list []account.ImportLine
+	for _, l := range d.lines[uid] {
+		if l.Row > after && (o == "" || l.Outcome == o) && len(list) < limit {
+			list = append(list, l)
+		}
+	}
+	return list, nil
+}
+
+func folded(name string) string { return strings.ToLower(strings.Join(strings.Fields(name), " ")) }
+
+func (d *cabinet) Situate(_ context.Context, _ account.Actor, q account.ImportQuestion) (account.ImportFacts, error) {
+	d.asked++
+	f := account.ImportFacts{
+		Now: mayDay(), Teams: map[string]vital.UID{"Home care": "team-1", "Night": "team-2"}, Taken: d.taken[q.Hash], Staff: d.staff,
+		Owners: map[account.IdentifierKey]vital.PatientID{}, Numbers: map[string]vital.PatientID{}, Named: map[string][]vital.PatientID{},
+	}
+	for _, p := range d.people {
+		known := *p
+		f.People = append(f.People, known)
+		for _, k := range p.Keys {
+			f.Owners[k] = p.ID
+		}
+		if p.Number != "" {
+			f.Numbers[p.Number] = p.ID
+		}
+		f.Named[folded(p.Name)] = append(f.Named[folded(p.Name)], p.ID)
+	}
+	return f, nil
+}
+
+func (d *cabinet) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(account.Import) account.ImportQuestion, decide func(account.ImportFacts) []account.Decided) (account.Import, []account.ImportLine, error) {
+	i := d.runs[uid]
+	if d.batches++; d.batches == d.broken {
+		return *i, nil, fault.New(fault.Unavailable, "the record is not reachable just now")
+	}
+	f, err := d.Situate(ctx, actor, ask(*i))
+	if err != nil {
+		return *i, nil, err
+	}
+	var lines []account.ImportLine
+	made := map[vital.PatientID]*account.Known{}
+	for _, one := range decide(f) {
+		if one.Add != nil {
+			p := &account.Known{Patient: *one.Add}
+			p.ID = vital.PatientID(len(d.people) + 1)
+			p.UID = vital.UID(fmt.Sprintf("p%d", p.ID))
+			made[one.Patient] = p
+			d.people = append(d.people, p)
+		}
+		p := made[one.Patient]
+		if one.Patient > 0 {
+			p = d.people[one.Patient-1]
+		}
+		if p != nil {
+			if one.Update != nil {
+				id, uid := p.ID, p.UID
+				p.Patient = *one.Update
+				p.ID, p.UID = id, uid
+			}
+			for _, g := range one.Give {
+				if g.InForce(mayDay()) {
+					p.Keys = append(p.Keys, account.IdentifierKey{System: g.System, Key: g.Key})
+				}
+			}
+			one.Line.Patient = p.UID
+		}
+		for _, other := range one.Doubles {
+			if m := made[other]; m != nil {
+				other = m.ID
+			}
+			d.pairs = append(d.pairs, fmt.Sprintf("p%d p%d", other, p.ID))
+		}
+		if one.Staff != nil {
+			d.staff[one.Staff.Login] = account.KnownStaff{Name: one.Staff.Name, Role: one.Staff.Role}
+		}
+		if one.Line.Patient != "" && one.Line.Outcome != account.OutcomeRefused {
+			if d.taken[i.Hash] == nil {
+				d.taken[i.Hash] = map[int]vital.UID{}
+			}
+			d.taken[i.Hash][one.Line.Row] = one.Line.Patient
+		}
+		lines = append(lines, one.Line)
+	}
+	d.lines[uid] = append(d.lines[uid], lines...)
+	if i.Done += len(lines); i.Done == i.Rows {
+		i.State = account.ImportDone
+	} else {
+		i.State = account.ImportRunning
+	}
+	return *i, lines, nil
+}
+
+func mayDay() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
+
+func (d *cabinet) imports() *account.Imports {
+	return &account.Imports{
+		Book: d, NFC: norm.NFC.String, Now: mayDay, NoPassword: "none",
+		Invite: func() (string, []byte) { return "code", make([]byte, 32) },
+		FHIR: func([]byte, string) (account.ImportTable, error) {
+			return account.ImportTable{}, fault.New(fault.Invalid, "this is FHIR")
+		},
+	}
+}
+
+func admin() account.Actor {
+	return account.Actor{Org: 1, Staff: 7, Name: "Ada", Role: account.Administrator}
+}
+
+// take checks a file and takes it in, and returns what became of each row: its line, outcome and field, and the problem.
+func (d *cabinet) take(t *testing.T, kind account.ImportKind, o account.ImportOptions, text string) []string {
+	t.Helper()
+	m := d.imports()
+	i, foreseen, err := m.Check(t.Context(), admin(), kind, o, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(d.people)
+	_, came, err := m.Advance(t.Context(), admin(), i.UID, time.Minute, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := words(came), words(foreseen); !slices.Equal(got, want) {
+		t.Errorf("foreseen\n%s\nand came to\n%s", strings.Join(want, "\n"), strings.Join(got, "\n"))
+	}
+	if before == len(d.people) && i.Counts.New > 0 && kind == account.ImportPatients {
+		t.Error("new people were foreseen, and nobody came")
+	}
+	return words(came)
+}
+
+func words(lines []account.ImportLine) []string {
+	var list []string
+	for _, l := range lines {
+		text := fmt.Sprintf("%d %s", l.Line, l.Outcome)
+		for _, c := range l.Changes {
+			text += fmt.Sprintf(" %s[%s>%s]", c.Field, c.Before, c.After)
+		}
+		if l.Field != "" {
+			text += " " + l.Field
+		}
+		if l.Problem != "" {
+			text += ": " + l.Problem[:min(len(l.Problem), 48)]
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+func (d *cabinet) who() []string {
+	var list []string
+	for _, p := range d.people {
+		var keys []string
+		for _, k := range p.Keys {
+			keys = append(keys, k.System+"|"+k.Key)
+		}
+		list = append(list, fmt.Sprintf("%s %s %s %s %v", p.UID, p.Name, p.BirthDate, p.Number, keys))
+	}
+	return list
+}
+
+const header = "name,birth_date,sex,zone,number,team,as_new,identifier:urn:a,identifier:urn:b\n"
+
+func TestWhoIsWhoFollowsFromIdentifiersAlone(t *testing.T) {
+	t.Parallel()
+	zone := account.ImportOptions{Zone: "Europe/Ljubljana"}
+	for name, c := range map[string]struct {
+		before, file string
+		options      account.ImportOptions
+		want, who    []string
+	}{
+		"new people": {
+			"", "Ana Novak,1941-03-02,female,,P-1,,,1,\nJan Kovač,1950,,Europe/Madrid,,Night,,,x\n", zone,
+			[]string{"2 new", "3 new"}, []string{"p1 Ana Novak 1941-03-02 P-1 [urn:a|1]", "p2 Jan Kovač 1950  [urn:b|x]"},
+		},
+		"the same person says more": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "Ana Novak,1941-03-02,unknown,,,,,1,7\nAna Novak,1941,,,P-1,,,,\n", zone,
+			[]string{"2 changed birth_date[1941>1941-03-02] identifier:urn:b[>7]", "3 same"}, []string{"p1 Ana Novak 1941-03-02 P-1 [urn:a|1 urn:b|7]"},
+		},
+		"a changed name is a change": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "Ana Kovač,1941,,,,,,1,\n", zone,
+			[]string{"2 changed name[Ana Novak>Ana Kovač]"}, []string{"p1 Ana Kovač 1941 P-1 [urn:a|1]"},
+		},
+		"a changed year of birth is a change": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "Ana Novak,1942,,,,,,1,\n", zone,
+			[]string{"2 changed birth_date[1941>1942]"}, []string{"p1 Ana Novak 1942 P-1 [urn:a|1]"},
+		},
+		"another name and another birth is somebody else's identifier": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "Jan Kovač,1950,,,,,,1,\n", zone,
+			[]string{"2 refused identifier:urn:a: the person whom this identifier points to has an"}, []string{"p1 Ana Novak 1941 P-1 [urn:a|1]"},
+		},
+		"two identifiers of two people": {
+			"Ana Novak,1941,female,,P-1,,,1,\nJan Kovač,1950,,,,,,,x\n", "Ana Novak,1941,,,,,,1,x\n", zone,
+			[]string{"2 refused identifier:urn:b: the identifiers of this row point to different p"},
+			[]string{"p1 Ana Novak 1941 P-1 [urn:a|1]", "p2 Jan Kovač 1950  [urn:b|x]"},
+		},
+		"the number of one and the identifier of another": {
+			"Ana Novak,1941,female,,P-1,,,1,\nJan Kovač,1950,,,P-2,,,,x\n", "Ana Novak,1941,,,P-1,,,,x\n", zone,
+			[]string{"2 refused identifier:urn:b: the identifiers of this row point to different p"},
+			[]string{"p1 Ana Novak 1941 P-1 [urn:a|1]", "p2 Jan Kovač 1950 P-2 [urn:b|x]"},
+		},
+		"another number of the programme": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "Ana Novak,1941,,,P-9,,,1,\n", zone,
+			[]string{"2 refused number: the person whom the identifier points to has ano"}, []string{"p1 Ana Novak 1941 P-1 [urn:a|1]"},
+		},
+		"a name alone is nobody": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "ana  NOVAK,1941-07,,,,,,2,\n", zone,
+			[]string{"2 double: this may be patient p1, by name and birth, but n"}, []string{"p1 Ana Novak 1941 P-1 [urn:a|1]"},
+		},
+		"a name without a birth may be anybody of that name": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "Ana Novak,,,,,,,2,\n", zone,
+			[]string{"2 double: this may be patient p1, by name and birth, but n"}, []string{"p1 Ana Novak 1941 P-1 [urn:a|1]"},
+		},
+		"the same name and another year is somebody else": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "Ana Novak,1950,,,,,,2,\n", zone,
+			[]string{"2 new"}, []string{"p1 Ana Novak 1941 P-1 [urn:a|1]", "p2 Ana Novak 1950  [urn:a|2]"},
+		},
+		"a double comes in when a person says so": {
+			"Ana Novak,1941,female,,P-1,,,1,\n", "Ana Novak,1941,,,,,yes,2,\n", zone,
+			[]string{"2 new"}, []string{"p1 Ana Novak 1941 P-1 [urn:a|1]", "p2 Ana Novak 1941  [urn:a|2]"},
+		},
+		"one file names one person twice": {
+			"", "Ana Novak,1941,,,,,,1,\nAna Novak,1941-03,,,P-1,,,1,5\nAna Novak,1941,,,,,,,5\nAna Novak,1941,,,,,,,6\n", zone,
+			[]string{"2 new", "3 changed birth_date[1941>1941-03] number[>P-1] identifier:urn:b[>5]", "4 same", "5 double: this may be the person of line 2, by name and bi"},
+			[]string{"p1 Ana Novak 1941-03 P-1 [urn:a|1 urn:b|5]"},
+		},
+		"what a row lacks": {
+			"", ",1941,,,,,,1,\nAna Novak,,,,,,,2,\nJan Kovač,,,UTC,,Nobody,,3,\n", account.ImportOptions{},
+			[]string{"2 refused name: nobody has these identifiers, and a new person n", "3 refused zone: a new person needs the time zone of their home, ", "4 refused team: there is no care team \"Nobody\"; several are sepa"}, nil,
+		},
+		"what a row has wrong": {
+			"", "Ana,2.3.1941,,,,,,,\nAna,2031,,,,,,,\nAna,,F,,,,,,\nAna,,,Ljubljana,,,,,\nAna,,,,,,maybe,,\nAna,1941\n\"A\tna\u0007\",,,,,,,,\n,,,,,,,,\n", zone,
+			[]string{
+				"2 refused birth_date: give a date as YYYY-MM-DD, or YYYY-MM or YYYY wh", "3 refused birth_date: give a date as YYYY-MM-DD, or YYYY-MM or YYYY wh",
+				"4 refused sex: give female, male, other or unknown", "5 refused zone: zone: give a time zone of the IANA data base, fo",
+				"6 refused as_new: give yes or no", "7 refused: the row has 2 fields and the header 9: a field t", "8 refused name: give 1 to 200 printable characters",
+			}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newCabinet()
+			if c.before != "" {
+				d.take(t, account.ImportPatients, zone, header+c.before)
+			}
+			if diff := cmp.Diff(c.want, d.take(t, account.ImportPatients, c.options, header+c.file)); diff != "" {
+				t.Errorf("rows (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.who, d.who()); diff != "" {
+				t.Errorf("people (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPossibleDoublesThatComeInAreListed(t *testing.T) {
+	t.Parallel()
+	d := newCabinet()
+	d.take(t, account.ImportPatients, account.ImportOptions{Zone: "UTC", AsNew: true}, header+"Ana,1941,,,,,,1,\nAna,1941,,,,,,2,\nAna,1950,,,,,,3,\n")
+	if diff := cmp.Diff([]string{"p1 p2"}, d.pairs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheSameFileTwiceAddsNothing(t *testing.T) {
+	t.Parallel()
+	d := newCabinet()
+	o := account.ImportOptions{Zone: "UTC", AsNew: true} // even so, and without identifiers
+	text := header + "Ana,1941,,,,,,1,\nJan,,,,,,,,\nJan,,,,,,,,\n"
+	d.take(t, account.ImportPatients, o, text)
+	who := d.who()
+	if diff := cmp.Diff([]string{"2 same", "3 same", "4 same"}, d.take(t, account.ImportPatients, o, text)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(who, d.who()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestASystemSaysWhetherLargeLettersCount(t *testing.T) {
+	t.Parallel()
+	d := newCabinet()
+	d.systems = []account.IdentifierSystem{{URI: "urn:a", Title: "Card", Folds: true}}
+	o := account.ImportOptions{Zone: "UTC"}
+	// The second name and identifier are the first ones in decomposed letters.
+	d.take(t, account.ImportPatients, o, header+"Zoë,1941,,,,,,KÉ-7,KÉ-7\n")
+	got := d.take(t, account.ImportPatients, o, header+norm.NFD.String("Zoë,1941,,,,,,ké-7,\nZoë,1941,,,,,,,KÉ-7\nZoë,1941,,,,,,,ké-7\n"))
+	if diff := cmp.Diff([]string{"2 same", "3 same", "4 double: this may be patient p1, by name and birth, but n"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnImportThatBreaksOffGoesOn(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	text.WriteString("name;identifier:urn:a\n")
+	const people = 1200
+	for n := range people {
+		fmt.Fprintf(&text, "Person %d;%d\n", n, n)
+	}
+	d := newCabinet()
+	d.broken = 3
+	m := d.imports()
+	i, _, err := m.Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+	if err != nil || i.Rows != people || i.Counts.New != people {
+		t.Fatalf("%+v %v", i, err)
+	}
+	if _, _, err := m.Advance(t.Context(), admin(), i.UID, time.Hour, nil); !fault.Is(err, fault.Unavailable) {
+		t.Fatalf("the break was not told: %v", err)
+	}
+	if n := len(d.people); n != 1000 {
+		t.Fatalf("%d people before the break", n)
+	}
+	var heard []int
+	i, _, err = m.Advance(t.Context(), admin(), i.UID, time.Hour, func(i account.Import) { heard = append(heard, i.Done) })
+	if err != nil || i.State != account.ImportDone || len(d.people) != people || !slices.Equal(heard, []int{people}) {
+		t.Errorf("%+v, %d people, heard %v, %v", i, len(d.people), heard, err)
+	}
+}
+
+func TestAnImportIsLinear(t *testing.T) {
+	t.Parallel()
+	questions := map[int]int{}
+	for _, rows := range []int{1000, 10_000} {
+		d := newCabinet()
+		d.people = nil
+		var text strings.Builder
+		text.WriteString("name,identifier:urn:a\n")
+		for n := range rows {
+			fmt.Fprintf(&text, "Person %d,%d\n", n, n)
+		}
+		m := d.imports()
+		i, _, err := m.Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := m.Advance(t.Context(), admin(), i.UID, time.Hour, nil); err != nil {
+			t.Fatal(err)
+		}
+		questions[rows] = d.asked
+	}
+	if diff := cmp.Diff(map[int]int{1000: 4, 10_000: 40}, questions); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatDidNotComeInCanBeMendedAndSentAgain(t *testing.T) {
+	t.Parallel()
+	d := newCabinet()
+	o := account.ImportOptions{Zone: "UTC"}
+	d.take(t, account.ImportPatients, o, header+"Ana Novak,1941,,,,,,1,\n")
+	m := d.imports()
+	text := "\ufeffname;birth_date;identifier:urn:a\r\nAna Novak;1941;2\r\n\"=SUM(A1)\";soon;'-5\r\n\"Jan \"\"J\"\" Kovač\";1950;\"3;4\"\r\n"
+	i, _, err := m.Check(t.Context(), admin(), account.ImportPatients, o, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := m.Left(t.Context(), admin(), i.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := m.Advance(t.Context(), admin(), i.UID, time.Minute, nil); err != nil {
+		t.Fatal(err)
+	}
+	left, err := m.Left(t.Context(), admin(), i.UID)
+	if err != nil || string(left) != string(before) {
+		t.Fatalf("%q\n%q\n%v", before, left, err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(string(left), "\ufeff"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rows[1:] {
+		rows[i+1][1] = rows[i+1][1][:20]
+	}
+	want := [][]string{
+		{"line", "problem", "name", "birth_date", "identifier:urn:a"},
+		{"2", "this may be patient ", "Ana Novak", "1941", "2"}, {"3", "birth_date: give a d", "'=SUM(A1)", "soon", "'-5"},
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Error(diff)
+	}
+	mended := strings.Replace(strings.Replace(string(left), "soon", "1960", 1), "Ana Novak,1941,2", "Ana Novak,1941,1", 1)
+	if diff := cmp.Diff([]string{"2 same", "3 new"}, d.take(t, account.ImportPatients, o, mended)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff("=SUM(A1)", d.people[len(d.people)-1].Name); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFilesThatAreNotUnderstoodAreRefusedWhole(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                       "the file is empty",
+		"\ufeff":                                 "the file is empty",
+		"name,zone\n":                            "the file has a header and no rows",
+		"zone\nUTC\n":                            "line 1: the column name is missing",
+		"name,surname\nAna,Novak\n":              `line 1: column 2 ("surname") is not known`,
+		"name,name\nAna,Novak\n":                 "line 1: column 2: there are two columns name",
+		"name,identifier:card\nAna,1\n":          "line 1: column 2: after identifier: must stand the URI",
+		"name,zone\nAna,UTC\nJan,\"UTC\nEva,UTC": "line 4, column ",
+		"name,zone\nA\"na,UTC\n":                 "line 2, column ",
+		"name\nAna\nJ\xe4n\n":                    "line 3: this is not UTF-8",
+		"\xff\xfen\x00a\x00m\x00e\x00":           "line 1: this is not UTF-8",
+		"name\nAna\n\x00\n":                      "line 3: this is not UTF-8",
+		"{":                                      "this is FHIR",
+	} {
+		d := newCabinet()
+		_, _, err := d.imports().Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text))
+		if !fault.Is(err, fault.Invalid) || !strings.HasPrefix(fault.MessageOf(err), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+		if len(d.runs) > 0 {
+			t.Errorf("%q was kept", text)
+		}
+	}
+}
+
+func TestStaffComeInWithAnInvitation(t *testing.T) {
+	t.Parallel()
+	d := newCabinet()
+	d.staff["eva"] = account.KnownStaff{Name: "Eva", Role: account.Nurse}
+	file := "login,name,role,team\neva,Eva,nurse,\nnina,Nina,Nurse,Home care|Night\nNINA,Nina,nurse,\nnina,Nina,nurse,\neva,Eva,administrator,\nmax,Max,boss,\n,Max,nurse,\n"
+	want := []string{
+		"2 same", "3 new", "4 new", "5 refused login: line 3 has the same login", "6 refused login: this login is of somebody with another name or r",
+		"7 refused role: give nurse, pharmacist, physician, device_desk, ", "8 refused login: a member of staff needs a login, a name and a ro",
+	}
+	if diff := cmp.Diff(want, d.take(t, account.ImportStaff, account.ImportOptions{}, file)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"NINA", "eva", "nina"}, slices.Sorted(maps.Keys(d.staff))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhoMayBringPeopleIn(t *testing.T) {
+	t.Parallel()
+	for role, want := range map[account.Role][2]fault.Kind{
+		account.Administrator: {"", ""}, account.Manager: {"", fault.Forbidden}, account.DeviceDesk: {"", fault.Forbidden},
+		account.Nurse: {fault.Forbidden, fault.Forbidden}, account.SelfRole: {fault.Forbidden, fault.Forbidden}, account.SystemRole: {"", fault.Forbidden},
+	} {
+		for i, kind := range []account.ImportKind{account.ImportPatients, account.ImportStaff} {
+			d := newCabinet()
+			actor := account.Actor{Org: 1, Staff: 1, Role: role, Scopes: account.ScopesOf(account.ImportPeople)}
+			file := map[account.ImportKind]string{account.ImportPatients: "name\nAna\n", account.ImportStaff: "login,name,role\nana,Ana,nurse\n"}[kind]
+			_, _, err := d.imports().Check(t.Context(), actor, kind, account.ImportOptions{Zone: "UTC"}, []byte(file))
+			if got := fault.KindOf(err); err != nil && got != want[i] || err == nil && want[i] != "" {
+				t.Errorf("%s, %s: %v, want %q", role, kind, err, want[i])
+			}
+			if want[0] != "" {
+				continue
+			}
+			run, _, err := d.imports().Check(t.Context(), admin(), kind, account.ImportOptions{Zone: "UTC"}, []byte(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			hidden := want[i]
+			if hidden != "" {
+				hidden = fault.NotFound
+			}
+			if _, err := d.imports().Get(t.Context(), actor, run.UID); err != nil && fault.KindOf(err) != hidden || err == nil && hidden != "" {
+				t.Errorf("%s finds an import of %s: %v", role, kind, err)
+			}
+		}
+	}
+}
+
+// TestAProgramLearnsNothingThatItMayNotSee: a key that may only bring people in is not told what was there.
+func TestAProgramLearnsNothingThatItMayNotSee(t *testing.T) {
+	t.Parallel()
+	d := newCabinet()
+	d.take(t, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, header+"Ana Novak,1941,,,,,,1,\n")
+	for _, see := range []bool{false, true} {
+		scopes := []account.Action{account.ImportPeople}
+		want := "2 changed name[>Ana Kovač]"
+		if see {
+			scopes, want = append(scopes, account.SeePatients), "2 changed name[Ana Novak>Ana Kovač]"
+		}
+		key := account.Actor{Org: 1, Key: 1, Role: account.SystemRole, Scopes: account.ScopesOf(scopes...)}
+		_, lines, err := d.imports().Check(t.Context(), key, account.ImportPatients, account.ImportOptions{}, []byte(header+"Ana Kovač,1941,,,,,,1,\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{want}, words(lines)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// FuzzImport looks for a file that breaks the reader, and for one whose left rows are not read again as what they were.
+func FuzzImport(f *testing.F) {
+	f.Add([]byte(header + "Ana,1941,female,UTC,P-1,Night,yes,1,2\n"))
+	f.Add([]byte("\ufeffname;zone\r\n\"A;n\"\"a\";'=1\r\n'@x;\n"))
+	f.Add([]byte("name\n''-1\n'\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d := newCabinet()
+		m := d.imports()
+		// Without a zone nobody comes in: every row is left.
+		i, lines, err := m.Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{}, text)
+		if err != nil {
+			if !fault.Is(err, fault.Invalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if len(lines) != i.Rows {
+			t.Fatalf("%d lines for %d rows", len(lines), i.Rows)
+		}
+		left, err := m.Left(t.Context(), admin(), i.UID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, _, err := m.Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{}, left)
+		if i.Counts.New == 0 && (err != nil || again.Counts != i.Counts) {
+			t.Fatalf("%q was left as %q: %+v, %+v, %v", text, left, i.Counts, again.Counts, err)
+		}
+	})
+}

@@ -1,0 +1,391 @@
+package account
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"hale/vital"
+)
+
+// IdentifierKey is what two identifiers that are the same have in common.
+type IdentifierKey struct{ System, Key string }
+
+// ImportQuestion is what rows have to be held against.
+type ImportQuestion struct {
+	Kind    ImportKind
+	Hash    string // of the file
+	Rows    []int
+	Keys    []IdentifierKey
+	Numbers []string
+	Names   []string // as nameKey has them
+	Logins  []string
+}
+
+// ImportFacts is what the record knows about it.
+type ImportFacts struct {
+	Now     time.Time
+	Teams   map[string]vital.UID // care teams by name
+	Taken   map[int]vital.UID    // rows of the same text that came in before, and as whom
+	People  []Known              // everybody who is named below
+	Owners  map[IdentifierKey]vital.PatientID
+	Numbers map[string]vital.PatientID
+	Named   map[string][]vital.PatientID
+	Staff   map[string]KnownStaff // by login
+}
+
+// Known is somebody of the record, with the identifiers in force.
+type Known struct {
+	Patient
+	Keys []IdentifierKey
+	line int // of the file that makes them; 0: they are there
+}
+
+// KnownStaff is a member of staff of the record.
+type KnownStaff struct {
+	Name string
+	Role Role
+}
+
+// Decided is what becomes of a row, and what has to be stored for it. A person whom an earlier row of the same batch makes has
+// the negative of that row's number for an ID.
+type Decided struct {
+	Line    ImportLine
+	Patient vital.PatientID // whom Line.Outcome is about; 0: nobody
+	Add     *Patient        // somebody new
+	Give    []Identifier
+	Update  *Patient          // with the fields that Line.Changes names
+	Doubles []vital.PatientID // who may be the same person as the new one
+	Staff   *NewStaff
+}
+
+// NewStaff is a member of staff whom a file brings.
+type NewStaff struct {
+	Login, Name  string
+	Role         Role
+	Teams        []vital.UID // none: the usual one
+	PasswordHash string
+	CodeHash     []byte // of the invitation
+}
+
+func questionOf(i Import, rows []ImportRow) ImportQuestion {
+	q := ImportQuestion{Kind: i.Kind, Hash: i.Hash}
+	for r := range rows {
+		row := &rows[r]
+		q.Rows = append(q.Rows, row.Row)
+		for n := range row.Identifiers {
+			q.Keys = append(q.Keys, row.Identifiers[n].pair())
+		}
+		if row.Number != "" {
+			q.Numbers = append(q.Numbers, row.Number)
+		}
+		if row.Name != "" {
+			q.Names = append(q.Names, nameKey(row.Name))
+		}
+		if row.Login != "" {
+			q.Logins = append(q.Logins, row.Login)
+		}
+	}
+	return q
+}
+
+func (i *Identifier) pair() IdentifierKey { return IdentifierKey{i.System, i.Key} }
+
+// nameKey is what two names that may be one person's have in common. It finds whom to ask about, and never says who is who.
+func nameKey(name string) string { return strings.ToLower(strings.Join(strings.Fields(name), " ")) }
+
+// decider says what becomes of rows, one after the other: each is held against the record and against the rows before it.
+type decider struct {
+	run     Import
+	facts   ImportFacts
+	people  map[vital.PatientID]*Known
+	arrived map[string]int // logins of the file, with their line
+}
+
+func newDecider(i Import) *decider {
+	return &decider{run: i, people: map[vital.PatientID]*Known{}, arrived: map[string]int{}, facts: ImportFacts{
+		Taken: map[int]vital.UID{}, Owners: map[IdentifierKey]vital.PatientID{}, Numbers: map[string]vital.PatientID{},
+		Named: map[string][]vital.PatientID{}, Staff: map[string]KnownStaff{},
+	}}
+}
+
+// learn adds what the record knows. What an earlier row has changed meanwhile stands.
+func (d *decider) learn(f ImportFacts) {
+	d.facts.Now, d.facts.Teams = f.Now, f.Teams
+	maps.Copy(d.facts.Taken, f.Taken)
+	maps.Copy(d.facts.Staff, f.Staff)
+	for i := range f.People {
+		if _, there := d.people[f.People[i].ID]; !there {
+			d.people[f.People[i].ID] = &f.People[i]
+		}
+	}
+	for key, id := range f.Owners {
+		if _, there := d.facts.Owners[key]; !there {
+			d.facts.Owners[key] = id
+		}
+	}
+	for number, id := range f.Numbers {
+		if _, there := d.facts.Numbers[number]; !there {
+			d.facts.Numbers[number] = id
+		}
+	}
+	for name, ids := range f.Named {
+		for _, id := range ids {
+			d.name(name, id)
+		}
+	}
+}
+
+func (d *decider) name(key string, id vital.PatientID) {
+	if !slices.Contains(d.facts.Named[key], id) {
+		d.facts.Named[key] = append(d.facts.Named[key], id)
+	}
+}
+
+func (d *decider) decide(row *ImportRow) Decided {
+	o := Decided{Line: ImportLine{Row: row.Row, Line: row.Line}}
+	switch {
+	case row.Problem != "":
+		o.refuse(row.Field, "%s", row.Problem)
+	case d.run.Kind == ImportStaff:
+		d.staff(row, &o)
+	case d.facts.Taken[row.Row] != "":
+		o.Line.Outcome, o.Line.Patient, o.Line.ByWhat = OutcomeSame, d.facts.Taken[row.Row], "this file"
+	default:
+		d.patient(row, &o)
+	}
+	return o
+}
+
+func (o *Decided) refuse(field, format string, args ...any) {
+	o.Line.Outcome, o.Line.Field, o.Line.Problem = OutcomeRefused, field, fmt.Sprintf(format, args...)
+}
+
+// patient decides by identifiers who the row is about: nobody yet, one person, or several, which is refused.
+func (d *decider) patient(row *ImportRow, o *Decided) {
+	var who []vital.PatientID
+	point := func(id vital.PatientID, field, byWhat string) {
+		if id == 0 || slices.Contains(who, id) {
+			return
+		}
+		who = append(who, id)
+		o.Line.Others = append(o.Line.Others, d.candidate(id, byWhat))
+		o.Line.Field, o.Line.ByWhat = field, byWhat
+	}
+	point(d.facts.Numbers[row.Number], columnNumber, columnNumber)
+	for i := range row.Identifiers {
+		if one := &row.Identifiers[i]; one.InForce(d.facts.Now) {
+			point(d.facts.Owners[one.pair()], IdentifierColumn(one.System), one.System)
+		}
+	}
+	switch {
+	case len(who) == 0:
+		d.stranger(row, o)
+	case len(who) > 1:
+		var named []string
+		for _, c := range o.Line.Others {
+			named = append(named, c.words()+" by "+c.ByWhat)
+		}
+		o.refuse(o.Line.Field, "the identifiers of this row point to different people: %s; mend the row, or see whether both are one person", strings.Join(named, ", "))
+	default:
+		o.Line.Others = nil
+		d.known(row, o, d.people[who[0]])
+	}
+}
+
+func (d *decider) candidate(id vital.PatientID, byWhat string) Candidate {
+	p := d.people[id]
+	return Candidate{Patient: p.UID, Line: p.line, ByWhat: byWhat}
+}
+
+func (c Candidate) words() string {
+	if c.Line > 0 {
+		return fmt.Sprintf("the person of line %d", c.Line)
+	}
+	return "patient " + string(c.Patient)
+}
+
+// known holds a row against the person whom its identifiers point to.
+func (d *decider) known(row *ImportRow, o *Decided, p *Known) {
+	o.Patient, o.Line.Patient = p.ID, p.UID
+	field := o.Line.Field
+	renamed := row.Name != "" && nameKey(row.Name) != nameKey(p.Name)
+	switch {
+	case p.State == Merged:
+		o.refuse(field, "this person is known under another record by now: use an identifier of that one")
+	case row.Number != "" && p.Number != "" && row.Number != p.Number:
+		o.refuse(columnNumber, "the person whom the identifier points to has another number of the programme")
+	case renamed && row.Birth != "" && p.BirthDate != "" && !row.Birth.Agrees(p.BirthDate):
+		o.refuse(field, "the person whom this identifier points to has another name and another date of birth: see whose identifier it is")
+	default:
+		d.compare(row, o, p)
+	}
+	if o.Line.Outcome == OutcomeRefused {
+		o.Patient, o.Give, o.Line.Changes = 0, nil, nil
+		return
+	}
+	o.Line.Field = ""
+}
+
+// compare finds what the row changes of a person: what it does not say stays, and so do the zone and the care teams, which
+// are decided by people.
+func (d *decider) compare(row *ImportRow, o *Decided, p *Known) {
+	to := p.Patient
+	change := func(field string, at *string, after string) {
+		if after != "" && after != *at {
+			o.Line.Changes = append(o.Line.Changes, ImportChange{field, *at, after})
+			*at = after
+		}
+	}
+	change(columnName, &to.Name, row.Name)
+	if birth := string(to.BirthDate); !strings.HasPrefix(birth, string(row.Birth)) { // a date that says less changes nothing
+		change(columnBirth, &birth, string(row.Birth))
+		to.BirthDate, to.BirthYear = vital.Date(birth), vital.Date(birth).Year()
+	}
+	if row.Sex != "unknown" {
+		change(columnSex, &to.Sex, row.Sex)
+	}
+	change(columnNumber, &to.Number, row.Number)
+	updates := len(o.Line.Changes) > 0
+	for i := range row.Identifiers {
+		one := row.Identifiers[i]
+		if d.facts.Owners[one.pair()] != p.ID && one.InForce(d.facts.Now) {
+			o.Give = append(o.Give, one)
+			o.Line.Changes = append(o.Line.Changes, ImportChange{Field: IdentifierColumn(one.System), After: one.Value})
+		}
+	}
+	if len(o.Line.Changes) == 0 {
+		o.Line.Outcome = OutcomeSame
+		return
+	}
+	if p.State == Locked {
+		o.refuse("", "care of this patient has ended and the record is locked: nothing of it can be changed")
+		return
+	}
+	o.Line.Outcome = OutcomeChanged
+	if updates {
+		o.Update = &to
+	}
+	p.Patient = to
+	d.owns(p, o.Give)
+}
+
+// owns notes whose the identifiers, the number and the name are from now on.
+func (d *decider) owns(p *Known, list []Identifier) {
+	for i := range list {
+		if list[i].InForce(d.facts.Now) {
+			d.facts.Owners[list[i].pair()] = p.ID
+			p.Keys = append(p.Keys, list[i].pair())
+		}
+	}
+	if p.Number != "" {
+		d.facts.Numbers[p.Number] = p.ID
+	}
+	d.name(nameKey(p.Name), p.ID)
+}
+
+// stranger takes in somebody to whom no identifier points, unless it may be somebody who is there.
+func (d *decider) stranger(row *ImportRow, o *Decided) {
+	o.Line.Field, o.Line.ByWhat = "", ""
+	p := Patient{
+		ID: vital.PatientID(-row.Row), Name: row.Name, BirthDate: row.Birth, BirthYear: row.Birth.Year(), Sex: row.Sex, Zone: row.Zone, Number: row.Number, State: Active,
+	}
+	if p.Sex == "" {
+		p.Sex = "unknown"
+	}
+	if p.Zone == "" {
+		p.Zone = d.run.Options.Zone
+	}
+	switch {
+	case p.Name == "":
+		o.refuse(columnName, "nobody has these identifiers, and a new person needs a name")
+		return
+	case p.Zone == "":
+		o.refuse(columnZone, "a new person needs the time zone of their home, for example Europe/Ljubljana; it can be given for the whole file")
+		return
+	}
+	var ok bool
+	if p.Teams, ok = d.teams(row, o); !ok {
+		return
+	}
+	alike := d.alike(row)
+	if len(alike) > 0 && !row.AsNew && !d.run.Options.AsNew {
+		for _, id := range alike {
+			o.Line.Others = append(o.Line.Others, d.candidate(id, ""))
+		}
+		o.Line.Outcome = OutcomeDouble
+		o.Line.Problem = fmt.Sprintf("this may be %s, by name and birth, but no identifier says so: give an identifier that both have, or write yes under as_new when they are two people",
+			o.Line.Others[0].words())
+		return
+	}
+	o.Line.Outcome, o.Patient, o.Add, o.Give, o.Doubles = OutcomeNew, p.ID, &p, row.Identifiers, alike
+	for _, id := range alike {
+		o.Line.Others = append(o.Line.Others, d.candidate(id, ""))
+	}
+	d.people[p.ID] = &Known{Patient: p, line: row.Line}
+	d.owns(d.people[p.ID], row.Identifiers)
+}
+
+// alike returns who has the same name and was, as far as both say, born in the same year.
+func (d *decider) alike(row *ImportRow) []vital.PatientID {
+	var found []vital.PatientID
+	for _, id := range d.facts.Named[nameKey(row.Name)] {
+		p := d.people[id]
+		year := p.BirthDate.Year()
+		if p.State != Merged && nameKey(p.Name) == nameKey(row.Name) && (year == 0 || row.Birth == "" || year == row.Birth.Year()) {
+			found = append(found, id)
+		}
+	}
+	return found
+}
+
+// teams finds the care teams of a row by their names; false when there is none of a name, and the row is refused.
+func (d *decider) teams(row *ImportRow, o *Decided) ([]vital.UID, bool) {
+	names := row.Teams
+	if len(names) == 0 && d.run.Options.Team != "" {
+		names = []string{d.run.Options.Team}
+	}
+	var list []vital.UID
+	for _, name := range names {
+		uid, ok := d.facts.Teams[name]
+		if !ok {
+			o.refuse(columnTeam, "there is no care team %q; several are separated by %s", name, teamSeparator)
+			return nil, false
+		}
+		if !slices.Contains(list, uid) {
+			list = append(list, uid)
+		}
+	}
+	return list, true
+}
+
+// staff decides about a row of staff. Who has the login already is left as they are: rights do not change by a file.
+func (d *decider) staff(row *ImportRow, o *Decided) {
+	for _, needed := range []struct{ name, text string }{{columnLogin, row.Login}, {columnName, row.Name}, {columnRole, string(row.Role)}} {
+		if needed.text == "" {
+			o.refuse(needed.name, "a member of staff needs a login, a name and a role")
+			return
+		}
+	}
+	have, there := d.facts.Staff[row.Login]
+	switch line := d.arrived[row.Login]; {
+	case line > 0:
+		o.refuse(columnLogin, "line %d has the same login", line)
+		return
+	case there && (have.Name != row.Name || have.Role != row.Role):
+		o.refuse(columnLogin, "this login is of somebody with another name or role: a file does not change those")
+		return
+	case there:
+		o.Line.Outcome, o.Line.ByWhat = OutcomeSame, columnLogin
+		return
+	}
+	teams, ok := d.teams(row, o)
+	if !ok {
+		return
+	}
+	d.arrived[row.Login] = row.Line
+	o.Line.Outcome = OutcomeNew
+	o.Staff = &NewStaff{Login: row.Login, Name: row.Name, Role: row.Role, Teams: teams}
+}

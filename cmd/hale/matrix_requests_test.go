@@ -1,0 +1,225 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// question is a valid request of a route. Words in braces stand for things of a scene (see things): those of a patient make
+// the request one about a patient, which is then asked about each class.
+type question struct {
+	route  string // as in the table: method, pattern, and in brackets what is special when a route is asked twice
+	method string
+	path   string
+	json   string
+	form   string // fields of a form, as in a query
+	header string // "Name: value"
+}
+
+// special are the requests that need more than their path. A route that is asked twice has its further rows here.
+func special() map[string]question {
+	return map[string]question{
+		"GET /":                               {},
+		"GET /static/:stamp/*":                {path: "/static/x/app.css"},
+		"POST /v1/session":                    {json: `{"login":"{login}","password":"` + townPassword + `"}`},
+		"POST /signin":                        {form: "login={login}&password=" + url.QueryEscape(townPassword)},
+		"POST /v1/patients":                   {json: `{"name":"Somebody New","zone":"Europe/Ljubljana"}`},
+		"GET /v1/patients/:id/series":         {path: "/v1/patients/{patient}/series?metric=heart_rate"},
+		"PUT /v1/patients/:id/limits/:metric": {json: `{"enabled":true,"effective_from":"{now}","reason":"asked","components":[{"red_high":130}]}`, header: `If-Match: "1"`},
+		"PUT /v1/patients/:id/trends/:metric/:form": {
+			path: "/v1/patients/{patient}/trends/body_weight/change", header: "If-Match: *",
+			json: `{"enabled":true,"effective_from":"{now}","reason":"asked","change":{"part":"day","steps":[{"level":"red","rise":2,"days":3}]}}`,
+		},
+		"POST /v1/devices":                                          {json: `{"model":"Cuff"}`},
+		"POST /v1/devices/:uid/assignments":                         {json: `{"patient":"{patient}","from":"{now}"}`},
+		"POST /v1/devices/:uid/assignments (a device of ours)":      {path: "/v1/devices/{sparedevice}/assignments", json: `{"patient":"{patient}","from":"{now}"}`},
+		"POST /v1/devices/:uid/assignments (for a patient of ours)": {json: `{"patient":"{ours}","from":"{now}"}`},
+		"GET /v1/alerts (of one patient)":                           {path: "/v1/alerts?patient={patient}"},
+		"GET /v1/alerts (before one of them)":                       {path: "/v1/alerts?before={alert}"},
+		"POST /v1/alerts/:id/acknowledge":                           {json: `{"minutes":30}`, header: `If-Match: "1"`},
+		"POST /v1/alerts/:id/resolve":                               {json: `{"next_step":"none"}`, header: `If-Match: "1"`},
+		"POST /alerts/:id/acknowledge":                              {form: "version=1"},
+		"POST /alerts/:id/resolve":                                  {form: "version=1&next_step=none"},
+		"POST /me/second-factor":                                    {form: "password=" + url.QueryEscape(townPassword)},
+		"POST /v1/session/code":                                     {json: `{"code":"{code}"}`},
+		"PUT /v1/me/password":                                       {json: `{"current":"` + townPassword + `","new":"a heron over the reeds"}`},
+		"DELETE /v1/me/sessions/:id":                                {path: "/v1/me/sessions/{mine}"},
+		"POST /v1/patients/:id/codes":                               {json: `{}`},
+		"POST /v1/refiles":                                          {json: `{"sensor":"{device}","from":"{began}","owner":"{patient}","reason":"It was the wrong box."}`},
+		"POST /v1/refiles/:id/undo":                                 {json: `{"reason":"It was right."}`},
+		"POST /v1/merges":                                           {json: `{"patient":"{patient}","into":"{twin}","dry_run":true}`},
+		"POST /v1/merges/:id/undo":                                  {json: `{"reason":"They are two."}`},
+		"DELETE /v1/teams/:id/members/:staff":                       {path: "/v1/teams/{spareteam}/members/{member}"},
+		"DELETE /v1/teams/:id/patients/:patient":                    {path: "/v1/teams/{spareteam}/patients/{patient}"},
+		"POST /v1/keys":                                             {json: `{"name":"Hospital","scopes":["see patients"]}`},
+		"POST /v1/break-glass":                                      {json: `{"patient":"{patient}","reason":"She called the wrong number.","minutes":30}`},
+		"POST /v1/break-glass/:id/review":                           {json: `{"finding":"It was so."}`},
+		"POST /v1/teams":                                            {json: `{"name":"Night"}`},
+		"PATCH /v1/teams/:id":                                       {json: `{"name":"Night {number}"}`},
+		"DELETE /v1/teams/:id":                                      {path: "/v1/teams/{spareteam}"},
+		"POST /v1/teams/:id/members":                                {json: `{"staff":"{joiner}"}`},
+		"POST /v1/teams/:id/patients":                               {json: `{"patient":"{patient}"}`},
+		"PUT /v1/teams/:id/hours":                                   {json: `{"zone":"Europe/Ljubljana","weekly":{"monday":[],"tuesday":[],"wednesday":[],"thursday":[],"friday":[],"saturday":[],"sunday":[]},"reason":"asked"}`, header: "If-Match: *"},
+		"GET /v1/teams/:id/roster":                                  {path: "/v1/teams/{team}/roster?from={now}&to={soon}"},
+		"POST /v1/teams/:id/shifts":                                 {json: `{"staff":"{member}","duty":"backup","from":"{now}","to":"{soon}"}`},
+		"POST /me/second-factor/confirm":                            {form: "code=000000"},
+		"POST /me/second-factor/remove":                             {form: "password=" + url.QueryEscape(townPassword) + "&code=000000"},
+	}
+}
+
+// things are what the words in braces stand for, by scene and class.
+func (w *town) things(p person, c class) map[string]string {
+	k, n := p.Scene, one(p.Scene, c)
+	at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
+	return map[string]string{
+		// of a patient
+		"patient": townUID("patient", n), "alert": townUID("alert", n), "device": deviceName(n), "team": townUID("team", n),
+		"spareteam": townUID("team", spare(k, c)), "member": townUID("staff", colleague(k, c)), "joiner": townUID("staff", colleague(k, (c+1)%2)),
+		"sparedevice": deviceName(spare(k, c)), "refile": townUID("refile", n), "merge": townUID("merge", n),
+		"session": townUID("session", n), "key": townUID("key", n), "glass": townUID("glass", n), "shift": townUID("shift", n), "caregiver": townUID("caregiver", n),
+		"grant": townUID("grant", n), "consent": townUID("consent", n),
+		// of the scene
+		"login": person{k, nobody}.known().login(), "ours": townUID("patient", one(k, own)),
+		"mine": townUID("session", p.number()), "code": townCode(k, own), "began": w.began.Format(time.RFC3339), "number": strconv.Itoa(n),
+		"twin": townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour),
+	}
+}
+
+// aboutPatient are the words that make a request one about a patient.
+func aboutPatient() []string {
+	return []string{"patient", "alert", "device", "team", "spareteam", "member", "joiner", "session", "key", "glass", "shift", "caregiver", "grant", "consent", "refile", "merge"}
+}
+
+// known is somebody of the scene who can sign in.
+func (p person) known() person {
+	if p.Role == nobody {
+		p.Role = columns()[0]
+	}
+	return p
+}
+
+// byCollection says what a parameter of a path names: by what stands before it.
+func byCollection() map[string]string {
+	return map[string]string{
+		"patients": "{patient}", "alerts": "{alert}", "devices": "{device}", "limits": "heart_rate", "teams": "{team}", "sessions": "{session}", "keys": "{key}",
+		"break-glass": "{glass}", "shifts": "{shift}", "members": "{member}", "caregivers": "{caregiver}", "grants": "{grant}", "refiles": "{refile}", "merges": "{merge}",
+	}
+}
+
+// questions returns the requests of a registered route; more than one when it has further rows.
+func questions(t *testing.T, method, pattern string) []question {
+	t.Helper()
+	name := method + " " + pattern
+	var list []question
+	for route, q := range special() {
+		if plain, _, _ := strings.Cut(route, " ("); plain == name {
+			q.route = route
+			list = append(list, q)
+		}
+	}
+	if _, some := special()[name]; !some {
+		list = append(list, question{route: name})
+	}
+	for i := range list {
+		list[i].method = method
+		if list[i].path == "" {
+			list[i].path = plainPath(t, pattern)
+		}
+	}
+	return list
+}
+
+// plainPath puts words for the parameters of a pattern.
+func plainPath(t *testing.T, pattern string) string {
+	t.Helper()
+	parts := strings.Split(pattern, "/")
+	for i, part := range parts {
+		if !strings.HasPrefix(part, ":") {
+			continue
+		}
+		word, some := byCollection()[parts[i-1]]
+		if !some {
+			t.Errorf("%s: say in byCollection or special (matrix_requests_test.go) what stands for %s", pattern, part)
+		}
+		parts[i] = word
+	}
+	return strings.Join(parts, "/")
+}
+
+// concerns reports whether the request is about a patient or a thing of theirs.
+func (q question) concerns() bool {
+	for _, word := range aboutPatient() {
+		if strings.Contains(q.path+q.json+q.form, "{"+word+"}") {
+			return true
+		}
+	}
+	return false
+}
+
+// listing reports whether the request is about no single patient, so that it matters whose data the answer holds.
+func (q question) listing() bool {
+	for _, word := range []string{"patient", "alert", "device"} {
+		if strings.Contains(q.path+q.json+q.form, "{"+word+"}") {
+			return false
+		}
+	}
+	return true
+}
+
+// changes reports whether the request may change something.
+func (q question) changes() bool { return q.method != http.MethodGet }
+
+func fill(text string, things map[string]string) string {
+	for word, thing := range things {
+		text = strings.ReplaceAll(text, "{"+word+"}", thing)
+	}
+	return text
+}
+
+// ask sends the question about a class. A spoilt one is of a form that nothing can read.
+func (w *town) ask(t *testing.T, q question, p person, c class, spoilt bool) reply {
+	t.Helper()
+	things := w.things(p, c)
+	kind, body := "", ""
+	switch {
+	case q.json != "":
+		kind, body = "application/json", fill(q.json, things)
+	case q.form != "":
+		kind, body = "application/x-www-form-urlencoded", fill(q.form, things)
+	}
+	if spoilt {
+		body = strings.NewReplacer("{", "[", "=", "").Replace(body)
+	}
+	header := http.Header{"Accept": {"text/html,application/json"}}
+	if name, value, some := strings.Cut(q.header, ": "); some {
+		header.Set(name, value)
+	}
+	a, err := w.send(t.Context(), p, q.method, fill(q.path, things), kind, strings.NewReader(body), header)
+	if err != nil {
+		t.Errorf("%s as %s: %v", q.route, p.Role, err)
+	}
+	return a
+}
+
+// plain is an answer without what differs from one request to the next: two of them that are the same tell nobody whether
+// the thing that was asked for exists.
+func (a reply) plain(things map[string]string) string {
+	text := fmt.Sprintln(a.status) + a.body
+	for _, name := range slices.Sorted(maps.Keys(a.header)) {
+		if name != "Date" && name != "X-Request-Id" {
+			text += name + ": " + strings.Join(a.header[name], ", ") + "\n"
+		}
+	}
+	for _, word := range aboutPatient() {
+		text = strings.ReplaceAll(text, things[word], "{"+word+"}")
+	}
+	return regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(text, "")
+}

@@ -1,0 +1,300 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/fault"
+	"hale/safe"
+	"hale/vital"
+)
+
+// eraseLease is how long a process that falls silent keeps an erasure: the purge of a long stream takes a while.
+const eraseLease = 5 * time.Minute
+
+// claimErasure takes a request that is due, and marks it as being carried out.
+const claimErasure = `
+UPDATE erasure SET lease_until = $1::timestamptz + $2::interval, state = 'erasing', step = CASE WHEN state = 'kept' THEN 'cut off' ELSE step END,
+    stream_seq = CASE WHEN state = 'kept' THEN NULL ELSE stream_seq END
+WHERE id = (SELECT e.id FROM erasure e WHERE e.due_at <= $1 AND e.lease_until <= $1 AND e.state IN ('confirmed', 'erasing', 'kept')
+    ORDER BY e.due_at, e.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING org_id, uid::text`
+
+// ClaimErasure takes a request that is due. See safe.EraseStore.
+func (w *Work) ClaimErasure(ctx context.Context, now time.Time) (task safe.EraseTask, ok bool, err error) {
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		var org int32
+		var uid vital.UID
+		if err := tx.QueryRow(ctx, claimErasure, now, eraseLease).Scan(&org, &uid); err != nil {
+			return err
+		}
+		task, err = eraseTask(ctx, tx, uid, now)
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return task, false, nil
+	}
+	if err != nil {
+		return task, false, classify(fmt.Errorf("look for erasures that are due: %w", err))
+	}
+	return task, true, nil
+}
+
+const selectTask = `SELECT ` + erasureColumns + `, e.step, e.stream, coalesce(e.stream_seq, 0)` + erasureTables + `WHERE e.uid = $2`
+
+func eraseTask(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (safe.EraseTask, error) {
+	rows, err := tx.Query(ctx, selectTask, now, string(uid))
+	if err != nil {
+		return safe.EraseTask{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (safe.EraseTask, error) {
+		var t safe.EraseTask
+		var end int64
+		var err error
+		t.Erasure, err = scanErasure(row, &t.Step, &t.Stream, &end)
+		t.End = uint64(end)
+		return t, err
+	})
+}
+
+// ReleaseErasure gives the task back. See safe.EraseStore.
+func (w *Work) ReleaseErasure(ctx context.Context, t safe.EraseTask) error {
+	_, err := w.pool.Exec(ctx, `UPDATE erasure SET lease_until = '-infinity' WHERE id = $1`, t.ID)
+	return classify(err)
+}
+
+const eraseRows = `SELECT erased_from, erased_rows FROM erase_rows($1, $2, $3, $4)`
+
+// erasePhase carries out one phase, and returns how many rows it touched.
+func erasePhase(ctx context.Context, tx pgx.Tx, t safe.EraseTask, phase string, now time.Time) (rows int64, err error) {
+	found, err := tx.Query(ctx, eraseRows, int32(t.Org), t.ID, phase, now)
+	if err != nil {
+		return 0, fmt.Errorf("erase %s: %w", phase, err)
+	}
+	var table string
+	var n int64
+	if _, err := pgx.ForEachRow(found, []any{&table, &n}, func() error { rows += n; return nil }); err != nil {
+		return 0, fmt.Errorf("erase %s: %w", phase, err)
+	}
+	return rows, nil
+}
+
+// CutOff ends what could bring in something new. See safe.EraseStore.
+func (w *Work) CutOff(ctx context.Context, t safe.EraseTask, now time.Time) error {
+	return classify(pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return cutOff(ctx, tx, t, now) }))
+}
+
+func cutOff(ctx context.Context, tx pgx.Tx, t safe.EraseTask, now time.Time) error {
+	if _, err := erasePhase(ctx, tx, t, phaseCut, now); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE erasure SET step = 'cut off', stream_seq = NULL WHERE id = $1`, t.ID); err != nil {
+		return fmt.Errorf("note that the person is cut off: %w", err)
+	}
+	return writeAudit(ctx, tx, account.Audit{Org: t.Org, At: now, Action: "begin erasure", Object: "erasure " + string(t.UID)})
+}
+
+// AwaitStream notes what the cursors have to pass. See safe.EraseStore.
+func (w *Work) AwaitStream(ctx context.Context, t safe.EraseTask, stream string, end uint64) error {
+	_, err := w.pool.Exec(ctx, `UPDATE erasure SET stream = $2, stream_seq = $3 WHERE id = $1`, t.ID, stream, int64(end))
+	return classify(err)
+}
+
+// DeleteDue removes what is due. See safe.EraseStore.
+func (w *Work) DeleteDue(ctx context.Context, t safe.EraseTask, now time.Time) error {
+	return classify(pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return deleteDue(ctx, tx, t, newUID(), now) }))
+}
+
+// deleteDue is one transaction, so that nobody sees half a person: the entry in the ledger first, which needs what is deleted
+// then, the audit next, which needs the names, and who the person is last.
+func deleteDue(ctx context.Context, tx pgx.Tx, t safe.EraseTask, entry vital.UID, now time.Time) error {
+	due := t.Due(now)
+	if err := enterLedger(ctx, tx, t, entry, due, now); err != nil {
+		return err
+	}
+	identity, looks := false, false
+	for _, c := range due {
+		identity, looks = identity || c == safe.ClassIdentity, looks || c == safe.ClassLooks
+	}
+	var blanked, rows int64
+	if identity || looks {
+		if err := tx.QueryRow(ctx, `SELECT blank_audit($1, $2, $3, $4, $5)`, int32(t.Org), t.ID, looks, string(newUID()), now).Scan(&blanked); err != nil {
+			return fmt.Errorf("blank the audit: %w", err)
+		}
+	}
+	phases := make([]string, 0, len(due)+1)
+	for _, c := range due {
+		phases = append(phases, string(c))
+	}
+	if len(due) == t.Open() {
+		phases = append(phases, phaseLast)
+	}
+	for _, phase := range phases {
+		n, err := erasePhase(ctx, tx, t, phase, now)
+		if err != nil {
+			return err
+		}
+		rows += n
+	}
+	if _, err := tx.Exec(ctx, `UPDATE erasure SET step = 'deleted', stream_seq = NULL, executed_at = $2 WHERE id = $1`, t.ID, now); err != nil {
+		return fmt.Errorf("note what was erased: %w", err)
+	}
+	return writeAudit(ctx, tx, account.Audit{
+		Org: t.Org, At: now, Action: "erase", Object: "erasure " + string(t.UID), Detail: fmt.Sprintf("%s: %d rows, %d audit rows blanked", strings.Join(phases, ", "), rows, blanked),
+	})
+}
+
+const insertLedger = `
+INSERT INTO erasure_ledger (org_id, uid, erasure_uid, number, patient_id, patient_hash, classes, kept, spans, at)
+SELECT e.org_id, $2, e.uid, e.number, e.patient_id, e.patient_hash, $3, $4, coalesce((
+    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('sensor', n.uid, 'from', to_char(s.from_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'to', to_char(s.to_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))))
+    FROM erased_span s JOIN sensor n ON n.org_id = s.org_id AND n.id = s.sensor_id WHERE s.org_id = e.org_id AND s.erasure_id = e.id), '[]'), $5
+FROM erasure e WHERE e.id = $1`
+
+func enterLedger(ctx context.Context, tx pgx.Tx, t safe.EraseTask, entry vital.UID, due []safe.Class, now time.Time) error {
+	names := make([]string, len(due))
+	for i, c := range due {
+		names[i] = string(c)
+	}
+	kept := []safe.ErasureItem{}
+	for _, i := range t.Items {
+		if i.DoneAt.IsZero() && i.Until.After(now) {
+			kept = append(kept, i)
+		}
+	}
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "write down what is kept")
+	}
+	if _, err := tx.Exec(ctx, insertLedger, t.ID, string(entry), strings.Join(names, ","), text, now); err != nil {
+		return fmt.Errorf("enter the erasure in the ledger: %w", err)
+	}
+	return nil
+}
+
+// The row of the person is gone by now: the ledger knows its number. Their devices are those that speak for their sensors.
+const selectTraces = `
+SELECT ARRAY(SELECT DISTINCT l.patient_id FROM erasure_ledger l WHERE l.erasure_uid = e.uid),
+    ARRAY(SELECT DISTINCT s.sensor_id FROM erased_span s WHERE s.org_id = e.org_id AND s.erasure_id = e.id),
+    ARRAY(SELECT n.device_id FROM erased_span s JOIN sensor n ON n.org_id = s.org_id AND n.id = s.sensor_id WHERE s.org_id = e.org_id AND s.erasure_id = e.id AND n.device_id IS NOT NULL
+          UNION SELECT g.device_id FROM erased_span s JOIN gateway_grant g ON g.org_id = s.org_id AND g.sensor_id = s.sensor_id WHERE s.org_id = e.org_id AND s.erasure_id = e.id)
+FROM erasure e WHERE e.id = $1`
+
+// Traces returns by what the person is known in the stream. See safe.EraseStore.
+func (w *Work) Traces(ctx context.Context, t safe.EraseTask) (safe.Traces, error) {
+	var traces safe.Traces
+	if err := w.pool.QueryRow(ctx, selectTraces, t.ID).Scan(&traces.Patients, &traces.Sensors, &traces.Devices); err != nil {
+		return traces, classify(fmt.Errorf("look for the person's traces: %w", err))
+	}
+	return traces, nil
+}
+
+// Purged notes that the stream was purged. See safe.EraseStore.
+func (w *Work) Purged(ctx context.Context, t safe.EraseTask) error {
+	_, err := w.pool.Exec(ctx, `UPDATE erasure SET step = 'purged' WHERE id = $1`, t.ID)
+	return classify(err)
+}
+
+// rewriteMost is the largest table that is written anew while others wait for it, in bytes: some seconds [J].
+const rewriteMost = 256 << 20
+
+// RewriteErased writes the tables anew that erasure touches. See safe.EraseStore.
+func (w *Work) RewriteErased(ctx context.Context) (left []string, err error) {
+	seen := map[string]bool{"audit": true}
+	tables := []string{"audit"}
+	for _, r := range eraseRules() {
+		if r.phase != "" && !seen[r.table] {
+			seen[r.table] = true
+			tables = append(tables, r.table)
+		}
+	}
+	for _, table := range tables { // each in a transaction of its own: nobody waits for all of them
+		rows, err := w.pool.Query(ctx, `SELECT table_name, rewritten FROM rewrite_erased($1, $2)`, int64(rewriteMost), table)
+		if err != nil {
+			return left, classify(fmt.Errorf("write table %s anew: %w", table, err))
+		}
+		var name string
+		var done bool
+		_, err = pgx.ForEachRow(rows, []any{&name, &done}, func() error {
+			if !done {
+				left = append(left, name)
+			}
+			return nil
+		})
+		if err != nil {
+			return left, classify(fmt.Errorf("write table %s anew: %w", table, err))
+		}
+	}
+	return left, nil
+}
+
+const finishErasure = `UPDATE erasure SET state = $2, due_at = $3, receipt = $4, step = 'purged', lease_until = '-infinity', version = version + 1 WHERE id = $1`
+
+// FinishErasure keeps the receipt. See safe.EraseStore.
+func (w *Work) FinishErasure(ctx context.Context, t safe.EraseTask, now time.Time, receipt func(string, *safe.Erasure, safe.Policy) ([]byte, error)) error {
+	return classify(pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		task, err := eraseTask(ctx, tx, t.UID, now)
+		if err != nil {
+			return fmt.Errorf("load erasure: %w", err)
+		}
+		policy, err := policyFrom(ctx, tx, `SELECT $1::int`, int32(task.Org))
+		if err != nil {
+			return err
+		}
+		var organisation string
+		if err := tx.QueryRow(ctx, `SELECT name FROM org WHERE id = $1`, int32(task.Org)).Scan(&organisation); err != nil {
+			return fmt.Errorf("load the organisation: %w", err)
+		}
+		text, err := receipt(organisation, &task.Erasure, policy)
+		if err != nil {
+			return err
+		}
+		state, next := safe.ErasureDone, task.Next()
+		if !next.IsZero() {
+			state = safe.ErasureKept
+		}
+		if _, err := tx.Exec(ctx, finishErasure, task.ID, string(state), nullTime(next), string(text)); err != nil {
+			return fmt.Errorf("keep the receipt: %w", err)
+		}
+		return writeAudit(ctx, tx, account.Audit{Org: task.Org, At: now, Action: "finish erasure", Object: "erasure " + string(task.UID), Detail: string(state)})
+	}))
+}
+
+const selectLedger = `
+SELECT l.uid::text, o.uid::text, l.erasure_uid::text, l.number, l.patient_id, l.patient_hash, l.classes, l.kept, l.spans, l.at
+FROM erasure_ledger l JOIN org o ON o.id = l.org_id ORDER BY l.id`
+
+// Ledger returns what was carried out. See safe.EraseStore.
+func (w *Work) Ledger(ctx context.Context) ([]safe.LedgerEntry, error) {
+	rows, err := w.pool.Query(ctx, selectLedger)
+	if err != nil {
+		return nil, classify(fmt.Errorf("read the ledger of erasures: %w", err))
+	}
+	list, err := pgx.CollectRows(rows, scanLedger)
+	if err != nil {
+		return nil, classify(fmt.Errorf("read the ledger of erasures: %w", err))
+	}
+	return list, nil
+}
+
+func scanLedger(row pgx.CollectableRow) (safe.LedgerEntry, error) {
+	var e safe.LedgerEntry
+	var classes string
+	var kept, spans []byte
+	err := row.Scan(&e.UID, &e.Org, &e.Erasure, &e.Number, &e.Patient, (*[]byte)(&e.Hash), &classes, &kept, &spans, &e.At)
+	if err != nil {
+		return e, err
+	}
+	e.At = e.At.UTC()
+	for name := range strings.SplitSeq(classes, ",") {
+		e.Classes = append(e.Classes, safe.Class(name))
+	}
+	return e, errors.Join(json.Unmarshal(kept, &e.Kept), json.Unmarshal(spans, &e.Spans))
+}

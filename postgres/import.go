@@ -1,0 +1,297 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+const insertImport = `
+INSERT INTO import (org_id, uid, kind, hash, content, options, rows, actor_id, actor_name, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+
+const forgetImports = `UPDATE import SET content = NULL WHERE org_id = $1 AND content IS NOT NULL AND created_at < $2`
+
+// KeepImport stores a file that was checked. See account.ImportBook.
+func (a *App) KeepImport(ctx context.Context, actor account.Actor, i account.Import, content []byte) (account.Import, error) {
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		hash, err := hex.DecodeString(i.Hash)
+		if err != nil {
+			return fmt.Errorf("read the hash of an import: %w", err)
+		}
+		options, err := json.Marshal(i.Options)
+		if err != nil {
+			return fmt.Errorf("write the options of an import: %w", err)
+		}
+		i.UID, i.CreatedAt, i.Kept = newUID(), now, true
+		if _, err := tx.Exec(ctx, forgetImports, int32(actor.Org), now.Add(-account.KeepImports)); err != nil {
+			return fmt.Errorf("forget old files: %w", err)
+		}
+		_, err = tx.Exec(ctx, insertImport, int32(actor.Org), string(i.UID), string(i.Kind), hash, content, options, i.Rows, nullID(actor.Staff), actor.Name, now)
+		if err != nil {
+			return fmt.Errorf("keep the file: %w", err)
+		}
+		return writeAudit(ctx, tx, account.Audit{
+			Org: actor.Org, At: now, Actor: actor, Action: "check import", Object: "import " + string(i.UID),
+			Detail: fmt.Sprintf("%s, %d rows, SHA-256 %s", i.Kind, i.Rows, i.Hash),
+		})
+	})
+	return i, err
+}
+
+// The counts are those of the rows that are done.
+const importColumns = `i.uid::text, i.kind, encode(i.hash, 'hex'), i.options, i.rows, i.done, i.state, i.actor_name, i.created_at, i.finished_at, i.content IS NOT NULL,
+    n.new, n.same, n.changed, n.double, n.refused
+FROM import i CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE outcome = 'new') AS new, count(*) FILTER (WHERE outcome = 'same') AS same, count(*) FILTER (WHERE outcome = 'changed') AS changed,
+        count(*) FILTER (WHERE outcome = 'double') AS double, count(*) FILTER (WHERE outcome = 'refused') AS refused
+    FROM import_line l WHERE l.org_id = i.org_id AND l.import_id = i.id) n `
+
+func scanImport(row pgx.CollectableRow) (account.Import, error) {
+	var i account.Import
+	var options []byte
+	var finished *time.Time
+	c := &i.Counts
+	err := row.Scan(&i.UID, &i.Kind, &i.Hash, &options, &i.Rows, &i.Done, &i.State, &i.By, &i.CreatedAt, &finished, &i.Kept, &c.New, &c.Same, &c.Changed, &c.Double, &c.Refused)
+	if err != nil {
+		return i, err
+	}
+	i.CreatedAt, i.FinishedAt = i.CreatedAt.UTC(), timeOf(finished)
+	return i, json.Unmarshal(options, &i.Options)
+}
+
+const selectImport = `SELECT ` + importColumns + `WHERE i.uid = $1`
+
+func oneImport(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Import, error) {
+	u, err := parseUID(uid, "import")
+	if err != nil {
+		return account.Import{}, err
+	}
+	rows, err := tx.Query(ctx, selectImport, u)
+	if err != nil {
+		return account.Import{}, fmt.Errorf("load import: %w", err)
+	}
+	i, err := pgx.CollectExactlyOneRow(rows, scanImport)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return i, fault.New(fault.NotFound, "there is no import %s", u)
+	}
+	if err != nil {
+		return i, fmt.Errorf("load import: %w", err)
+	}
+	return i, nil
+}
+
+// ImportOf returns an import with its text.
+func (a *App) ImportOf(ctx context.Context, actor account.Actor, uid vital.UID) (account.Import, []byte, error) {
+	var i account.Import
+	var content []byte
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
+		if i, err = oneImport(ctx, tx, uid); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT content FROM import WHERE uid = $1`, string(i.UID)).Scan(&content)
+	})
+	return i, content, err
+}
+
+const selectImports = `SELECT ` + importColumns + `WHERE i.kind = ANY($1) ORDER BY i.created_at DESC, i.id DESC LIMIT $2`
+
+// ImportsOf returns the newest imports of some kinds.
+func (a *App) ImportsOf(ctx context.Context, actor account.Actor, kinds []account.ImportKind, limit int) ([]account.Import, error) {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = string(k)
+	}
+	var list []account.Import
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, selectImports, names, limit)
+		if err != nil {
+			return fmt.Errorf("list imports: %w", err)
+		}
+		list, err = pgx.CollectRows(rows, scanImport)
+		return err
+	})
+	return list, err
+}
+
+const selectLines = `
+SELECT l.row, l.line, l.outcome, coalesce(p.uid::text, ''), l.field, l.problem
+FROM import_line l JOIN import i ON i.org_id = l.org_id AND i.id = l.import_id LEFT JOIN patient p ON p.org_id = l.org_id AND p.id = l.patient_id
+WHERE i.uid = $1 AND ($2 = '' OR l.outcome = $2) AND l.row > $3 ORDER BY l.row LIMIT $4`
+
+// ImportLines returns what became of rows.
+func (a *App) ImportLines(ctx context.Context, actor account.Actor, uid vital.UID, o account.Outcome, after, limit int) ([]account.ImportLine, error) {
+	var list []account.ImportLine
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		i, err := oneImport(ctx, tx, uid)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, selectLines, string(i.UID), string(o), after, limit)
+		if err != nil {
+			return fmt.Errorf("list the rows of an import: %w", err)
+		}
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l account.ImportLine, err error) {
+			err = row.Scan(&l.Row, &l.Line, &l.Outcome, &l.Patient, &l.Field, &l.Problem)
+			return l, err
+		})
+		return err
+	})
+	return list, err
+}
+
+// Situate returns what the record knows about rows.
+func (a *App) Situate(ctx context.Context, actor account.Actor, q account.ImportQuestion) (account.ImportFacts, error) {
+	var f account.ImportFacts
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) (err error) {
+		f, err = situate(ctx, tx, q, now)
+		return err
+	})
+	return f, err
+}
+
+// AdvanceImport takes in the next rows of an import. See account.ImportBook. Whoever brings people in does so one after the
+// other, so that no two files make the same person.
+func (a *App) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(account.Import) account.ImportQuestion, decide func(account.ImportFacts) []account.Decided) (account.Import, []account.ImportLine, error) {
+	var after account.Import
+	var lines []account.ImportLine
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		if err := lockIdentities(ctx, tx, actor.Org); err != nil {
+			return err
+		}
+		i, err := oneImport(ctx, tx, uid)
+		if err != nil || i.State == account.ImportDone {
+			after = i
+			return err
+		}
+		if batches := i.Done / account.ImportBatch; batches > 0 && batches&(batches-1) == 0 { // the file has come to twice as many
+			if _, err := tx.Exec(ctx, `SELECT look_anew_at_people()`); err != nil {
+				return fmt.Errorf("look anew at how many people there are: %w", err)
+			}
+		}
+		f, err := situate(ctx, tx, ask(i), now)
+		if err != nil {
+			return err
+		}
+		s := settling{tx: tx, actor: actor, run: i, now: now, decided: decide(f)}
+		if err := s.store(ctx); err != nil {
+			return err
+		}
+		for n := range s.decided {
+			lines = append(lines, s.decided[n].Line)
+		}
+		after, err = oneImport(ctx, tx, uid)
+		return err
+	})
+	return after, lines, err
+}
+
+const selectTaken = `
+SELECT DISTINCT ON (l.row) l.row, p.uid::text
+FROM import i JOIN import_line l ON l.org_id = i.org_id AND l.import_id = i.id JOIN patient p ON p.org_id = l.org_id AND p.id = l.patient_id
+WHERE i.hash = $1 AND i.kind = 'patients' AND l.row = ANY($2) AND l.outcome IN ('new', 'same', 'changed') ORDER BY l.row, i.id`
+
+const selectOwners = `
+SELECT i.system, i.key, i.patient_id
+FROM unnest($1::text[], $2::text[]) AS q (system, key) JOIN patient_identifier i ON i.system = q.system AND i.key = q.key AND i.ended_at IS NULL
+WHERE i.until_at IS NULL OR i.until_at > $3`
+
+const selectOfNumbers = `SELECT number, id FROM patient WHERE number = ANY($1) AND number <> ''`
+
+const selectOfNames = `SELECT q.given, p.id FROM (SELECT DISTINCT u.given, name_key(u.given) AS key FROM unnest($1::text[]) AS u (given)) q JOIN patient p ON p.name_key = q.key WHERE p.state <> 'merged'`
+
+const selectKnown = `SELECT id, uid::text, org_id, name, birth_year, birth_date, sex, zone, number, state FROM patient WHERE id = ANY($1)`
+
+const selectStaffNames = `SELECT login, name, role FROM staff WHERE login = ANY($1)`
+
+// situate loads what rows have to be held against: a number of queries that does not grow with the rows.
+func situate(ctx context.Context, tx pgx.Tx, q account.ImportQuestion, now time.Time) (account.ImportFacts, error) {
+	f := account.ImportFacts{
+		Now: now, Teams: map[string]vital.UID{}, Taken: map[int]vital.UID{}, Owners: map[account.IdentifierKey]vital.PatientID{},
+		Numbers: map[string]vital.PatientID{}, Named: map[string][]vital.PatientID{}, Staff: map[string]account.KnownStaff{},
+	}
+	var text, second string
+	var number int64
+	err := each(ctx, tx, `SELECT name, uid::text FROM team WHERE ended_at IS NULL`, nil, []any{&text, &second}, func() { f.Teams[text] = vital.UID(second) })
+	if err != nil {
+		return f, err
+	}
+	if q.Kind == account.ImportStaff {
+		var role string
+		return f, each(ctx, tx, selectStaffNames, []any{q.Logins}, []any{&text, &second, &role}, func() { f.Staff[text] = account.KnownStaff{Name: second, Role: account.Role(role)} })
+	}
+	hash, err := hex.DecodeString(q.Hash)
+	if err != nil {
+		return f, fmt.Errorf("read the hash of an import: %w", err)
+	}
+	var row int
+	if err := each(ctx, tx, selectTaken, []any{hash, q.Rows}, []any{&row, &text}, func() { f.Taken[row] = vital.UID(text) }); err != nil {
+		return f, err
+	}
+	systems, keys := make([]string, len(q.Keys)), make([]string, len(q.Keys))
+	for i, k := range q.Keys {
+		systems[i], keys[i] = k.System, k.Key
+	}
+	people := map[int64]bool{}
+	err = each(ctx, tx, selectOwners, []any{systems, keys, now}, []any{&text, &second, &number}, func() {
+		f.Owners[account.IdentifierKey{System: text, Key: second}], people[number] = vital.PatientID(number), true
+	})
+	if err != nil {
+		return f, err
+	}
+	err = each(ctx, tx, selectOfNumbers, []any{q.Numbers}, []any{&text, &number}, func() { f.Numbers[text], people[number] = vital.PatientID(number), true })
+	if err != nil {
+		return f, err
+	}
+	err = each(ctx, tx, selectOfNames, []any{q.Names}, []any{&text, &number}, func() {
+		f.Named[text], people[number] = append(f.Named[text], vital.PatientID(number)), true
+	})
+	if err != nil {
+		return f, err
+	}
+	f.People, err = knownPeople(ctx, tx, people)
+	return f, err
+}
+
+func knownPeople(ctx context.Context, tx pgx.Tx, people map[int64]bool) ([]account.Known, error) {
+	ids := make([]int64, 0, len(people))
+	for id := range people {
+		ids = append(ids, id)
+	}
+	rows, err := tx.Query(ctx, selectKnown, ids)
+	if err != nil {
+		return nil, fmt.Errorf("load patients: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k account.Known, err error) {
+		err = row.Scan(&k.ID, &k.UID, &k.Org, &k.Name, &k.BirthYear, &k.BirthDate, &k.Sex, &k.Zone, &k.Number, &k.State)
+		return k, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load patients: %w", err)
+	}
+	return list, nil
+}
+
+// each asks a query and calls f for each row, which stands in the targets.
+func each(ctx context.Context, tx pgx.Tx, query string, args, targets []any, f func()) error {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("ask about the rows of an import: %w", err)
+	}
+	_, err = pgx.ForEachRow(rows, targets, func() error {
+		f()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ask about the rows of an import: %w", err)
+	}
+	return nil
+}

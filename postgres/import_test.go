@@ -1,0 +1,384 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/text/unicode/norm"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+func (r *record) imports() *account.Imports {
+	return &account.Imports{
+		Book: r.app, NFC: norm.NFC.String, Now: time.Now, NoPassword: "none",
+		Invite: func() (string, []byte) { return "code", []byte(strings.Repeat("h", 32)) },
+	}
+}
+
+// bring takes a file of patients in, and returns the import and what became of its rows.
+func (r *record) bring(t *testing.T, o account.ImportOptions, text string) (account.Import, []account.ImportLine) {
+	t.Helper()
+	m := r.imports()
+	i, foreseen, err := m.Check(t.Context(), r.nurse, account.ImportPatients, o, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, lines, err := m.Advance(t.Context(), r.nurse, i.UID, time.Minute, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range lines {
+		if lines[n].Outcome != foreseen[n].Outcome || lines[n].Problem != foreseen[n].Problem {
+			t.Errorf("foreseen %+v, came to %+v", foreseen[n], lines[n])
+		}
+	}
+	return i, lines
+}
+
+func outcomes(lines []account.ImportLine) string {
+	var list []string
+	for _, l := range lines {
+		list = append(list, string(l.Outcome))
+	}
+	return strings.Join(list, " ")
+}
+
+const columns = "name,birth_date,sex,zone,number,as_new,identifier:urn:a\n"
+
+func TestAFileOfPatientsComesIn(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	zone := account.ImportOptions{Zone: "Europe/Ljubljana"}
+	i, lines := r.bring(t, zone, columns+"Ana Novak,1941-03-02,female,,A-1,,7\nJan Kovač,,,,,,8\nJan Kovač,,,,,,9\n")
+	if outcomes(lines) != "new new double" || i.State != account.ImportDone || i.Counts != (account.ImportCounts{New: 2, Double: 1}) {
+		t.Fatalf("%s %+v", outcomes(lines), i)
+	}
+	p, err := r.app.Patient(t.Context(), r.nurse, lines[0].Patient)
+	if err != nil || p.Name != "Ana Novak" || p.BirthDate != "1941-03-02" || p.BirthYear != 1941 || p.Number != "A-1" || !p.Relation.Team {
+		t.Errorf("%+v %v", p, err)
+	}
+	// New people are as those who are added one by one: the limits, the care team, the audit row.
+	for _, query := range []string{
+		`SELECT count(*) FROM rule WHERE patient_id = $1`, `SELECT count(*) FROM rule_version v JOIN rule r ON r.id = v.rule_id WHERE r.patient_id = $1`,
+		`SELECT count(*) FROM team_patient WHERE patient_id = $1`, `SELECT count(*) FROM audit WHERE patient_id = $1 AND action = 'add patient'`,
+	} {
+		if one, other := r.count(t, query, p.ID), r.count(t, query, r.patient.ID); one != other || one == 0 {
+			t.Errorf("%s: %d, and of somebody who was added alone %d", query, one, other)
+		}
+	}
+	_, lines = r.bring(t, account.ImportOptions{}, columns+"Ana Kovač,1941,,,,,7\n,,male,,A-1,,17\n")
+	if outcomes(lines) != "changed changed" {
+		t.Fatalf("%+v", lines)
+	}
+	ids := &account.Identities{Book: r.app, NFC: norm.NFC.String, Now: time.Now}
+	changes, err := ids.Changes(t.Context(), r.nurse, p.UID)
+	var told []string
+	for _, c := range changes {
+		told = append(told, c.By+" "+c.Field+" "+c.Before+">"+c.After)
+	}
+	if diff := cmp.Diff([]string{"Nurse ana sex female>male", "Nurse ana name Ana Novak>Ana Kovač"}, told); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE detail || object LIKE '%Kovač%' OR action <> 'check import' AND detail LIKE '%17%'`); n != 0 {
+		t.Errorf("%d audit rows hold a name or an identifier", n)
+	}
+	for token, want := range map[string]int{"urn:a|7": 1, "urn:a|17": 1, " urn:a | 7 ": 1, "urn:a|70": 0, "urn:b|7": 0} {
+		if found, err := ids.Find(t.Context(), r.nurse, token); err != nil || len(found) != want {
+			t.Errorf("%s: %d patients, %v", token, len(found), err)
+		}
+	}
+	if found, err := ids.Find(t.Context(), r.staff(t, "Elsewhere", "eva"), "urn:a|7"); err != nil || len(found) != 0 {
+		t.Errorf("another organisation finds %v, %v", found, err)
+	}
+}
+
+func TestTheSameFileAtOnceMakesOneSetOfPeople(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	var text strings.Builder
+	text.WriteString(columns)
+	const people = 700
+	for n := range people {
+		fmt.Fprintf(&text, "Ana %d,1940,,,,yes,%d\n", n%350, n) // names twice, and half of them without a number
+	}
+	for range 3 {
+		text.WriteString("Nobody,,,,,yes,\n")
+	}
+	m := r.imports()
+	var wait sync.WaitGroup
+	for range 2 {
+		i, _, err := m.Check(t.Context(), r.nurse, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // and each of the imports is pushed by two
+			wait.Go(func() {
+				if _, _, err := m.Advance(t.Context(), r.nurse, i.UID, time.Minute, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wait.Wait()
+	if n := r.count(t, `SELECT count(*) FROM patient WHERE name LIKE 'Ana %' OR name = 'Nobody'`); n != people+3 {
+		t.Errorf("%d people, want %d", n, people+3)
+	}
+	if n := r.count(t, `SELECT count(*) FROM import_line`); n != 2*(people+3) {
+		t.Errorf("%d rows were told of", n)
+	}
+	if n := r.count(t, `SELECT count(*) FROM possible_double`); n != people/2+3 {
+		t.Errorf("%d possible doubles, want %d", n, people/2+3)
+	}
+}
+
+// breaking is a record that goes away in the middle of the second batch, after the people were stored and before the commit.
+type breaking struct {
+	account.ImportBook
+	batches int
+}
+
+func (b *breaking) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(account.Import) account.ImportQuestion, decide func(account.ImportFacts) []account.Decided) (account.Import, []account.ImportLine, error) {
+	b.batches++
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return b.ImportBook.AdvanceImport(ctx, actor, uid, ask, func(f account.ImportFacts) []account.Decided {
+		list := decide(f)
+		if b.batches == 2 {
+			cancel()
+		}
+		return list
+	})
+}
+
+func TestACrashHalfWayAndThenAgainCompletes(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	var text strings.Builder
+	text.WriteString(columns)
+	for n := range 1100 {
+		fmt.Fprintf(&text, "Person of %d,1940,,,,,%d\n", n, n)
+	}
+	m := r.imports()
+	m.Book = &breaking{ImportBook: r.app}
+	i, _, err := m.Check(t.Context(), r.nurse, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = m.Advance(t.Context(), r.nurse, i.UID, time.Minute, nil); err == nil {
+		t.Fatal("it did not break")
+	}
+	if n := r.count(t, `SELECT count(*) FROM patient_identifier`); n != 500 {
+		t.Fatalf("%d came in before the break", n)
+	}
+	if i, _, err = m.Advance(t.Context(), r.nurse, i.UID, time.Minute, nil); err != nil || i.State != account.ImportDone || i.Counts.New != 1100 {
+		t.Fatalf("%+v %v", i, err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM patient_identifier`); n != 1100 {
+		t.Errorf("%d identifiers", n)
+	}
+	if _, again := r.bring(t, account.ImportOptions{Zone: "UTC"}, text.String()); strings.Contains(outcomes(again), "new") {
+		t.Error("the same file brought people in again")
+	}
+}
+
+// TestTenThousandRowsCostTenTimesAThousand counts statements: each batch asks and stores in a number that does not depend on
+// how many people there are, and looks at no more of them than it names.
+func TestTenThousandRowsCostTenTimesAThousand(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	var text strings.Builder
+	text.WriteString(columns)
+	for n := range 10_000 {
+		fmt.Fprintf(&text, "Person of %d,1940,,,,,%d\n", n, n)
+	}
+	i, _ := r.bring(t, account.ImportOptions{Zone: "UTC"}, text.String())
+	if i.Counts.New != 10_000 {
+		t.Fatalf("%+v", i)
+	}
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'import people'`); n != 20 {
+		t.Errorf("%d batches", n)
+	}
+	for _, query := range []string{
+		`SELECT p.id FROM unnest(ARRAY['urn:a'], ARRAY['77']) AS q (system, key) JOIN patient_identifier p ON p.system = q.system AND p.key = q.key AND p.ended_at IS NULL`,
+		`SELECT p.id FROM (SELECT DISTINCT u.given, name_key(u.given) AS key FROM unnest(ARRAY['person of 77']) AS u (given)) q JOIN patient p ON p.name_key = q.key`,
+	} {
+		if plan := r.plan(t, query); strings.Contains(plan, "Seq Scan on patient") {
+			t.Errorf("%s reads everybody:\n%s", query, plan)
+		}
+	}
+}
+
+func TestIdentifiersAreSomebodysUntilTheyEnd(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx := t.Context()
+	other := r.addPatient(t, r.nurse, "2")
+	ids := &account.Identities{Book: r.app, NFC: norm.NFC.String, Now: time.Now}
+	add := func(p account.Patient, i account.Identifier) (account.Identifier, error) {
+		return ids.Add(ctx, r.nurse, p.UID, i)
+	}
+	if _, err := ids.SetSystem(ctx, r.nurse, account.IdentifierSystem{URI: "urn:card", Title: "Card", Folds: true}); err != nil {
+		t.Fatal(err)
+	}
+	one, err := add(r.patient, account.Identifier{System: "urn:card", Value: " K-7 ", Use: "official", From: "2001"})
+	if err != nil || one.Value != "K-7" || one.Key != "k-7" {
+		t.Fatalf("%+v %v", one, err)
+	}
+	if _, err := add(other, account.Identifier{System: "urn:card", Value: "k-7"}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("two people have one identifier: %v", err)
+	}
+	if _, err := ids.SetSystem(ctx, r.nurse, account.IdentifierSystem{URI: "urn:card", Title: "Card"}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("how identifiers compare was changed under them: %v", err)
+	}
+	if _, err := ids.SetSystem(ctx, r.nurse, account.IdentifierSystem{URI: "urn:card", Title: "Health card", Folds: true}); err != nil {
+		t.Error(err)
+	}
+	_, number, err := ids.Systems(ctx, r.nurse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, i := range map[string]account.Identifier{
+		"the programme's own number": {System: number, Value: "9"}, "no system": {System: "card", Value: "9"}, "no value": {System: "urn:card", Value: " "},
+		"a control character": {System: "urn:card", Value: "a\x00"}, "one that is over": {System: "urn:card", Value: "9", To: "2001"}, "an odd use": {System: "urn:card", Value: "9", Use: "main"},
+		"an odd date": {System: "urn:card", Value: "9", From: "soon"},
+	} {
+		if _, err := add(other, i); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if found, err := ids.Find(ctx, r.nurse, number+"|2"); err != nil || len(found) != 1 || found[0].UID != other.UID {
+		t.Errorf("by the number: %v %v", found, err)
+	}
+	if err := ids.End(ctx, r.nurse, r.patient.UID, one.UID, ""); !fault.Is(err, fault.Invalid) {
+		t.Errorf("ended without a reason: %v", err)
+	}
+	if err := ids.End(ctx, r.nurse, other.UID, one.UID, "not hers"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("ended under another patient: %v", err)
+	}
+	if err := ids.End(ctx, r.nurse, r.patient.UID, one.UID, "the card was another's"); err != nil {
+		t.Fatal(err)
+	}
+	if err := ids.End(ctx, r.nurse, r.patient.UID, one.UID, "again"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("ended twice: %v", err)
+	}
+	// What has run out by its own period is free again, though nobody has ended it.
+	if _, err := add(other, account.Identifier{System: "urn:card", Value: "K-7", To: time.Now().Add(24 * time.Hour).Format(time.RFC3339)}); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(t, `UPDATE patient_identifier SET until_at = clock_timestamp() - interval '1 s' WHERE ended_at IS NULL`)
+	if found, err := ids.Find(ctx, r.nurse, "urn:card|K-7"); err != nil || len(found) != 0 {
+		t.Errorf("an identifier that is over finds %v %v", found, err)
+	}
+	if _, err := add(r.patient, account.Identifier{System: "urn:card", Value: "K-7"}); err != nil {
+		t.Error(err)
+	}
+	_, list, err := ids.Of(ctx, r.nurse, r.patient.UID)
+	if err != nil || len(list) != 2 || !list[0].InForce(time.Now()) || list[1].Reason != "the card was another's" {
+		t.Errorf("%+v %v", list, err)
+	}
+}
+
+func TestDoublesAreDecidedOnce(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	_, lines := r.bring(t, account.ImportOptions{Zone: "UTC", AsNew: true}, columns+"Ana,1941-03-02,,,,,1\nAna,1941,,,,,2\n")
+	desk := &account.Doubles{Book: r.app, Now: time.Now}
+	open, err := desk.List(t.Context(), r.nurse, account.DoubleOpen, 10)
+	if err != nil || len(open) != 1 || open[0].One.UID != lines[0].Patient || open[0].Other.UID != lines[1].Patient {
+		t.Fatalf("%+v %v", open, err)
+	}
+	_, parts, err := desk.Get(t.Context(), r.nurse, open[0].UID)
+	want := []account.DoublePart{
+		{Field: "name", One: "Ana", Other: "Ana", Agree: true}, {Field: "birth_date", One: "1941-03-02", Other: "1941"}, {Field: "sex", One: "unknown", Other: "unknown", Agree: true},
+		{Field: "zone", One: "UTC", Other: "UTC", Agree: true}, {Field: "number"}, {Field: "urn:a", One: "1", Other: "2"},
+	}
+	if diff := cmp.Diff(want, parts); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	if _, _, err := desk.Get(t.Context(), r.staff(t, "Elsewhere", "eva"), open[0].UID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("another organisation sees it: %v", err)
+	}
+	if _, err := desk.TwoPeople(t.Context(), r.nurse, open[0].UID, "mother and daughter"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.TwoPeople(t.Context(), r.nurse, open[0].UID, "again"); !fault.Is(err, fault.Conflict) {
+		t.Errorf("decided twice: %v", err)
+	}
+	// Nobody is asked again: not by a list, and not when the pair turns up once more.
+	r.exec(t, `INSERT INTO possible_double (org_id, uid, patient_id, other_id, found_at) SELECT org_id, gen_random_uuid(), patient_id, other_id, found_at FROM possible_double
+		ON CONFLICT (org_id, patient_id, other_id) DO NOTHING`)
+	if open, err := desk.List(t.Context(), r.nurse, account.DoubleOpen, 10); err != nil || len(open) != 0 {
+		t.Errorf("%v %v", open, err)
+	}
+}
+
+func TestBirthDateAndYearStayInStep(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	for _, c := range []struct{ set, want string }{
+		{"birth_year = 1941", "1941 1941"}, {"birth_date = '1942-03'", "1942-03 1942"}, {"birth_year = 1942", "1942-03 1942"},
+		{"birth_year = 1950", "1950 1950"}, {"birth_date = '1960-01-02', birth_year = 1960", "1960-01-02 1960"}, {"birth_year = 0", " 0"}, {"birth_date = '', birth_year = 0", " 0"},
+	} {
+		r.exec(t, `UPDATE patient SET `+c.set)
+		if n := r.count(t, `SELECT count(*) FROM patient WHERE birth_date || ' ' || birth_year = $1`, c.want); n != 1 {
+			t.Errorf("after %s it is not %q", c.set, c.want)
+		}
+	}
+}
+
+func TestStaffComeInWithCodesOfWhichTheRecordKeepsTheHash(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.staff(t, "Elsewhere", "eva")
+	m := r.imports()
+	n := byte(0)
+	m.Invite = func() (string, []byte) {
+		n++
+		return fmt.Sprintf("code-%d", n), []byte(strings.Repeat(string(rune('a'+n)), 32))
+	}
+	i, _, err := m.Check(t.Context(), r.nurse, account.ImportStaff, account.ImportOptions{}, []byte("login,name,role\nnina,Nina,nurse\neva,Eva,nurse\nana,Nurse ana,administrator\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, lines, err := m.Advance(t.Context(), r.nurse, i.UID, time.Minute, nil)
+	if err != nil || outcomes(lines) != "new refused same" || lines[0].Code != "code-1" || lines[1].Code != "" {
+		t.Fatalf("%+v %v", lines, err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM team_member m JOIN staff s ON s.id = m.staff_id WHERE s.login = 'nina'`); n != 1 {
+		t.Error("a new nurse is in no care team")
+	}
+	if n := r.count(t, `SELECT count(*) FROM staff_invitation`); n != 1 {
+		t.Errorf("%d invitations", n)
+	}
+}
+
+// plan returns how hale_app's query would be run, by someone who looks after the whole organisation.
+func (r *record) plan(t *testing.T, query string) string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), r.db.AdminURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	if _, err := conn.Exec(t.Context(), `ANALYZE patient, patient_identifier; SET ROLE hale_app; SET app.view = 'org'; SET app.org = '1'`); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), "EXPLAIN "+query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,393 @@
+-- Why: who asks for it is erased: everywhere, by class of data, at once or when the law lets go of it. The request is decided
+-- against the organisation's table of retention, confirmed by a second person, and carried out by functions that touch only
+-- the person of a confirmed request that is due. Rows of the audit are blanked and stay in the chain. What was erased stands
+-- in a ledger without a name, which is applied again after a restore; spans of sensors tell what may not come back.
+-- +goose Up
+SET LOCAL ROLE hale_owner;
+
+-- How long an organisation keeps a class; a class without a row is kept as Hale's defaults say (safe.DefaultRetention).
+CREATE TABLE retention (
+    org_id integer NOT NULL REFERENCES org,
+    class  text NOT NULL CHECK (class <> ''),
+    years  smallint NOT NULL CHECK (years BETWEEN 0 AND 100),
+    event  text NOT NULL CHECK (event IN ('end of care', 'decision')),
+    linked boolean NOT NULL, -- kept together with who the person is
+    ground text NOT NULL,
+    PRIMARY KEY (org_id, class),
+    CHECK (years = 0 OR ground <> '')
+);
+
+CREATE TABLE erasure_policy (
+    org_id       integer PRIMARY KEY REFERENCES org,
+    cooling_days smallint NOT NULL CHECK (cooling_days BETWEEN 0 AND 90),
+    backup_days  smallint NOT NULL CHECK (backup_days BETWEEN 0 AND 3660)
+);
+
+-- due_at is when Hale acts next; step is how far it has come; stream_seq what the cursors have to pass before the next step.
+CREATE TABLE erasure (
+    org_id         integer NOT NULL REFERENCES org,
+    id             bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    uid            uuid NOT NULL UNIQUE,
+    number         integer NOT NULL CHECK (number > 0),
+    patient_id     bigint,  -- until nothing of the person is left
+    patient_hash   bytea CHECK (length(patient_hash) = 32), -- of the uid: finds the person again in a restored record, and nowhere else
+    state          text NOT NULL CHECK (state IN ('asked', 'refused', 'withdrawn', 'decided', 'confirmed', 'erasing', 'kept', 'done')),
+    step           text NOT NULL DEFAULT '' CHECK (step IN ('', 'cut off', 'deleted', 'purged')),
+    on_paper       boolean NOT NULL DEFAULT false,
+    wish           text NOT NULL DEFAULT '',
+    asked_role     text NOT NULL,
+    asked_at       timestamptz NOT NULL,
+    answer         text NOT NULL DEFAULT '',
+    decided_by     bigint,
+    decided_at     timestamptz,
+    confirmed_by   bigint,
+    confirmed_at   timestamptz,
+    due_at         timestamptz,
+    cut_at         timestamptz,
+    lease_until    timestamptz NOT NULL DEFAULT '-infinity',
+    stream         text NOT NULL DEFAULT '',
+    stream_seq     bigint,
+    executed_at    timestamptz,
+    receipt        text NOT NULL DEFAULT '',
+    version        integer NOT NULL DEFAULT 1,
+    PRIMARY KEY (org_id, id),
+    UNIQUE (org_id, number),
+    CHECK (state NOT IN ('decided', 'confirmed', 'erasing') OR patient_id IS NOT NULL OR step <> ''),
+    CHECK ((decided_at IS NULL) = (state IN ('asked', 'withdrawn')) OR state = 'withdrawn'),
+    CHECK (state <> 'refused' OR answer <> ''),
+    CHECK (confirmed_by IS NULL OR confirmed_by IS DISTINCT FROM decided_by), -- four eyes
+    FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id),
+    FOREIGN KEY (org_id, decided_by) REFERENCES staff (org_id, id),
+    FOREIGN KEY (org_id, confirmed_by) REFERENCES staff (org_id, id)
+);
+CREATE UNIQUE INDEX erasure_one_open ON erasure (org_id, patient_id) WHERE state NOT IN ('refused', 'withdrawn', 'done');
+CREATE INDEX erasure_due ON erasure (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE erasure_item (
+    org_id     integer NOT NULL,
+    erasure_id bigint NOT NULL,
+    class      text NOT NULL,
+    keep_until timestamptz, -- null: erased at once
+    linked     boolean NOT NULL DEFAULT false,
+    ground     text NOT NULL DEFAULT '',
+    done_at    timestamptz,
+    PRIMARY KEY (org_id, erasure_id, class),
+    CHECK (keep_until IS NULL OR ground <> ''),
+    FOREIGN KEY (org_id, erasure_id) REFERENCES erasure (org_id, id)
+);
+
+-- What was measured by this sensor in this span is of somebody who was erased: it is nobody's and is not kept. Without an
+-- end it lasts until the sensor is somebody else's.
+CREATE TABLE erased_span (
+    org_id     integer NOT NULL,
+    id         bigint GENERATED ALWAYS AS IDENTITY,
+    erasure_id bigint NOT NULL,
+    sensor_id  bigint NOT NULL,
+    from_at    timestamptz NOT NULL,
+    to_at      timestamptz,
+    erased_at  timestamptz NOT NULL,
+    dropped    bigint NOT NULL DEFAULT 0, -- readings that came later and were let go
+    PRIMARY KEY (org_id, id),
+    FOREIGN KEY (org_id, erasure_id) REFERENCES erasure (org_id, id),
+    FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id)
+);
+CREATE INDEX erased_span_of_sensor ON erased_span (sensor_id, from_at);
+
+-- What was carried out, enough to do it again. patient_id is the number that a row had, and refers to nobody.
+CREATE TABLE erasure_ledger (
+    org_id       integer NOT NULL REFERENCES org,
+    id           bigint GENERATED ALWAYS AS IDENTITY,
+    uid          uuid NOT NULL UNIQUE,
+    erasure_uid  uuid NOT NULL,
+    number       integer NOT NULL,
+    patient_id   bigint NOT NULL,
+    patient_hash bytea NOT NULL CHECK (length(patient_hash) = 32),
+    classes      text NOT NULL,  -- that were erased, separated by commas
+    kept         jsonb NOT NULL, -- [{class, until, linked, ground}]
+    spans        jsonb NOT NULL, -- [{sensor, from, to}]
+    at           timestamptz NOT NULL,
+    PRIMARY KEY (org_id, id)
+);
+CREATE TRIGGER erasure_ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON erasure_ledger FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- What erasure does with each table: written by `hale migrate` from the program's own list, read by erase_rows alone.
+CREATE TABLE erasure_rule (
+    position   integer PRIMARY KEY,
+    table_name text NOT NULL,
+    phase      text NOT NULL, -- 'cut off', a class, 'last'; '' where nothing is to be done
+    statement  text NOT NULL
+);
+
+SELECT isolate(t) FROM unnest(ARRAY['retention', 'erasure_policy', 'erasure', 'erasure_item', 'erased_span', 'erasure_ledger']::regclass[]) t;
+SELECT keep_to_patients('erasure'), keep_to_patients('erased_span', 'false'), keep_to_patients('erasure_ledger', 'false');
+SELECT keep_to_patients('erasure_item', 'EXISTS (SELECT FROM erasure e WHERE e.org_id = erasure_item.org_id AND e.id = erasure_id)');
+GRANT SELECT, INSERT, UPDATE ON retention, erasure_policy TO hale_app;
+GRANT SELECT, INSERT ON erasure TO hale_app;
+GRANT UPDATE (state, answer, decided_by, decided_at, confirmed_by, confirmed_at, due_at, version) ON erasure TO hale_app;
+GRANT SELECT, INSERT, DELETE ON erasure_item TO hale_app;
+GRANT SELECT ON erased_span TO hale_app;
+GRANT SELECT ON erasure, erasure_item, erased_span, erasure_ledger, erasure_policy, retention, team_patient TO hale_work;
+GRANT UPDATE (state, step, due_at, lease_until, stream, stream_seq, executed_at, receipt, version) ON erasure TO hale_work;
+GRANT INSERT ON erasure_ledger TO hale_work;
+
+-- Who is erased, while something that may not go yet hangs on the row, is nobody to hale_app.
+ALTER TABLE patient ADD COLUMN erased_at timestamptz;
+CREATE POLICY not_erased ON patient AS RESTRICTIVE TO hale_app USING (erased_at IS NULL);
+-- The processor is told to forget a person whose row is gone in the same moment.
+ALTER TABLE situation_change DROP CONSTRAINT situation_change_org_id_patient_id_fkey;
+
+-- Samples of these columns must not stand in the planner's statistics.
+ALTER TABLE patient ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN number SET STATISTICS 0, ALTER COLUMN uid SET STATISTICS 0;
+ALTER TABLE episode ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN last_values SET STATISTICS 0, ALTER COLUMN worst_values SET STATISTICS 0,
+    ALTER COLUMN last_grounds SET STATISTICS 0, ALTER COLUMN worst_grounds SET STATISTICS 0;
+ALTER TABLE timeline ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0, ALTER COLUMN grounds SET STATISTICS 0;
+ALTER TABLE rule_version ALTER COLUMN spec SET STATISTICS 0, ALTER COLUMN reason SET STATISTICS 0, ALTER COLUMN advice SET STATISTICS 0;
+ALTER TABLE quarantine ALTER COLUMN raw SET STATISTICS 0, ALTER COLUMN detail SET STATISTICS 0;
+ALTER TABLE audit ALTER COLUMN object SET STATISTICS 0, ALTER COLUMN detail SET STATISTICS 0, ALTER COLUMN salt SET STATISTICS 0;
+
+-- A blanked row keeps the hash of what it was about, and names the entry that accounts for it.
+ALTER TABLE audit ADD COLUMN subject bytea CHECK (length(subject) = 32);
+ALTER TABLE audit ADD COLUMN blanked uuid;
+ALTER TABLE audit ADD CONSTRAINT audit_blanked_check CHECK (
+    (subject IS NULL) = (blanked IS NULL) AND (subject IS NULL OR (patient_id IS NULL AND object = '' AND detail = '' AND salt = ''
+        AND (actor_name = '' OR actor_role NOT IN ('patient', 'caregiver', 'guardian')))));
+
+-- +goose StatementBegin
+-- The salted hash of whom and what a row is about, as account.AuditRow has it; of an act of a patient or somebody close to
+-- them it holds the name too.
+CREATE FUNCTION audit_subject(salt bytea, patient_id bigint, object text, detail text, name text, role text) RETURNS bytea LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+    SELECT sha256(int8send(20) || convert_to('hale audit subject ' || CASE WHEN role IN ('patient', 'caregiver', 'guardian') THEN '2' ELSE '1' END, 'UTF8')
+        || int8send(length(salt)) || salt || int8send(8) || int8send(coalesce(patient_id, 0))
+        || int8send(octet_length(object)) || convert_to(object, 'UTF8') || int8send(octet_length(detail)) || convert_to(detail, 'UTF8')
+        || CASE WHEN role IN ('patient', 'caregiver', 'guardian') THEN int8send(octet_length(name)) || convert_to(name, 'UTF8') ELSE '' END)
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Two changes of a row are let through, each once: its seal, and its blanking by erasure. Nobody else passes, whatever they
+-- were granted.
+CREATE FUNCTION guard_audit() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    same boolean := (NEW.org_id, NEW.id, NEW.at, NEW.actor_id, NEW.actor_role, NEW.session_uid, NEW.action)
+        IS NOT DISTINCT FROM (OLD.org_id, OLD.id, OLD.at, OLD.actor_id, OLD.actor_role, OLD.session_uid, OLD.action);
+    about boolean := (NEW.actor_name, NEW.patient_id, NEW.object, NEW.detail, NEW.salt, NEW.subject, NEW.blanked)
+        IS NOT DISTINCT FROM (OLD.actor_name, OLD.patient_id, OLD.object, OLD.detail, OLD.salt, OLD.subject, OLD.blanked);
+    personal boolean := OLD.actor_role IN ('patient', 'caregiver', 'guardian');
+BEGIN
+    IF same AND about AND OLD.seq IS NULL AND NEW.seq IS NOT NULL THEN
+        RETURN NEW;
+    END IF;
+    IF same AND (NEW.seq, NEW.hash) IS NOT DISTINCT FROM (OLD.seq, OLD.hash) AND OLD.blanked IS NULL AND NEW.blanked IS NOT NULL
+        AND NEW.actor_name = (CASE WHEN personal THEN '' ELSE OLD.actor_name END)
+        AND NEW.subject = audit_subject(OLD.salt, OLD.patient_id, OLD.object, OLD.detail, OLD.actor_name, OLD.actor_role)
+        AND current_user = 'hale_migrate' AND current_setting('app.blanking', true) = NEW.blanked::text THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'audit is append-only' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+-- +goose StatementEnd
+DROP TRIGGER audit_sealed_once ON audit;
+CREATE TRIGGER audit_sealed_once BEFORE UPDATE ON audit FOR EACH ROW EXECUTE FUNCTION guard_audit();
+-- +goose StatementBegin
+-- Nobody but erasure writes the entry that accounts for blanked rows.
+CREATE FUNCTION guard_blanking() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF current_user <> 'hale_migrate' THEN
+        RAISE EXCEPTION 'only an erasure blanks audit rows' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER audit_blanking BEFORE INSERT ON audit FOR EACH ROW WHEN (NEW.action = 'blank audit rows') EXECUTE FUNCTION guard_blanking();
+
+-- +goose StatementBegin
+-- What is append-only stays so, but for the rows of a person who is being erased.
+CREATE FUNCTION refuse_change_but_erasure() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND current_user = 'hale_migrate' AND current_setting('app.erasing', true) <> '' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+-- +goose StatementEnd
+DROP TRIGGER timeline_append_only ON timeline;
+CREATE TRIGGER timeline_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON timeline FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_but_erasure();
+DROP TRIGGER rule_version_append_only ON rule_version;
+CREATE TRIGGER rule_version_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON rule_version FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_but_erasure();
+
+RESET ROLE;
+
+-- What follows runs as hale_migrate: it passes row level security, and hale_work may call it and nothing more.
+-- +goose StatementBegin
+-- A person and the records that were merged into theirs.
+CREATE FUNCTION erased_people(given_org integer, given_patient bigint) RETURNS SETOF bigint LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    WITH RECURSIVE people AS (
+        SELECT given_patient AS id
+        UNION
+        SELECT p.id FROM people x JOIN patient p ON p.org_id = given_org AND p.merged_into = x.id
+    ) SELECT id FROM people
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Those whom the person has let in, and nobody else has.
+CREATE FUNCTION erased_caregivers(given_org integer, given_patient bigint) RETURNS SETOF bigint LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT DISTINCT g.caregiver_id FROM caregiver_grant g WHERE g.org_id = given_org AND g.patient_id IN (SELECT x FROM erased_people(given_org, given_patient) x)
+    EXCEPT
+    SELECT g.caregiver_id FROM caregiver_grant g WHERE g.org_id = given_org AND g.patient_id NOT IN (SELECT x FROM erased_people(given_org, given_patient) x)
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Carries out what one phase of an erasure does with every table: only of the person of a request that is being carried out.
+CREATE FUNCTION erase_rows(given_org integer, given_erasure bigint, given_phase text, at timestamptz)
+RETURNS TABLE (erased_from text, erased_rows bigint) LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    person bigint;
+    rule   record;
+BEGIN
+    -- Batches that file readings come wholly before or wholly after.
+    PERFORM 1 FROM stream_cursor c ORDER BY c.partition FOR UPDATE;
+    SELECT e.patient_id INTO STRICT person FROM erasure e WHERE e.org_id = given_org AND e.id = given_erasure AND e.state = 'erasing' AND e.patient_id IS NOT NULL FOR UPDATE;
+    IF given_phase NOT IN ('cut off', 'last') AND NOT EXISTS (SELECT FROM erasure_item i WHERE i.org_id = given_org AND i.erasure_id = given_erasure
+        AND i.class = given_phase AND i.done_at IS NULL AND coalesce(i.keep_until, '-infinity') <= at) THEN
+        RAISE EXCEPTION 'class % of erasure % is not due', given_phase, given_erasure;
+    END IF;
+    IF given_phase = 'last' AND EXISTS (SELECT FROM erasure_item i WHERE i.org_id = given_org AND i.erasure_id = given_erasure AND i.done_at IS NULL) THEN
+        RAISE EXCEPTION 'something of erasure % is kept', given_erasure;
+    END IF;
+    PERFORM set_config('app.erasing', given_erasure::text, true);
+    FOR rule IN SELECT r.table_name, r.statement FROM erasure_rule r WHERE r.phase = given_phase ORDER BY r.position LOOP
+        EXECUTE rule.statement USING given_org, person, given_erasure, at;
+        GET DIAGNOSTICS erased_rows = ROW_COUNT;
+        erased_from := rule.table_name;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM set_config('app.erasing', '', true);
+    IF given_phase = 'cut off' THEN
+        UPDATE erasure e SET cut_at = at, patient_hash = coalesce(e.patient_hash, (
+            SELECT sha256(convert_to(p.uid::text || ' ' || o.uid::text, 'UTF8')) FROM patient p JOIN org o ON o.id = p.org_id WHERE p.org_id = given_org AND p.id = person))
+        WHERE e.org_id = given_org AND e.id = given_erasure;
+    ELSIF given_phase <> 'last' THEN
+        UPDATE erasure_item i SET done_at = at WHERE i.org_id = given_org AND i.erasure_id = given_erasure AND i.class = given_phase;
+    END IF;
+    -- The processor forgets what it holds in memory.
+    INSERT INTO situation_change (org_id, partition, patient_id, at) SELECT given_org, c.partition, person, at FROM stream_cursor c;
+    UPDATE registry_version SET version = version + 1;
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Blanks the audit rows about the person of an erasure that is being carried out, and writes the entry that accounts for them.
+-- Not the whole: what others did stays, under a number that is nobody's.
+CREATE FUNCTION blank_audit(given_org integer, given_erasure bigint, whole boolean, entry uuid, at timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    request integer;
+    n       bigint;
+    digest  bytea;
+BEGIN
+    PERFORM 1 FROM audit_chain c WHERE c.org_id = given_org FOR UPDATE; -- the sealer waits
+    SELECT e.number INTO STRICT request FROM erasure e WHERE e.org_id = given_org AND e.id = given_erasure AND e.state = 'erasing' AND e.patient_id IS NOT NULL;
+    PERFORM set_config('app.blanking', entry::text, true);
+    -- What names the person without being filed under them is an import, a merge, a sign-in, or an act of somebody close to
+    -- them who is close to nobody else.
+    WITH people AS MATERIALIZED (
+        SELECT p.id, p.uid::text AS uid, p.name FROM erasure e CROSS JOIN LATERAL erased_people(e.org_id, e.patient_id) x JOIN patient p ON p.org_id = e.org_id AND p.id = x
+        WHERE e.org_id = given_org AND e.id = given_erasure
+    ), near AS MATERIALIZED (
+        SELECT c.name, c.uid::text AS uid FROM caregiver c WHERE c.org_id = given_org AND c.id IN (SELECT x FROM erased_caregivers(given_org, (SELECT e.patient_id FROM erasure e WHERE e.id = given_erasure)) x)
+    )
+    UPDATE audit a SET subject = audit_subject(a.salt, a.patient_id, a.object, a.detail, a.actor_name, a.actor_role), blanked = entry,
+        actor_name = CASE WHEN a.actor_role IN ('patient', 'caregiver', 'guardian') THEN '' ELSE a.actor_name END, patient_id = NULL, object = '', detail = '', salt = ''
+    WHERE a.org_id = given_org AND a.blanked IS NULL AND (whole OR a.patient_id IS NULL OR a.actor_role IN ('patient', 'caregiver', 'guardian'))
+      AND (a.patient_id IN (SELECT p.id FROM people p)
+        OR EXISTS (SELECT FROM people p WHERE strpos(a.object, p.uid) > 0 OR strpos(a.detail, p.uid) > 0 OR a.patient_id IS NULL AND a.actor_role = 'patient' AND a.actor_name = p.name)
+        OR EXISTS (SELECT FROM near c WHERE strpos(a.object, c.uid) > 0 OR strpos(a.detail, c.uid) > 0 OR a.patient_id IS NULL AND a.actor_role IN ('caregiver', 'guardian') AND a.actor_name = c.name));
+    SELECT count(*), sha256(coalesce(string_agg(int8send(a.id) || a.subject, ''::bytea ORDER BY a.id), '')) INTO n, digest FROM audit a WHERE a.org_id = given_org AND a.blanked = entry;
+    INSERT INTO audit (org_id, at, actor_name, actor_role, action, object, detail)
+    VALUES (given_org, at, 'hale', '', 'blank audit rows', 'blanking ' || entry, format('erasure %s: %s rows, %s', request, n, encode(digest, 'hex')));
+    PERFORM set_config('app.blanking', '', true);
+    RETURN n;
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Writes a table anew without what was deleted: free space in its pages would still hold it. Tables larger than most bytes are
+-- left to a person, since nobody else can use one meanwhile; it returns what became of each.
+CREATE FUNCTION rewrite_erased(most bigint, only_table text) RETURNS TABLE (table_name text, bytes bigint, rewritten boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    t record;
+BEGIN
+    PERFORM set_config('lock_timeout', '5s', true);
+    FOR t IN SELECT c.oid, c.relname, i.indexrelid::regclass AS key FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+        LEFT JOIN pg_inherits h ON h.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = h.inhparent
+        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND (c.relname = only_table OR p.relname = only_table)
+          AND EXISTS (SELECT FROM erasure_rule r WHERE r.table_name = only_table AND r.phase <> '') ORDER BY c.relname LOOP
+        table_name := t.relname;
+        bytes := pg_total_relation_size(t.oid);
+        rewritten := bytes <= most;
+        IF rewritten THEN
+            EXECUTE format('CLUSTER public.%I USING %s', t.relname, t.key);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Readings of somebody who was erased, and of nobody since, are let go and counted.
+CREATE FUNCTION drop_erased_reading() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE erased_span s SET dropped = dropped + 1
+    WHERE s.id = (SELECT e.id FROM erased_span e WHERE e.sensor_id = NEW.sensor_id AND e.from_at <= NEW.measured_at AND (e.to_at IS NULL OR e.to_at > NEW.measured_at) LIMIT 1)
+      AND NOT EXISTS (SELECT FROM assignment a WHERE a.sensor_id = NEW.sensor_id AND a.from_at <= NEW.measured_at AND (a.to_at IS NULL OR a.to_at > NEW.measured_at));
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Of what is refused of a device whose wearer was erased, only that it was refused is kept.
+CREATE FUNCTION blank_erased_refusal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM erased_span s JOIN sensor n ON n.org_id = s.org_id AND n.id = s.sensor_id
+        WHERE s.from_at <= NEW.received_at AND (s.to_at IS NULL OR s.to_at > NEW.received_at)
+          AND (n.device_id = NEW.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.device_id = NEW.device_id AND g.sensor_id = n.id)
+               AND (NEW.reason = 'conflict' OR position(convert_to(n.uid, 'UTF8') IN NEW.raw) > 0))
+          AND NOT EXISTS (SELECT FROM assignment a WHERE a.sensor_id = s.sensor_id AND a.from_at <= NEW.received_at AND (a.to_at IS NULL OR a.to_at > NEW.received_at))) THEN
+        NEW.topic := '';
+        NEW.detail := 'of somebody who was erased';
+        NEW.raw := '';
+        NEW.hash := decode(repeat('00', 32), 'hex');
+        NEW.identity := sha256(convert_to('erased ' || NEW.reason, 'UTF8'));
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- A sensor becomes somebody else's from after the erasure on, never in the span of who was erased.
+CREATE FUNCTION after_erasure() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM erased_span s WHERE s.sensor_id = NEW.sensor_id AND s.from_at < coalesce(NEW.to_at, 'infinity')
+        AND NEW.from_at < coalesce(s.to_at, s.erased_at)) THEN
+        RAISE EXCEPTION 'the sensor was worn by somebody who was erased' USING ERRCODE = 'exclusion_violation', CONSTRAINT = 'assignment_after_erasure';
+    END IF;
+    UPDATE erased_span s SET to_at = NEW.from_at WHERE s.sensor_id = NEW.sensor_id AND s.to_at IS NULL;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION erase_rows(integer, bigint, text, timestamptz), blank_audit(integer, bigint, boolean, uuid, timestamptz), rewrite_erased(bigint, text),
+    drop_erased_reading(), blank_erased_refusal(), after_erasure(), erased_people(integer, bigint), erased_caregivers(integer, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION erase_rows(integer, bigint, text, timestamptz), blank_audit(integer, bigint, boolean, uuid, timestamptz), rewrite_erased(bigint, text) TO hale_work;
+GRANT EXECUTE ON FUNCTION drop_erased_reading(), blank_erased_refusal(), after_erasure() TO hale_owner;
+SET LOCAL ROLE hale_owner;
+CREATE TRIGGER inbox_not_of_the_erased BEFORE INSERT ON inbox FOR EACH ROW EXECUTE FUNCTION drop_erased_reading();
+CREATE TRIGGER quarantine_not_of_the_erased BEFORE INSERT ON quarantine FOR EACH ROW EXECUTE FUNCTION blank_erased_refusal();
+CREATE TRIGGER assignment_after_the_erased BEFORE INSERT OR UPDATE OF from_at, sensor_id ON assignment FOR EACH ROW EXECUTE FUNCTION after_erasure();
+RESET ROLE;

@@ -1,0 +1,472 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/safe"
+	"hale/vital"
+)
+
+// refiling is a refile as the process role carries it out.
+type refiling struct {
+	id       int64
+	org      vital.OrgID
+	uid      vital.UID
+	sensor   vital.SensorID
+	source   vital.PatientID // 0: parked
+	target   vital.PatientID // 0: to be parked
+	from, to time.Time
+	state    safe.RefileState
+	undoOf   int64
+	reached  time.Time
+	total    int
+	moved    int
+	askedBy  string
+	now      time.Time
+}
+
+// FOR NO KEY UPDATE: a row that refers to it may be written meanwhile.
+const nextRefile = `
+SELECT id, org_id, uid::text, sensor_id, coalesce(source_id, 0), coalesce(target_id, 0), from_at, to_at, state, coalesce(undo_of, 0), reached_at, total, moved, asked_name, clock_timestamp()
+FROM refile WHERE state IN ('asked', 'running') ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`
+
+const failRefile = `UPDATE refile SET state = 'failed', problem = $3, ended_at = $4 WHERE org_id = $1 AND id = $2`
+
+const noteRefile = `
+UPDATE refile SET state = $3, started_at = coalesce(started_at, $4), ended_at = CASE WHEN $3 = 'done' THEN $4::timestamptz END, reached_at = $5, total = $6, moved = $7
+WHERE org_id = $1 AND id = $2`
+
+// StepRefile carries out one bounded step of a refile. See safe.RefileStore.
+//
+// Lock order: the refile's row, cursor rows by partition, the sensor's row, assignments, readings, episodes, situation
+// changes, the registry's version: as a batch, and as whoever assigns a sensor. Every batch that could file a reading of the
+// sensor or judge either patient comes wholly before the step or wholly after it (ADR 0021).
+func (w *Work) StepRefile(ctx context.Context, most int) (safe.RefileStep, error) {
+	if err := w.ensureParkedMonths(ctx); err != nil {
+		return safe.RefileStep{}, err
+	}
+	var step safe.RefileStep
+	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		step = safe.RefileStep{}
+		r, err := takeRefile(ctx, tx)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("find a refile: %w", err)
+		}
+		step.Found, step.Refile = true, string(r.uid)
+		if err := holdSensor(ctx, tx, r.sensor, r.source, r.target); err != nil {
+			return err
+		}
+		if r.state == safe.RefileAsked {
+			refused, err := r.begin(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if refused != "" {
+				step.Ended, step.Failed = true, true
+				return r.fail(ctx, tx, refused)
+			}
+			step.Registry = true
+		}
+		moved, err := w.move(ctx, tx, r, most)
+		if err != nil {
+			return err
+		}
+		step.Moved, step.Ended = len(moved), len(moved) < most
+		return r.settle(ctx, tx, moved, step)
+	})
+	if err != nil {
+		return safe.RefileStep{}, classify(fmt.Errorf("file readings anew: %w", err))
+	}
+	return step, nil
+}
+
+func takeRefile(ctx context.Context, tx pgx.Tx) (*refiling, error) {
+	r := &refiling{}
+	var to, reached *time.Time
+	err := tx.QueryRow(ctx, nextRefile).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target, &r.from, &to, &r.state, &r.undoOf, &reached, &r.total, &r.moved, &r.askedBy, &r.now)
+	r.from, r.to, r.reached, r.now = r.from.UTC(), timeOf(to), timeOf(reached), r.now.UTC()
+	return r, err
+}
+
+// everInvolved are those through whose partitions a reading of the sensor may come, however stale an edge is or whatever
+// waits in the stream: who ever had it, and the devices that speak for it.
+const everInvolved = `
+SELECT patient_id FROM assignment WHERE sensor_id = $1
+UNION SELECT device_id FROM gateway_grant WHERE sensor_id = $1
+UNION SELECT device_id FROM sensor WHERE id = $1 AND device_id IS NOT NULL`
+
+// holdSensor holds, shared and in order, all partitions in which the sensor's readings are filed or judged, and then the
+// sensor's own row against others who change its assignments.
+func holdSensor(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, patients ...vital.PatientID) error {
+	rows, err := tx.Query(ctx, everInvolved, int64(sensor))
+	if err != nil {
+		return fmt.Errorf("find who has to do with the sensor: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("find who has to do with the sensor: %w", err)
+	}
+	for _, p := range patients {
+		if p != 0 {
+			ids = append(ids, int64(p))
+		}
+	}
+	var partitions []int
+	for _, id := range ids {
+		partitions = append(partitions, vital.PartitionOf(uint64(id)))
+	}
+	slices.Sort(partitions)
+	for _, p := range slices.Compact(partitions) {
+		if _, err := tx.Exec(ctx, shareCursor, p); err != nil {
+			return fmt.Errorf("hold partition %d: %w", p, err)
+		}
+	}
+	if _, err := tx.Exec(ctx, lockSensor, int64(sensor)); err != nil {
+		return fmt.Errorf("lock sensor: %w", err)
+	}
+	return nil
+}
+
+// span is a half-open period; a zero to has no end.
+type span struct{ from, to time.Time }
+
+func (s span) empty() bool { return !s.to.IsZero() && !s.from.Before(s.to) }
+
+func (s span) meet(o span) span {
+	from, to := s.from, s.to
+	if from.Before(o.from) {
+		from = o.from
+	}
+	if to.IsZero() || !o.to.IsZero() && o.to.Before(to) {
+		to = o.to
+	}
+	return span{from, to}
+}
+
+// less returns what is left of s without o.
+func (s span) less(o span) []span {
+	if s.meet(o).empty() {
+		return []span{s}
+	}
+	var rest []span
+	if s.from.Before(o.from) {
+		rest = append(rest, span{s.from, o.from})
+	}
+	if !o.to.IsZero() && (s.to.IsZero() || o.to.Before(s.to)) {
+		rest = append(rest, span{o.to, s.to})
+	}
+	return rest
+}
+
+func without(list []span, o span) []span {
+	var rest []span
+	for _, s := range list {
+		rest = append(rest, s.less(o)...)
+	}
+	return rest
+}
+
+const livingAssignments = `
+SELECT id, patient_id, from_at, to_at FROM assignment WHERE sensor_id = $1 AND (to_at IS NULL OR to_at > from_at) ORDER BY from_at`
+const partsOf = `SELECT from_at, to_at FROM refile_part WHERE org_id = $1 AND refile_id = $2 ORDER BY from_at`
+
+// cut ends an assignment where it is cut off first; its epoch tells edges and batches that it is another one now.
+const cut = `UPDATE assignment SET to_at = $3, epoch = epoch + 1 WHERE org_id = $1 AND id = $2`
+const insertPart = `INSERT INTO refile_part (org_id, refile_id, from_at, to_at, target_assignment) VALUES ($1, $2, $3, $4, $5)`
+
+// begin gives the periods to whom they belong, before any reading moves: what comes from now on is filed there. It returns
+// why not, when there is nothing to be given.
+func (r *refiling) begin(ctx context.Context, tx pgx.Tx) (refused string, err error) {
+	wanted := []span{{r.from, r.to}}
+	if r.undoOf != 0 {
+		if wanted, err = readSpans(ctx, tx, partsOf, int32(r.org), r.undoOf); err != nil {
+			return "", err
+		}
+	}
+	parts, err := r.give(ctx, tx, wanted)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case len(parts) > 0:
+	case r.source == 0:
+		return "the sensor was somebody's throughout that time: nothing is parked as nobody's", nil
+	default:
+		return "the sensor was not the patient's at any moment of that time", nil
+	}
+	for _, p := range parts {
+		var made *int64
+		if r.target != 0 {
+			var id int64
+			var epoch int32
+			if err := tx.QueryRow(ctx, insertAssignment, int32(r.org), int64(r.sensor), int64(r.target), p.from, nullTime(p.to), r.now).Scan(&id, &epoch); err != nil {
+				return "", fmt.Errorf("assign the sensor: %w", err)
+			}
+			made = &id
+		}
+		if _, err := tx.Exec(ctx, insertPart, int32(r.org), r.id, p.from, nullTime(p.to), made); err != nil {
+			return "", fmt.Errorf("note the period: %w", err)
+		}
+	}
+	r.reached = parts[0].from.Add(-widen)
+	r.from, r.to = parts[0].from, parts[len(parts)-1].to
+	if err := r.state0(ctx, tx); err != nil {
+		return "", err
+	}
+	return "", r.count(ctx, tx)
+}
+
+// state0 says that it runs, which the function that deletes readings asks for.
+func (r *refiling) state0(ctx context.Context, tx pgx.Tx) error {
+	r.state = safe.RefileRunning
+	if _, err := tx.Exec(ctx, noteRefile, int32(r.org), r.id, string(r.state), r.now, r.reached, r.total, r.moved); err != nil {
+		return fmt.Errorf("begin the refile: %w", err)
+	}
+	return nil
+}
+
+// give takes the wanted periods from the source's assignments, as far as they are the source's, and returns them in order.
+func (r *refiling) give(ctx context.Context, tx pgx.Tx, wanted []span) ([]span, error) {
+	type owned struct {
+		id      int64
+		patient vital.PatientID
+		span
+	}
+	rows, err := tx.Query(ctx, livingAssignments, int64(r.sensor))
+	if err != nil {
+		return nil, fmt.Errorf("load assignments: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (owned, error) {
+		var o owned
+		var to *time.Time
+		err := row.Scan(&o.id, &o.patient, &o.from, &to)
+		o.from, o.to = o.from.UTC(), timeOf(to)
+		return o, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load assignments: %w", err)
+	}
+	var parts []span
+	if r.source == 0 {
+		parts = wanted
+		for _, o := range all {
+			parts = without(parts, o.span)
+		}
+		return parts, nil
+	}
+	for _, o := range all {
+		if o.patient != r.source {
+			continue
+		}
+		left := []span{o.span}
+		for _, s := range wanted {
+			if both := o.meet(s); !both.empty() {
+				parts, left = append(parts, both), without(left, s)
+			}
+		}
+		if err := r.keep(ctx, tx, o.id, o.span, left); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(parts, func(a, b span) int { return a.from.Compare(b.from) })
+	return parts, nil
+}
+
+// keep leaves the source what is left of an assignment.
+func (r *refiling) keep(ctx context.Context, tx pgx.Tx, id int64, was span, left []span) error {
+	if len(left) == 1 && left[0] == was {
+		return nil
+	}
+	end := was.from // nothing is left of it
+	if len(left) > 0 && left[0].from.Equal(was.from) {
+		end, left = left[0].to, left[1:]
+	}
+	if _, err := tx.Exec(ctx, cut, int32(r.org), id, end); err != nil {
+		return fmt.Errorf("end assignment %d: %w", id, err)
+	}
+	for _, s := range left {
+		if _, err := tx.Exec(ctx, insertAssignment, int32(r.org), int64(r.sensor), int64(r.source), s.from, nullTime(s.to), r.now); err != nil {
+			return fmt.Errorf("leave the rest of assignment %d: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func readSpans(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]span, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("load periods: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (span, error) {
+		var s span
+		var to *time.Time
+		err := row.Scan(&s.from, &to)
+		s.from, s.to = s.from.UTC(), timeOf(to)
+		return s, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load periods: %w", err)
+	}
+	return list, nil
+}
+
+func (r *refiling) fail(ctx context.Context, tx pgx.Tx, problem string) error {
+	if _, err := tx.Exec(ctx, failRefile, int32(r.org), r.id, problem, r.now); err != nil {
+		return fmt.Errorf("end the refile: %w", err)
+	}
+	return r.audit(ctx, tx, "refile failed", "")
+}
+
+// audit writes what Hale did, for both patients.
+func (r *refiling) audit(ctx context.Context, tx pgx.Tx, action, detail string) error {
+	for _, p := range []vital.PatientID{r.source, r.target} {
+		if p == 0 {
+			continue
+		}
+		if err := writeAudit(ctx, tx, account.Audit{Org: r.org, At: r.now, Action: action, Patient: p, Object: "refile " + string(r.uid), Detail: detail}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const noteMoved = `INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, late, moved, at) VALUES ($1, $2, $3, $4, $5, true, $6)`
+
+// settle writes down what has moved and tells the processors of both patients, who judge them anew: the one from whom
+// readings were taken as after a changed rule, the other as after readings that came in elsewhere.
+func (r *refiling) settle(ctx context.Context, tx pgx.Tx, moved []movedReading, step safe.RefileStep) error {
+	if r.source != 0 {
+		if err := r.annotate(ctx, tx, moved); err != nil {
+			return err
+		}
+	}
+	var earliest *time.Time
+	for i := range moved {
+		if at := moved[i].At; earliest == nil || at.Before(*earliest) {
+			earliest = &at
+		}
+		if moved[i].sent.After(r.reached) {
+			r.reached = moved[i].sent
+		}
+	}
+	for _, p := range []vital.PatientID{r.source, r.target} {
+		if p == 0 || earliest == nil && !step.Registry {
+			continue
+		}
+		brought := p == r.target
+		if _, err := tx.Exec(ctx, noteMoved, int32(r.org), vital.PartitionOf(uint64(p)), int64(p), earliest, brought, r.now); err != nil {
+			return fmt.Errorf("note the changed situation: %w", err)
+		}
+	}
+	r.moved += len(moved)
+	if step.Ended {
+		r.state = safe.RefileDone
+		if err := r.audit(ctx, tx, "refile done", fmt.Sprintf("%d readings", r.moved)); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, noteRefile, int32(r.org), r.id, string(r.state), r.now, r.reached, max(r.total, r.moved), r.moved); err != nil {
+		return fmt.Errorf("note how far the refile is: %w", err)
+	}
+	if step.Registry {
+		return touchRegistry(ctx, tx)
+	}
+	return nil
+}
+
+// toldOf are the source's alerts that tell of readings which were taken away, and that have not said so yet.
+const toldOf = `
+INSERT INTO refile_episode (org_id, refile_id, episode_id)
+SELECT DISTINCT e.org_id, $2::bigint, e.id
+FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
+    JOIN unnest($4::smallint[], $5::timestamptz[], $6::bigint[]) AS m (metric, at, id) ON m.metric = e.metric AND m.at = t.reading_at AND m.id = t.reading_id
+WHERE e.org_id = $1 AND e.patient_id = $3 AND t.kind IN ('opened', 'occurred', 'worsened', 'annotated')
+ON CONFLICT DO NOTHING
+RETURNING episode_id`
+
+const lockEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.org_id = $1 AND e.id = ANY($2) ORDER BY e.id FOR UPDATE`
+
+// annotate lets every alert that told of readings which were taken away say so: what a person has closed as well.
+func (r *refiling) annotate(ctx context.Context, tx pgx.Tx, moved []movedReading) error {
+	metrics, times, ids := make([]int16, len(moved)), make([]time.Time, len(moved)), make([]int64, len(moved))
+	for i := range moved {
+		metrics[i], times[i], ids[i] = int16(moved[i].metric), moved[i].At, moved[i].ID
+	}
+	rows, err := tx.Query(ctx, toldOf, int32(r.org), r.id, int64(r.source), metrics, times, ids)
+	if err != nil {
+		return fmt.Errorf("find the alerts that told of them: %w", err)
+	}
+	touched, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("find the alerts that told of them: %w", err)
+	}
+	if len(touched) == 0 {
+		return nil
+	}
+	if rows, err = tx.Query(ctx, lockEpisodes, int32(r.org), touched); err != nil {
+		return fmt.Errorf("load the alerts that told of them: %w", err)
+	}
+	episodes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Episode, error) { return scanEpisode(row) })
+	if err != nil {
+		return fmt.Errorf("load the alerts that told of them: %w", err)
+	}
+	changes := make([]alerts.EpisodeChange, len(episodes))
+	for i := range episodes {
+		changes[i] = alerts.Refiled(&episodes[i], r.now, r.askedBy)
+	}
+	_, err = saveEpisodes(ctx, tx, changes, r.now)
+	return err
+}
+
+const endMerges = `
+UPDATE merge m SET state = CASE state WHEN 'running' THEN 'done' ELSE 'undone' END, ended_at = clock_timestamp()
+WHERE m.state IN ('running', 'undoing') AND NOT EXISTS (SELECT FROM refile f WHERE f.org_id = m.org_id AND f.merge_id = m.id AND f.state IN ('asked', 'running'))
+RETURNING m.org_id, m.uid::text, m.from_id, m.into_id, m.state, m.ended_at`
+
+// EndMerges ends the merges whose refiles have ended. See safe.RefileStore.
+func (w *Work) EndMerges(ctx context.Context) (int, error) {
+	ended := 0
+	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, endMerges)
+		if err != nil {
+			return err
+		}
+		var list []account.Audit
+		var org vital.OrgID
+		var uid, state string
+		var from, into vital.PatientID
+		var at time.Time
+		_, err = pgx.ForEachRow(rows, []any{&org, &uid, &from, &into, &state, &at}, func() error {
+			ended++
+			for _, p := range []vital.PatientID{from, into} {
+				list = append(list, account.Audit{Org: org, At: at, Action: "merge " + state, Patient: p, Object: "merge " + uid})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, row := range list {
+			if err := writeAudit(ctx, tx, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, classify(fmt.Errorf("end merges: %w", err))
+	}
+	return ended, nil
+}
+

@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/safe"
+	"hale/vital"
+)
+
+// BeginExport writes down that a record is copied. See safe.ExportBook. Nothing is written for how "": what is shown to
+// somebody with a share's link was written down when it was opened.
+func (a *App) BeginExport(ctx context.Context, actor account.Actor, p account.Patient, how string) (safe.Holder, time.Time, error) {
+	h := safe.Holder{Patient: p}
+	var at time.Time
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		at = now
+		if err := tx.QueryRow(ctx, `SELECT name FROM org WHERE id = $1`, int32(p.Org)).Scan(&h.Organisation); err != nil {
+			return fmt.Errorf("name the organisation: %w", err)
+		}
+		if how == "" {
+			return nil
+		}
+		return writeAudit(ctx, tx, account.Audit{
+			Org: p.Org, At: now, Actor: signed(actor), Action: string(account.ExportRecord), Patient: p.ID, Object: "patient " + string(p.UID), Detail: how,
+		})
+	})
+	return h, at, err
+}
+
+// selectStreams finds which sensors measured what of a patient: one probe of the key for each.
+const selectStreams = `
+SELECT a.sensor_id, m.metric, a.low
+FROM (SELECT sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = $1 GROUP BY sensor_id) a
+CROSS JOIN unnest($2::smallint[]) AS m (metric)
+WHERE EXISTS (SELECT FROM reading r WHERE r.sensor_id = a.sensor_id AND r.metric = m.metric AND r.sent_at >= a.low AND r.patient_id = $1)
+ORDER BY m.metric, a.sensor_id`
+
+// Streams lists what there is to read of a patient. See safe.ExportBook.
+func (a *App) Streams(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]safe.Stream, error) {
+	var metrics []int16
+	for _, d := range vital.Metrics() {
+		metrics = append(metrics, int16(d.Metric))
+	}
+	return collectAs(ctx, a, actor, "find what was measured", pgx.RowToStructByPos[safe.Stream], selectStreams, int64(patient), metrics)
+}
+
+// collectAs reads rows in a transaction of the actor's view.
+func collectAs[T any](ctx context.Context, a *App, actor account.Actor, what string, scan pgx.RowToFunc[T], query string, args ...any) ([]T, error) {
+	var list []T
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, query, args...)
+		if err == nil {
+			list, err = pgx.CollectRows(rows, scan)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
+	})
+	return list, err
+}
+
+const selectReadings = `
+SELECT r.id, r.metric, r.measured_at, r.sent_at, r.received_at, r.tie, r.mantissa, r.mantissa2, r.mantissa3, r.exponent, r.exponent2, r.exponent3,
+    r.unit, r.unit2, r.unit3, r.value, r.value2, r.value3, ` + findingsSeen + `, s.uid, d.uid
+FROM reading r JOIN sensor s ON s.id = r.sensor_id JOIN device d ON d.id = r.device_id
+WHERE r.sensor_id = @sensor AND r.metric = @metric AND r.sent_at >= @low AND (r.sent_at, r.tie) > (@after, @tie) AND r.received_at <= @until AND r.patient_id = @patient
+ORDER BY r.sent_at, r.tie LIMIT @most`
+
+// Readings returns a page of readings. See safe.ExportBook.
+func (a *App) Readings(
+	ctx context.Context, actor account.Actor, patient vital.PatientID, s safe.Stream, after safe.ReadingMark, until time.Time, most int,
+) ([]safe.Reading, error) {
+	low := s.From
+	if after.SentAt.After(low) {
+		low = after.SentAt
+	}
+	if after.SentAt.IsZero() {
+		after.SentAt = s.From.Add(-time.Microsecond)
+	}
+	return collectAs(ctx, a, actor, "read readings", scanReading, selectReadings, pgx.NamedArgs{
+		"sensor": int64(s.Sensor), "metric": int16(s.Metric), "low": low, "after": after.SentAt, "tie": after.Tie, "until": until, "patient": int64(patient), "most": most,
+	})
+}
+
+func scanReading(row pgx.CollectableRow) (safe.Reading, error) {
+	var r safe.Reading
+	var m [3]*int64
+	var e, u [3]*int16
+	var v [3]*float64
+	var findings int32
+	err := row.Scan(&r.ID, &r.Metric, &r.MeasuredAt, &r.SentAt, &r.ReceivedAt, &r.Tie, &m[0], &m[1], &m[2], &e[0], &e[1], &e[2],
+		&u[0], &u[1], &u[2], &v[0], &v[1], &v[2], &findings, &r.Sensor, &r.Device)
+	r.MeasuredAt, r.SentAt, r.ReceivedAt, r.Findings = r.MeasuredAt.UTC(), r.SentAt.UTC(), r.ReceivedAt.UTC(), vital.Finding(uint32(findings))
+	for i := range 3 {
+		if m[i] == nil || e[i] == nil || u[i] == nil || v[i] == nil {
+			break
+		}
+		r.Sent = append(r.Sent, vital.Quantity{Mantissa: *m[i], Exponent: int8(*e[i]), Unit: vital.Unit(*u[i])}) //nolint:gosec // stored from an int8
+		r.Values = append(r.Values, *v[i])
+	}
+	return r, err
+}
+
+const exportAlerts = `
+SELECT e.id, e.uid::text, e.metric, r.kind, e.level, e.state, e.opened_at, e.first_at, e.last_at, e.last_values, e.closed_at, e.closing, e.next_step, e.note,
+    e.historic, e.occurrences, e.ack_name, e.ack_at, e.next_step_at
+FROM episode e JOIN rule r ON r.org_id = e.org_id AND r.id = e.rule_id WHERE e.patient_id = $1 AND e.id > $2 ORDER BY e.id LIMIT $3`
+
+const exportLog = `
+SELECT t.episode_id, t.recorded_at, t.kind, t.actor_name, t.actor_role, t.reading_at, t.vals, t.note
+FROM timeline t JOIN episode e ON e.org_id = t.org_id AND e.id = t.episode_id WHERE e.patient_id = $1 AND t.episode_id = ANY($2) ORDER BY t.id`
+
+// AlertsOf returns a page of alerts with their logs. See safe.ExportBook.
+func (a *App) AlertsOf(ctx context.Context, actor account.Actor, patient vital.PatientID, after int64, most int) ([]safe.Alert, error) {
+	list, err := collectAs(ctx, a, actor, "read alerts", scanExportAlert, exportAlerts, int64(patient), after, most)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	at := make(map[int64]*safe.Alert, len(list))
+	ids := make([]int64, len(list))
+	for i := range list {
+		at[list[i].ID], ids[i] = &list[i], list[i].ID
+	}
+	type entry struct {
+		of int64
+		safe.AlertEntry
+	}
+	log, err := collectAs(ctx, a, actor, "read the alerts' logs", func(row pgx.CollectableRow) (entry, error) {
+		var n entry
+		var reading *time.Time
+		err := row.Scan(&n.of, &n.At, &n.Kind, &n.By, &n.Role, &reading, &n.Values, &n.Note)
+		n.At, n.ReadingAt = n.At.UTC(), timeOf(reading)
+		return n, err
+	}, exportLog, int64(patient), ids)
+	for _, n := range log {
+		at[n.of].Log = append(at[n.of].Log, n.AlertEntry)
+	}
+	return list, err
+}
+
+func scanExportAlert(row pgx.CollectableRow) (safe.Alert, error) {
+	var e safe.Alert
+	var level int16
+	var closed, taken, next *time.Time
+	err := row.Scan(&e.ID, &e.UID, &e.Metric, &e.Rule, &level, &e.State, &e.OpenedAt, &e.FirstAt, &e.LastAt, &e.Last, &closed, &e.Closing, &e.NextStep, &e.Note,
+		&e.Historic, &e.Readings, &e.TakenBy, &taken, &next)
+	e.Level = levelName(level)
+	e.OpenedAt, e.FirstAt, e.LastAt, e.ClosedAt, e.TakenAt, e.NextStepT = e.OpenedAt.UTC(), e.FirstAt.UTC(), e.LastAt.UTC(), timeOf(closed), timeOf(taken), timeOf(next)
+	return e, err
+}
+
+const exportDevices = `
+SELECT d.uid, d.model, s.uid, a.from_at, a.to_at FROM assignment a JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id
+JOIN device d ON d.org_id = s.org_id AND (d.id = s.device_id OR s.device_id IS NULL AND EXISTS (
+    SELECT FROM gateway_grant g WHERE g.org_id = s.org_id AND g.sensor_id = s.id AND g.device_id = d.id))
+WHERE a.patient_id = $1 ORDER BY a.id, d.id`
+
+// DevicesOf lists what measured. See safe.ExportBook.
+func (a *App) DevicesOf(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]safe.Device, error) {
+	return collectAs(ctx, a, actor, "read devices", func(row pgx.CollectableRow) (safe.Device, error) {
+		var d safe.Device
+		var to *time.Time
+		err := row.Scan(&d.UID, &d.Model, &d.Sensor, &d.From, &to)
+		d.From, d.To = d.From.UTC(), timeOf(to)
+		return d, err
+	}, exportDevices, int64(patient))
+}
+
+const exportConsents = `SELECT uid::text, purpose, version, choice, decided_by, decided_at FROM consent_decision WHERE patient_id = $1 ORDER BY decided_at, id`
+
+// ConsentsOf lists what the patient agreed to. See safe.ExportBook.
+func (a *App) ConsentsOf(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]safe.ConsentGiven, error) {
+	return collectAs(ctx, a, actor, "read consents", pgx.RowToStructByPos[safe.ConsentGiven], exportConsents, int64(patient))
+}

@@ -1,0 +1,52 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+const findPatient = `SELECT o.id, p.uid::text FROM org o JOIN patient p ON p.org_id = o.id WHERE o.name = $1 AND (p.number = $2 OR p.uid::text = $2) LIMIT 2`
+
+// OperatorName is the name of whoever sits at the console, in the audit trail.
+const OperatorName = "operator"
+
+// FindPatient finds a patient by organisation and by number or id, and returns the actor as whom the operator reads their
+// record. Nobody, or two of them, is fault.NotFound.
+func (o Operator) FindPatient(ctx context.Context, organisation, patient string) (account.Actor, vital.UID, error) {
+	who := account.Actor{Name: OperatorName, Role: account.Administrator}
+	var uids []vital.UID
+	err := o.do(ctx, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, findPatient, organisation, patient)
+		if err != nil {
+			return fmt.Errorf("find the patient: %w", err)
+		}
+		var uid vital.UID
+		_, err = pgx.ForEachRow(rows, []any{&who.Org, &uid}, func() error { uids = append(uids, uid); return nil })
+		if err != nil {
+			return fmt.Errorf("find the patient: %w", err)
+		}
+		if len(uids) != 1 {
+			return fault.New(fault.NotFound, "the organisation %q has no patient %q", organisation, patient)
+		}
+		return nil
+	})
+	if err != nil {
+		return account.Actor{}, "", err
+	}
+	return who, uids[0], nil
+}
+
+// signed is the actor as an audit row names them: the operator is no member of staff.
+func signed(actor account.Actor) account.Actor {
+	if actor.Staff == 0 && actor.Role == account.Administrator {
+		actor.Role = ""
+	}
+	return actor
+}

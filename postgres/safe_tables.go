@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/safe"
+	"hale/vital"
+)
+
+// exportedTable is a table of which a copy of a record holds every row about the patient, as text.
+type exportedTable struct {
+	name    string
+	columns string // that are copied, separated by commas; internal numbers and hashes are nobody's data
+	from    string // where that is more than the table's rows of the patient; $1 is the patient
+	// own is set for what a relative must not learn of, even one who may read all else.
+	own bool
+}
+
+// exportedTables are copied table by table. With safe.Exports' own files (exportedElsewhere) and notExported they name every
+// table that has a patient; a test keeps it so.
+func exportedTables() []exportedTable {
+	return []exportedTable{
+		{name: "patient", columns: "uid, name, number, birth_year, birth_date, sex, zone, state, created_at", from: "patient WHERE id = $1"},
+		{name: "patient_identifier", columns: "system, value, use, from_when, to_when, added_at, ended_at, end_reason"},
+		{name: "patient_change", columns: "at, actor_name, source, field, before, after"},
+		{name: "assignment", columns: "sensor, from_at, to_at", from: `(SELECT s.uid AS sensor, a.from_at, a.to_at FROM assignment a
+			JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id WHERE a.patient_id = $1 ORDER BY a.id) t`},
+		{name: "rule", columns: "kind, form, metric, number, effective_from, enabled, spec, advice, author_name, reason, review_by, created_at",
+			from: `(SELECT r.kind, r.form, r.metric, v.* FROM rule r JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
+			WHERE r.patient_id = $1 ORDER BY r.id, v.number) t`},
+		{name: "team_patient", columns: "team, from_at, to_at", from: `(SELECT t.name AS team, m.from_at, m.to_at FROM team_patient m
+			JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id WHERE m.patient_id = $1 ORDER BY m.id) t`},
+		{name: "break_glass", columns: "staff, reason, from_at, until_at, ended_at, reviewed_at, finding", from: `(SELECT s.name AS staff, g.* FROM break_glass g
+			JOIN staff s ON s.org_id = g.org_id AND s.id = g.staff_id WHERE g.patient_id = $1 ORDER BY g.id) t`},
+		{name: "caregiver_grant", columns: "caregiver, guardian, scopes, document, reason, from_at, to_at, suspended_at, recorded_by", own: true,
+			from: `(SELECT c.name AS caregiver, g.* FROM caregiver_grant g JOIN caregiver c ON c.org_id = g.org_id AND c.id = g.caregiver_id WHERE g.patient_id = $1 ORDER BY g.id) t`},
+		{name: "consent_decision", columns: "uid, purpose, version, language, choice, decided_by, through, recorded_by, document, witness, decided_at, created_at"},
+		{name: "guardian_request", columns: "uid, purpose, version, choice, made_at, settled_at, accepted", own: true},
+		{name: "private_item", columns: "uid, kind, ref, metric, from_at, to_at, marked_at, marked_by, unmarked_at, unmarked_by", own: true},
+		{name: "ending_step", columns: "kind, at, actor_name, actor_role, how, note"},
+		{name: "correction", columns: "uid, kind, metric, reading_at, reading_id, about, wish, asked_name, asked_role, asked_at, state, decided_name, decided_at, answer"},
+		{name: "share", columns: "uid, what, made_name, made_role, created_at, expires_at, opens_most, opened, last_opened_at, ended_at"},
+		{name: "erasure", columns: "uid, number, state, on_paper, wish, asked_role, asked_at, answer, decided_at, confirmed_at, due_at", own: true},
+		{name: "outbox", columns: "topic, severity, audience, created_at, sent_at, cancelled_at", own: true},
+		{name: "session", columns: "label, created_at, seen_at, expires_at, ended_at", own: true},
+		{name: "invitation", columns: "created_at, expires_at, used_at, ended_at", own: true},
+	}
+}
+
+// exportedElsewhere are the tables that have a file of their own in the copy.
+func exportedElsewhere() map[string]string {
+	return map[string]string{
+		"reading": "readings.csv, fhir.json",
+		"episode": "alerts.csv, alert-log.csv, fhir.json",
+		"audit":   "looks.csv, fhir.json",
+	}
+}
+
+// notExported are the tables with a patient that are not copied, and why not.
+func notExported() map[string]string {
+	return map[string]string{
+		"situation_change":   "a note to the processor that lives for a moment",
+		"condition_interval": "worked out anew from readings and rules at any time; what it leads to stands in the alerts",
+		"import_line":        "tells of the lines of a file about many people; what it changed stands in patient_change",
+		"possible_double":    "a guess that two records are one person's: the other record is somebody else's data",
+		"erasure_ledger":     "there is no record to copy of whoever stands in it",
+	}
+}
+
+// TablesOf copies what the other tables hold about the patient. See safe.ExportBook.
+func (a *App) TablesOf(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]safe.Table, error) {
+	var all []safe.Table
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		for _, t := range exportedTables() {
+			if t.own && actor.Role == account.CaregiverRole {
+				continue
+			}
+			one, err := copyTable(ctx, tx, t, patient)
+			if err != nil {
+				return err
+			}
+			all = append(all, one)
+		}
+		return nil
+	})
+	return all, err
+}
+
+func copyTable(ctx context.Context, tx pgx.Tx, t exportedTable, patient vital.PatientID) (safe.Table, error) {
+	one := safe.Table{Name: t.name, Columns: strings.Split(t.columns, ", ")}
+	from := t.from
+	if from == "" {
+		from = t.name + " WHERE patient_id = $1"
+	}
+	texts := make([]string, len(one.Columns))
+	for i, c := range one.Columns {
+		texts[i] = "coalesce(" + c + "::text, '')"
+	}
+	rows, err := tx.Query(ctx, `SELECT `+strings.Join(texts, ", ")+` FROM `+from, int64(patient))
+	if err == nil {
+		one.Rows, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]string, error) {
+			cells := make([]string, len(one.Columns))
+			targets := make([]any, len(cells))
+			for i := range cells {
+				targets[i] = &cells[i]
+			}
+			err := row.Scan(targets...)
+			return cells, err
+		})
+	}
+	if err != nil {
+		return one, fmt.Errorf("copy %s: %w", t.name, err)
+	}
+	return one, nil
+}
+
+func levelName(level int16) string { return alerts.Level(level).String() }

@@ -1,0 +1,235 @@
+package safe
+
+import (
+	"context"
+	"time"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// RefileState is how far a refile is.
+type RefileState string
+
+// The states of a refile. A failed one has changed nothing.
+const (
+	RefileAsked   RefileState = "asked"
+	RefileRunning RefileState = "running"
+	RefileDone    RefileState = "done"
+	RefileFailed  RefileState = "failed"
+)
+
+// Ended reports whether nothing more will happen.
+func (s RefileState) Ended() bool { return s == RefileDone || s == RefileFailed }
+
+// Wish says whose the readings of a sensor are in a span: filed under Owner, they belong to BelongsTo.
+type Wish struct {
+	Sensor    string    // UID of a device (its own sensor) or of a granted sensor
+	From      time.Time // measured then or later
+	To        time.Time // measured before; zero: until further notice
+	Owner     vital.UID // under whom they are filed; empty: parked, nobody's
+	BelongsTo vital.UID // whose they are; empty: it is not known, they are parked
+	Reason    string
+}
+
+// Party is a patient whom a refile or a merge concerns. Who may not know of the person finds UID and Name empty.
+type Party struct {
+	UID  vital.UID
+	Name string
+}
+
+// Refile is a wish on its way: the process role carries it out in bounded steps.
+type Refile struct {
+	UID                vital.UID
+	Sensor             string
+	From, To           time.Time
+	Owned, Claimed     bool // there is an owner before, and after
+	Owner, BelongsTo   Party
+	Reason             string
+	State              RefileState
+	Problem            string // why it failed
+	Total, Moved       int    // readings; Total is what there was to move when it began
+	Alerts             int    // of the owner before, whose log told of readings that were taken away
+	UndoOf, UndoneBy   vital.UID
+	Merge              vital.UID // that it is a part of
+	AskedBy            string
+	AskedAt            time.Time
+	StartedAt, EndedAt time.Time
+}
+
+// MetricCount is how many readings of a metric there are.
+type MetricCount struct {
+	Metric   vital.Metric
+	Readings int
+}
+
+// Preview tells what a refile would do now.
+type Preview struct {
+	Readings []MetricCount
+	Alerts   []vital.UID // open alerts of the owner whose log tells of such readings
+	Under    vital.UID   // a refile of the sensor that is under way and must end first
+}
+
+// Total counts the readings.
+func (p *Preview) Total() int {
+	n := 0
+	for _, m := range p.Readings {
+		n += m.Readings
+	}
+	return n
+}
+
+// Worn is a period in which a sensor's readings were a patient's.
+type Worn struct {
+	Sensor   string
+	From, To time.Time // To is zero while it lasts
+}
+
+// RefileBook is the record as Refiles needs it. Every method is bound to the actor's organisation and view.
+type RefileBook interface {
+	// PreviewRefile counts what would move; an unknown sensor is fault.NotFound.
+	PreviewRefile(ctx context.Context, actor account.Actor, w Wish) (Preview, error)
+	// AskRefile writes the command and the audit rows of both patients. One of the same sensor that is under way, and a wish
+	// that would move nothing, are fault.Conflict.
+	AskRefile(ctx context.Context, actor account.Actor, w Wish) (Refile, error)
+	// UndoRefile asks for the refile back, of the periods that changed hands. One that has not ended well, was undone or is
+	// a part of a merge is fault.Conflict.
+	UndoRefile(ctx context.Context, actor account.Actor, uid vital.UID, reason string) (Refile, error)
+	// Refile returns one; fault.NotFound when it concerns nobody whom the actor reaches.
+	Refile(ctx context.Context, actor account.Actor, uid vital.UID) (Refile, error)
+	// RefilesOf returns those that took readings from the patient or brought them, newest first.
+	RefilesOf(ctx context.Context, actor account.Actor, patient vital.PatientID, limit int) ([]Refile, error)
+	// WornBy returns which sensors the patient has and had, the newest first.
+	WornBy(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]Worn, error)
+}
+
+// Refiles is where a wrong pairing is undone, and where parked readings are given to whom they belong.
+type Refiles struct {
+	People People
+	Book   RefileBook
+	Now    func() time.Time
+}
+
+// usualUndo is the reason of an undo that was asked for with one click.
+const usualUndo = "undone"
+
+// mostRefiles is how many refiles of one patient are listed.
+const mostRefiles = 50
+
+// Preview tells what the wish would do, and changes nothing. Errors are those of Ask; a reason is not needed yet.
+func (r *Refiles) Preview(ctx context.Context, actor account.Actor, w Wish) (Preview, error) {
+	if w.Reason == "" {
+		w.Reason = "preview"
+	}
+	if err := r.check(ctx, actor, &w); err != nil {
+		return Preview{}, err
+	}
+	return r.Book.PreviewRefile(ctx, actor, w)
+}
+
+// Ask asks for the wish to be carried out. Errors: fault.Invalid with what to mend; fault.NotFound for a sensor or a patient
+// out of the actor's reach; fault.Conflict while another refile of the sensor is under way, or when there is nothing to move.
+func (r *Refiles) Ask(ctx context.Context, actor account.Actor, w Wish) (Refile, error) {
+	if err := r.check(ctx, actor, &w); err != nil {
+		return Refile{}, err
+	}
+	return r.Book.AskRefile(ctx, actor, w)
+}
+
+func (r *Refiles) check(ctx context.Context, actor account.Actor, w *Wish) error {
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return err
+	}
+	if w.Owner == "" {
+		// What is nobody's is the device desk's: who cares for patients does not see it.
+		if err := account.Allow(actor, account.AssignDevice, nil); err != nil {
+			return err
+		}
+	}
+	for _, uid := range []vital.UID{w.Owner, w.BelongsTo} {
+		if uid == "" {
+			continue
+		}
+		p, err := reach(ctx, r.People, actor, account.Refile, uid)
+		if err != nil {
+			return err
+		}
+		if p.State == account.Merged {
+			return fault.New(fault.Conflict, "one of the patients is known under another record by now: refile there, or undo the merge first")
+		}
+		if uid == w.BelongsTo && p.State == account.Locked {
+			return fault.New(fault.Conflict, "care of this patient has ended and the record is locked: nothing can be added to it")
+		}
+	}
+	return w.check(r.Now())
+}
+
+func (w *Wish) check(now time.Time) error {
+	w.From = w.From.UTC().Truncate(time.Microsecond)
+	if !w.To.IsZero() {
+		w.To = w.To.UTC().Truncate(time.Microsecond)
+	}
+	switch {
+	case w.Sensor == "":
+		return fault.New(fault.Invalid, "sensor: say whose readings these are by the name of the device or sensor that sent them")
+	case w.Owner == w.BelongsTo && w.Owner == "":
+		return fault.New(fault.Invalid, "owner, belongs_to: say under whom the readings are filed, or to whom they belong")
+	case w.Owner == w.BelongsTo:
+		return fault.New(fault.Invalid, "belongs_to: the readings are filed under this patient already")
+	case w.From.IsZero():
+		return fault.New(fault.Invalid, "from: say from when on the readings are the other's, for example 2026-11-21T07:25:00Z")
+	case w.From.After(now):
+		return fault.New(fault.Invalid, "from: lies in the future; assign the device from then on instead")
+	case !w.To.IsZero() && !w.To.After(w.From):
+		return fault.New(fault.Invalid, "to: must lie after from, or be left out until further notice")
+	}
+	var err error
+	w.Reason, err = text("reason", w.Reason)
+	return err
+}
+
+// Undo files back what a refile has moved. The reason may be empty.
+func (r *Refiles) Undo(ctx context.Context, actor account.Actor, uid vital.UID, reason string) (Refile, error) {
+	was, err := r.Get(ctx, actor, uid)
+	if err != nil {
+		return Refile{}, err
+	}
+	if reason == "" {
+		reason = usualUndo
+	}
+	w := Wish{Sensor: was.Sensor, From: was.From, To: was.To, Owner: was.BelongsTo.UID, BelongsTo: was.Owner.UID, Reason: reason}
+	if was.Owned && w.BelongsTo == "" || was.Claimed && w.Owner == "" {
+		return Refile{}, fault.New(fault.NotFound, "one of the patients is not within your reach: ask the device desk to undo it")
+	}
+	if err := r.check(ctx, actor, &w); err != nil {
+		return Refile{}, err
+	}
+	return r.Book.UndoRefile(ctx, actor, uid, w.Reason)
+}
+
+// Get returns one refile, for who may ask for refiles.
+func (r *Refiles) Get(ctx context.Context, actor account.Actor, uid vital.UID) (Refile, error) {
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return Refile{}, err
+	}
+	return r.Book.Refile(ctx, actor, uid)
+}
+
+// WornBy returns which sensors the patient has and had, for who may ask for refiles.
+func (r *Refiles) WornBy(ctx context.Context, actor account.Actor, uid vital.UID) ([]Worn, error) {
+	p, err := reach(ctx, r.People, actor, account.Refile, uid)
+	if err != nil {
+		return nil, err
+	}
+	return r.Book.WornBy(ctx, actor, p.ID)
+}
+
+// Of returns the refiles of a patient, newest first: they are a part of the record, for everybody who sees the patient.
+func (r *Refiles) Of(ctx context.Context, actor account.Actor, uid vital.UID) ([]Refile, error) {
+	p, err := reach(ctx, r.People, actor, account.SeePatients, uid)
+	if err != nil {
+		return nil, err
+	}
+	return r.Book.RefilesOf(ctx, actor, p.ID, mostRefiles)
+}

@@ -1,0 +1,96 @@
+package safe
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"hale/fault"
+)
+
+// RefileStore is the record as the Refiler needs it.
+type RefileStore interface {
+	// StepRefile carries out the next step of the oldest refile that has not ended and that no other process is at: in one
+	// transaction at most so many readings, the assignments with the first of them.
+	StepRefile(ctx context.Context, most int) (RefileStep, error)
+	// EndMerges ends the merges, and the undoing of merges, whose refiles have all ended. It returns how many.
+	EndMerges(ctx context.Context) (int, error)
+}
+
+// RefileStep tells what a step has done.
+type RefileStep struct {
+	Found    bool // there was one to be carried out
+	Refile   string
+	Moved    int
+	Ended    bool
+	Failed   bool
+	Registry bool // assignments have changed
+}
+
+// Refiler carries out refiles and merges, in every process with role process: the record's locks give each refile to one.
+type Refiler struct {
+	Store   RefileStore
+	Every   time.Duration             // between two looks; 0 is half a second
+	Most    int                       // readings in one transaction; 0 is 1000
+	Changed func(ctx context.Context) // assignments have changed: the edges are to look; nil: nobody is told
+	Log     *slog.Logger
+}
+
+const (
+	refileEvery = 500 * time.Millisecond
+	// refileMost keeps a step well below the time for which a partition may be held up [J].
+	refileMost = 1000
+)
+
+// Run carries out what there is until ctx ends. What fails is tried again at the next look: a step is a transaction.
+func (r *Refiler) Run(ctx context.Context) error {
+	every := r.Every
+	if every == 0 {
+		every = refileEvery
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	said := ""
+	for {
+		err := r.runOnce(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			said = ""
+		case err.Error() != said:
+			said = err.Error()
+			r.Log.Error("readings cannot be filed anew just now", "kind", fault.KindOf(err), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// runOnce does steps until there is nothing more to do.
+func (r *Refiler) runOnce(ctx context.Context) error {
+	most := r.Most
+	if most == 0 {
+		most = refileMost
+	}
+	for ctx.Err() == nil {
+		step, err := r.Store.StepRefile(ctx, most)
+		if err != nil {
+			return err
+		}
+		if !step.Found {
+			break
+		}
+		if step.Registry && r.Changed != nil {
+			r.Changed(ctx)
+		}
+		if step.Ended {
+			r.Log.Info("readings were filed anew", "refile", step.Refile, "failed", step.Failed)
+		}
+	}
+	_, err := r.Store.EndMerges(ctx)
+	return err
+}

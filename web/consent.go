@@ -1,0 +1,440 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"hale/account"
+	"hale/api/session"
+	"hale/fault"
+	"hale/vital"
+)
+
+// mountConsent puts the screens of what patients agree to on the app: three for patients, and for staff the page of a patient
+// and the list of whom to ask. The forms of all of them are answered under one path.
+func (w *Web) mountConsent(get, post func(string, fiber.Handler)) {
+	if w.Consents == nil {
+		return
+	}
+	get("/safe/:id/consents", func(c *fiber.Ctx) error { return w.agreedPage(c, nil) })
+	get("/safe/:id/caregivers", func(c *fiber.Ctx) error { return w.peoplePage(c, nil) })
+	get("/safe/:id/private", func(c *fiber.Ctx) error { return w.privatePage(c, nil) })
+	get("/patients/:id/consents", func(c *fiber.Ctx) error { return w.consentDesk(c, nil) })
+	get("/consents", w.dueConsents)
+	w.mountConsentActs(post)
+}
+
+// purposeWords is a purpose as a heading: to whom it belongs is said around it.
+func purposeWords(p account.Purpose) string {
+	switch p {
+	case account.ForCare:
+		return "Being looked after at home"
+	case account.ForSharing:
+		return "Letting family or friends see"
+	case account.ForResearch:
+		return "Research"
+	}
+	return string(p)
+}
+
+// purposeView is one consent with what can be done about it.
+type purposeView struct {
+	Purpose  string
+	Title    string
+	Text     string
+	Version  int // of the text in force
+	State    string
+	Due      string
+	Given    bool
+	Agree    string // the word on the button; empty: there is nothing to agree to just now
+	Refuse   bool
+	Lasts    string // until when it goes on if nobody answers
+	IsCare   bool
+	IsShare  bool
+	Standing account.Standing
+}
+
+func (w *Web) purposeViews(f *account.ConsentFile, k clock) []purposeView {
+	var list []purposeView
+	for _, s := range f.Standings(k.now) {
+		v := purposeView{
+			Purpose: string(s.Purpose), Title: purposeWords(s.Purpose), Given: s.State == account.StateGiven || s.State == account.StateLapsed, Standing: s,
+			IsCare: s.Purpose == account.ForCare, IsShare: s.Purpose == account.ForSharing, State: stateWords(&s, k), Due: dueWords(s.Due),
+		}
+		if t, ok := account.TextInForce(f.Texts, s.Purpose, "en", k.now); ok {
+			v.Text, v.Version = t.Body, t.Version
+		}
+		switch {
+		case !v.Given && f.Patient.State != account.Locked:
+			v.Agree, v.Refuse = "Yes, I agree", s.State == account.StateUnasked
+		case v.Given && s.Due != account.DueNot:
+			v.Agree = "Yes, I still agree"
+		}
+		if s.Due == account.DueTime && !s.LapsesAt.IsZero() && s.Stands() {
+			v.Lasts = day(s.LapsesAt, k)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func day(t time.Time, k clock) string { return t.In(k.zone).Format("2 January 2006") }
+
+func stateWords(s *account.Standing, k clock) string {
+	switch s.State {
+	case account.StateUnasked:
+		return "Not decided yet."
+	case account.StateGiven:
+		return "Agreed on " + day(s.Since, k) + "."
+	case account.StateRefused:
+		return "Not agreed, since " + day(s.Since, k) + "."
+	case account.StateWithdrawn:
+		return "Stopped on " + day(s.Since, k) + "."
+	case account.StateLapsed:
+		return "Ended by itself on " + day(s.LapsesAt, k) + ", because nobody answered when it was asked for again."
+	}
+	return ""
+}
+
+func dueWords(d account.Due) string {
+	switch d {
+	case account.DueFirst:
+		return "It has not been asked for yet."
+	case account.DueText:
+		return "The text has changed. Nothing changes before it is answered."
+	case account.DueTime:
+		return "Half a year has passed, so it is asked for again."
+	case account.DueNot:
+	}
+	return ""
+}
+
+// agreedView is the patient's page of consents.
+type agreedView struct {
+	Asks     bool // a guardian, who asks the team
+	Purposes []purposeView
+	Log      []string
+	Requests []string
+	Ending   endingView
+}
+
+type endingView struct {
+	Stage    account.EndingStage
+	Words    string
+	Steps    []string
+	Open     int // alerts
+	Stopping bool
+	Stopped  bool
+	Late     bool // nobody has told the patient for longer than a day
+}
+
+func viewEnding(steps []account.EndingStep, open int, k clock) endingView {
+	v := endingView{Stage: account.StageOf(steps), Open: open}
+	v.Stopping, v.Stopped = v.Stage == account.StageStopping, v.Stage == account.StageStopped
+	switch v.Stage {
+	case account.StageNone:
+	case account.StageStopping:
+		v.Words = "Care is ending. It is still watched over: until a person of the care team has said that it has stopped, everything goes on."
+		v.Late = k.now.Sub(steps[len(steps)-1].At) > account.LongestUntold
+	case account.StageStopped:
+		v.Words = "Nobody watches over the measurements any more."
+	case account.StageLocked:
+		v.Words = "Care has ended. The record is kept, and nothing is added to it."
+	}
+	for _, s := range steps {
+		text := k.exact(s.At) + ": " + stepWords(s) + ", " + s.ActorName
+		if s.Note != "" {
+			text += " (" + s.Note + ")"
+		}
+		v.Steps = append(v.Steps, text)
+	}
+	return v
+}
+
+func stepWords(s account.EndingStep) string {
+	switch s.Kind {
+	case account.StepStarted:
+		return "consent to care was withdrawn"
+	case account.StepTold:
+		return "the patient was told by " + s.How + " that nobody watches any more"
+	case account.StepFinished:
+		return "care has ended, the record is locked"
+	case account.StepUndone:
+		return "care goes on, by new consent"
+	case account.StepReadmitted:
+		return "taken into care again, by new consent"
+	}
+	return string(s.Kind)
+}
+
+func choiceWords(c account.Choice) string {
+	switch c {
+	case account.Given:
+		return "agreed"
+	case account.Refused:
+		return "not agreed"
+	case account.Withdrawn:
+		return "stopped"
+	}
+	return string(c)
+}
+
+func logLine(d *account.Decision, k clock) string {
+	text := k.exact(d.DecidedAt) + ": " + strings.ToLower(purposeWords(d.Purpose)) + ", " + choiceWords(d.Choice) + " (text " + itoa(d.Version) + ")"
+	if d.By == account.ByGuardian {
+		text += ", by a guardian"
+	}
+	switch d.Through {
+	case account.ThroughOwnSession:
+		return text
+	case account.ThroughPaper:
+		text += ", on paper"
+	case account.ThroughInPerson:
+		text += ", said in person"
+	case account.ThroughPhone:
+		text += ", said on the phone"
+	}
+	text += ", written down by " + d.RecordedBy
+	if d.Document != "" {
+		text += ", document " + d.Document
+	}
+	if d.Witness != "" {
+		text += ", heard by " + d.Witness
+	}
+	return text
+}
+
+func requestLine(r *account.GuardianRequest, k clock) string {
+	text := k.exact(r.MadeAt) + ": " + strings.ToLower(purposeWords(r.Purpose)) + ", " + choiceWords(r.Choice)
+	switch {
+	case r.SettledAt.IsZero():
+		return text + ". The care team has it."
+	case r.Accepted:
+		return text + ". Done."
+	}
+	return text + ". The care team did not do it; ask them why."
+}
+
+// file loads what the consent pages show.
+func (w *Web) file(c *fiber.Ctx) (account.ConsentFile, clock, account.Session, error) {
+	s, _ := session.Of(c.UserContext())
+	f, now, err := w.Consents.File(c.UserContext(), s.Actor, vital.UID(c.Params("id")))
+	return f, clock{now: now}.in(f.Patient.Zone), s, err
+}
+
+// wrongOf is what a page says of an act that was refused: something that the person can mend.
+func wrongOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return sentence(fault.MessageOf(err))
+}
+
+// agreedPage shows what a patient agreed to, to themselves and to who acts for them.
+func (w *Web) agreedPage(c *fiber.Ctx, wrong error) error {
+	f, k, s, err := w.file(c)
+	if err != nil {
+		return err
+	}
+	if s.Actor.Staff != 0 {
+		return c.Redirect("/patients/"+string(f.Patient.UID)+"/consents", http.StatusSeeOther)
+	}
+	v := agreedView{Asks: s.Actor.Role == account.CaregiverRole, Purposes: w.purposeViews(&f, k), Ending: viewEnding(f.Steps, 0, k)}
+	for i := range f.Log {
+		v.Log = append(v.Log, logLine(&f.Log[len(f.Log)-1-i], k))
+	}
+	for i := range f.Requests {
+		v.Requests = append(v.Requests, requestLine(&f.Requests[i], k))
+	}
+	page := safeFor(c, &f.Patient, v)
+	page.Error = wrongOf(wrong)
+	return w.safePage(c, "consents", "What was agreed to", page)
+}
+
+// grantView is one person who was let in.
+type grantView struct {
+	ID        vital.UID
+	Patient   vital.UID
+	CSRF      string
+	Name      string
+	Guardian  bool
+	Sees      string
+	Until     string
+	By        string
+	Document  string
+	Reason    string
+	Waits     bool // for the second look at the document
+	Confirms  bool // the reader can be the second person
+	Frozen    bool
+	Over      bool
+	Scopes    []offer
+	Page      string // whose form it is, to come back to
+	CanEnd    bool
+	Reasons   bool // a reason is asked for: staff
+	UntilDate string
+}
+
+// scopeWords are what can be shared, as the patient says it.
+func scopeWords(a account.Action) string {
+	switch a {
+	case account.SeePatients:
+		return "who I am"
+	case account.SeeReadings:
+		return "what is measured"
+	case account.SeeAlerts:
+		return "when something is not right"
+	case account.SeeSheet:
+		return "the emergency sheet"
+	default:
+		return string(a)
+	}
+}
+
+func scopeOffers(chosen account.Scopes) []offer {
+	var list []offer
+	for _, a := range account.ForCaregivers() {
+		if a != account.SeePatients { // comes with any other
+			list = append(list, offer{Value: string(a), Text: scopeWords(a), Chosen: chosen.Has(a)})
+		}
+	}
+	return list
+}
+
+func viewGrant(g *account.Grant, p *account.Patient, s account.Session, k clock, page string) grantView {
+	v := grantView{
+		ID: g.Who, Patient: p.UID, CSRF: s.CSRF, Name: g.Name, Guardian: g.Guardian, By: g.RecordedBy, Document: g.Document, Reason: g.Reason, Frozen: !g.SuspendedAt.IsZero(),
+		Waits: g.Guardian && g.ConfirmedAt.IsZero(), Over: g.Ended(k.now), Scopes: scopeOffers(g.Scopes), Page: page, CanEnd: !g.Guardian || s.Actor.Staff != 0,
+		Reasons: s.Actor.Staff != 0,
+	}
+	v.Confirms = v.Waits && account.DecideConfirm(g, s.Actor, k.now) == nil
+	var sees []string
+	for _, a := range g.Scopes.Actions() {
+		if a != account.SeePatients || g.Scopes == account.ScopesOf(account.SeePatients) {
+			sees = append(sees, scopeWords(a))
+		}
+	}
+	v.Sees = strings.Join(sees, ", ")
+	if g.Guardian {
+		v.Sees = "acts for the patient: all that the patient can see and ask for"
+	}
+	switch {
+	case v.Over:
+		v.Until = "ended " + k.exact(g.To)
+	case g.To.IsZero():
+		v.Until = "until it is ended"
+	default:
+		v.Until, v.UntilDate = "until "+k.exact(g.To), g.To.In(k.zone).Format(time.DateOnly)
+	}
+	return v
+}
+
+// peopleView is the patient's page of those whom they let in.
+type peopleView struct {
+	CanLet bool // sharing is agreed to, and care goes on
+	People []grantView
+	Past   []grantView
+	Scopes []offer
+}
+
+func (w *Web) peoplePage(c *fiber.Ctx, wrong error) error {
+	f, k, s, err := w.file(c)
+	if err != nil {
+		return err
+	}
+	grants, _, err := w.Caregivers.List(c.UserContext(), s.Actor, f.Patient.UID)
+	if err != nil {
+		return err
+	}
+	sharing := account.Stand(account.ForSharing, f.Texts, f.Log, k.now)
+	v := peopleView{CanLet: sharing.Stands() && f.Patient.State == account.Active, Scopes: scopeOffers(account.ScopesOf(account.SeeReadings))}
+	v.People, v.Past = viewGrants(grants, &f.Patient, s, k, "people")
+	page := safeFor(c, &f.Patient, v)
+	page.Error = wrongOf(wrong)
+	return w.safePage(c, "people", "Who may see", page)
+}
+
+func viewGrants(grants []account.Grant, p *account.Patient, s account.Session, k clock, page string) (now, past []grantView) {
+	for i := range grants {
+		if v := viewGrant(&grants[i], p, s, k, page); v.Over {
+			past = append(past, v)
+		} else {
+			now = append(now, v)
+		}
+	}
+	return now, past
+}
+
+// itemView is something private.
+type itemView struct {
+	ID      vital.UID
+	Patient vital.UID
+	CSRF    string
+	Page    string
+	Text    string
+}
+
+// privateView is the patient's page of what stays with them.
+type privateView struct {
+	People  []grantView
+	Items   []itemView
+	Metrics []offer
+}
+
+func (w *Web) privateOf(c *fiber.Ctx, p *account.Patient, grants []account.Grant, s account.Session, k clock, page string) (privateView, error) {
+	items, err := w.Caregivers.Private(c.UserContext(), s.Actor, p.UID)
+	if err != nil {
+		return privateView{}, err
+	}
+	var v privateView
+	v.People, _ = viewGrants(grants, p, s, k, page)
+	for i := range items {
+		v.Items = append(v.Items, itemView{ID: items[i].UID, Patient: p.UID, CSRF: s.CSRF, Page: page, Text: itemWords(&items[i], k)})
+	}
+	for _, d := range vital.Metrics() {
+		v.Metrics = append(v.Metrics, offer{Value: d.Code, Text: d.Display})
+	}
+	return v, nil
+}
+
+func itemWords(i *account.PrivateItem, k clock) string {
+	text := "Everything measured"
+	switch i.Kind {
+	case account.PrivateAlert:
+		return "An alert"
+	case account.PrivateConsent:
+		return "A consent"
+	case account.PrivateCorrection:
+		return "Something that was said to be wrong"
+	case account.PrivateMetric:
+		text = metricWord(i.Metric)
+	case account.PrivateSpan:
+	}
+	if !i.From.IsZero() {
+		text += " from " + k.exact(i.From)
+	}
+	if !i.To.IsZero() {
+		text += " to " + k.exact(i.To)
+	}
+	return text
+}
+
+func (w *Web) privatePage(c *fiber.Ctx, wrong error) error {
+	s, _ := session.Of(c.UserContext())
+	if err := account.Allow(s.Actor, account.Protect, nil); err != nil {
+		return err
+	}
+	f, k, s, err := w.file(c)
+	if err != nil {
+		return err
+	}
+	v, err := w.privateOf(c, &f.Patient, f.Grants, s, k, "private")
+	if err != nil {
+		return err
+	}
+	page := safeFor(c, &f.Patient, v)
+	page.Error = wrongOf(wrong)
+	return w.safePage(c, "private", "What stays with you", page)
+}
