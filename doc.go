@@ -44,13 +44,13 @@
 // The domains, which decide and use the standard library only:
 //
 //   - account: organisation, person, role, session, audit, and Allow, which says who may do what. Care teams and consent
-//     are to come; account/signin holds passwords and sessions, one-time codes and single sign-on are to come.
+//     are to come; account/signin holds passwords, codes, sessions and API keys (account/signin/oidc single sign-on).
 //   - devices: device, sensor, credential, assignment to a patient over time. Pairing, presence and clocks are to come.
 //   - careplan (empty yet): goals, medication plan, schedule, doses, adherence, reminders.
 //   - alerts: rules (limits and trends so far), the condition track, the episode, the Processor, triage. Escalation is to come.
 //   - push: the notice, a row of the outbox; subscriptions, the dispatcher, push/webpush and push/webhook are to come.
-//   - safe (to come): the patient's data safe: who looked, export, erase.
-//   - fhir (to come): FHIR R4 resources in and out, with no opinion about who may.
+//   - safe: the patient's data safe: who looked, a copy of everything, links, corrections; filing anew, erasing.
+//   - fhir: FHIR R4 resources in and out, with no opinion about who may.
 //
 // The edges, which act:
 //
@@ -58,7 +58,7 @@
 //     people's brokers, with mapping files for what they carry.
 //   - stream: envelopes in and out, the janitor, the live feed, and the embedded NATS server.
 //   - postgres: the record: pool, roles, migrations, one file per domain; postgres/embedded runs the database server.
-//   - api: JSON over HTTP described by OpenAPI; api/session and api/feed serve the screens too; api/fhirmap (to come) maps
+//   - api: JSON over HTTP described by OpenAPI; api/session and api/feed serve the screens too; api/fhirmap maps
 //     what we hold to FHIR and back.
 //   - web: the screens, rendered on the server, with all assets embedded.
 //   - authority: the certificates of the encrypted doors: an own certificate authority, or files that somebody renews.

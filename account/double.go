@@ -9,9 +9,6 @@ import (
 	"hale/vital"
 )
 
-// InvitationLasts is how long somebody new may take to choose their first password.
-const InvitationLasts = 7 * 24 * time.Hour
-
 // DoubleState says what is known of two people who may be one.
 type DoubleState string
 

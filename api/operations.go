@@ -46,6 +46,7 @@ func describe() huma.Config {
 		{Name: tagTeams, Description: "Who looks after whom together, and when somebody watches"},
 		{Name: tagConsent, Description: "What patients agree to, whom they let in, and how care ends"},
 		{Name: tagAccess, Description: "Ways to a record outside one's care, and who watches over them"},
+		{Name: tagImports, Description: "People who come in by files"},
 		{Name: tagService, Description: "The server itself"},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

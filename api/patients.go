@@ -21,6 +21,7 @@ type patientBody struct {
 	Name      string      `json:"name" example:"Ana Novak"`
 	Number    string      `json:"number" example:"P-0017"`
 	BirthYear int         `json:"birth_year,omitempty" doc:"Left out when not known" example:"1941"`
+	BirthDate string      `json:"birth_date,omitempty" doc:"As far as it is known: YYYY, YYYY-MM or YYYY-MM-DD" example:"1941-03-02"`
 	Sex       string      `json:"sex" enum:"female,male,other,unknown"`
 	Zone      string      `json:"zone" doc:"Time zone of the home (IANA)" example:"Europe/Ljubljana"`
 	Alerts    *alertCount `json:"alerts,omitempty" doc:"Left out for roles that do not see alerts"`
@@ -29,12 +30,15 @@ type patientBody struct {
 }
 
 func patientOf(p *account.Patient) patientBody {
-	return patientBody{ID: p.UID, Name: p.Name, Number: p.Number, BirthYear: p.BirthYear, Sex: p.Sex, Zone: p.Zone}
+	return patientBody{ID: p.UID, Name: p.Name, Number: p.Number, BirthYear: p.BirthYear, BirthDate: string(p.BirthDate), Sex: p.Sex, Zone: p.Zone}
 }
 
 type patientsInput struct {
 	Query string `query:"q" maxLength:"200" doc:"A part of the name, or the number"`
-	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+
+	Identifier string `query:"identifier" maxLength:"400" doc:"Exactly the patient whom a system calls so: system|value. Instead of q" example:"urn:oid:1.2.36.146.595.217.0.1|12345"`
+
+	Limit int `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }
 
 type patientsOutput struct {
@@ -48,6 +52,7 @@ type newPatientInput struct {
 		Name      string `json:"name" minLength:"1" maxLength:"200" example:"Ana Novak"`
 		Number    string `json:"number,omitempty" maxLength:"64" doc:"The programme's own number; no two patients have the same" example:"P-0017"`
 		BirthYear int    `json:"birth_year,omitempty" minimum:"1900" maximum:"2200" example:"1941"`
+		BirthDate string `json:"birth_date,omitempty" maxLength:"10" doc:"As far as it is known: YYYY, YYYY-MM or YYYY-MM-DD; birth_year follows from it" example:"1941-03-02"`
 		Sex       string `json:"sex,omitempty" enum:"female,male,other,unknown" doc:"unknown when left out"`
 		Zone      string `json:"zone" minLength:"1" maxLength:"64" doc:"Time zone of the home (IANA)" example:"Europe/Ljubljana"`
 	}
@@ -90,7 +95,7 @@ func (s *Server) addPatients() {
 }
 
 func (s *Server) listPatients(ctx context.Context, actor account.Actor, in *patientsInput) (*patientsOutput, error) {
-	list, err := s.Directory.Patients(ctx, actor, in.Query, in.Limit)
+	list, err := s.findPatients(ctx, actor, in)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +110,16 @@ func (s *Server) listPatients(ctx context.Context, actor account.Actor, in *pati
 		out.Body.Patients[i].Alerts = counts.of(list[i].UID)
 	}
 	return out, nil
+}
+
+func (s *Server) findPatients(ctx context.Context, actor account.Actor, in *patientsInput) ([]account.Patient, error) {
+	switch {
+	case in.Identifier == "":
+		return s.Directory.Patients(ctx, actor, in.Query, in.Limit)
+	case in.Query != "":
+		return nil, fault.New(fault.Invalid, "give q or identifier, not both")
+	}
+	return s.Identities.Find(ctx, actor, in.Identifier)
 }
 
 // counts is how many alerts wait per patient; nil for roles that do not see them.
@@ -142,7 +157,7 @@ func (s *Server) alertCounts(ctx context.Context, actor account.Actor) (counts, 
 
 func (s *Server) addPatient(ctx context.Context, actor account.Actor, in *newPatientInput) (*newPatientOutput, error) {
 	p, err := s.Directory.AddPatient(ctx, actor, account.Patient{
-		Name: in.Body.Name, Number: in.Body.Number, BirthYear: in.Body.BirthYear, Sex: in.Body.Sex, Zone: in.Body.Zone,
+		Name: in.Body.Name, Number: in.Body.Number, BirthYear: in.Body.BirthYear, BirthDate: vital.Date(in.Body.BirthDate), Sex: in.Body.Sex, Zone: in.Body.Zone,
 	})
 	if err != nil {
 		return nil, err

@@ -93,6 +93,12 @@ type Config struct {
 	Caregivers  *account.Caregivers
 	Offboarding *account.Offboarding
 
+	// Who is who, and people who come in by files.
+	Identities       *account.Identities
+	Doubles          *account.Doubles
+	Imports          *account.Imports
+	StaffInvitations StaffInvitations
+
 	Merges  *safe.Merges
 	Session *session.Keeper
 	Door    Door
@@ -171,6 +177,8 @@ func New(cfg Config) *Server {
 	s.addCaregivers()
 	s.addRefiles()
 	s.addMerges()
+	s.addIdentities()
+	s.addImports()
 	s.addFeed()
 	for _, mount := range cfg.Mount {
 		mount(s.app)

@@ -224,8 +224,19 @@ func TestReachIsTheSameFoldInSQL(t *testing.T) {
 			}())
 			grants = append(grants, g)
 		}
-		for range 4 {
-			at := moment.Draw(rt, "now")
+		edges := []time.Time{{}} // where something begins or ends; zero: anywhere
+		for _, d := range log {
+			edges = append(edges, d.DecidedAt, d.DecidedAt.Add(account.AskAgainAfter+account.AskGrace))
+		}
+		for _, g := range grants {
+			edges = append(edges, g.From, g.To, g.ConfirmedAt, g.SuspendedAt)
+		}
+		for range 8 {
+			at := rapid.SampledFrom(edges).Draw(rt, "edge")
+			if at.IsZero() {
+				at = moment.Draw(rt, "now")
+			}
+			at = at.Add(time.Duration(rapid.IntRange(-1, 1).Draw(rt, "beside")) * time.Microsecond)
 			want := account.WayOf(caregiver, grants, log, at)
 			var got account.Relation
 			tx, err := conn.Begin(ctx)

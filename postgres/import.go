@@ -295,3 +295,14 @@ func each(ctx context.Context, tx pgx.Tx, query string, args, targets []any, f f
 	}
 	return nil
 }
+
+// In returns the operator as who acts in an organisation; fault.NotFound when there is none of the name.
+func (o Operator) In(ctx context.Context, organisation string) (account.Actor, error) {
+	var who account.Actor
+	err := o.inNamed(ctx, organisation, func(_ pgx.Tx, operator account.Actor, _ time.Time) error {
+		who = operator
+		return nil
+	})
+	who.Name, who.Role = OperatorName, account.Administrator
+	return who, err
+}

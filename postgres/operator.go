@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +21,7 @@ const findOrg = `SELECT id FROM org WHERE name = $1`
 const insertOrg = `INSERT INTO org (uid, name, created_at) VALUES ($1, $2, $3) RETURNING id`
 const upsertStaff = `
 INSERT INTO staff (org_id, uid, login, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (login) DO UPDATE SET password_hash = excluded.password_hash, name = excluded.name, role = excluded.role
+ON CONFLICT (login) DO UPDATE SET password_hash = excluded.password_hash, name = excluded.name, role = excluded.role, disabled_at = NULL
 WHERE staff.org_id = excluded.org_id
 RETURNING id`
 const endSessions = `UPDATE session SET ended_at = $3 WHERE org_id = $1 AND staff_id = $2 AND ended_at IS NULL`
@@ -32,19 +33,29 @@ type Staff struct {
 	Name         string
 	Role         account.Role
 	PasswordHash string
+	Founding     Founding
 }
 
-// SetStaff makes the organisation and the person where they are missing, and sets the password; sessions that were
-// opened with the old one end. A login that another organisation has is fault.Conflict.
+// Founding says what is to become of an organisation that is missing, or is not.
+type Founding int
+
+// MakeMissing makes an organisation that is missing; KnownOnly refuses it (fault.NotFound, naming those there are), so that a
+// misspelt name makes none; NewOnly refuses one that is there (fault.Conflict).
+const (
+	MakeMissing Founding = iota
+	KnownOnly
+	NewOnly
+)
+
+// SetStaff makes the person where they are missing, and the organisation as s.Founding says, and sets the password; sessions
+// that were opened with the old one end, and somebody who was kept out may come in again. A login that another organisation
+// has is fault.Conflict.
 func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) {
 	who := account.Actor{Name: s.Name, Role: s.Role}
 	err := o.do(ctx, func(tx pgx.Tx, now time.Time) error {
-		err := tx.QueryRow(ctx, findOrg, s.Organisation).Scan(&who.Org)
-		if errors.Is(err, pgx.ErrNoRows) {
-			who.Org, err = newOrg(ctx, tx, s.Organisation, now)
-		}
-		if err != nil {
-			return fmt.Errorf("find or make the organisation: %w", err)
+		var err error
+		if who.Org, err = organisation(ctx, tx, s, now); err != nil {
+			return err
 		}
 		err = tx.QueryRow(ctx, upsertStaff, int32(who.Org), string(newUID()), s.Login, s.Name, string(s.Role), s.PasswordHash, now).Scan(&who.Staff)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -65,6 +76,29 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 		return writeAudit(ctx, tx, account.Audit{Org: who.Org, At: now, Actor: account.Actor{Name: "operator"}, Action: "set staff", Object: "staff " + s.Login, Detail: string(s.Role)})
 	})
 	return who, err
+}
+
+// organisation finds the organisation of somebody to be set, or makes it.
+func organisation(ctx context.Context, tx pgx.Tx, s Staff, now time.Time) (org vital.OrgID, err error) {
+	err = tx.QueryRow(ctx, findOrg, s.Organisation).Scan(&org)
+	switch missing := errors.Is(err, pgx.ErrNoRows); {
+	case err != nil && !missing:
+		return 0, fmt.Errorf("find the organisation: %w", err)
+	case !missing && s.Founding == NewOnly:
+		return 0, fault.New(fault.Conflict, "there is an organisation %q already", s.Organisation)
+	case !missing:
+		return org, nil
+	case s.Founding == KnownOnly:
+		var known []string
+		if err := tx.QueryRow(ctx, `SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM org`).Scan(&known); err != nil {
+			return 0, fmt.Errorf("list organisations: %w", err)
+		}
+		return 0, fault.New(fault.NotFound, "there is no organisation %q; there are: %s. `hale organisation create` makes one", s.Organisation, strings.Join(known, ", "))
+	}
+	if org, err = newOrg(ctx, tx, s.Organisation, now); err != nil {
+		return 0, fmt.Errorf("make the organisation: %w", err)
+	}
+	return org, writeAudit(ctx, tx, account.Audit{Org: org, At: now, Actor: account.Actor{Name: "operator"}, Action: "create organisation"})
 }
 
 // newOrg makes an organisation, with what every one begins with.

@@ -89,6 +89,49 @@ func (o Operator) ResetSecondFactor(ctx context.Context, login string) (was bool
 	return was, err
 }
 
+// Disable keeps a member of staff out for good and ends their sessions; what they did stays under their name. It reports
+// whether they could come in before.
+func (o Operator) Disable(ctx context.Context, login string) (was bool, err error) {
+	err = o.act(ctx, login, "disable staff", func(tx pgx.Tx, who account.Actor, now time.Time) (string, error) {
+		done, err := tx.Exec(ctx, `UPDATE staff SET disabled_at = $3 WHERE org_id = $1 AND id = $2 AND disabled_at IS NULL`, int32(who.Org), int64(who.Staff), now)
+		if err != nil {
+			return "", err
+		}
+		if was = done.RowsAffected() > 0; !was {
+			return "they were out already", nil
+		}
+		if _, err := tx.Exec(ctx, `UPDATE team_member SET to_at = greatest($3, from_at) WHERE org_id = $1 AND staff_id = $2 AND (to_at IS NULL OR to_at > $3)`, int32(who.Org), int64(who.Staff), now); err != nil {
+			return "", err
+		}
+		_, err = tx.Exec(ctx, endSessions, int32(who.Org), int64(who.Staff), now)
+		return "", err
+	})
+	return was, err
+}
+
+// Organisation is one as the operator sees it.
+type Organisation struct {
+	Name            string
+	CreatedAt       time.Time
+	Staff, Patients int // without staff who are kept out
+}
+
+// Organisations lists them by name.
+func (o Operator) Organisations(ctx context.Context) (list []Organisation, err error) {
+	const all = `
+SELECT o.name, o.created_at, (SELECT count(*) FROM staff s WHERE s.org_id = o.id AND s.disabled_at IS NULL), (SELECT count(*) FROM patient p WHERE p.org_id = o.id AND p.state <> 'merged')
+FROM org o ORDER BY o.name`
+	err = o.do(ctx, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, all)
+		if err != nil {
+			return fmt.Errorf("list organisations: %w", err)
+		}
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Organisation])
+		return err
+	})
+	return list, err
+}
+
 // Unlock ends the lock that wrong passwords or codes have put on a login and forgets them. It reports whether there were
 // any.
 func (o Operator) Unlock(ctx context.Context, login string) (was bool, err error) {

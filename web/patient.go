@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -30,6 +31,7 @@ type patientView struct {
 	Safe     bool   // the reader has something to see in the patient's data safe
 	Consents bool   // and of what the patient agreed to
 	Ending   bool   // care is ending
+	Identity bool   // there is a page of what systems call the patient
 	Open     []rowView
 	Past     []rowView
 	Older    vital.UID // the alert before which more are found; empty: these are all
@@ -91,8 +93,9 @@ func (w *Web) patient(c *fiber.Ctx) error {
 		Readings: account.Allow(s.Actor, account.SeeReadings, &p) == nil, Alerts: account.Allow(s.Actor, account.SeeAlerts, &p) == nil,
 		Glass: k.at(p.Relation.Glass), Locked: p.State == account.Locked,
 		Ending: p.State == account.Ending && s.Actor.Staff != 0, Consents: w.Consents != nil && s.Actor.Staff != 0 && account.Allow(s.Actor, account.SeeConsents, &p) == nil,
-		Invites: w.Door != nil && account.Allow(s.Actor, account.InvitePatient, &p) == nil,
-		Safe:    w.Safe != nil && (may(s.Actor, account.SeeSheet) || may(s.Actor, account.SeeLooks)),
+		Identity: w.Identities != nil && s.Actor.Staff != 0,
+		Invites:  w.Door != nil && account.Allow(s.Actor, account.InvitePatient, &p) == nil,
+		Safe:     w.Safe != nil && (may(s.Actor, account.SeeSheet) || may(s.Actor, account.SeeLooks)),
 	}
 	if view.History, err = w.historyOf(ctx, s.Actor, &p, k); err != nil {
 		return err
@@ -111,7 +114,7 @@ func (w *Web) patient(c *fiber.Ctx) error {
 	return w.page(c, "patient", p.Name, "patients", view)
 }
 
-// aboutWords tells sex and age. Only the year of birth is known, so the age is the one reached this year.
+// aboutWords tells sex and age. Where only the year of birth is known, the age is the one reached this year.
 func aboutWords(p account.Patient, k clock) string {
 	text := p.Sex
 	if p.Sex == "unknown" {
@@ -120,7 +123,15 @@ func aboutWords(p account.Patient, k clock) string {
 	if p.BirthYear == 0 {
 		return text + ", year of birth not known"
 	}
-	return fmt.Sprintf("%s, born %d (%d this year)", text, p.BirthYear, k.now.In(k.zone).Year()-p.BirthYear)
+	today := k.now.In(k.zone)
+	if born, err := time.Parse(time.DateOnly, string(p.BirthDate)); err == nil {
+		age := today.Year() - born.Year()
+		if today.Month() < born.Month() || today.Month() == born.Month() && today.Day() < born.Day() {
+			age--
+		}
+		return fmt.Sprintf("%s, born %s (%d)", text, born.Format("2 Jan 2006"), age)
+	}
+	return fmt.Sprintf("%s, born %d (%d this year)", text, p.BirthYear, today.Year()-p.BirthYear)
 }
 
 func (w *Web) addAlerts(ctx context.Context, actor account.Actor, view *patientView, maker rowMaker, before vital.UID) error {

@@ -18,6 +18,8 @@ type patientsView struct {
 	More       bool // there are more than the list shows
 	SeesAlerts bool
 	CanAdd     bool
+	CanImport  bool // by a file
+	CanMerge   bool // and say who is one person
 	Consents   bool // there is a list of whom to ask
 	Glass      bool // the reader may break the glass
 }
@@ -43,6 +45,7 @@ func (w *Web) patients(c *fiber.Ctx) error {
 		return err
 	}
 	view := patientsView{Query: query, More: len(people) == listedPatients, SeesAlerts: may(actor, account.SeeAlerts), CanAdd: may(actor, account.AddPatient),
+		CanImport: w.Imports != nil && may(actor, account.ImportPeople), CanMerge: w.Doubles != nil && may(actor, account.MergePatients),
 		Consents: w.Consents != nil && actor.Staff != 0 && may(actor, account.SeeConsents)}
 	view.Glass = w.Emergencies != nil && may(actor, account.BreakGlass)
 	open := map[vital.UID]alerts.Case{}

@@ -29,6 +29,7 @@ type frame struct {
 	Codes     bool   // people sign in with codes here
 	Own       bool   // the person is a patient, or somebody whom a patient lets in: they have the data safe
 	Safe      bool   // the page is one of the data safe
+	Erasures  bool   // the person decides on erasures
 	Emergency string
 	Body      any
 }
@@ -49,6 +50,7 @@ func (w *Web) page(c *fiber.Ctx, name, title, here string, body any) error {
 		f.Own = w.Safe != nil && ownOnly(s.Actor)
 		f.Board, f.Patients = !f.Own && may(s.Actor, account.SeeAlerts), !f.Own && may(s.Actor, account.SeePatients)
 		f.Teams, f.Access = w.Teams != nil && may(s.Actor, account.SeeTeams), w.Emergencies != nil && may(s.Actor, account.ReviewAccess)
+		f.Erasures = w.Erasures != nil && may(s.Actor, account.DecideErasure)
 		f.Me = w.Factors != nil && (s.Actor.Staff != 0 || w.Door != nil)
 	}
 	return w.fragment(c, "page-"+name, f)

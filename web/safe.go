@@ -84,6 +84,7 @@ type homeView struct {
 	Looks, Sheet, Copy, Share, Correct bool
 	Consents, People, Private          bool
 	Waiting                            int // corrections that wait
+	Erase                              bool
 }
 
 // safeHome answers GET /safe/{id}.
@@ -97,7 +98,7 @@ func (w *Web) safeHome(c *fiber.Ctx) error {
 	can := func(action account.Action) bool { return account.Allow(actor, action, &p) == nil }
 	view := homeView{
 		Looks: can(account.SeeLooks), Sheet: can(account.SeeSheet), Copy: can(account.ExportRecord), Share: can(account.ShareRecord),
-		Correct: can(account.AskCorrection) || can(account.DecideCorrection),
+		Correct: can(account.AskCorrection) || can(account.DecideCorrection), Erase: w.Erasures != nil && can(account.AskErasure),
 		// A guardian asks for consents; whom to let in and what is private is the patient's own.
 		Consents: w.Consents != nil && ownOnly(actor) && can(account.SeeConsents), People: w.Consents != nil && actor.Self != 0, Private: w.Consents != nil && actor.Self != 0,
 	}

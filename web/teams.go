@@ -325,7 +325,7 @@ func (w *Web) addRoster(c *fiber.Ctx, view *teamView, team vital.UID) error {
 	if n := len(versions); n > 0 {
 		last := versions[n-1]
 		view.Version = last.Number
-		view.Said = fmt.Sprintf("Set by %s on %s, from %s on: %s", last.AuthorName, k.short(last.CreatedAt), k.short(last.EffectiveFrom), last.Reason)
+		view.Said = fmt.Sprintf("Set by %s %s; it holds %s: %s", last.AuthorName, k.at(last.CreatedAt).When, k.at(last.EffectiveFrom).Since, last.Reason)
 		if view.Hours.Days[0].Name == "" {
 			view.Hours = formOf(last.Hours)
 		}

@@ -50,21 +50,26 @@ type Config struct {
 	Teams     *account.Teams // no pages of care teams when nil; with Rosters
 	Rosters   *account.Rosters
 	// Emergencies is the way to a record outside one's care; no page when nil.
-	Emergencies *account.Emergency
-	Factors     Factors           // no page for second factors when nil
-	Door        Door              // no codes, lists of sessions and keys when nil
-	Safe        *safe.Safe        // no screens of the data safe when nil
-	Consents    *account.Consents // no screens of what patients agree to when nil; with the two below
-	Caregivers  *account.Caregivers
-	Offboarding *account.Offboarding
-	Refiles     *safe.Refiles // no screens for filing readings anew when nil; with Merges
-	Merges      *safe.Merges
-	Provider    Provider       // nobody signs in by an identity provider when nil
-	LocalOff    bool           // only an account for emergencies has a password
-	Zone        *time.Location // of the staff, for times that concern no single patient; UTC when nil
-	Emergency   string         // the local emergency number; "112" when empty
-	Log         *slog.Logger
-	Now         func() time.Time
+	Emergencies      *account.Emergency
+	Factors          Factors           // no page for second factors when nil
+	Door             Door              // no codes, lists of sessions and keys when nil
+	Safe             *safe.Safe        // no screens of the data safe when nil
+	Consents         *account.Consents // no screens of what patients agree to when nil; with the two below
+	Caregivers       *account.Caregivers
+	Offboarding      *account.Offboarding
+	Erasures         *safe.Erasures // no screens for being forgotten when nil; with Safe
+	Refiles          *safe.Refiles  // no screens for filing readings anew when nil; with Merges
+	Merges           *safe.Merges
+	Identities       *account.Identities // no screens that say who is who when nil; with Doubles
+	Doubles          *account.Doubles
+	Imports          *account.Imports // nobody comes in by a file when nil; with StaffInvitations
+	StaffInvitations StaffInvitations
+	Provider         Provider       // nobody signs in by an identity provider when nil
+	LocalOff         bool           // only an account for emergencies has a password
+	Zone             *time.Location // of the staff, for times that concern no single patient; UTC when nil
+	Emergency        string         // the local emergency number; "112" when empty
+	Log              *slog.Logger
+	Now              func() time.Time
 }
 
 // DefaultEmergency is the emergency number of the European Union (Directive (EU) 2018/1972, article 109) and of many
@@ -123,6 +128,9 @@ func (w *Web) Mount(app *fiber.App) {
 	w.mountTeams(get, post)
 	w.mountGlass(get, post)
 	w.mountSafe(app, get, post)
+	w.mountErasures(get, post)
 	w.mountConsent(get, post)
 	w.mountRefiles(get, post)
+	w.mountIdentities(get, post)
+	w.mountImports(app, open, get, post)
 }

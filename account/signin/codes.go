@@ -74,7 +74,7 @@ func (s *Service) Inviting(ctx context.Context, actor account.Actor, patient vit
 		return account.Patient{}, nil, nil, err
 	}
 	sessions, err := s.record.PatientSessions(ctx, actor, &p)
-	return p, caregivers, sessions, err
+	return p, caregivers, s.awake(sessions, BoundIdleAfter), err
 }
 
 // invited loads the patient whose signing in the actor may look after, whatever the state of the record: a lost phone's session
@@ -158,7 +158,7 @@ func (s *Service) Redeem(ctx context.Context, from netip.Addr, typed, label stri
 }
 
 func errCodeNotGood() error {
-	return fault.New(fault.Unauthenticated, "this code does not open: compare it sign by sign; it can be used once, for a quarter of an hour. If it is right, ask for a new one")
+	return fault.New(fault.Unauthenticated, "this code does not open. See whether every letter and digit is right. A code can be used only once, for a quarter of an hour: if it is right, ask for a new one")
 }
 
 // labelOf returns the name of a device as it is kept: printable, and not too long.

@@ -90,6 +90,9 @@ func (s *Service) ChangePassword(ctx context.Context, actor account.Actor, curre
 	if err != nil {
 		return err
 	}
+	if hash == "" {
+		return fault.New(fault.Forbidden, "you sign in by your organisation's identity provider: the password is changed there")
+	}
 	organisation, err := s.record.Organisation(ctx, actor)
 	if err != nil {
 		return err

@@ -251,9 +251,12 @@ func TestWhateverIsWrongWithACodeTheAnswerAndTheWorkAreTheSame(t *testing.T) {
 	f.pass(16 * time.Minute)
 	replaced := f.code(t, nina, f.bor)
 	living := f.code(t, nina, f.bor)
-	dead := f.code(t, nina, f.ana)
+	dead := f.code(t, nina, f.cene)
 	for range 5 {
 		f.redeem(t, another(dead, false))
+	}
+	if n := f.count(t, `SELECT count(*) FROM invitation WHERE used_at IS NULL AND ended_at IS NULL`); n != 3 {
+		t.Fatalf("%d codes are open, with the old one and the one that was guessed at", n)
 	}
 	cases := map[string]string{
 		"a wrong one": another(living, false), "an unknown one": another(living, true), "a used one": used, "an old one": expired,

@@ -25,6 +25,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats-server/v2/server"
 
+	"hale/account/signin"
 	"hale/postgres/embedded"
 	"hale/simulators"
 )
@@ -363,6 +364,12 @@ func TestTheComposeFileIsAWholeHale(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := makeSealKey(filepath.Join(c.secrets, "audit_key")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(c.secrets, "second_factor_key"), []byte(signin.NewKey()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(c.secrets, "broker"), []byte("hale\nsecret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +386,7 @@ func TestTheComposeFileIsAWholeHale(t *testing.T) {
 		t.Errorf("%d processes judge, want 2", n)
 	}
 
-	said := c.hale(c.project.Services["migrate"], []string{"staff", "--organisation", "Home care North", "--login", "ana", "--name", "Ana", "--role", "administrator"})
+	said := c.hale(c.project.Services["migrate"], []string{"organisation", "create", "Home care North", "--login", "ana", "--name", "Ana"})
 	<-said.ended
 	words := strings.Fields(said.stdout.String())
 	if len(words) == 0 {

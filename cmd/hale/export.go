@@ -85,7 +85,7 @@ func newFile(path string) (*os.File, error) {
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fault.New(fault.Conflict, "%s is there already: choose another name", path)
 	}
-	return file, fault.Wrap(fault.Invalid, err, "--out %s cannot be written", path)
+	return file, fault.Wrap(fault.Invalid, err, "%s cannot be written", path)
 }
 
 // kept closes a file that was written, or removes one that was not written to its end.

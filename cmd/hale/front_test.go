@@ -30,13 +30,13 @@ import (
 const frontPassword = "tulip rabbit kettle"
 
 // front is the API and the screens on a real record, with a clock that the test moves. A nurse, an administrator and a stranger
-// of another organisation can sign in; the nurse looks after ana and bor.
+// of another organisation can sign in; the nurse looks after ana, bor and cene.
 type front struct {
-	db       pgtest.Database
-	app      *postgres.App
-	url      string
-	admin    *pgx.Conn // the database's superuser; not for two at once
-	ana, bor account.Patient
+	db             pgtest.Database
+	app            *postgres.App
+	url            string
+	admin          *pgx.Conn // the database's superuser; not for two at once
+	ana, bor, cene account.Patient
 
 	mu  sync.Mutex
 	now time.Time
@@ -79,7 +79,7 @@ func newFront(t *testing.T, proxies ...string) *front {
 	boss := f.staff(t, "Home", "boss", account.Administrator)
 	f.staff(t, "Home", "nina", account.Nurse)
 	f.staff(t, "Elsewhere", "eva", account.Nurse)
-	for at, p := range map[*account.Patient]string{&f.ana: "Ana Novak", &f.bor: "Bor Kos"} {
+	for at, p := range map[*account.Patient]string{&f.ana: "Ana Novak", &f.bor: "Bor Kos", &f.cene: "Cene Rus"} {
 		if *at, err = f.app.AddPatient(ctx, boss, account.Patient{Name: p, Sex: "unknown", Zone: "Europe/Ljubljana"}); err != nil {
 			t.Fatal(err)
 		}

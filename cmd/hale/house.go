@@ -322,6 +322,7 @@ func (h *house) answering() []stage {
 	looks := &account.Looks{Log: h.app, Now: time.Now}
 	consents, caregivers, offboarding := &account.Consents{Store: h.app}, &account.Caregivers{Store: h.app}, &account.Offboarding{Store: h.app}
 	ownData := safe.New(h.app, fhirmap.Exporter{}, looks, time.Now)
+	erasures := &safe.Erasures{Book: h.app, People: h.app}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Now: time.Now, Changed: h.registryChanged}
@@ -332,16 +333,20 @@ func (h *house) answering() []stage {
 	h.ways.join(h.app, door)
 	teams, rosters := &account.Teams{Book: h.app, Now: time.Now}, &account.Rosters{Book: h.app, Now: time.Now}
 	emergency := &account.Emergency{Book: h.app}
+	identities, doubles := newIdentities(h.app), &account.Doubles{Book: h.app, Now: time.Now}
+	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
 	pages := web.New(h.ways.onScreens(web.Config{
 		Teams: teams, Rosters: rosters, Emergencies: emergency,
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(), Merges: h.merges(), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
+		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(), Merges: h.merges(), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk,
 		Teams: teams, Rosters: rosters, Emergency: emergency,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
 		Refiles: h.refiles(), Merges: h.merges(),
-		Safe: ownData, Erasures: &safe.Erasures{Book: h.app, People: h.app}, Session: keeper, Door: door, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
+		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
+		Safe: ownData, Erasures: erasures, Session: keeper, Door: door, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
 		Organisation: h.app.Organisation,
 		Ready:        h.checks,
 		Strict:       h.strict,

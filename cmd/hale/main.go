@@ -32,21 +32,23 @@ type program struct {
 type commands struct {
 	LogLevel string `help:"Least severe log line to print." enum:"debug,info,warn,error" default:"warn" env:"HALE_LOG_LEVEL"`
 
-	Up       upCommand       `cmd:"" help:"Start everything on this machine: PostgreSQL, NATS, the device edge, the processor, the API and a living demo."`
-	Serve    serveCommand    `cmd:"" help:"Run chosen roles against a PostgreSQL and a NATS that run elsewhere."`
-	Migrate  migrateCommand  `cmd:"" help:"Make the database roles and bring the tables to this version."`
-	Erase    eraseCommand    `cmd:"" help:"Erasures: list, keep the ledger, replay it after a restore, receipts, scrub the disk."`
-	Audit    auditCommand    `cmd:"" help:"Export the audit trail of an organisation, or verify an export offline."`
-	Export   exportCommand   `cmd:"" help:"Write a copy of a patient's whole record to a file: FHIR, tables and a page to read."`
-	Staff    staffCommand    `cmd:"" help:"Make a member of staff or set a new password; list and end sessions, reset a second factor, unlock."`
-	Keys     keysCommand     `cmd:"" help:"Make, list and revoke the API keys of programs."`
-	Replay   replayCommand   `cmd:"" help:"Replay recorded readings through the front door and score the alerts."`
-	Simulate simulateCommand `cmd:"" help:"Let simulated people with their devices live, for a story or a load."`
-	Bench    benchCommand    `cmd:"" help:"Measure this machine: the whole way of a reading against bare COPY, alerts in time, idle devices."`
-	Load     loadCommand     `cmd:"" hidden:"" help:"The load generator of bench."`
-	Map      mapCommand      `cmd:"" help:"Work with a mapping file, which says how messages of other brokers become readings."`
-	Doctor   doctorCommand   `cmd:"" help:"Check what Hale needs on this machine and say how to mend it."`
-	Health   healthCommand   `cmd:"" help:"Ask a process on this machine whether it is ready: the health check of a container."`
+	Up       upCommand           `cmd:"" help:"Start everything on this machine: PostgreSQL, NATS, the device edge, the processor, the API and a living demo."`
+	Serve    serveCommand        `cmd:"" help:"Run chosen roles against a PostgreSQL and a NATS that run elsewhere."`
+	Migrate  migrateCommand      `cmd:"" help:"Make the database roles and bring the tables to this version."`
+	Erase    eraseCommand        `cmd:"" help:"Erasures: list, keep the ledger, replay it after a restore, receipts, scrub the disk."`
+	Audit    auditCommand        `cmd:"" help:"Export the audit trail of an organisation, or verify an export offline."`
+	Export   exportCommand       `cmd:"" help:"Write a copy of a patient's whole record to a file: FHIR, tables and a page to read."`
+	Organise organisationCommand `cmd:"" name:"organisation" help:"Make an organisation with its first administrator, or list them."`
+	Staff    staffCommand        `cmd:"" help:"Make a member of staff or set a new password; list and end sessions, reset a second factor, unlock."`
+	Keys     keysCommand         `cmd:"" help:"Make, list and revoke the API keys of programs."`
+	Import   importCommand       `cmd:"" help:"Take patients or staff in from a file: first what would become of each row, then, with --commit, exactly that file."`
+	Replay   replayCommand       `cmd:"" help:"Replay recorded readings through the front door and score the alerts."`
+	Simulate simulateCommand     `cmd:"" help:"Let simulated people with their devices live, for a story or a load."`
+	Bench    benchCommand        `cmd:"" help:"Measure this machine: the whole way of a reading against bare COPY, alerts in time, idle devices."`
+	Load     loadCommand         `cmd:"" hidden:"" help:"The load generator of bench."`
+	Map      mapCommand          `cmd:"" help:"Work with a mapping file, which says how messages of other brokers become readings."`
+	Doctor   doctorCommand       `cmd:"" help:"Check what Hale needs on this machine and say how to mend it."`
+	Health   healthCommand       `cmd:"" help:"Ask a process on this machine whether it is ready: the health check of a container."`
 }
 
 // collectAt is how much the heap may grow, in per cent, before garbage is collected: memory is cheaper for us than the

@@ -59,6 +59,52 @@ func special() map[string]question {
 		"POST /v1/merges/:id/undo":                                  {json: `{"reason":"They are two."}`},
 		"DELETE /v1/teams/:id/members/:staff":                       {path: "/v1/teams/{spareteam}/members/{member}"},
 		"DELETE /v1/teams/:id/patients/:patient":                    {path: "/v1/teams/{spareteam}/patients/{patient}"},
+		"POST /v1/patients/:id/consents":                            {json: `{"purpose":"research","version":1,"language":"en","choice":"given","through":"in_person","witness":"A colleague"}`},
+		"POST /v1/me/consents":                                      {json: `{"purpose":"research","version":1,"language":"en","choice":"given"}`},
+		"POST /v1/patients/:id/consents/requests/:request":          {json: `{"accept":false}`},
+		"POST /v1/consent-texts":                                    {json: `{"purpose":"research","language":"en","text":"Other words."}`},
+		"POST /v1/patients/:id/offboarding":                         {json: `{"step":"told","how":"phone"}`},
+		"POST /v1/patients/:id/corrections":                         {json: `{"kind":"name","wish":"It is written with an h."}`},
+		"POST /v1/corrections/:id/decide":                           {json: `{"accept":false,"answer":"It is right."}`},
+		"POST /v1/patients/:id/shares":                              {json: `{"what":"sheet","minutes":60,"opens":3}`},
+		"POST /v1/me/caregivers":                                    {json: `{"name":"Eva","scopes":["see patients"]}`},
+		"POST /v1/patients/:id/caregivers":                          {json: `{"name":"Eva","scopes":["see patients"],"reason":"She said so."}`},
+		"POST /v1/patients/:id/guardians":                           {json: `{"name":"Eva","scopes":["see patients"],"document":"Folder 3","to":"{later}"}`},
+		"POST /v1/me/private":                                       {json: `{"kind":"metric","metric":"body_weight"}`},
+		"POST /v1/patients/:id/private":                             {json: `{"kind":"metric","metric":"body_weight"}`},
+		"POST /v1/patients/:id/erasures":                            {json: `{"wish":"All of it."}`},
+		"POST /v1/erasures/:id/decision":                            {json: `{"refuse":true,"answer":"The law says ten years."}`},
+		"POST /v1/erasures/:id/confirmation":                        {json: `{"number":{number}}`},
+		"POST /v1/patients/:id/identifiers":                         {json: `{"system":"urn:oid:1.2.36.1","value":"{number}"}`},
+		"POST /v1/patients/:id/identifiers/:identifier/end":         {json: `{"reason":"It was another's."}`},
+		"PUT /v1/identifier-systems":                                {json: `{"uri":"urn:oid:1.2.36.9","title":"Insurance number"}`},
+		"POST /v1/doubles/:id/two-people":                           {json: `{"reason":"Both came."}`},
+		"POST /break-glass":                                         {form: "number=N-{number}&reason=She+called+the+wrong+number.&minutes=30"},
+		"POST /access/:id/review":                                   {form: "finding=It+was+so."},
+		"POST /teams":                                               {form: "name=Night"},
+		"POST /teams/:id/rename":                                    {form: "name=Night+{number}"},
+		"POST /teams/:id/end":                                       {path: "/teams/{spareteam}/end"},
+		"POST /teams/:id/members":                                   {form: "staff={joiner}"},
+		"POST /teams/:id/members/:staff/leave":                      {path: "/teams/{spareteam}/members/{member}/leave"},
+		"POST /teams/:id/patients/:patient/leave":                   {path: "/teams/{spareteam}/patients/{patient}/leave"},
+		"POST /teams/:id/patients":                                  {form: "number=N-{number}"},
+		"POST /teams/:id/hours":                                     {form: "zone=Europe/Ljubljana&reason=asked&version=0"},
+		"POST /teams/:id/shifts":                                    {form: "staff={member}&duty=backup&from=2031-01-01T08:00&to=2031-01-01T16:00"},
+		"POST /s":                                                   {form: "code=nothing"},
+		"GET /safe/:id":                                             {path: "/safe/{patient}"},
+		"POST /safe/:id/shares":                                     {form: "what=sheet&lasts=1h&opens=3"},
+		"POST /safe/:id/corrections":                                {form: "about=name&wish=It+is+written+with+an+h."},
+		"POST /safe/:id/corrections/:correction/decide":             {form: "decision=refuse&answer=It+is+right."},
+		"POST /safe/:id/erasure":                                    {form: "wish=All+of+it."},
+		"POST /erasures/:id/decide":                                 {form: "decision=refuse&answer=The+law+says+ten+years."},
+		"POST /erasures/:id/confirm":                                {form: "number={number}"},
+		"POST /me/password":                                         {form: "current=" + url.QueryEscape(townPassword) + "&new=a+heron+over+the+reeds&again=a+heron+over+the+reeds"},
+		"POST /me/sessions/:session/end":                            {path: "/me/sessions/{mine}/end"},
+		"POST /keys":                                                {form: "name=Hospital&scope=see+patients&days=30"},
+		"POST /refiles/:id/undo":                                    {form: "reason=It+was+right."},
+		"POST /merges/:id/undo":                                     {form: "reason=They+are+two."},
+		"POST /patients/:id/merge":                                  {form: "into={twin}"},
+		"POST /patients/:id/refile":                                 {form: "way=away&sensor={device}&from=2026-01-01T00:00&reason=It+was+the+wrong+box."},
 		"POST /v1/keys":                                             {json: `{"name":"Hospital","scopes":["see patients"]}`},
 		"POST /v1/break-glass":                                      {json: `{"patient":"{patient}","reason":"She called the wrong number.","minutes":30}`},
 		"POST /v1/break-glass/:id/review":                           {json: `{"finding":"It was so."}`},
@@ -82,20 +128,22 @@ func (w *town) things(p person, c class) map[string]string {
 	return map[string]string{
 		// of a patient
 		"patient": townUID("patient", n), "alert": townUID("alert", n), "device": deviceName(n), "team": townUID("team", n),
-		"spareteam": townUID("team", spare(k, c)), "member": townUID("staff", colleague(k, c)), "joiner": townUID("staff", colleague(k, (c+1)%2)),
+		"spareteam": townUID("team", spare(k, c)), "member": townUID("staff", townNurse(k, c)), "joiner": townUID("staff", townNurse(k, (c+1)%2)),
 		"sparedevice": deviceName(spare(k, c)), "refile": townUID("refile", n), "merge": townUID("merge", n),
 		"session": townUID("session", n), "key": townUID("key", n), "glass": townUID("glass", n), "shift": townUID("shift", n), "caregiver": townUID("caregiver", n),
-		"grant": townUID("grant", n), "consent": townUID("consent", n),
+		"grant": townUID("grant", n), "consent": townUID("consent", n), "share": townUID("share", n), "correction": townUID("correction", n), "item": townUID("private", n),
+		"identifier": townUID("identifier", n), "erasure": townUID("erasure", n), "request": townUID("request", n), "double": townUID("double", n), "import": townUID("import", n),
 		// of the scene
 		"login": person{k, nobody}.known().login(), "ours": townUID("patient", one(k, own)),
 		"mine": townUID("session", p.number()), "code": townCode(k, own), "began": w.began.Format(time.RFC3339), "number": strconv.Itoa(n),
-		"twin": townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour),
+		"twin": townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour), "later": at(90 * 24 * time.Hour),
 	}
 }
 
 // aboutPatient are the words that make a request one about a patient.
 func aboutPatient() []string {
-	return []string{"patient", "alert", "device", "team", "spareteam", "member", "joiner", "session", "key", "glass", "shift", "caregiver", "grant", "consent", "refile", "merge"}
+	return []string{"patient", "alert", "device", "team", "spareteam", "member", "joiner", "session", "key", "glass", "shift", "caregiver", "grant", "consent", "refile", "merge",
+		"share", "correction", "item", "identifier", "erasure", "request", "double", "import"}
 }
 
 // known is somebody of the scene who can sign in.
@@ -111,6 +159,8 @@ func byCollection() map[string]string {
 	return map[string]string{
 		"patients": "{patient}", "alerts": "{alert}", "devices": "{device}", "limits": "heart_rate", "teams": "{team}", "sessions": "{session}", "keys": "{key}",
 		"break-glass": "{glass}", "shifts": "{shift}", "members": "{member}", "caregivers": "{caregiver}", "grants": "{grant}", "refiles": "{refile}", "merges": "{merge}",
+		"safe": "{patient}", "shares": "{share}", "corrections": "{correction}", "private": "{item}", "identifiers": "{identifier}", "erasures": "{erasure}", "requests": "{request}",
+		"doubles": "{double}", "imports": "{import}", "guardians": "{caregiver}", "access": "{glass}", "consents": "{patient}",
 	}
 }
 

@@ -87,7 +87,7 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 
 // line is a row as it stands in the table.
 func line(route string, cells []string) string {
-	text := fmt.Sprintf("%-64s", route)
+	text := fmt.Sprintf("%-66s", route)
 	for i, c := range cells {
 		text += fmt.Sprintf("%-*s", max(len(columns()[i]), len("ok/404/404"))+2, c)
 	}

@@ -125,8 +125,8 @@ func (p person) number() int {
 
 const townFirst = 1_000_000
 
-// colleague is a nurse of a class's team who asks for nothing: an object for what is done with staff.
-func colleague(scene int, c class) int { return townFirst + scene*100 + 50 + int(c) }
+// townNurse is a nurse of a class's team who asks for nothing: an object for what is done with staff.
+func townNurse(scene int, c class) int { return townFirst + scene*100 + 50 + int(c) }
 
 // one is the number of what a scene has once in every class, and spare of a second one with nothing to it.
 func one(scene int, c class) int   { return townFirst + scene*100 + 60 + int(c) }
@@ -257,7 +257,7 @@ func (in *inhabitants) people(k int, at time.Time, hash string) {
 		staff(orgOf(k, own), p.number(), p.login(), role, teamOf(k, own))
 	}
 	for _, c := range classes() {
-		staff(orgOf(k, c), colleague(k, c), fmt.Sprintf("colleague-%d", colleague(k, c)), account.Nurse, teamOf(k, c))
+		staff(orgOf(k, c), townNurse(k, c), fmt.Sprintf("colleague-%d", townNurse(k, c)), account.Nurse, teamOf(k, c))
 	}
 }
 
@@ -319,16 +319,16 @@ func townCode(k int, c class) string {
 // doings are what people have begun: a broken glass of a colleague of the other team, and a shift.
 func (in *inhabitants) doings(k int, c class, at time.Time) {
 	org, id := orgOf(k, c), one(k, c)
-	breaker := colleague(k, c)
+	breaker := townNurse(k, c)
 	if c == own {
-		breaker = colleague(k, other)
+		breaker = townNurse(k, other)
 	}
 	in.add("break_glass", field{"org_id", org}, field{"id", id}, field{"uid", townUID("glass", id)}, field{"patient_id", id}, field{"staff_id", breaker},
 		field{"reason", "She called the wrong number."}, field{"from_at", at}, field{"until_at", at.Add(time.Minute)})
 	code := sha256.Sum256([]byte(townCode(k, c)))
-	in.add("invitation", field{"org_id", org}, field{"id", id}, field{"uid", townUID("invitation", id)}, field{"patient_id", id}, field{"staff_id", colleague(k, c)},
+	in.add("invitation", field{"org_id", org}, field{"id", id}, field{"uid", townUID("invitation", id)}, field{"patient_id", id}, field{"staff_id", townNurse(k, c)},
 		field{"lookup", townCode(k, c)[:4]}, field{"code_hash", code[:]}, field{"created_at", at}, field{"expires_at", at.Add(24 * time.Hour)})
-	in.add("shift", field{"org_id", org}, field{"id", id}, field{"uid", townUID("shift", id)}, field{"team_id", teamOf(k, c)}, field{"staff_id", colleague(k, c)},
+	in.add("shift", field{"org_id", org}, field{"id", id}, field{"uid", townUID("shift", id)}, field{"team_id", teamOf(k, c)}, field{"staff_id", townNurse(k, c)},
 		field{"duty", "duty"}, field{"from_at", at.Add(24 * time.Hour)}, field{"to_at", at.Add(32 * time.Hour)}, field{"created_at", at})
 }
 
@@ -341,6 +341,7 @@ func (in *inhabitants) patient(k int, c class, at time.Time) {
 	in.add("team_patient", field{"org_id", org}, field{"team_id", teamOf(k, c)}, field{"patient_id", id}, field{"from_at", at})
 	in.relatives(k, c, at)
 	in.doings(k, c, at)
+	in.wishes(k, c, at)
 	in.add("rule", field{"org_id", org}, field{"id", id}, field{"uid", townUID("rule", id)}, field{"patient_id", id}, field{"kind", "limit"}, field{"metric", int(vital.HeartRate)})
 	in.add("rule_version", field{"org_id", org}, field{"rule_id", id}, field{"number", 1}, field{"effective_from", at}, field{"enabled", true},
 		field{"spec", alerts.Limit{Components: []alerts.Bounds{{}}, K: 1, N: 1, ClearAfter: 1}}, field{"advice", ""}, field{"author_name", ""}, field{"reason", ""}, field{"created_at", at})
@@ -367,12 +368,36 @@ func (in *inhabitants) spares(k int, c class, at time.Time) {
 		field{"number", fmt.Sprintf("S-%d", id)}, field{"birth_year", 1941}, field{"sex", "female"}, field{"zone", "Europe/Ljubljana"}, field{"created_at", at},
 		field{"state", "merged"}, field{"merged_into", one(k, c)})
 	in.add("team_patient", field{"org_id", org}, field{"team_id", spare(k, c)}, field{"patient_id", one(k, c)}, field{"from_at", at})
-	in.add("team_member", field{"org_id", org}, field{"team_id", spare(k, c)}, field{"staff_id", colleague(k, c)}, field{"from_at", at})
+	in.add("team_member", field{"org_id", org}, field{"team_id", spare(k, c)}, field{"staff_id", townNurse(k, c)}, field{"from_at", at})
 	in.add("merge", field{"org_id", org}, field{"id", id}, field{"uid", townUID("merge", one(k, c))}, field{"from_id", id}, field{"into_id", one(k, c)}, field{"state", "done"},
 		field{"reason", "She was taken in twice."}, field{"kept", map[string]any{}}, field{"asked_name", "Desk"}, field{"asked_at", at}, field{"ended_at", at})
 	in.add("refile", field{"org_id", org}, field{"id", one(k, c)}, field{"uid", townUID("refile", one(k, c))}, field{"sensor_id", one(k, c)}, field{"source_id", one(k, c)},
 		field{"from_at", at.Add(-time.Hour)}, field{"to_at", at.Add(-time.Minute)}, field{"reason", "It was the wrong box."}, field{"state", "done"}, field{"asked_name", "Desk"},
 		field{"asked_role", "device_desk"}, field{"asked_at", at}, field{"ended_at", at})
+}
+
+// wishes are what a patient has asked for, and what others have written down about them.
+func (in *inhabitants) wishes(k int, c class, at time.Time) {
+	org, id := orgOf(k, c), one(k, c)
+	row := func(table, kind string, more ...field) {
+		in.add(table, append([]field{{"org_id", org}, {"id", id}, {"uid", townUID(kind, id)}, {"patient_id", id}}, more...)...)
+	}
+	row("correction", "correction", field{"kind", "name"}, field{"wish", "It is written with an h."}, field{"asked_name", "The patient"}, field{"asked_role", "patient"}, field{"asked_at", at})
+	secret := sha256.Sum256(fmt.Append(nil, "share ", id))
+	row("share", "share", field{"what", "sheet"}, field{"secret_hash", secret[:]}, field{"made_name", "The patient"}, field{"made_role", "patient"}, field{"created_at", at},
+		field{"expires_at", at.Add(48 * time.Hour)}, field{"opens_most", 3})
+	row("private_item", "private", field{"kind", "metric"}, field{"metric", int(vital.BodyWeight)}, field{"marked_at", at}, field{"marked_by", "The patient"})
+	row("patient_identifier", "identifier", field{"system", "urn:oid:1.2.36.2"}, field{"value", fmt.Sprint("I-", id)}, field{"key", fmt.Sprint("I-", id)}, field{"added_at", at})
+	row("erasure", "erasure", field{"number", 1 + int(c)}, field{"state", "asked"}, field{"asked_role", "patient"}, field{"asked_at", at})
+	helper := id
+	if c == own {
+		helper = person{k, account.CaregiverRole}.number()
+	}
+	row("guardian_request", "request", field{"caregiver_id", helper}, field{"purpose", "research"}, field{"version", 1}, field{"choice", "given"}, field{"made_at", at})
+	row("possible_double", "double", field{"other_id", spare(k, c)}, field{"found_at", at})
+	content := sha256.Sum256(fmt.Append(nil, "import ", id))
+	in.add("import", field{"org_id", org}, field{"id", id}, field{"uid", townUID("import", id)}, field{"kind", "patients"}, field{"hash", content[:]}, field{"options", map[string]any{}},
+		field{"rows", 0}, field{"state", "done"}, field{"actor_name", "Desk"}, field{"created_at", at}, field{"finished_at", at})
 }
 
 func deviceName(number int) string { return fmt.Sprintf("cuff-%d", number) }

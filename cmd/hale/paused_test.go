@@ -58,7 +58,7 @@ func newApart(t *testing.T, more ...string) apart {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.nats.Shutdown(context.Background()) })
-	set := start(t, "staff", "--database", a.db.AdminURL(), "--organisation", "Home", "--login", "ana", "--name", "Ana", "--role", "administrator")
+	set := start(t, "organisation", "create", "Home", "--database", a.db.AdminURL(), "--login", "ana", "--name", "Ana")
 	<-set.ended
 	said := strings.Fields(set.stdout.String())
 	if len(said) == 0 {

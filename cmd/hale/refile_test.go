@@ -26,7 +26,7 @@ func newAsker(t *testing.T, told announcement) *asker {
 	t.Helper()
 	a := &asker{T: t, url: told.URL}
 	var s struct{ Token string }
-	a.ask(http.MethodPost, "/v1/session", map[string]string{"login": told.Login, "password": told.Password}, http.StatusCreated, &s)
+	a.ask(http.MethodPost, "/v1/session", map[string]string{"login": told.Login, "password": told.Password}, http.StatusOK, &s)
 	a.token = s.Token
 	return a
 }
@@ -83,10 +83,14 @@ func TestAWrongPairingIsUndoneOnTheScreen(t *testing.T) {
 		if err := line.Publish(t.Context(), k.topic(), pressure(systolic, 90, at), func(time.Time) {}); err != nil {
 			t.Fatal(err)
 		}
+		if err := line.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	send(126, now.Add(-40*time.Minute))
-	send(189, now.Add(-20*time.Minute))
+	send(189, now.Add(-25*time.Minute))
+	send(191, now.Add(-20*time.Minute))
 	open := func(patient, want string) {
 		t.Helper()
 		eventually(t, 20*time.Second, func() string {
@@ -126,10 +130,10 @@ func TestAWrongPairingIsUndoneOnTheScreen(t *testing.T) {
 	tab.Do(chromedp.Click(`main form button`))
 	tab.Until("who it may be", `document.querySelector('input[name="other"][type="radio"]') !== null`)
 	tab.Do(chromedp.Click(`input[name="other"][type="radio"]`), chromedp.Click(`main form button`))
-	tab.Until("what would move", `document.body.innerText.includes('2 readings')`)
+	tab.Until("what would move", `document.body.innerText.includes('3 readings')`)
 	look(tab, "refile-preview")
 	tab.Do(chromedp.SendKeys(`textarea[name="reason"]`, "the boxes were mixed up"), chromedp.Click(`main form button.main`))
-	tab.Until("it is done", `location.pathname.startsWith('/refiles/') && document.querySelector('#progress').innerText.includes('done: 2 of 2')`)
+	tab.Until("it is done", `location.pathname.startsWith('/refiles/') && document.querySelector('#progress').innerText.includes('done: 3 of 3')`)
 	look(tab, "refile-done")
 	undo := browser.Eval[string](tab, `location.pathname`)
 	open(right.ID, "there is no alert of the person whose cuff it is yet")
@@ -155,7 +159,7 @@ func TestAWrongPairingIsUndoneOnTheScreen(t *testing.T) {
 	send(131, now.Add(-10*time.Minute)) // by an edge that has heard of it by now
 	tab.Open(told.URL + undo)
 	tab.Do(chromedp.Click(`form.undo button`))
-	tab.Until("it is undone, with what came since", `document.querySelector('#progress').innerText.includes('done: 3 of 3')`)
+	tab.Until("it is undone, with what came since", `document.querySelector('#progress').innerText.includes('done: 4 of 4')`)
 	for _, complaint := range tab.Complaints() {
 		t.Errorf("the console says: %s", complaint)
 	}
@@ -169,7 +173,13 @@ func TestTwoRecordsBecomeOneAndTwoAgain(t *testing.T) {
 	k := newKit(t, staff, "cuff-twice", time.Now().Add(-48*time.Hour))
 	stays := newKit(t, staff, "cuff-stays", time.Now().Add(-48*time.Hour))
 	line := k.dial(t, told.MQTT)
-	if err := line.Publish(t.Context(), k.topic(), pressure(186, 90, time.Now().Add(-5*time.Minute)), func(time.Time) {}); err != nil {
+	for minute := range 2 {
+		at := time.Now().Add(time.Duration(minute-5) * time.Minute)
+		if err := line.Publish(t.Context(), k.topic(), pressure(186+minute, 90, at), func(time.Time) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := line.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 20*time.Second, func() string {
@@ -217,7 +227,7 @@ func TestTwoRecordsBecomeOneAndTwoAgain(t *testing.T) {
 	}
 	tab.Do(chromedp.Click(`input[name="seen"]`), chromedp.SendKeys(`textarea[name="override"]`, "her daughter brought both cards"),
 		chromedp.SendKeys(`textarea[name="reason"]`, "enrolled twice"), chromedp.Click(`main form button.main`))
-	tab.Until("it is done", `location.pathname.startsWith('/merges/') && document.querySelector('#progress').innerText.includes('done: 1 of 1')`)
+	tab.Until("it is done", `location.pathname.startsWith('/merges/') && document.querySelector('#progress').innerText.includes('done: 2 of 2')`)
 	look("merged-wide")
 	merge := strings.TrimPrefix(browser.Eval[string](tab, `location.pathname`), "/merges/")
 	var gone struct{ Detail string }

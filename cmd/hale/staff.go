@@ -25,6 +25,7 @@ type staffCommand struct {
 	Sessions    staffSessionsCommand    `cmd:"" help:"List the open sessions of a login."`
 	EndSessions staffEndSessionsCommand `cmd:"" help:"End the open sessions of a login, or one of them."`
 	ResetSecond staffResetCommand       `cmd:"" name:"reset-second-factor" help:"Take away the second factor of a login whose owner has lost the phone, and end its sessions."`
+	Disable     staffDisableCommand     `cmd:"" help:"Keep somebody who has left out for good, and end their sessions and care teams."`
 	Unlock      staffUnlockCommand      `cmd:"" help:"End the lock that wrong passwords have put on a login."`
 }
 
@@ -42,7 +43,7 @@ func (c *oneLogin) operator() (postgres.Operator, error) {
 
 type staffSetCommand struct {
 	oneLogin
-	Organisation string `help:"Name of the organisation; it is made when it is missing." required:""`
+	Organisation string `help:"Name of the organisation." required:""`
 	Name         string `help:"The person's name." required:""`
 	Role         string `help:"What the person is to the organisation." required:"" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator"`
 	Chosen       string `name:"new-password-file" help:"File with the password to set (- is standard input); without it one is made and printed. A weak one is refused." placeholder:"FILE"`
@@ -50,29 +51,33 @@ type staffSetCommand struct {
 
 // Run makes the person and prints a password, which exists nowhere else, unless one was given.
 func (c *staffSetCommand) Run(p *program) error {
+	return c.set(p, c.Chosen, postgres.Staff{
+		Organisation: c.Organisation, Login: c.Login, Name: c.Name, Role: account.Role(c.Role), Founding: postgres.KnownOnly,
+	})
+}
+
+// set sets somebody with the password of a file, or with one that is made and printed.
+func (c *oneLogin) set(p *program, file string, s postgres.Staff) error {
 	operator, err := c.operator()
 	if err != nil {
 		return err
 	}
-	password, told := signin.NewPassword(), ""
-	if c.Chosen != "" {
-		if password, err = chosenPassword(p.in, c.Chosen); err != nil {
+	password := signin.NewPassword()
+	told := password
+	if file != "" {
+		if password, err = chosenPassword(p.in, file); err != nil {
 			return err
 		}
-		if err := signin.Weak(password, c.Login, c.Name, c.Organisation); err != nil {
+		if err := signin.Weak(password, s.Login, s.Name, s.Organisation); err != nil {
 			return err
 		}
 		told = "the password of --new-password-file"
-	} else {
-		told = password
 	}
-	_, err = operator.SetStaff(context.WithoutCancel(p.ctx), postgres.Staff{
-		Organisation: c.Organisation, Login: c.Login, Name: c.Name, Role: account.Role(c.Role), PasswordHash: signin.Hash(password),
-	})
-	if err != nil {
+	s.PasswordHash = signin.Hash(password)
+	if _, err := operator.SetStaff(context.WithoutCancel(p.ctx), s); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.out, "%s can sign in as %s with %s\n", c.Name, c.Login, told)
+	_, err = fmt.Fprintf(p.out, "%s can sign in as %s with %s\n", s.Name, s.Login, told)
 	return err
 }
 
@@ -155,6 +160,26 @@ func (c *staffResetCommand) Run(p *program) error {
 	told := "%s has no second factor any more and must sign in again; a new one is set up on the page behind the name.\n"
 	if !was {
 		told = "%s had no second factor; nothing was changed.\n"
+	}
+	_, err = fmt.Fprintf(p.out, told, c.Login)
+	return err
+}
+
+type staffDisableCommand struct{ oneLogin }
+
+// Run keeps somebody out. `hale staff` with their login lets them in again.
+func (c *staffDisableCommand) Run(p *program) error {
+	operator, err := c.operator()
+	if err != nil {
+		return err
+	}
+	was, err := operator.Disable(context.WithoutCancel(p.ctx), c.Login)
+	if err != nil {
+		return err
+	}
+	told := "%s cannot sign in any more; sessions and care teams have ended.\n"
+	if !was {
+		told = "%s could not sign in before; nothing was changed.\n"
 	}
 	_, err = fmt.Fprintf(p.out, told, c.Login)
 	return err

@@ -26,6 +26,16 @@ func TestTheOperatorsVerbsForStaff(t *testing.T) {
 		<-p.ended
 		return p.stdout.String(), p.stderr.String()
 	}
+	if _, wrong := hale("staff", "--organisation", "Home care North", "--login", "ana.kovac", "--name", "Ana", "--role", "nurse"); !strings.Contains(wrong, "hale organisation create") {
+		t.Errorf("a nurse of an organisation that there is not: %q", wrong)
+	}
+	found := []string{"organisation", "create", "Home care North", "--login", "ada", "--name", "Ada"}
+	if said, wrong := hale(found...); !strings.HasPrefix(said, "Ada can sign in as ada with ") {
+		t.Errorf("%q %q", said, wrong)
+	}
+	if _, wrong := hale(found...); !strings.Contains(wrong, "already") {
+		t.Errorf("made twice: %q", wrong)
+	}
 	set := []string{"staff", "--organisation", "Home care North", "--login", "ana.kovac", "--name", "Ana", "--role", "nurse"}
 	for password, want := range map[string]string{"tulip": "too short", "Ana.Kovac-2026": "part of the login", "Password2026!!": "tried first"} {
 		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
@@ -50,6 +60,17 @@ func TestTheOperatorsVerbsForStaff(t *testing.T) {
 		if said, wrong := hale("staff", verb, "--login", "ana.kovac"); !strings.Contains(said, want) {
 			t.Errorf("%s: %q %q", verb, said, wrong)
 		}
+	}
+	for _, want := range []string{"cannot sign in any more", "nothing was changed"} {
+		if said, wrong := hale("staff", "disable", "--login", "ana.kovac"); !strings.Contains(said, want) {
+			t.Errorf("%q %q", said, wrong)
+		}
+	}
+	if said, wrong := hale("organisation", "list"); !strings.Contains(said, "Home care North") || !strings.Contains(said, "  1      0") {
+		t.Errorf("%q %q", said, wrong)
+	}
+	if said, wrong := hale(append(set, "--new-password-file", file)...); !strings.HasPrefix(said, "Ana can sign in") {
+		t.Errorf("let in again: %q %q", said, wrong)
 	}
 }
 

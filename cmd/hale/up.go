@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"hale/account"
 	"hale/account/signin"
 	"hale/fault"
 	"hale/postgres"
@@ -48,17 +47,18 @@ type upCommand struct {
 
 // announcement is what `up` tells when it is ready, and what it leaves in its data directory while it runs.
 type announcement struct {
-	URL         string `json:"url"`
-	MQTT        string `json:"mqtt"`
-	MQTTS       string `json:"mqtts"`              // encrypted
-	CA          string `json:"ca"`                 // file of the certificates that clients of the encrypted doors must trust
-	TLSName     string `json:"tls_name,omitempty"` // by which to check the certificate, where that is not the address
-	Login       string `json:"login"`
-	Password    string `json:"password"`
-	Credentials string `json:"credentials"` // file of device secrets
-	Data        string `json:"data"`
-	Database    string `json:"database"` // its administrator's way in; only who may pass the socket's directory gets there
-	PID         int    `json:"pid"`
+	URL         string   `json:"url"`
+	MQTT        string   `json:"mqtt"`
+	MQTTS       string   `json:"mqtts"`              // encrypted
+	CA          string   `json:"ca"`                 // file of the certificates that clients of the encrypted doors must trust
+	TLSName     string   `json:"tls_name,omitempty"` // by which to check the certificate, where that is not the address
+	Login       string   `json:"login"`
+	Password    string   `json:"password"`
+	Others      []string `json:"others,omitempty"` // logins of the demo with the same password
+	Credentials string   `json:"credentials"`      // file of device secrets
+	Data        string   `json:"data"`
+	Database    string   `json:"database"` // its administrator's way in; only who may pass the socket's directory gets there
+	PID         int      `json:"pid"`
 
 	Brokers []bridgeTold `json:"brokers,omitempty"` // of --mapping, when it was ready
 }
@@ -149,10 +149,7 @@ func (c *upCommand) withDatabase(p *program, dir string, server *embedded.Server
 		return err
 	}
 	told := announcement{Login: "staff", Password: signin.NewPassword(), Credentials: filepath.Join(dir, "devices.json"), Data: dir, Database: server.SuperURL("hale"), PID: os.Getpid()}
-	_, err := postgres.Operator{AdminURL: server.SuperURL("hale")}.SetStaff(ctx, postgres.Staff{
-		Organisation: organisation, Login: told.Login, Name: "Nurse on duty", Role: account.Administrator, PasswordHash: signin.Hash(told.Password),
-	})
-	if err != nil {
+	if err := c.makePeople(ctx, postgres.Operator{AdminURL: server.SuperURL("hale")}, &told); err != nil {
 		return err
 	}
 	nats, err := stream.StartServer(ctx, stream.ServerConfig{Dir: filepath.Join(dir, "stream"), SyncAlways: true, Listen: c.NATS, Log: p.log})
@@ -311,12 +308,12 @@ func (c *upCommand) tell(p *program, told announcement) error {
   Board    %s
   Login    %s
   Password %s   (made for this run)
-  Devices  mqtt://%s   (secrets of enrolled devices: %s)
+%s  Devices  mqtt://%s   (secrets of enrolled devices: %s)
            mqtts://%s
   Trust    %s   (for devices and browsers: whom they must believe at mqtts and https)
   API      %s/docs
 %s
-`, told.URL, told.Login, told.Password, told.MQTT, told.Credentials, told.MQTTS, told.CA, told.URL, brokerLines(told.Brokers))
+`, told.URL, told.Login, told.Password, told.otherLogins(), told.MQTT, told.Credentials, told.MQTTS, told.CA, told.URL, brokerLines(told.Brokers))
 	if err == nil && told.TLSName != "" {
 		_, err = fmt.Fprintf(p.out, "The certificate is that of %s.\n", told.TLSName)
 	}

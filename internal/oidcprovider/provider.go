@@ -56,6 +56,7 @@ type Provider struct {
 	asked   []url.Values // authorization requests
 	left    []url.Values // requests to sign out
 	away    bool
+	after   string // where browsers go that have signed out
 	sitting int
 }
 
@@ -99,20 +100,18 @@ func Start(tb testing.TB) *Provider {
 	return p
 }
 
-// Register makes Hale a client, which may be sent to these addresses and no other.
-func (p *Provider) Register(tb testing.TB, redirects ...string) {
+// Register makes Hale a client. A browser may be sent to these addresses and no other: with a code, and after signing out.
+func (p *Provider) Register(tb testing.TB, redirect, after string) {
 	tb.Helper()
-	p.register(tb, Client, Secret, redirects)
-}
-
-func (p *Provider) register(tb testing.TB, id, secret string, redirects []string) {
-	tb.Helper()
-	hash, err := (&fosite.BCrypt{Config: p.config}).Hash(tb.Context(), []byte(secret))
+	hash, err := (&fosite.BCrypt{Config: p.config}).Hash(tb.Context(), []byte(Secret))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p.store.Clients[id] = &fosite.DefaultClient{
-		ID: id, Secret: hash, RedirectURIs: redirects, GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"},
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.after = after
+	p.store.Clients[Client] = &fosite.DefaultClient{
+		ID: Client, Secret: hash, RedirectURIs: []string{redirect}, GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"},
 		Scopes: []string{"openid", "profile", "groups"},
 	}
 }
@@ -277,6 +276,11 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) end(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.left = append(p.left, r.URL.Query())
+	after := p.after
 	p.mu.Unlock()
-	http.Redirect(w, r, r.URL.Query().Get("post_logout_redirect_uri"), http.StatusFound)
+	if r.URL.Query().Get("post_logout_redirect_uri") != after {
+		http.Error(w, "that is no address of this client", http.StatusBadRequest)
+		return
+	}
+	http.Redirect(w, r, after, http.StatusFound)
 }

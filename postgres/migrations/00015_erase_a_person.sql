@@ -324,7 +324,7 @@ BEGIN
     FOR t IN SELECT c.oid, c.relname, i.indexrelid::regclass AS key FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
         LEFT JOIN pg_inherits h ON h.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = h.inhparent
         WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND (c.relname = only_table OR p.relname = only_table)
-          AND EXISTS (SELECT FROM erasure_rule r WHERE r.table_name = only_table AND r.phase <> '') ORDER BY c.relname LOOP
+          AND EXISTS (SELECT FROM erasure_rule r WHERE r.table_name = only_table) ORDER BY c.relname LOOP
         table_name := t.relname;
         bytes := pg_total_relation_size(t.oid);
         rewritten := bytes <= most;

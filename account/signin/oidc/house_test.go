@@ -102,7 +102,7 @@ const mapping = `{"scopes": ["groups"], "rules": [{"claim": "groups", "value": "
 func newPlace(t *testing.T, mapping string) *place {
 	t.Helper()
 	p := &place{Provider: oidcprovider.Start(t), record: &record{flows: map[string]string{}, until: map[string]time.Time{}}, log: &bytes.Buffer{}, now: time.Now}
-	p.Register(t, hale+account.ProviderCallback)
+	p.Register(t, hale+account.ProviderCallback, hale+"/signin")
 	p.Know(person, map[string]any{"name": "Ana Novak", "email": "ana@example.org", "groups": []string{"nurses"}})
 	p.service = p.hale(t, mapping)
 	return p
