@@ -64,7 +64,7 @@
 //   - authority: the certificates of the encrypted doors: an own certificate authority, or files that somebody renews.
 //   - simulators: patients and devices seen only from outside: invented people with bodies, habits, troubles and fleets of
 //     devices, the demo, the replay of a data set, scores of both, a raw publisher.
-//   - cmd/hale: the one binary: up, serve, migrate, staff, audit, simulate, replay, map, bench, doctor. Wiring only.
+//   - cmd/hale: the one binary: up, serve, migrate, staff, audit, erase, simulate, replay, map, bench, doctor. Wiring only.
 //   - internal: helpers that tests share, and nothing else.
 //
 // Which room may import which is a table in arch_rules_test.go, and the tests of this package fail on any other arrow.

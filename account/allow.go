@@ -38,6 +38,9 @@ func Allow(actor Actor, action Action, patient *Patient) error {
 	if patient.State == Locked && slices.Contains(watching(), action) {
 		return fault.New(fault.Conflict, "care of this patient has ended and the record is locked: it can be read, but nothing can be added")
 	}
+	if patient.State == Merged && slices.Contains(beginning(), action) {
+		return fault.New(fault.Conflict, "this patient is known under another record now: do it there")
+	}
 	return nil
 }
 
@@ -79,6 +82,9 @@ func health() []Action {
 func watching() []Action {
 	return []Action{HandleAlert, SetLimits, AssignDevice, InvitePatient, DecideCorrection}
 }
+
+// beginning are the actions that begin something with a patient. Of one who is merged, what is open can still be ended.
+func beginning() []Action { return []Action{AssignDevice, SetLimits, InvitePatient} }
 
 // InCare reports whether the role sees only the patients whom its care teams look after: the record then shows it no other.
 func (r Role) InCare() bool {

@@ -94,10 +94,16 @@ func (d *Doubles) Get(ctx context.Context, actor Actor, uid vital.UID) (Double, 
 
 func compareDoubles(two *Double, ones, others []Identifier, now time.Time) []DoublePart {
 	a, b := &two.One, &two.Other
+	sex := func(p *Patient) string {
+		if p.Sex == "unknown" {
+			return ""
+		}
+		return p.Sex
+	}
 	parts := []DoublePart{
 		{columnName, a.Name, b.Name, nameKey(a.Name) == nameKey(b.Name)},
 		{columnBirth, string(a.BirthDate), string(b.BirthDate), a.BirthDate != "" && a.BirthDate == b.BirthDate},
-		{columnSex, a.Sex, b.Sex, a.Sex == b.Sex},
+		{columnSex, sex(a), sex(b), a.Sex == b.Sex && sex(a) != ""},
 		{columnZone, a.Zone, b.Zone, a.Zone == b.Zone},
 		{columnNumber, a.Number, b.Number, false}, // no two patients have the same
 	}

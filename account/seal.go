@@ -77,7 +77,9 @@ type AuditRow struct {
 }
 
 // personal reports whether the row tells of an act of somebody who can be erased.
-func (r *AuditRow) personal() bool { return r.Role == "patient" || r.Role == "caregiver" || r.Role == "guardian" }
+func (r *AuditRow) personal() bool {
+	return r.Role == "patient" || r.Role == "caregiver" || r.Role == "guardian"
+}
 
 // subject is the salted hash that stands in the link for whom and what the row is about: when these and the salt are
 // erased, the hash tells nothing about them and the chain still holds.

@@ -13,7 +13,8 @@ import (
 type Team struct {
 	UID       vital.UID
 	Name      string
-	Usual     bool // takes in who is sent to no other
+	Phone     string // by which patients and their people reach it; empty when nobody has said
+	Usual     bool   // takes in who is sent to no other
 	CreatedAt time.Time
 	Patients  int // in its care just now
 	Bedside   int // nurses and physicians in it just now: with none, nobody answers its alerts
@@ -45,7 +46,7 @@ type TeamBook interface {
 	Teams(ctx context.Context, actor Actor) ([]Team, error)                   // without those that have ended
 	Colleagues(ctx context.Context, actor Actor) ([]Colleague, error)
 	AddTeam(ctx context.Context, actor Actor, name string) (Team, error)
-	RenameTeam(ctx context.Context, actor Actor, team vital.UID, name string) error
+	RenameTeam(ctx context.Context, actor Actor, team vital.UID, name, phone string) error
 	// EndTeam is fault.Conflict for the usual team, and while there are patients who are in no other.
 	EndTeam(ctx context.Context, actor Actor, team vital.UID) error
 	// Join begins a membership; one that overlaps another of the same person in the team is fault.Conflict.
@@ -120,8 +121,8 @@ func (t *Teams) Add(ctx context.Context, actor Actor, name string) (Team, error)
 	return t.Book.AddTeam(ctx, actor, name)
 }
 
-// Rename gives a care team another name.
-func (t *Teams) Rename(ctx context.Context, actor Actor, team vital.UID, name string) error {
+// Rename gives a care team another name, and the phone by which patients reach it (it stands on their emergency sheets).
+func (t *Teams) Rename(ctx context.Context, actor Actor, team vital.UID, name, phone string) error {
 	if err := Allow(actor, ManageTeams, nil); err != nil {
 		return err
 	}
@@ -129,7 +130,18 @@ func (t *Teams) Rename(ctx context.Context, actor Actor, team vital.UID, name st
 	if err := checkTeamName(name); err != nil {
 		return err
 	}
-	return t.Book.RenameTeam(ctx, actor, team, name)
+	phone = strings.TrimSpace(phone)
+	if !phoneLike(phone) {
+		return fault.New(fault.Invalid, "phone: give digits, with spaces, +, -, / or brackets between them, %d characters at most; or leave it out", longestPhone)
+	}
+	return t.Book.RenameTeam(ctx, actor, team, name, phone)
+}
+
+const longestPhone = 40
+
+// phoneLike reports whether a text is empty or can be dialled.
+func phoneLike(text string) bool {
+	return len(text) <= longestPhone && strings.Trim(text, "0123456789 +-/().") == "" && (text == "" || strings.ContainsAny(text, "0123456789"))
 }
 
 func checkTeamName(name string) error {

@@ -239,7 +239,7 @@ func (e *Entry) said() string {
 			case e.Cause == CauseRule:
 				return "it closed by itself, the limits were changed,"
 			case e.Cause.refiled():
-				return "it closed by itself, its readings were filed under another person,"
+				return "it closed by itself, its readings were filed under another record,"
 			}
 			return "it closed by itself, the readings were back inside the limits,"
 		}

@@ -43,7 +43,8 @@ type caregiversOutput struct {
 
 type grantOutput struct{ Body grantBody }
 
-type letInBody struct {
+// LetInBody is whom to let in; exported, for the description sees into embedded structs only then.
+type LetInBody struct {
 	Caregiver vital.UID  `json:"caregiver,omitempty" format:"uuid" doc:"Somebody who was let in before, to change what they see and for how long; left out for somebody new"`
 	Name      string     `json:"name,omitempty" maxLength:"200" doc:"Of somebody new"`
 	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"40" doc:"see patients, see readings, see alerts, see the emergency sheet; a guardian's may hold more"`
@@ -52,7 +53,7 @@ type letInBody struct {
 	Reason    string     `json:"reason,omitempty" maxLength:"500" doc:"Of staff: how they know that it is the patient's wish"`
 }
 
-func (b *letInBody) letIn() (account.LetIn, error) {
+func (b *LetInBody) letIn() (account.LetIn, error) {
 	l := account.LetIn{Who: b.Caregiver, Name: b.Name, From: timeOrZero(b.From), To: timeOrZero(b.To), Reason: b.Reason}
 	var actions []account.Action
 	for _, name := range b.Scopes {
@@ -65,17 +66,17 @@ func (b *letInBody) letIn() (account.LetIn, error) {
 	return l, nil
 }
 
-type ownLetInInput struct{ Body letInBody }
+type ownLetInInput struct{ Body LetInBody }
 
 type letInInput struct {
 	ID   string `path:"id" format:"uuid"`
-	Body letInBody
+	Body LetInBody
 }
 
 type guardianInput struct {
 	ID   string `path:"id" format:"uuid"`
 	Body struct {
-		letInBody
+		LetInBody
 		Document string `json:"document" minLength:"1" maxLength:"200" doc:"Where the guardian's document is kept"`
 	}
 }

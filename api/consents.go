@@ -118,23 +118,24 @@ func consentsOf(f *account.ConsentFile, now time.Time) *consentsOutput {
 	return out
 }
 
-type ownConsent struct {
+// OwnConsent is what somebody decided; exported, for the description sees into embedded structs only then.
+type OwnConsent struct {
 	Purpose  string `json:"purpose" enum:"care,caregiver_sharing,research"`
 	Version  int    `json:"version" minimum:"1" doc:"Of the text that was read"`
 	Language string `json:"language,omitempty" maxLength:"35"`
 	Choice   string `json:"choice" enum:"given,refused,withdrawn"`
 }
 
-func (o *ownConsent) act() account.ConsentAct {
+func (o *OwnConsent) act() account.ConsentAct {
 	return account.ConsentAct{Purpose: account.Purpose(o.Purpose), Version: o.Version, Language: o.Language, Choice: account.Choice(o.Choice)}
 }
 
-type ownConsentInput struct{ Body ownConsent }
+type ownConsentInput struct{ Body OwnConsent }
 
 type consentInput struct {
 	ID   string `path:"id" format:"uuid"`
 	Body struct {
-		ownConsent
+		OwnConsent
 		Through  string     `json:"through,omitempty" enum:"paper,in_person,phone" doc:"How staff learnt of it; left out by a guardian"`
 		Guardian vital.UID  `json:"guardian,omitempty" format:"uuid" doc:"Whose decision it was, when it was a guardian's"`
 		Document string     `json:"document,omitempty" maxLength:"200" doc:"Where the signed paper is kept"`

@@ -10,17 +10,9 @@ import (
 	"testing"
 
 	"hale/account"
-	"hale/account/signin"
 	"hale/api"
-	"hale/api/session"
 	"hale/fault"
 	"hale/vital"
-)
-
-var (
-	_ api.Door      = (*signin.Service)(nil)
-	_ session.Codes = (*signin.Service)(nil)
-	_ session.Keys  = (*signin.Service)(nil)
 )
 
 // hall is a door that asks account.Allow and opens one code.

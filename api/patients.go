@@ -107,7 +107,7 @@ func (s *Server) listPatients(ctx context.Context, actor account.Actor, in *pati
 	out.Body.Patients = make([]patientBody, len(list))
 	for i := range list {
 		out.Body.Patients[i] = patientOf(&list[i])
-		out.Body.Patients[i].Alerts = counts.of(list[i].UID)
+		out.Body.Patients[i].Alerts = counts.of(actor, &list[i])
 	}
 	return out, nil
 }
@@ -125,11 +125,12 @@ func (s *Server) findPatients(ctx context.Context, actor account.Actor, in *pati
 // counts is how many alerts wait per patient; nil for roles that do not see them.
 type counts map[vital.UID]alertCount
 
-func (c counts) of(patient vital.UID) *alertCount {
-	if c == nil {
+// of returns how many wait of one patient; nil for whoever does not see this patient's: no number is no reassurance.
+func (c counts) of(actor account.Actor, p *account.Patient) *alertCount {
+	if c == nil || !may(actor, account.SeeAlerts, p) {
 		return nil
 	}
-	n, some := c[patient]
+	n, some := c[p.UID]
 	if !some {
 		n.Worst = alerts.None.String()
 	}
@@ -178,7 +179,7 @@ func (s *Server) getPatient(ctx context.Context, actor account.Actor, in *patien
 		return nil, err
 	}
 	out := &patientOutput{Body: patientOf(&p)}
-	out.Body.Alerts = counts.of(p.UID)
+	out.Body.Alerts = counts.of(actor, &p)
 	if !may(actor, account.SeeReadings, &p) {
 		return out, nil
 	}

@@ -12,6 +12,7 @@ import (
 type teamBody struct {
 	ID         vital.UID    `json:"id" format:"uuid"`
 	Name       string       `json:"name" example:"Home care"`
+	Phone      string       `json:"phone,omitempty" doc:"By which patients reach it; it stands on their emergency sheets"`
 	Usual      bool         `json:"usual" doc:"Takes in who is sent to no other"`
 	Patients   int          `json:"patients" doc:"In its care just now"`
 	Unattended bool         `json:"unattended" doc:"It has patients, and nobody in it may answer their alerts"`
@@ -27,7 +28,7 @@ type memberBody struct {
 }
 
 func teamOf(t *account.Team) teamBody {
-	b := teamBody{ID: t.UID, Name: t.Name, Usual: t.Usual, Patients: t.Patients, Unattended: t.Unattended(), Members: make([]memberBody, len(t.Members))}
+	b := teamBody{ID: t.UID, Name: t.Name, Phone: t.Phone, Usual: t.Usual, Patients: t.Patients, Unattended: t.Unattended(), Members: make([]memberBody, len(t.Members))}
 	for i, m := range t.Members {
 		b.Members[i] = memberBody{Staff: m.Staff, Name: m.Name, Role: string(m.Role), From: m.From, To: timeOrNone(m.To)}
 	}
@@ -67,7 +68,8 @@ type teamNameInput struct {
 type renameTeamInput struct {
 	ID   string `path:"id" format:"uuid"`
 	Body struct {
-		Name string `json:"name" minLength:"1" maxLength:"80"`
+		Name  string `json:"name" minLength:"1" maxLength:"80"`
+		Phone string `json:"phone,omitempty" maxLength:"40" doc:"None when left out" example:"+386 1 234 56 78"`
 	}
 }
 
@@ -119,7 +121,7 @@ func (s *Server) addTeams() {
 	add(s, op(http.MethodGet, "/v1/teams", "list-teams", tagTeams, "Care teams with their people"), s.listTeams)
 	add(s, created(op(http.MethodPost, "/v1/teams", "add-team", tagTeams, "Make a care team", http.StatusConflict)), s.addTeam)
 	add(s, op(http.MethodGet, "/v1/teams/{id}", "get-team", tagTeams, "One care team", http.StatusNotFound), s.getTeam)
-	add(s, op(http.MethodPatch, "/v1/teams/{id}", "rename-team", tagTeams, "Give a care team another name", http.StatusNotFound, http.StatusConflict), s.renameTeam)
+	add(s, op(http.MethodPatch, "/v1/teams/{id}", "rename-team", tagTeams, "Give a care team another name and phone", http.StatusNotFound, http.StatusConflict), s.renameTeam)
 	end := op(http.MethodDelete, "/v1/teams/{id}", "end-team", tagTeams, "End a care team", http.StatusNotFound, http.StatusConflict)
 	end.Description = "It stays in the record. Patients who would be in no other care team must be taken into one first."
 	add(s, end, s.endTeam)
@@ -174,7 +176,7 @@ func (s *Server) addTeam(ctx context.Context, actor account.Actor, in *teamNameI
 }
 
 func (s *Server) renameTeam(ctx context.Context, actor account.Actor, in *renameTeamInput) (*struct{}, error) {
-	return nil, s.Teams.Rename(ctx, actor, vital.UID(in.ID), in.Body.Name)
+	return nil, s.Teams.Rename(ctx, actor, vital.UID(in.ID), in.Body.Name, in.Body.Phone)
 }
 
 func (s *Server) endTeam(ctx context.Context, actor account.Actor, in *teamInput) (*struct{}, error) {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (a *App) Alerts(ctx context.Context, actor account.Actor, f alerts.Filter) 
 		args["states"] = states
 	}
 	if actor.Role == account.CaregiverRole {
-		return a.caregiverAlerts(ctx, actor, selectAlerts, args, f.States, args["limit"].(int)) //nolint:errcheck // set above
+		return a.caregiverAlerts(ctx, actor, selectAlerts, args, f.States, cmp.Or(max(f.Limit, 0), 100))
 	}
 	return a.queryAlerts(ctx, actor, selectAlerts, args)
 }

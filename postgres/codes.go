@@ -13,10 +13,11 @@ import (
 	"hale/vital"
 )
 
-// openCaregivers are those whom a patient ($1) lets in at $2.
+// openCaregivers are those whom a patient ($1), or the law, lets in at $2. One who is suspended is among them: they are not to
+// notice it by this door.
 const openCaregivers = `
 SELECT DISTINCT c.id, c.uid::text, c.name FROM caregiver c JOIN caregiver_grant g ON g.org_id = c.org_id AND g.caregiver_id = c.id
-WHERE g.patient_id = $1 AND g.from_at <= $2 AND (g.to_at IS NULL OR g.to_at > $2) AND g.suspended_at IS NULL`
+WHERE g.patient_id = $1 AND g.from_at <= $2 AND (g.to_at IS NULL OR g.to_at > $2) AND (NOT g.guardian OR g.confirmed_at <= $2)`
 
 // Invitees lists whom the patient lets in, by name.
 func (a *App) Invitees(ctx context.Context, actor account.Actor, p *account.Patient) (list []account.Invitee, err error) {

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -250,7 +251,7 @@ func TestReachIsTheSameFoldInSQL(t *testing.T) {
 			var frozen *time.Time
 			err = tx.QueryRow(ctx, `SELECT m.shared, w.guardian, w.frozen_at FROM my_patients() m JOIN my_ways() w USING (patient_id) JOIN patient p ON p.id = m.patient_id WHERE m.patient_id = $1`, int64(patient)).
 				Scan(&shared, &got.Guardian, &frozen)
-			if err != nil && err != pgx.ErrNoRows { //nolint:errorlint // of Scan itself
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 				rt.Fatal(err)
 			}
 			must(tx.Rollback(ctx))

@@ -258,3 +258,74 @@ func (r *record) text(t *testing.T, query string) string {
 	}
 	return s
 }
+
+// everywhere leaves something of the person in every table that the other tests leave empty: $P is the person, $O somebody
+// else who stays, $M a record that was merged into the person's, $S a member of staff.
+const everywhere = `
+INSERT INTO caregiver (org_id, uid, name, created_at) VALUES (1, gen_random_uuid(), 'NEEDLE daughter', '2026-01-01Z'), (1, gen_random_uuid(), 'Shared niece', '2026-01-01Z'), (1, gen_random_uuid(), 'Of nobody yet', '2026-01-01Z');
+INSERT INTO caregiver_grant (org_id, patient_id, caregiver_id, scopes, from_at, reason) SELECT 1, $P, c.id, 'see alerts', '2026-01-01Z', 'NEEDLE reason' FROM caregiver c WHERE c.name <> 'Of nobody yet';
+INSERT INTO caregiver_grant (org_id, patient_id, caregiver_id, scopes, from_at) SELECT 1, $O, c.id, 'see alerts', '2026-01-01Z' FROM caregiver c WHERE c.name = 'Shared niece';
+INSERT INTO consent_decision (org_id, uid, patient_id, purpose, version, language, choice, decided_by, through, recorded_by, decided_at, created_at) VALUES (1, gen_random_uuid(), $P, 'care', 1, 'en', 'given', 'self', 'own_session', 'NEEDLE herself', '2026-01-01Z', '2026-01-01Z');
+INSERT INTO consent_decision (org_id, uid, patient_id, purpose, version, language, choice, decided_by, caregiver_id, through, staff_id, document, recorded_by, decided_at, created_at) SELECT 1, gen_random_uuid(), $P, 'research', 1, 'en', 'refused', 'guardian', c.id, 'paper', $S, 'NEEDLE paper', 'x', '2026-01-01Z', '2026-01-01Z' FROM caregiver c WHERE c.name LIKE 'NEEDLE%';
+INSERT INTO guardian_request (org_id, uid, patient_id, caregiver_id, purpose, version, choice, made_at) SELECT 1, gen_random_uuid(), $P, c.id, 'care', 1, 'withdrawn', '2026-01-01Z' FROM caregiver c WHERE c.name LIKE 'NEEDLE%';
+INSERT INTO private_item (org_id, uid, patient_id, kind, metric, marked_at, marked_by) VALUES (1, gen_random_uuid(), $P, 'metric', 1, '2026-01-01Z', 'NEEDLE');
+INSERT INTO ending_step (org_id, uid, patient_id, kind, at, actor_name, actor_role, note) VALUES (1, gen_random_uuid(), $P, 'started', '2026-01-01Z', 'x', 'nurse', 'NEEDLE note');
+INSERT INTO session (org_id, uid, patient_id, token_hash, csrf, created_at, seen_at, expires_at, label, device_hash) VALUES (1, gen_random_uuid(), $P, '\x01', 'c', '2026-01-01Z', '2026-01-01Z', '2030-01-01Z', 'NEEDLE phone', sha256('d'));
+INSERT INTO session (org_id, uid, caregiver_id, token_hash, csrf, created_at, seen_at, expires_at, label, device_hash) SELECT 1, gen_random_uuid(), c.id, convert_to(c.name, 'UTF8'), 'c', '2026-01-01Z', '2026-01-01Z', '2030-01-01Z', 'phone', sha256('d') FROM caregiver c WHERE c.name <> 'Of nobody yet';
+INSERT INTO invitation (org_id, uid, patient_id, caregiver_id, staff_id, lookup, code_hash, created_at, expires_at) SELECT 1, gen_random_uuid(), $P, c.id, $S, 'ABCD', sha256('x'), '2026-01-01Z', '2026-01-02Z' FROM caregiver c WHERE c.name LIKE 'NEEDLE%';
+INSERT INTO share (org_id, uid, patient_id, what, secret_hash, made_name, made_role, created_at, expires_at, opens_most) VALUES (1, gen_random_uuid(), $P, 'sheet', sha256('s'), 'NEEDLE', 'patient', '2026-01-01Z', '2026-01-02Z', 3);
+INSERT INTO correction (org_id, uid, patient_id, kind, wish, asked_name, asked_role, asked_at) VALUES (1, gen_random_uuid(), $P, 'name', 'NEEDLE is wrong', 'NEEDLE', 'patient', '2026-01-01Z');
+INSERT INTO break_glass (org_id, uid, patient_id, staff_id, reason, from_at, until_at) VALUES (1, gen_random_uuid(), $P, $S, 'NEEDLE fell', '2026-01-01Z', '2026-01-02Z');
+INSERT INTO patient_identifier (org_id, uid, patient_id, system, value, key, added_at) VALUES (1, gen_random_uuid(), $P, 'urn:x', 'NEEDLE-1', 'needle-1', '2026-01-01Z');
+INSERT INTO patient_change (org_id, patient_id, at, actor_name, source, field, before, after) VALUES (1, $P, '2026-01-01Z', 'x', 'import', 'name', 'NEEDLE before', 'NEEDLE after');
+INSERT INTO import (org_id, uid, kind, hash, content, options, rows, actor_name, created_at) VALUES (1, gen_random_uuid(), 'patients', sha256('i'), 'name;NEEDLE', '{}', 1, 'x', '2026-01-01Z');
+INSERT INTO import_line (org_id, import_id, row, line, outcome, patient_id) SELECT 1, i.id, 1, 1, 'new', $P FROM import i;
+INSERT INTO possible_double (org_id, uid, patient_id, other_id, found_at, reason) VALUES (1, gen_random_uuid(), least($P, $O), greatest($P, $O), '2026-01-01Z', 'NEEDLE');
+UPDATE patient SET state = 'merged', merged_into = $P WHERE id = $M;
+INSERT INTO merge (org_id, uid, from_id, into_id, state, reason, kept, asked_name, asked_at, ended_at) VALUES (1, gen_random_uuid(), $M, $P, 'done', 'NEEDLE twice', '{"name": "NEEDLE"}', 'x', '2026-01-01Z', '2026-01-01Z');
+INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, reason, state, asked_name, asked_role, asked_at, ended_at) SELECT 1, gen_random_uuid(), s.id, $P, $O, '2026-01-01Z', 'NEEDLE lent it', 'done', 'x', 'nurse', '2026-01-01Z', '2026-01-01Z' FROM sensor s LIMIT 1;
+INSERT INTO refile_part (org_id, refile_id, from_at, target_assignment) SELECT 1, f.id, '2026-01-01Z', (SELECT min(a.id) FROM assignment a) FROM refile f;
+INSERT INTO refile_episode (org_id, refile_id, episode_id) SELECT 1, f.id, (SELECT min(e.id) FROM episode e) FROM refile f;
+INSERT INTO audit (org_id, at, actor_name, actor_role, action, patient_id) VALUES (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'look', $P), (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'sign in', NULL), (1, '2026-01-01Z', 'Shared niece', 'caregiver', 'look', $O);
+`
+
+func TestEverythingOfAPersonGoesAndNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.pressure(10, 191, 101))
+	other, merged := r.addPatient(t, r.nurse, "Q-77"), r.addPatient(t, r.nurse, "NEEDLE-2")
+	r.exec(t, strings.NewReplacer("$P", fmt.Sprint(int64(r.patient.ID)), "$O", fmt.Sprint(int64(other.ID)), "$M", fmt.Sprint(int64(merged.ID)), "$S", fmt.Sprint(int64(r.nurse.Staff))).Replace(everywhere))
+	for _, table := range postgres.EraseTables() {
+		switch table {
+		case "erased_span", "erasure", "erasure_item", "erasure_ledger", "inbox", "quarantine", "outbox", "condition_interval", "situation_change", "provider_session":
+			continue // filled elsewhere, or by the erasure itself
+		}
+		if r.count(t, "SELECT count(*) FROM "+table) == 0 {
+			t.Errorf("table %s is empty: the test shows nothing of it", table)
+		}
+	}
+	e := r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	if got := r.text(t, "SELECT state FROM erasure WHERE uid = '"+string(e.UID)+"'"); got != "done" {
+		t.Fatalf("the request is %s", got)
+	}
+	if found := holding(t, r.db.AdminURL(), "NEEDLE"); len(found) > 0 {
+		t.Errorf("something of the person is in %v", found)
+	}
+	for query, want := range map[string]int{
+		"SELECT count(*) FROM patient":                                                        1,
+		"SELECT count(*) FROM caregiver":                                                      2,
+		"SELECT count(*) FROM caregiver_grant":                                                1,
+		"SELECT count(*) FROM session WHERE caregiver_id IS NOT NULL AND ended_at IS NULL":    1,
+		"SELECT count(*) FROM audit WHERE actor_name = 'Shared niece' AND blanked IS NULL":    1,
+		"SELECT count(*) FROM import_line":                                                    1,
+		"SELECT count(*) FROM merge":                                                          0,
+		"SELECT count(*) FROM device":                                                         1,
+		fmt.Sprintf("SELECT count(*)::int FROM team_patient WHERE patient_id = %d", other.ID): 1,
+	} {
+		if n := r.count(t, query); n != want {
+			t.Errorf("%s: %d, want %d", query, n, want)
+		}
+	}
+	mustHold(t, r.export(t), account.Expected{})
+}

@@ -57,6 +57,7 @@ SELECT $1, $3, a.sensor_id, a.from_at, CASE WHEN a.to_at <= $4 THEN a.to_at END,
 WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
   AND NOT EXISTS (SELECT FROM erased_span s WHERE s.org_id = $1 AND s.erasure_id = $3 AND s.sensor_id = a.sensor_id AND s.from_at = a.from_at)`, "what comes later from these sensors is nobody's"},
 		{"assignment", phaseCut, `UPDATE assignment SET to_at = greatest(from_at, $4), epoch = epoch + 1 WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "devices are nobody's"},
+		{"patient", phaseCut, `UPDATE patient SET state = 'locked' WHERE org_id = $1 AND id ` + inPeople + ` AND state NOT IN ('locked', 'merged')`, "nothing is added to what is kept"},
 		{"team_patient", phaseCut, `UPDATE team_patient SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "what is kept is restricted: nobody of care reaches it"},
 		{"break_glass", phaseCut, `UPDATE break_glass SET ended_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND ended_at IS NULL`, "restricted"},
 		{"caregiver_grant", phaseCut, `UPDATE caregiver_grant SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "restricted"},

@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,7 +44,11 @@ func scanErasure(row pgx.CollectableRow, more ...any) (safe.Erasure, error) {
 	if receipt != "" {
 		e.Receipt = []byte(receipt)
 	}
-	return e, json.Unmarshal(items, &e.Items)
+	err = json.Unmarshal(items, &e.Items)
+	slices.SortFunc(e.Items, func(x, y safe.ErasureItem) int {
+		return cmp.Compare(slices.Index(safe.Classes(), x.Class), slices.Index(safe.Classes(), y.Class))
+	})
+	return e, err
 }
 
 const nextErasureNumber = `SELECT coalesce(max(number), 0) + 1 FROM erasure WHERE org_id = $1`

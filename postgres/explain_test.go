@@ -45,6 +45,9 @@ func TestQueriesOnReadingsTouchBoundedPartitions(t *testing.T) {
 		"intake":            {device},
 		"log":               {string(alert[0].UID)},
 		"worklist":          {},
+
+		"preview of a refile": {sensor, patient, from.Add(-24 * time.Hour), to.Add(24 * time.Hour), from, to},
+		"alerts of a refile":  {sensor, patient, from.Add(-24 * time.Hour), to.Add(24 * time.Hour), from, to},
 	}
 	scanned := regexp.MustCompile(`on (reading_\d{6})`)
 	for name, query := range postgres.ReadingQueries() {

@@ -16,6 +16,7 @@ func ReadingQueries() map[string]string {
 	return map[string]string{
 		"newest stored": newestStored, "tails": tails, "points after": pointsAfter, "points before": pointsBefore, "points since": pointsSince,
 		"latest": latest, "stored quantities": storedQuantities, "intake": sensorsOfDevice + countReadings,
+		"preview of a refile": previewFiled, "alerts of a refile": previewAlerts,
 		"log": selectLog, "worklist": selectWorklist,
 	}
 }

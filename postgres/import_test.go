@@ -306,7 +306,7 @@ func TestDoublesAreDecidedOnce(t *testing.T) {
 	}
 	_, parts, err := desk.Get(t.Context(), r.nurse, open[0].UID)
 	want := []account.DoublePart{
-		{Field: "name", One: "Ana", Other: "Ana", Agree: true}, {Field: "birth_date", One: "1941-03-02", Other: "1941"}, {Field: "sex", One: "unknown", Other: "unknown", Agree: true},
+		{Field: "name", One: "Ana", Other: "Ana", Agree: true}, {Field: "birth_date", One: "1941-03-02", Other: "1941"}, {Field: "sex"},
 		{Field: "zone", One: "UTC", Other: "UTC", Agree: true}, {Field: "number"}, {Field: "urn:a", One: "1", Other: "2"},
 	}
 	if diff := cmp.Diff(want, parts); diff != "" || err != nil {

@@ -18,7 +18,7 @@ import (
 // firstRecord is a record of version 1 with a patient, a limit, an alert and its log.
 const firstRecord = `
 INSERT INTO org (uid, name, created_at) VALUES (gen_random_uuid(), 'Home', '2026-01-01Z');
-INSERT INTO patient (org_id, uid, name, sex, zone, created_at) VALUES (1, gen_random_uuid(), 'Ana', 'female', 'Europe/Ljubljana', '2026-01-01Z');
+INSERT INTO patient (org_id, uid, name, birth_year, sex, zone, created_at) VALUES (1, gen_random_uuid(), 'Ana', 1941, 'female', 'Europe/Ljubljana', '2026-01-01Z');
 INSERT INTO staff (org_id, uid, login, name, role, password_hash, created_at) VALUES (1, gen_random_uuid(), 'mia', 'Mia', 'nurse', '', '2026-01-01Z'),
     (1, gen_random_uuid(), 'dora', 'Dora', 'device_desk', '', '2026-01-01Z');
 INSERT INTO rule (org_id, uid, patient_id, kind, metric) VALUES (1, gen_random_uuid(), 1, 'limit', 1);
@@ -57,6 +57,9 @@ func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
 	defer app.Close()
 	r := &record{db: old}
 	nurse := r.staff(t, "Home", "ana")
+	if n := r.count(t, `SELECT count(*) FROM patient WHERE birth_date = '1941' AND name_key = 'ana'`); n != 1 {
+		t.Error("the patient's birth is not known any more")
+	}
 	list, err := app.Worklist(ctx, nurse)
 	if err != nil || len(list) != 1 || list[0].RuleKind != "limit" || list[0].RuleForm != "" || list[0].LastGrounds != nil {
 		t.Fatalf("worklist %+v, %v", list, err)

@@ -282,7 +282,9 @@ func (a *App) EndSignedOut(ctx context.Context, out account.SignedOut) ([]vital.
 			if err != nil || done.RowsAffected() == 0 {
 				return err
 			}
-			return writeAudit(ctx, tx, account.Audit{Org: vital.OrgID(s.Org), At: now, Action: "end session", Object: "session " + string(s.UID), Detail: "by the identity provider"})
+			return writeAudit(ctx, tx, account.Audit{
+				Org: vital.OrgID(s.Org), At: now, Action: "end session", Object: "session " + string(s.UID), Detail: "by the identity provider",
+			})
 		})
 		if err != nil {
 			return ended, err

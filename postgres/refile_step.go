@@ -30,12 +30,13 @@ type refiling struct {
 	total    int
 	moved    int
 	askedBy  string
+	merged   bool // it is a part of a merge
 	now      time.Time
 }
 
 // FOR NO KEY UPDATE: a row that refers to it may be written meanwhile.
 const nextRefile = `
-SELECT id, org_id, uid::text, sensor_id, coalesce(source_id, 0), coalesce(target_id, 0), from_at, to_at, state, coalesce(undo_of, 0), reached_at, total, moved, asked_name, clock_timestamp()
+SELECT id, org_id, uid::text, sensor_id, coalesce(source_id, 0), coalesce(target_id, 0), from_at, to_at, state, coalesce(undo_of, 0), reached_at, total, moved, asked_name, merge_id IS NOT NULL, clock_timestamp()
 FROM refile WHERE state IN ('asked', 'running') ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`
 
 const failRefile = `UPDATE refile SET state = 'failed', problem = $3, ended_at = $4 WHERE org_id = $1 AND id = $2`
@@ -94,7 +95,7 @@ func (w *Work) StepRefile(ctx context.Context, most int) (safe.RefileStep, error
 func takeRefile(ctx context.Context, tx pgx.Tx) (*refiling, error) {
 	r := &refiling{}
 	var to, reached *time.Time
-	err := tx.QueryRow(ctx, nextRefile).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target, &r.from, &to, &r.state, &r.undoOf, &reached, &r.total, &r.moved, &r.askedBy, &r.now)
+	err := tx.QueryRow(ctx, nextRefile).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target, &r.from, &to, &r.state, &r.undoOf, &reached, &r.total, &r.moved, &r.askedBy, &r.merged, &r.now)
 	r.from, r.to, r.reached, r.now = r.from.UTC(), timeOf(to), timeOf(reached), r.now.UTC()
 	return r, err
 }
@@ -221,14 +222,14 @@ func (r *refiling) begin(ctx context.Context, tx pgx.Tx) (refused string, err er
 	}
 	r.reached = parts[0].from.Add(-widen)
 	r.from, r.to = parts[0].from, parts[len(parts)-1].to
-	if err := r.state0(ctx, tx); err != nil {
+	if err := r.run(ctx, tx); err != nil {
 		return "", err
 	}
 	return "", r.count(ctx, tx)
 }
 
-// state0 says that it runs, which the function that deletes readings asks for.
-func (r *refiling) state0(ctx context.Context, tx pgx.Tx) error {
+// run says that it runs, which the function that deletes readings asks for.
+func (r *refiling) run(ctx context.Context, tx pgx.Tx) error {
 	r.state = safe.RefileRunning
 	if _, err := tx.Exec(ctx, noteRefile, int32(r.org), r.id, string(r.state), r.now, r.reached, r.total, r.moved); err != nil {
 		return fmt.Errorf("begin the refile: %w", err)
@@ -423,7 +424,7 @@ func (r *refiling) annotate(ctx context.Context, tx pgx.Tx, moved []movedReading
 	}
 	changes := make([]alerts.EpisodeChange, len(episodes))
 	for i := range episodes {
-		changes[i] = alerts.Refiled(&episodes[i], r.now, r.askedBy)
+		changes[i] = alerts.Refiled(&episodes[i], r.now, r.askedBy, r.merged)
 	}
 	_, err = saveEpisodes(ctx, tx, changes, r.now)
 	return err
@@ -469,4 +470,3 @@ func (w *Work) EndMerges(ctx context.Context) (int, error) {
 	}
 	return ended, nil
 }
-

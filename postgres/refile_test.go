@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,6 +151,38 @@ func TestAWrongPairingIsUndone(t *testing.T) {
 	}
 }
 
+// TestAnUndoGivesBackWhatChangedHands checks that what was the second person's own all along stays theirs.
+func TestAnUndoGivesBackWhatChangedHands(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b := r.addPatient(t, r.nurse, "2")
+	hour := since().Add(time.Hour)
+	r.ask(t, r.wish(r.patient.UID, b.UID, 60, 0)) // the cuff went on to the second person after an hour
+	r.carryOut(t, 10)
+	r.advance(t, r.pressure(10, 125, 80), r.pressure(70, 126, 80), r.pressure(80, 127, 80))
+	of := func(p account.Patient) int {
+		return r.count(t, "SELECT count(*) FROM reading WHERE patient_id = $1", int64(p.ID))
+	}
+	if of(r.patient) != 1 || of(b) != 2 {
+		t.Fatalf("%d and %d readings, want 1 and 2", of(r.patient), of(b))
+	}
+	made := r.ask(t, r.wish(r.patient.UID, b.UID, 0, 0)) // no, it was the second person's from the beginning
+	r.carryOut(t, 10)
+	if of(b) != 3 {
+		t.Fatalf("%d readings of the second person, want all", of(b))
+	}
+	if _, err := r.refiles().Undo(t.Context(), r.nurse, made.UID, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.carryOut(t, 10)
+	if of(r.patient) != 1 || of(b) != 2 {
+		t.Errorf("%d and %d readings after the undo, want 1 and 2", of(r.patient), of(b))
+	}
+	if n := r.count(t, "SELECT count(*) FROM assignment WHERE patient_id = $1 AND from_at = $2 AND to_at IS NULL", int64(b.ID), hour); n != 1 {
+		t.Errorf("%d assignments of the second person go on from the hour, want 1", n)
+	}
+}
+
 // TestARefileThatCannotBe checks what is refused, and why.
 func TestARefileThatCannotBe(t *testing.T) {
 	t.Parallel()
@@ -257,6 +290,8 @@ func TestABatchUnderWayIsWhollyBeforeARefile(t *testing.T) {
 	r.advance(t, r.pressure(10, 150, 90))
 	r.ask(t, r.wish(r.patient.UID, b.UID, 0, 0))
 	looked, goOn := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	defer release()
 	batched, stepped := make(chan error, 1), make(chan error, 1)
 	go func() {
 		slow := func(ctx context.Context, now time.Time, f alerts.Facts, c []alerts.Change, fresh []alerts.Fresh) (alerts.Outcome, error) {
@@ -279,7 +314,7 @@ func TestABatchUnderWayIsWhollyBeforeARefile(t *testing.T) {
 		t.Errorf("the refile did not wait for the batch: %v", err)
 	default:
 	}
-	close(goOn)
+	release()
 	for _, done := range []chan error{batched, stepped} {
 		if err := <-done; err != nil {
 			t.Fatal(err)

@@ -461,7 +461,8 @@ func TestEveryTableWithAPatientIsInTheCopyOrSaysWhyNot(t *testing.T) {
 	r := newRecord(t)
 	have := map[string]bool{}
 	for _, name := range r.column(t, `SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped
-		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace AND (a.attname = 'patient_id' OR c.relname = 'patient') GROUP BY 1`) {
+		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace AND (a.attname = 'patient_id' OR c.relname = 'patient'
+			OR EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f' AND f.conrelid = c.oid AND f.confrelid = 'patient'::regclass)) GROUP BY 1`) {
 		have[name] = true
 	}
 	listed := postgres.CopiedTables()

@@ -42,7 +42,7 @@ func joinUsualTeam(ctx context.Context, tx pgx.Tx, org vital.OrgID, staff accoun
 }
 
 const selectTeams = `
-SELECT t.uid::text, t.name, t.usual, t.created_at,
+SELECT t.uid::text, t.name, t.phone, t.usual, t.created_at,
     (SELECT count(DISTINCT p.patient_id) FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $1 AND (p.to_at IS NULL OR p.to_at > $1)),
     (SELECT count(DISTINCT m.staff_id) FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
         WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1) AND s.role IN ('nurse', 'physician', 'administrator') AND s.disabled_at IS NULL)
@@ -71,7 +71,7 @@ func teamsAt(ctx context.Context, tx pgx.Tx, now time.Time) ([]account.Team, err
 	place := map[vital.UID]int{}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.Team, error) {
 		var t account.Team
-		err := row.Scan(&t.UID, &t.Name, &t.Usual, &t.CreatedAt, &t.Patients, &t.Bedside)
+		err := row.Scan(&t.UID, &t.Name, &t.Phone, &t.Usual, &t.CreatedAt, &t.Patients, &t.Bedside)
 		t.CreatedAt = t.CreatedAt.UTC()
 		return t, err
 	})
@@ -175,17 +175,17 @@ func (a *App) AddTeam(ctx context.Context, actor account.Actor, name string) (ac
 	return t, err
 }
 
-// RenameTeam gives a team another name.
-func (a *App) RenameTeam(ctx context.Context, actor account.Actor, team vital.UID, name string) error {
+// RenameTeam gives a team another name and phone.
+func (a *App) RenameTeam(ctx context.Context, actor account.Actor, team vital.UID, name, phone string) error {
 	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
-		_, err := tx.Exec(ctx, `UPDATE team SET name = $2 WHERE id = $1`, id, name)
+		_, err := tx.Exec(ctx, `UPDATE team SET name = $2, phone = $3 WHERE id = $1`, id, name, phone)
 		if violated(err, "team_name") {
 			return nameTaken(name)
 		}
 		if err != nil {
 			return fmt.Errorf("rename the care team: %w", err)
 		}
-		return noteTeam(ctx, tx, actor, now, team, 0, "renamed")
+		return noteTeam(ctx, tx, actor, now, team, 0, "name and phone set")
 	})
 }
 

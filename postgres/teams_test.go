@@ -117,7 +117,9 @@ func TestACareTeamFromItsMakingToItsEnd(t *testing.T) {
 	}
 	step("a nurse makes a team", fault.Forbidden, second(teams.Add(ctx, nina, "Lungs")))
 	step("a name twice", fault.Conflict, second(teams.Add(ctx, manager, "Heart")))
-	step("a rename to a name that is taken", fault.Conflict, teams.Rename(ctx, manager, heart.UID, usual.Name))
+	step("a rename to a name that is taken", fault.Conflict, teams.Rename(ctx, manager, heart.UID, usual.Name, ""))
+	step("a phone that cannot be dialled", fault.Invalid, teams.Rename(ctx, manager, heart.UID, "Heart", "ask Ana"))
+	step("a phone", "", teams.Rename(ctx, manager, heart.UID, "Heart", "+386 1 234 56 78"))
 	step("handed on to nobody", fault.Conflict, teams.HandOn(ctx, manager, usual.UID, r.patient.UID))
 	step("taken in", "", teams.TakeIn(ctx, manager, heart.UID, r.patient.UID))
 	step("taken in again", "", teams.TakeIn(ctx, manager, heart.UID, r.patient.UID))
@@ -147,7 +149,7 @@ func TestACareTeamFromItsMakingToItsEnd(t *testing.T) {
 	step("the team ends", "", teams.End(ctx, manager, heart.UID))
 	step("it ends again", fault.NotFound, teams.End(ctx, manager, heart.UID))
 	step("its name is free", "", second(teams.Add(ctx, manager, "Heart")))
-	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'manage care teams'`); n != 8 {
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'manage care teams'`); n != 9 {
 		t.Errorf("%d audit rows", n)
 	}
 	step("another organisation's manager", fault.NotFound, teams.TakeIn(ctx, r.staff(t, "Elsewhere", "eva"), usual.UID, r.patient.UID))

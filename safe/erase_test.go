@@ -38,7 +38,9 @@ func (b *book) ErasureList(context.Context, account.Actor, vital.PatientID) ([]s
 	return []safe.Erasure{b.e}, nil
 }
 
-func (b *book) OneErasure(context.Context, account.Actor, vital.UID) (safe.Erasure, error) { return b.e, nil }
+func (b *book) OneErasure(context.Context, account.Actor, vital.UID) (safe.Erasure, error) {
+	return b.e, nil
+}
 
 func (b *book) AmendErasure(_ context.Context, _ account.Actor, _ vital.UID, _ string, decide func(safe.Erasure, safe.Policy, time.Time) (safe.Erasure, error)) (safe.Erasure, error) {
 	e, err := decide(b.e, b.policy, b.now)
@@ -48,7 +50,9 @@ func (b *book) AmendErasure(_ context.Context, _ account.Actor, _ vital.UID, _ s
 	return b.e, err
 }
 
-func (b *book) ErasurePolicy(context.Context, account.Actor) (safe.Policy, error) { return b.policy, nil }
+func (b *book) ErasurePolicy(context.Context, account.Actor) (safe.Policy, error) {
+	return b.policy, nil
+}
 
 func (b *book) SetErasurePolicy(_ context.Context, _ account.Actor, p safe.Policy) error {
 	b.policy = p

@@ -59,10 +59,10 @@ func ReadLedger(r io.Reader) (entries []LedgerEntry, cut bool, err error) {
 	lines, known := bufio.NewReader(r), map[vital.UID]bool{}
 	for number := 1; ; number++ {
 		text, err := lines.ReadBytes('\n')
-		if err != nil && err != io.EOF { //nolint:errorlint // bufio hands on io.EOF itself
+		if err != nil && err != io.EOF {
 			return nil, false, fault.Wrap(fault.Unavailable, err, "read the ledger of erasures")
 		}
-		if err == io.EOF { //nolint:errorlint // as above
+		if err == io.EOF {
 			return entries, len(text) > 0, nil
 		}
 		var e LedgerEntry

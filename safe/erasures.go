@@ -89,11 +89,15 @@ func (s *Erasures) reached(ctx context.Context, actor account.Actor, e Erasure) 
 	if account.Allow(actor, account.DecideErasure, nil) == nil {
 		return nil
 	}
+	err := fault.New(fault.NotFound, "there is no such request")
 	if e.PatientUID == "" {
-		return fault.New(fault.NotFound, "there is no such request")
+		return err
 	}
-	_, err := reach(ctx, s.People, actor, account.AskErasure, e.PatientUID)
-	return err
+	_, out := reach(ctx, s.People, actor, account.AskErasure, e.PatientUID)
+	if fault.Is(out, fault.NotFound) {
+		return err // word for word as of one that is not there
+	}
+	return out
 }
 
 // Proposal returns what the organisation's table says of a request that is not decided yet.

@@ -98,6 +98,8 @@ func (l *Look) did(whose Whose) string {
 		return "changed " + my + "limits (" + l.Detail + ")"
 	case account.AssignDevice:
 		return "gave a device to " + whose.them() + " (" + l.Object + ")"
+	case account.InvitePatient:
+		return "made a code with which " + whose.they() + " can sign in"
 	case account.BreakGlass:
 		return "broke the glass to see " + my + "data in an emergency"
 	case account.ExportRecord:
@@ -108,6 +110,12 @@ func (l *Look) did(whose Whose) string {
 		return l.Detail + " a correction"
 	case account.DecideCorrection:
 		return l.Detail + " a correction that was asked for"
+	}
+	switch l.Action {
+	case "sign in":
+		return "signed in"
+	case "sign out":
+		return "signed out"
 	}
 	if act, ok := strings.CutPrefix(l.Action, "alert "); ok {
 		return act + " an alert of " + whose.own()
@@ -120,6 +128,13 @@ func (w Whose) them() string {
 		return "you"
 	}
 	return "them"
+}
+
+func (w Whose) they() string {
+	if w == Yours {
+		return "you"
+	}
+	return "they"
 }
 
 func (w Whose) own() string { return string(w) + "s" }

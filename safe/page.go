@@ -137,7 +137,7 @@ func valueText(m vital.Metric, values []float64) string {
 }
 
 func round2(v float64) float64 {
-	s, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'f', 2, 64), 64) //nolint:errcheck // what was just written
+	s, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'f', 2, 64), 64)
 	return s
 }
 
@@ -161,6 +161,7 @@ type pageVital struct {
 	Disputed           bool
 	Count              int
 	Chart              template.HTML
+	Legend             string // which line is what, where there are several
 	Days               []pageDay
 	MoreDays           int
 }
@@ -208,7 +209,7 @@ func (g *page) vital(d vital.Definition) pageVital {
 		}
 	}
 	slices.Sort(dates)
-	v.Chart = g.chart(d, dates)
+	v.Chart, v.Legend = g.chart(d, dates), legend(d)
 	for _, date := range slices.Backward(dates) {
 		if len(v.Days) == mostPageDays {
 			v.MoreDays = len(dates) - mostPageDays
@@ -248,11 +249,19 @@ func longDate(date string) string {
 	return t.Format("Mon 2 January 2006")
 }
 
+func shortDate(date string) string {
+	t, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return date
+	}
+	return t.Format("2 Jan 2006")
+}
+
 // The size of a chart, in the units of its own picture.
 const (
-	chartWidth, chartHeight = 720, 240
-	chartLeft, chartBottom  = 52, 28
-	chartTop, chartRight    = 12, 12
+	chartWidth, chartHeight = 480, 280
+	chartLeft, chartBottom  = 58, 34
+	chartTop, chartRight    = 14, 12
 )
 
 // chart draws the days of a metric: of each component the mean as a line, and from the least to the greatest as a stroke.
@@ -283,7 +292,7 @@ func (g *page) chart(d vital.Definition, dates []string) template.HTML {
 		template.HTMLEscapeString(d.Display), longDate(first), longDate(last))
 	for i := range 3 {
 		v := low + (high-low)*float64(i)/2
-		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#bbb" stroke-width="1"/><text x="%d" y="%.1f" font-size="14" text-anchor="end" fill="#222">%s</text>`,
+		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#bbb" stroke-width="1"/><text x="%d" y="%.1f" font-size="18" text-anchor="end" fill="#222">%s</text>`,
 			chartLeft, y(v), chartWidth-chartRight, chartLeft-6, y(v)+5, Converted(round2(v)))
 	}
 	for i := range d.Components {
@@ -300,9 +309,21 @@ func (g *page) chart(d vital.Definition, dates []string) template.HTML {
 		}
 		fmt.Fprintf(&b, `%s<polyline points="%s" fill="none" stroke="%s" stroke-width="2"%s/>`, dots, line, colour(i), dash(i))
 	}
-	fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="14" fill="#222">%s</text><text x="%d" y="%d" font-size="14" text-anchor="end" fill="#222">%s</text></svg>`,
-		chartLeft, chartHeight-6, longDate(first), chartWidth-chartRight, chartHeight-6, longDate(last))
+	fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="18" fill="#222">%s</text><text x="%d" y="%d" font-size="18" text-anchor="end" fill="#222">%s</text></svg>`,
+		chartLeft, chartHeight-6, shortDate(first), chartWidth-chartRight, chartHeight-6, shortDate(last))
 	return template.HTML(b.String()) //nolint:gosec // numbers, dates and our own words
+}
+
+// legend names the lines of a chart by how they are drawn.
+func legend(d vital.Definition) string {
+	if len(d.Components) < 2 {
+		return ""
+	}
+	var parts []string
+	for i, c := range d.Components {
+		parts = append(parts, [...]string{"solid line", "dashed line", "dotted line"}[i%3]+": "+c.Code)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // colour and dash tell the components of a chart apart, the dash also in black and white.

@@ -26,7 +26,7 @@ func (d Date) Year() int {
 	if !d.Valid() {
 		return 0
 	}
-	year, _ := strconv.Atoi(string(d[:4])) //nolint:errcheck // four digits
+	year, _ := strconv.Atoi(string(d[:4])) // four digits
 	return year
 }
 

@@ -65,6 +65,7 @@ type rowView struct {
 	Measured   moment
 	Times      string // "seen 3 times"; empty for once
 	Historic   bool
+	Taken      bool   // its condition is over because its readings are another record's
 	InsideNow  bool   // the readings are back inside the limits (not: nobody judges them any more)
 	Inside     string // the same in words
 	TakenBy    string
@@ -193,6 +194,7 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 	case a.State == alerts.Acknowledged:
 		r.Expired = a.AckName
 	}
+	r.Taken = !a.Holds && a.Ended == alerts.CauseTaken
 	r.InsideNow, r.Inside = !a.Holds && a.Ended == alerts.CauseReturned, strings.ToLower(returnedWord(a.RuleKey()))
 	r.CanTake, r.CanResolve = m.may && !inForce, m.may
 	return r
@@ -206,7 +208,7 @@ func closedWords(a *alerts.Alert, k clock) string {
 			text += ": the " + ruleNoun(a.RuleKey()) + " changed"
 		}
 		if a.Ended == alerts.CauseTaken {
-			text += ": its readings were somebody else's"
+			text += ": its readings are filed elsewhere now"
 		}
 		return text
 	}

@@ -279,18 +279,13 @@ type grantView struct {
 
 // scopeWords are what can be shared, as the patient says it.
 func scopeWords(a account.Action) string {
-	switch a {
-	case account.SeePatients:
-		return "who I am"
-	case account.SeeReadings:
-		return "what is measured"
-	case account.SeeAlerts:
-		return "when something is not right"
-	case account.SeeSheet:
-		return "the emergency sheet"
-	default:
-		return string(a)
+	words := map[account.Action]string{
+		account.SeePatients: "who I am", account.SeeReadings: "what is measured", account.SeeAlerts: "when something is not right", account.SeeSheet: "the emergency sheet",
 	}
+	if word, ok := words[a]; ok {
+		return word
+	}
+	return string(a)
 }
 
 func scopeOffers(chosen account.Scopes) []offer {
@@ -326,7 +321,11 @@ func viewGrant(g *account.Grant, p *account.Patient, s account.Session, k clock,
 	case g.To.IsZero():
 		v.Until = "until it is ended"
 	default:
-		v.Until, v.UntilDate = "until "+k.exact(g.To), g.To.In(k.zone).Format(time.DateOnly)
+		last := g.To.Add(-time.Second).In(k.zone) // midnight is the end of the day before
+		v.Until, v.UntilDate = "until "+k.exact(g.To), last.Format(time.DateOnly)
+		if local := g.To.In(k.zone); local.Hour() == 0 && local.Minute() == 0 {
+			v.Until = "until the end of " + day(last, k)
+		}
 	}
 	return v
 }

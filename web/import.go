@@ -67,7 +67,11 @@ func lineOf(i *account.Import, k clock) importLine {
 
 // imports answers GET /imports.
 func (w *Web) imports(c *fiber.Ctx) error {
-	return w.importsPage(c, importsView{Kind: string(account.ImportPatients), Zone: w.Zone.String()})
+	view := importsView{Kind: string(account.ImportPatients)}
+	if zone := w.Zone.String(); zone != "UTC" && zone != "Local" { // those say nothing of where patients live
+		view.Zone = zone
+	}
+	return w.importsPage(c, view)
 }
 
 func (w *Web) importsPage(c *fiber.Ctx, view importsView) error {
@@ -83,9 +87,6 @@ func (w *Web) importsPage(c *fiber.Ctx, view importsView) error {
 	}
 	view.Staff = may(actor, account.ManageStaff)
 	view.Columns, _ = account.ImportColumns(account.ImportPatients)
-	if view.Zone == "UTC" {
-		view.Zone = ""
-	}
 	return w.page(c, "imports", "Bring people in", "patients", view)
 }
 
@@ -209,7 +210,7 @@ func rowWords(l *account.ImportLine) rowLine {
 	row := rowLine{Line: l.Line, Patient: l.Patient}
 	var words []string
 	if l.Problem != "" {
-		words = append(words, sentence(strings.TrimPrefix(l.Field+": "+l.Problem, ": ")))
+		words = append(words, strings.TrimPrefix(l.Field+": "+sentence(strings.TrimPrefix(l.Problem, l.Field+": ")), ": "))
 	}
 	for _, ch := range l.Changes {
 		text := ch.Field + ": " + ch.After

@@ -29,6 +29,7 @@ type patientLine struct {
 	Name   string
 	Number string
 	Born   string
+	Sees   bool // the reader may see this patient's alerts
 	Open   int
 	Worst  levelView
 }
@@ -60,7 +61,7 @@ func (w *Web) patients(c *fiber.Ctx) error {
 	}
 	for i := range people {
 		p := &people[i]
-		line := patientLine{ID: p.UID, Name: p.Name, Number: p.Number, Born: bornWord(p.BirthYear)}
+		line := patientLine{ID: p.UID, Name: p.Name, Number: p.Number, Born: bornWord(p.BirthYear), Sees: account.Allow(actor, account.SeeAlerts, p) == nil}
 		if one, some := open[p.UID]; some {
 			line.Open, line.Worst = len(one.Alerts), viewLevel(worst(one.Alerts))
 		}

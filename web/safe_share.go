@@ -45,6 +45,7 @@ type freshShare struct {
 	Address, Code string
 	QR            template.HTML
 	Until         string
+	ends          time.Time
 }
 
 // lasting are the lengths that a patient can choose.
@@ -86,6 +87,9 @@ func (w *Web) sharesPage(c *fiber.Ctx, fresh *freshShare, wrong string) error {
 	}
 	v := safeFor(c, &p, nil)
 	k := clock{now: w.Now()}.in(p.Zone)
+	if fresh != nil {
+		fresh.Until = k.exact(fresh.ends)
+	}
 	view := sharesView{Portions: portions(v.Whose), Lasting: lasting(), Opens: "3", Fresh: fresh}
 	for i := range list {
 		view.List = append(view.List, viewShare(&list[i], k, p.UID, s.CSRF))
@@ -134,7 +138,7 @@ func (w *Web) safeShare(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	fresh := &freshShare{Address: session.Address(ctx) + "/s#" + secret, Code: safe.Spelled(secret), Until: share.ExpiresAt.Format("2 Jan 2006, 15:04 MST")}
+	fresh := &freshShare{Address: session.Address(ctx) + "/s#" + secret, Code: safe.Spelled(secret), ends: share.ExpiresAt}
 	if fresh.QR, err = qrCode(fresh.Address); err != nil {
 		return err
 	}

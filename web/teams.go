@@ -37,6 +37,7 @@ type teamLine struct {
 type teamView struct {
 	Error    string
 	Manage   bool
+	Phone    string
 	Team     teamLine
 	Members  []memberLine
 	Others   []account.Colleague // who could join
@@ -80,7 +81,7 @@ func (w *Web) mountTeams(get, post func(path string, h fiber.Handler)) {
 	post("/teams", w.addTeam)
 	get("/teams/:id", func(c *fiber.Ctx) error { return w.teamPage(c, teamView{}) })
 	post("/teams/:id/rename", w.teamAct(func(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
-		return w.Teams.Rename(c.UserContext(), actor, team, c.FormValue("name"))
+		return w.Teams.Rename(c.UserContext(), actor, team, c.FormValue("name"), c.FormValue("phone"))
 	}))
 	post("/teams/:id/end", w.endTeam)
 	post("/teams/:id/members", w.teamAct(w.joinTeam))
@@ -196,6 +197,9 @@ func (w *Web) joinTeam(c *fiber.Ctx, actor account.Actor, team vital.UID) error 
 
 // takeIn finds the patient by the whole number, as it stands on their papers.
 func (w *Web) takeIn(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
+	if err := account.Allow(actor, account.ManageTeams, nil); err != nil {
+		return err // before a number is looked up
+	}
 	number := strings.TrimSpace(c.FormValue("number"))
 	list, err := w.Directory.Patients(c.UserContext(), actor, number, account.MostPatients)
 	if err != nil {
@@ -266,6 +270,7 @@ func (w *Web) teamPage(c *fiber.Ctx, view teamView) error {
 	if view.Team, err = w.teamLine(c, &t); err != nil {
 		return err
 	}
+	view.Phone = t.Phone
 	view.Manage, view.Sees = may(actor, account.ManageTeams), may(actor, account.SeePatients)
 	if err := w.addMembers(c, &view, &t); err != nil {
 		return err

@@ -186,7 +186,7 @@ func endedWord(key alerts.RuleKey, c alerts.Cause) string {
 	case alerts.CauseLate:
 		return late
 	case alerts.CauseTaken:
-		return "No longer so: its readings were somebody else's"
+		return "No longer so here: its readings are filed under another record now"
 	case alerts.CauseBrought:
 		return "No longer so by the readings that were filed here"
 	}
@@ -204,9 +204,9 @@ func changedWord(key alerts.RuleKey, c alerts.Cause) string {
 	case alerts.CauseLate:
 		return "Late data changed what is known of the past"
 	case alerts.CauseTaken:
-		return "Readings that it told of were somebody else's, and were filed there"
+		return "Readings that it told of are filed under another record now"
 	case alerts.CauseBrought:
-		return "Readings that were filed elsewhere are this person's, and were filed here"
+		return "Readings that were filed elsewhere are this person's, and are filed here now"
 	case alerts.CauseReturned, alerts.CauseRuleOff:
 	}
 	return "What is known of the past has changed"

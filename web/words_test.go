@@ -127,6 +127,8 @@ func TestWhyAConditionEndedIsSaidAsItWas(t *testing.T) {
 		alerts.CauseRuleOff:  {"Not judged any more: no limits in force", "What is known of the past has changed"},
 		alerts.CauseRule:     {"Not beyond the limits as they were changed", "Changed limits changed what is known of the past"},
 		alerts.CauseLate:     {"Not beyond the limits, as late data shows", "Late data changed what is known of the past"},
+		alerts.CauseTaken:    {"No longer so here: its readings are filed under another record now", "Readings that it told of are filed under another record now"},
+		alerts.CauseBrought:  {"No longer so by the readings that were filed here", "Readings that were filed elsewhere are this person's, and are filed here now"},
 	} {
 		for i, kind := range []alerts.EntryKind{alerts.EntryCleared, alerts.EntryAnnotated} {
 			if line := viewEntry(alerts.LimitOn(vital.HeartRate), &alerts.Entry{Kind: kind, Cause: cause}, k); line.Text != want[i] {
@@ -136,6 +138,8 @@ func TestWhyAConditionEndedIsSaidAsItWas(t *testing.T) {
 		a := alerts.Alert{Episode: alerts.Episode{State: alerts.Open, Ended: cause}}
 		if row := (rowMaker{clock: k}).row(&a); row.InsideNow != (cause == alerts.CauseReturned) {
 			t.Errorf("%s: the board says that the readings are back inside: %v", cause, row.InsideNow)
+		} else if row.Taken != (cause == alerts.CauseTaken) {
+			t.Errorf("%s: the board says that the readings are elsewhere: %v", cause, row.Taken)
 		}
 	}
 }

@@ -489,3 +489,21 @@ func waitFor(t *testing.T, what string, holds func() bool) {
 		}
 	}
 }
+
+// TestACaregiverHearsNeitherOfAPrivateAlertNorThatThereWasOne: not a byte is sent at its moment.
+func TestACaregiverHearsNeitherOfAPrivateAlertNorThatThereWasOne(t *testing.T) {
+	t.Parallel()
+	var sent strings.Builder
+	caregiver := account.Actor{Org: 1, Caregiver: 7, Role: account.CaregiverRole}
+	l := &listener{
+		Stream: &Stream{People: &register{}}, out: bufio.NewWriter(&sent), actor: caregiver, reach: map[vital.UID]reached{patientOf(1): {yes: true, at: time.Now()}},
+	}
+	private := event(1, 3)
+	private.Alert = "private"
+	if !l.tell(t.Context(), news{event: private}) || sent.Len() != 0 {
+		t.Errorf("of a private alert they are sent %q", sent.String())
+	}
+	if !l.tell(t.Context(), news{event: private}, news{event: event(1, 4)}) || !strings.Contains(sent.String(), "id: 4\n") || strings.Contains(sent.String(), "private") {
+		t.Errorf("of another beside it %q", sent.String())
+	}
+}

@@ -55,7 +55,8 @@ func SignedOut(ctx context.Context) context.Context { return context.WithValue(c
 
 // Local returns the path if it leads to a page of ours, else the start: a link must not send anybody elsewhere.
 func Local(path string) string {
-	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || len(path) > longestPath || strings.ContainsFunc(path, func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }) {
+	odd := func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || len(path) > longestPath || strings.ContainsFunc(path, odd) {
 		return "/"
 	}
 	return path

@@ -354,6 +354,8 @@ func TestACaregiverSignsInAsThemselves(t *testing.T) {
 	if err := f.admin.QueryRow(t.Context(), add, int32(f.ana.Org), "Of Bor", int64(f.bor.ID)).Scan(&other); err != nil {
 		t.Fatal(err)
 	}
+	f.exec(t, `INSERT INTO consent_decision (org_id, uid, patient_id, purpose, version, language, choice, decided_by, through, recorded_by, decided_at, created_at)
+		SELECT $1, gen_random_uuid(), $2, 'caregiver_sharing', 1, 'en', 'given', 'self', 'own_session', 'Ana Novak', now(), now()`, int32(f.ana.Org), int64(f.ana.ID))
 	path := "/v1/patients/" + string(f.ana.UID)
 	if a := f.ask(t, "POST", path+"/codes", `{"caregiver":"`+string(other)+`"}`, nina...); a.status != http.StatusNotFound {
 		t.Errorf("another patient's caregiver: %d %s", a.status, a.body)

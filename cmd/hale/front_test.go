@@ -35,7 +35,8 @@ type front struct {
 	db             pgtest.Database
 	app            *postgres.App
 	url            string
-	admin          *pgx.Conn // the database's superuser; not for two at once
+	lines          http.RoundTripper // of the requests
+	admin          *pgx.Conn         // the database's superuser; not for two at once
 	ana, bor, cene account.Patient
 
 	mu  sync.Mutex
@@ -66,7 +67,7 @@ func (mute) Listen(ctx context.Context, _ func(vital.OrgID, alerts.Event)) error
 func newFront(t *testing.T, proxies ...string) *front {
 	t.Helper()
 	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
-	f := &front{db: pgtest.New(t), now: time.Now().UTC()}
+	f := &front{db: pgtest.New(t), lines: &http.Transport{DisableKeepAlives: true}, now: time.Now().UTC()}
 	var err error
 	if f.app, err = postgres.OpenApp(ctx, f.db.Config()); err != nil {
 		t.Fatal(err)
@@ -97,7 +98,9 @@ func newFront(t *testing.T, proxies ...string) *front {
 	door.Ended = hub.End
 	pages := web.New(web.Config{Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Sessions: keeper, Factors: door, Log: log, Now: f.clock})
 	server := api.New(api.Config{
-		Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Session: keeper, Door: door, Feed: hub, People: f.app, Log: log, Now: f.clock,
+		Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Session: keeper, Door: door,
+		Consents: &account.Consents{Store: f.app}, Caregivers: &account.Caregivers{Store: f.app}, Offboarding: &account.Offboarding{Store: f.app},
+		Feed: hub, People: f.app, Log: log, Now: f.clock,
 		Organisation: f.app.Organisation, Mount: []api.Mount{pages.Mount}, ErrorPage: pages.ErrorPage,
 	})
 	at, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -184,7 +187,7 @@ func (f *front) try(ctx context.Context, method, path, body string, headers ...s
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: f.lines, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(r)
 	if err != nil {
 		return answered{}, err

@@ -174,7 +174,7 @@ func tellImport(p *program, i account.Import, lines []account.ImportLine, commit
 	for _, l := range lines {
 		switch l.Outcome {
 		case account.OutcomeDouble, account.OutcomeRefused:
-			text += fmt.Sprintf("  line %d: %s: %s\n", l.Line, l.Outcome, strings.TrimPrefix(l.Field+": "+l.Problem, ": "))
+			text += fmt.Sprintf("  line %d: %s: %s\n", l.Line, l.Outcome, strings.TrimPrefix(l.Field+": "+strings.TrimPrefix(l.Problem, l.Field+": "), ": "))
 		case account.OutcomeNew, account.OutcomeSame, account.OutcomeChanged:
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hale/safe"
 )
 
 // question is a valid request of a route. Words in braces stand for things of a scene (see things): those of a patient make
@@ -36,7 +38,7 @@ func special() map[string]question {
 		"PUT /v1/patients/:id/limits/:metric": {json: `{"enabled":true,"effective_from":"{now}","reason":"asked","components":[{"red_high":130}]}`, header: `If-Match: "1"`},
 		"PUT /v1/patients/:id/trends/:metric/:form": {
 			path: "/v1/patients/{patient}/trends/body_weight/change", header: "If-Match: *",
-			json: `{"enabled":true,"effective_from":"{now}","reason":"asked","change":{"part":"day","steps":[{"level":"red","rise":2,"days":3}]}}`,
+			json: `{"enabled":true,"effective_from":"{now}","reason":"asked","change":{"part":{"from":"04:00","until":"12:00"},"steps":[{"level":"red","direction":"rise","by":2,"days":3}]}}`,
 		},
 		"POST /v1/devices":                                          {json: `{"model":"Cuff"}`},
 		"POST /v1/devices/:uid/assignments":                         {json: `{"patient":"{patient}","from":"{now}"}`},
@@ -53,11 +55,22 @@ func special() map[string]question {
 		"PUT /v1/me/password":                                       {json: `{"current":"` + townPassword + `","new":"a heron over the reeds"}`},
 		"DELETE /v1/me/sessions/:id":                                {path: "/v1/me/sessions/{mine}"},
 		"POST /v1/patients/:id/codes":                               {json: `{}`},
+		"POST /consents/:id/decide":                                 {form: "page=desk&what=research+given+1&through=in_person&witness=A+colleague"},
+		"POST /consents/:id/ending":                                 {form: "page=desk&step=told&how=phone"},
+		"POST /consents/:id/people":                                 {form: "page=people&name=Eva&scope=see+patients&reason=She+said+so."},
+		"POST /consents/:id/people/:who/end":                        {path: "/consents/{patient}/people/{caregiver}/end", form: "page=people"},
+		"POST /consents/:id/people/:who/confirm":                    {path: "/consents/{patient}/people/{caregiver}/confirm", form: "page=people"},
+		"POST /consents/:id/people/:who/frozen":                     {path: "/consents/{patient}/people/{caregiver}/frozen", form: "page=people&frozen=yes"},
+		"POST /consents/:id/private":                                {form: "page=private&metric=body_weight"},
+		"POST /consents/:id/private/:item/show":                     {form: "page=private"},
+		"POST /consents/:id/requests/:request":                      {form: "page=desk&answer=refuse"},
+		"POST /patients/:id/identity/:identifier/end":               {path: "/patients/{patient}/identity/{identifier}/end", form: "reason=It+was+another's."},
+		"POST /v1/imports":                                          {path: "/v1/imports?kind=patients", json: "name,zone\nSomebody New,Europe/Ljubljana\n"},
 		"POST /v1/refiles":                                          {json: `{"sensor":"{device}","from":"{began}","owner":"{patient}","reason":"It was the wrong box."}`},
 		"POST /v1/refiles/:id/undo":                                 {json: `{"reason":"It was right."}`},
 		"POST /v1/merges":                                           {json: `{"patient":"{patient}","into":"{twin}","dry_run":true}`},
 		"POST /v1/merges/:id/undo":                                  {json: `{"reason":"They are two."}`},
-		"DELETE /v1/teams/:id/members/:staff":                       {path: "/v1/teams/{spareteam}/members/{member}"},
+		"DELETE /v1/teams/:id/members/:staff":                       {path: "/v1/teams/{team}/members/{member}"},
 		"DELETE /v1/teams/:id/patients/:patient":                    {path: "/v1/teams/{spareteam}/patients/{patient}"},
 		"POST /v1/patients/:id/consents":                            {json: `{"purpose":"research","version":1,"language":"en","choice":"given","through":"in_person","witness":"A colleague"}`},
 		"POST /v1/me/consents":                                      {json: `{"purpose":"research","version":1,"language":"en","choice":"given"}`},
@@ -69,7 +82,7 @@ func special() map[string]question {
 		"POST /v1/patients/:id/shares":                              {json: `{"what":"sheet","minutes":60,"opens":3}`},
 		"POST /v1/me/caregivers":                                    {json: `{"name":"Eva","scopes":["see patients"]}`},
 		"POST /v1/patients/:id/caregivers":                          {json: `{"name":"Eva","scopes":["see patients"],"reason":"She said so."}`},
-		"POST /v1/patients/:id/guardians":                           {json: `{"name":"Eva","scopes":["see patients"],"document":"Folder 3","to":"{later}"}`},
+		"POST /v1/patients/:id/guardians":                           {json: `{"name":"Eva","scopes":["see patients"],"document":"Folder 3","to":"{later}","reason":"The court said so."}`},
 		"POST /v1/me/private":                                       {json: `{"kind":"metric","metric":"body_weight"}`},
 		"POST /v1/patients/:id/private":                             {json: `{"kind":"metric","metric":"body_weight"}`},
 		"POST /v1/patients/:id/erasures":                            {json: `{"wish":"All of it."}`},
@@ -77,7 +90,7 @@ func special() map[string]question {
 		"POST /v1/erasures/:id/confirmation":                        {json: `{"number":{number}}`},
 		"POST /v1/patients/:id/identifiers":                         {json: `{"system":"urn:oid:1.2.36.1","value":"{number}"}`},
 		"POST /v1/patients/:id/identifiers/:identifier/end":         {json: `{"reason":"It was another's."}`},
-		"PUT /v1/identifier-systems":                                {json: `{"uri":"urn:oid:1.2.36.9","title":"Insurance number"}`},
+		"PUT /v1/identifier-systems":                                {json: `{"uri":"urn:oid:1.2.36.9","title":"Insurance number","folds":false}`},
 		"POST /v1/doubles/:id/two-people":                           {json: `{"reason":"Both came."}`},
 		"POST /break-glass":                                         {form: "number=N-{number}&reason=She+called+the+wrong+number.&minutes=30"},
 		"POST /access/:id/review":                                   {form: "finding=It+was+so."},
@@ -85,12 +98,15 @@ func special() map[string]question {
 		"POST /teams/:id/rename":                                    {form: "name=Night+{number}"},
 		"POST /teams/:id/end":                                       {path: "/teams/{spareteam}/end"},
 		"POST /teams/:id/members":                                   {form: "staff={joiner}"},
-		"POST /teams/:id/members/:staff/leave":                      {path: "/teams/{spareteam}/members/{member}/leave"},
+		"POST /teams/:id/members/:staff/leave":                      {path: "/teams/{team}/members/{member}/leave"},
 		"POST /teams/:id/patients/:patient/leave":                   {path: "/teams/{spareteam}/patients/{patient}/leave"},
 		"POST /teams/:id/patients":                                  {form: "number=N-{number}"},
 		"POST /teams/:id/hours":                                     {form: "zone=Europe/Ljubljana&reason=asked&version=0"},
 		"POST /teams/:id/shifts":                                    {form: "staff={member}&duty=backup&from=2031-01-01T08:00&to=2031-01-01T16:00"},
 		"POST /s":                                                   {form: "code=nothing"},
+		"POST /doubles/:id/two-people":                              {form: "reason=Both+came."},
+		"POST /v1/staff-invitations/accept":                         {json: `{"code":"K7W29XQ4M0ST","password":"a heron over the reeds"}`},
+		"PUT /v1/erasure-policy":                                    {json: `{"cooling_days":14,"backup_days":90,"retention":[` + keptNothing() + `]}`},
 		"GET /safe/:id":                                             {path: "/safe/{patient}"},
 		"POST /safe/:id/shares":                                     {form: "what=sheet&lasts=1h&opens=3"},
 		"POST /safe/:id/corrections":                                {form: "about=name&wish=It+is+written+with+an+h."},
@@ -119,6 +135,15 @@ func special() map[string]question {
 		"POST /me/second-factor/confirm":                            {form: "code=000000"},
 		"POST /me/second-factor/remove":                             {form: "password=" + url.QueryEscape(townPassword) + "&code=000000"},
 	}
+}
+
+// keptNothing is a retention table by which nothing is kept.
+func keptNothing() string {
+	var list []string
+	for _, class := range safe.Classes() {
+		list = append(list, fmt.Sprintf(`{"class":%q,"years":0,"from":"decision","linked":false,"ground":""}`, class))
+	}
+	return strings.Join(list, ",")
 }
 
 // things are what the words in braces stand for, by scene and class.
@@ -216,7 +241,10 @@ func (q question) concerns() bool {
 
 // listing reports whether the request is about no single patient, so that it matters whose data the answer holds.
 func (q question) listing() bool {
-	for _, word := range []string{"patient", "alert", "device"} {
+	if strings.Contains(q.path+q.json+q.form, "{twin}") || strings.Contains(q.path, "before=") {
+		return true // of two, or of others
+	}
+	for _, word := range []string{"patient", "alert", "device", "erasure", "refile", "merge", "correction", "double", "share", "request"} {
 		if strings.Contains(q.path+q.json+q.form, "{"+word+"}") {
 			return false
 		}
@@ -240,6 +268,8 @@ func (w *town) ask(t *testing.T, q question, p person, c class, spoilt bool) rep
 	things := w.things(p, c)
 	kind, body := "", ""
 	switch {
+	case strings.HasPrefix(q.json, "name,"):
+		kind, body = "text/csv", q.json
 	case q.json != "":
 		kind, body = "application/json", fill(q.json, things)
 	case q.form != "":
@@ -261,15 +291,17 @@ func (w *town) ask(t *testing.T, q question, p person, c class, spoilt bool) rep
 
 // plain is an answer without what differs from one request to the next: two of them that are the same tell nobody whether
 // the thing that was asked for exists.
-func (a reply) plain(things map[string]string) string {
+func (a reply) plain(q question, things map[string]string) string {
 	text := fmt.Sprintln(a.status) + a.body
 	for _, name := range slices.Sorted(maps.Keys(a.header)) {
 		if name != "Date" && name != "X-Request-Id" {
 			text += name + ": " + strings.Join(a.header[name], ", ") + "\n"
 		}
 	}
-	for _, word := range aboutPatient() {
-		text = strings.ReplaceAll(text, things[word], "{"+word+"}")
+	for word, thing := range things {
+		if strings.Contains(q.path+q.json+q.form, "{"+word+"}") {
+			text = strings.ReplaceAll(text, thing, "{"+word+"}")
+		}
 	}
 	return regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(text, "")
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,17 +53,19 @@ type town struct {
 	client *http.Client
 	began  time.Time
 	keys   []string // API keys, by scene
+	db     pgtest.Database
+
+	mu    sync.Mutex
+	notes map[string]string // by route
 }
 
 // townPassword is that of everybody who has one.
 const townPassword = "kettle under the linden"
 
-// newTown starts a town of so many scenes.
-func newTown(t *testing.T, scenes int) *town {
+// newTown starts a town in which nobody lives yet; see settle.
+func newTown(t *testing.T) *town {
 	t.Helper()
-	w := &town{log: newLineBuffer(), began: time.Now().Add(-time.Hour).UTC().Truncate(time.Second)}
-	db := pgtest.New(t)
-	w.settle(t, db, scenes)
+	w := &town{log: newLineBuffer(), began: time.Now().Add(-time.Hour).UTC().Truncate(time.Second), db: pgtest.New(t), notes: map[string]string{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	nats, err := stream.StartServer(ctx, stream.ServerConfig{Dir: t.TempDir(), Log: log})
@@ -81,7 +84,7 @@ func newTown(t *testing.T, scenes int) *town {
 		t.Fatal(err)
 	}
 	w.base = "http://" + door.Addr().String()
-	w.server = &house{roles: []string{roleAPI}, owner: "town", database: db.Config(), conn: conn, http: door, registry: registry, number: "112", zone: time.UTC, log: log}
+	w.server = &house{roles: []string{roleAPI}, owner: "town", database: w.db.Config(), conn: conn, http: door, registry: registry, number: "112", zone: time.UTC, log: log}
 	if w.server.secondKey, err = ownSecondKey(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
@@ -161,10 +164,10 @@ func patientName(scene int, c class) string {
 	return fmt.Sprintf("%s %d Vidmar", [...]string{"Ownelia", "Othmara", "Awalda"}[c], scene)
 }
 
-// settle fills the record.
-func (w *town) settle(t *testing.T, db pgtest.Database, scenes int) {
+// settle fills the record with so many scenes.
+func (w *town) settle(t *testing.T, scenes int) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), db.AdminURL())
+	conn, err := pgx.Connect(t.Context(), w.db.AdminURL())
 	if err != nil {
 		t.Fatal(err)
 	}

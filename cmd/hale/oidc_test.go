@@ -307,6 +307,7 @@ func TestTheProviderEndsSessionsAndRolesAndMayBeAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	form := url.Values{"login": {"local"}, "password": {"a password of theirs"}}
+	v = newVisitor(t, told.URL)
 	if got := v.send(t, http.MethodPost, told.URL+"/signin", form); got.status != http.StatusForbidden || v.cookie(t, "hale_session") != "" || !strings.Contains(got.text, "identity provider") {
 		t.Errorf("a login that is off: %d %s", got.status, got.text)
 	}

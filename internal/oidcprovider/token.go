@@ -8,8 +8,8 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -100,7 +100,7 @@ func (p *Provider) LogoutToken(subject, sitting string, change func(*Token)) str
 	t := &Token{
 		Header: map[string]any{"alg": "RS256", "typ": "logout+jwt", "kid": keyID},
 		Claims: map[string]any{
-			"iss": p.Issuer, "aud": Client, "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "jti": strconv.Itoa(int(now.UnixNano())) + string(part(map[string]any{"r": name[:]})),
+			"iss": p.Issuer, "aud": Client, "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "jti": hex.EncodeToString(name[:]),
 			"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
 		},
 	}

@@ -264,7 +264,7 @@ func TestClaimsThatOnlyUserinfoHas(t *testing.T) {
 	p.nobodyIn(t, p.finish(t, kept, through(t, address, person)), fault.Unauthenticated)
 	strong := strings.Replace(with, "{", `{"acr": ["high"], `, 1)
 	p = newPlace(t, strong)
-	p.Userinfo = func(claims map[string]any) { claims["acr"] = "high" }
+	p.Twist, p.Userinfo = func(tok *oidcprovider.Token) { delete(tok.Claims, "acr") }, func(claims map[string]any) { claims["acr"] = "high" }
 	address, kept = p.begin(t)
 	p.nobodyIn(t, p.finish(t, kept, through(t, address, person)), fault.Forbidden)
 	if asked := p.Asked()[0]; asked.Get("acr_values") != "high" {

@@ -77,7 +77,7 @@ func (s *Service) signedOut(ctx context.Context, p *provider, token string) (acc
 	}
 	now := s.Now()
 	switch {
-	case t.IssuedAt.IsZero() || t.IssuedAt.After(now.Add(skew)) || t.IssuedAt.Before(now.Add(-oldestLogout)):
+	case t.IssuedAt.After(now.Add(skew)) || t.IssuedAt.Before(now.Add(-oldestLogout)):
 		return account.SignedOut{}, errors.New("it has no time of issue, or one that is long ago or to come")
 	case t.Expiry.After(now.Add(longestGood)):
 		return account.SignedOut{}, errors.New("it is good for too long")

@@ -59,6 +59,8 @@ func TestWhatClaimsMean(t *testing.T) {
 		"a number":                         {`{"groups": 7}`, account.Admission{}},
 		"nothing":                          {`{}`, account.Admission{}},
 		"a value that only begins so":      {`{"groups": ["north-nurses-2"]}`, account.Admission{}},
+		"a single value that begins so":    {`{"groups": "south-nurses-2"}`, account.Admission{}},
+		"a single value that is cut off":   {`{"groups": "south"}`, account.Admission{}},
 		"a value in another case":          {`{"groups": ["North-Nurses"]}`, account.Admission{}},
 		"a team alone":                     {`{"groups": ["north-night"]}`, account.Admission{}},
 		"two roles":                        {`{"groups": ["north-nurses", "north-leads"]}`, account.Admission{}},
