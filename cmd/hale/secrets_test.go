@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -145,8 +146,9 @@ func (c *caller) tryEverywhere(ctx context.Context, secret string) {
 	nobody.call(ctx, http.MethodGet, "/healthz", "", "", "User-Agent", secret, "Referer", "https://"+at+"/")
 }
 
-// sendOddly sends readings of the kit that are right, and such as are not: what is refused is a value too.
-func (k kit) sendOddly(t *testing.T, told announcement, p planted) {
+// sendOddly sends readings of the kit that are right, and such as are not: what is refused is a value too. Then it shows wrong
+// secrets and names; the edge lets those wait, so that the end of all is waited for when Hale has ended.
+func (k kit) sendOddly(t *testing.T, told announcement, p planted) (wait func()) {
 	t.Helper()
 	for _, payload := range []string{
 		`{"metric":"body_weight","value":173.53125,"unit":"kg","seq":1}`,
@@ -164,16 +166,19 @@ func (k kit) sendOddly(t *testing.T, told announcement, p planted) {
 		cancel()
 		_ = w.Close()
 	}
+	var wrong sync.WaitGroup
 	for _, secret := range p {
-		if wrong, err := simulators.Dial(t.Context(), told.MQTT, k.device, secret+"x", 1); err == nil {
-			_ = wrong.Close()
-			t.Errorf("a device came in with %q", secret+"x")
-		}
-		if wrong, err := simulators.Dial(t.Context(), told.MQTT, secret, k.secret, 1); err == nil {
-			_ = wrong.Close()
-			t.Errorf("a device came in as %q", secret)
+		for _, shown := range [][2]string{{k.device, secret + "x"}, {secret, k.secret}} {
+			wrong.Go(func() {
+				w, err := simulators.Dial(context.WithoutCancel(t.Context()), told.MQTT, shown[0], shown[1], 1)
+				if err == nil {
+					_ = w.Close()
+					t.Errorf("a device came in as %q with %q", shown[0], shown[1])
+				}
+			})
 		}
 	}
+	return wrong.Wait
 }
 
 // killDatabase ends the database of the data directory at once, as a lack of memory does.
@@ -200,7 +205,7 @@ func TestNoLogHoldsASecretANameOrAValue(t *testing.T) {
 	dir := dataDir(t)
 	process, told := up(t, dir, "--demo=false")
 	p, c, k := furnish(t, told)
-	k.sendOddly(t, told, p)
+	turnedAway := k.sendOddly(t, told, p)
 	for _, secret := range p {
 		c.tryEverywhere(t.Context(), secret)
 		hasty, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond) // it hangs up before most answers
@@ -217,6 +222,7 @@ func TestNoLogHoldsASecretANameOrAValue(t *testing.T) {
 	killDatabase(t, dir)
 	<-gone
 	<-process.ended
+	turnedAway()
 	logs := &spill{words: map[string]string{}}
 	for what, secret := range p {
 		logs.plant(what, secret)

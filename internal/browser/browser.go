@@ -210,7 +210,8 @@ func (tab *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 // replaced reports whether the browser no longer knows the element that was looked up.
 func replaced(err error) bool {
 	var refused *cdproto.Error
-	return errors.As(err, &refused) && refused.Code == -32000 && strings.HasPrefix(refused.Message, "Could not find node")
+	return errors.As(err, &refused) && refused.Code == -32000 &&
+		(strings.HasPrefix(refused.Message, "Could not find node") || strings.HasPrefix(refused.Message, "No node with given id"))
 }
 
 // Open goes to an address and waits until the page is loaded.
