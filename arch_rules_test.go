@@ -95,7 +95,7 @@ func theHouse() law {
 			{path: "golang.org/x/crypto/argon2", by: []string{"account/signin"}},
 			{path: "github.com/coreos/go-oidc/v3", by: []string{"account/signin/oidc"}},
 			{path: "golang.org/x/oauth2", by: []string{"account/signin/oidc"}},
-			{path: "github.com/ory/fosite"}, // of internal/oidcprovider only
+			{path: "github.com/ory/fosite"},                                                                                           // of internal/oidcprovider only
 			{path: "golang.org/x/text/unicode/norm", by: []string{"cmd/hale"}, tests: []string{"account", "api/fhirmap", "postgres"}}, // domains get it as a function
 			{path: "golang.org/x/sync", by: append(slices.Clone(adapters), "cmd/hale")},
 			{path: "golang.org/x/sys", by: []string{"postgres/embedded", "stream", "cmd/hale"}}, // the latter two ask for disk space

@@ -43,8 +43,8 @@
 //
 // The domains, which decide and use the standard library only:
 //
-//   - account: organisation, person, role, session, audit, and Allow, which says who may do what. Care teams and consent
-//     are to come; account/signin holds passwords, codes, sessions and API keys (account/signin/oidc single sign-on).
+//   - account: organisation, person, role, care team, hours and roster, broken glass, consent, caregiver, identifier and import,
+//     audit, and Allow, which says who may do what to whom; account/signin holds passwords, codes, sessions and API keys (account/signin/oidc single sign-on).
 //   - devices: device, sensor, credential, assignment to a patient over time. Pairing, presence and clocks are to come.
 //   - careplan (empty yet): goals, medication plan, schedule, doses, adherence, reminders.
 //   - alerts: rules (limits and trends so far), the condition track, the episode, the Processor, triage. Escalation is to come.
@@ -64,7 +64,7 @@
 //   - authority: the certificates of the encrypted doors: an own certificate authority, or files that somebody renews.
 //   - simulators: patients and devices seen only from outside: invented people with bodies, habits, troubles and fleets of
 //     devices, the demo, the replay of a data set, scores of both, a raw publisher.
-//   - cmd/hale: the one binary: up, serve, migrate, staff, audit, erase, simulate, replay, map, bench, doctor. Wiring only.
+//   - cmd/hale: the one binary: up, serve, migrate, organisation, staff, keys, import, export, audit, erase, simulate, replay, map, bench, doctor. Wiring only.
 //   - internal: helpers that tests share, and nothing else.
 //
 // Which room may import which is a table in arch_rules_test.go, and the tests of this package fail on any other arrow.

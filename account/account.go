@@ -100,7 +100,15 @@ type Session struct {
 	SeenAt    time.Time
 	ExpiresAt time.Time
 	MisusedAt time.Time // when its token was first shown without the device it is bound to; zero: never
+	LetInBy   Actor     // who made the code that opened it: UID, Name and Role; zero: no code did
 }
+
+// How long a session may go without a request: one of staff, and one that is bound to the device of a patient or a caregiver
+// (docs/adr/0018).
+const (
+	IdleAfter      = 12 * time.Hour
+	BoundIdleAfter = 30 * 24 * time.Hour
+)
 
 // Audit is one row of the audit trail: who did what to whom, when.
 type Audit struct {

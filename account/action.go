@@ -72,16 +72,16 @@ func (r Role) functions() []Action {
 		return clinical
 	case DeviceDesk:
 		return []Action{
-			SeePatients, AddPatient, SeeDevices, EnrolDevice, AssignDevice, SeeTeams, InvitePatient, ImportPeople, MergePatients, Refile,
+			SeePatients, AddPatient, SeeDevices, EnrolDevice, AssignDevice, SeeTeams, ImportPeople, MergePatients, Refile,
 		}
 	case Manager:
 		return []Action{SeePatients, SeeDevices, SeeTeams, ManageTeams, ImportPeople}
 	case PrivacyOfficer:
-		return []Action{SeePatients, SeeTeams, ReviewAccess, SeeConsents, Protect, WriteConsent, SeeLooks, ExportRecord, AskErasure, DecideErasure}
+		return []Action{SeePatients, SeeTeams, ReviewAccess, SeeConsents, Protect, WriteConsent, SeeLooks, AskErasure, DecideErasure}
 	case Researcher:
 		return nil
 	case Administrator:
-		return without(Actions(), ReviewAccess, SeeLooks, ShareRecord, AskCorrection, AskErasure, DecideErasure)
+		return without(Actions(), ReviewAccess, SeeLooks, ShareRecord, AskCorrection, AskErasure, DecideErasure, InvitePatient)
 	case SelfRole:
 		return append(own(), Protect)
 	case CaregiverRole:

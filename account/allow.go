@@ -21,7 +21,8 @@ type Relation struct {
 // concerns the organisation as a whole; its Relation is to this actor. It returns nil, or an error of kind
 // fault.Unauthenticated when nobody acts, fault.Forbidden when the role lacks the function, fault.NotFound when the
 // patient is out of the actor's reach (another organisation's, or of no care team of theirs): whoever may not know of a
-// person learns nothing from the answer. Of a patient whose record is locked, what would change it is fault.Conflict.
+// person learns nothing from the answer. Whoever has broken the glass sees the patient, and gets fault.Forbidden for what lasts
+// longer than that. Of a patient whose record is locked, what would change it is fault.Conflict.
 func Allow(actor Actor, action Action, patient *Patient) error {
 	if actor.Nobody() {
 		return fault.New(fault.Unauthenticated, "sign in first")
@@ -35,6 +36,9 @@ func Allow(actor Actor, action Action, patient *Patient) error {
 	if patient.Org != actor.Org || !actor.reaches(action, patient) {
 		return fault.New(fault.NotFound, "there is no patient %s", patient.UID) // as of one whom nobody knows
 	}
+	if actor.byGlassOnly(action, patient.Relation) && !slices.Contains(emergency(), action) {
+		return fault.New(fault.Forbidden, "you see this record in an emergency only: what lasts longer is for the patient's care team (%s)", action)
+	}
 	if patient.State == Locked && slices.Contains(watching(), action) {
 		return fault.New(fault.Conflict, "care of this patient has ended and the record is locked: it can be read, but nothing can be added")
 	}
@@ -42,6 +46,16 @@ func Allow(actor Actor, action Action, patient *Patient) error {
 		return fault.New(fault.Conflict, "this patient is known under another record now: do it there")
 	}
 	return nil
+}
+
+// AllowThing asks Allow about something that belongs to a patient, such as "share 0192...". Of somebody out of reach there is no
+// such thing, word for word as of one that does not exist: the answer names nobody.
+func AllowThing(actor Actor, action Action, patient *Patient, thing string) error {
+	err := Allow(actor, action, patient)
+	if fault.Is(err, fault.NotFound) {
+		return fault.New(fault.NotFound, "there is no %s", thing)
+	}
+	return err
 }
 
 // Nobody reports whether the actor is no known person of an organisation.
@@ -72,6 +86,20 @@ func (a Actor) reaches(action Action, p *Patient) bool {
 }
 
 func (r Relation) cares() bool { return r.Team || !r.Glass.IsZero() }
+
+// byGlassOnly reports whether nothing but broken glass brings the actor to the patient for this action.
+func (a Actor) byGlassOnly(action Action, r Relation) bool {
+	if r.Team || r.Glass.IsZero() {
+		return false
+	}
+	return a.Role.InCare() || a.Role == Administrator && slices.Contains(health(), action)
+}
+
+// emergency are the actions that broken glass opens: to see, and to help just now. What lets somebody in, what settles who
+// decides, and what leaves a copy lasts longer than the glass, and is for the care team.
+func emergency() []Action {
+	return []Action{SeePatients, SeeReadings, SeeAlerts, SeeSheet, SeeConsents, SeeTeams, BreakGlass, HandleAlert, SetLimits}
+}
 
 // health are the actions that show what was measured, or act on it.
 func health() []Action {

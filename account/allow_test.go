@@ -26,17 +26,18 @@ func mayDo() map[account.Role][]account.Action {
 		account.Pharmacist: care,
 		account.DeviceDesk: {
 			account.SeePatients, account.AddPatient, account.SeeDevices, account.EnrolDevice, account.AssignDevice, account.SeeTeams,
-			account.InvitePatient, account.ImportPeople, account.MergePatients, account.Refile,
+			account.ImportPeople, account.MergePatients, account.Refile,
 		},
 		account.Manager:    {account.SeePatients, account.SeeDevices, account.SeeTeams, account.ManageTeams, account.ImportPeople},
 		account.Researcher: {},
 		account.PrivacyOfficer: {
-			account.SeePatients, account.SeeTeams, account.ReviewAccess, account.SeeConsents, account.Protect, account.WriteConsent, account.SeeLooks, account.ExportRecord,
+			account.SeePatients, account.SeeTeams, account.ReviewAccess, account.SeeConsents, account.Protect, account.WriteConsent, account.SeeLooks,
 			account.AskErasure, account.DecideErasure,
 		},
 		account.Administrator: slices.DeleteFunc(account.Actions(), func(a account.Action) bool {
 			return slices.Contains([]account.Action{
 				account.ReviewAccess, account.SeeLooks, account.ShareRecord, account.AskCorrection, account.AskErasure, account.DecideErasure,
+				account.InvitePatient,
 			}, a)
 		}),
 		account.SelfRole:      append(slices.Clone(own), account.Protect),
@@ -138,6 +139,41 @@ func TestTheWaysToAPatient(t *testing.T) {
 	} {
 		if got := kindOf(account.Allow(someone(c.role), c.action, &account.Patient{ID: 6, Org: 1, Relation: c.relation})); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestBrokenGlassLooksAndHelpsAndDecidesNothingThatLasts: whoever is there for an hour neither lets anybody in nor settles who
+// decides. They see the patient, so that they are told why, and not that there is none.
+func TestBrokenGlassLooksAndHelpsAndDecidesNothingThatLasts(t *testing.T) {
+	t.Parallel()
+	until := time.Date(2026, 5, 1, 13, 0, 0, 0, time.UTC)
+	glass := &account.Patient{ID: 6, Org: 1, Relation: account.Relation{Glass: until}}
+	both := &account.Patient{ID: 6, Org: 1, Relation: account.Relation{Glass: until, Team: true}}
+	emergency := []account.Action{
+		account.SeePatients, account.SeeReadings, account.SeeAlerts, account.SeeSheet, account.SeeConsents, account.SeeTeams, account.BreakGlass,
+		account.HandleAlert, account.SetLimits,
+	}
+	for _, role := range []account.Role{account.Nurse, account.Physician, account.Pharmacist} {
+		for _, action := range mayDo()[role] {
+			want := fault.Forbidden
+			if slices.Contains(emergency, action) {
+				want = ""
+			}
+			if got := kindOf(account.Allow(someone(role), action, glass)); got != want {
+				t.Errorf("%s, %s under broken glass: %q, want %q", role, action, got, want)
+			}
+			if got := kindOf(account.Allow(someone(role), action, both)); got != "" {
+				t.Errorf("%s of the care team, %s: %q", role, action, got)
+			}
+		}
+	}
+	for action, want := range map[account.Action]fault.Kind{
+		account.SeeReadings: "", account.ExportRecord: fault.Forbidden, account.DecideCorrection: fault.Forbidden, account.Protect: fault.Forbidden,
+		account.AddPatient: "", account.RecordConsent: "", // is for the whole organisation anyhow
+	} {
+		if got := kindOf(account.Allow(someone(account.Administrator), action, glass)); got != want {
+			t.Errorf("an administrator, %s under broken glass: %q, want %q", action, got, want)
 		}
 	}
 }

@@ -157,13 +157,17 @@ func (l *LetIn) grant(actor Actor, now time.Time) (Grant, error) {
 		g.Document = ""
 		return g, nil
 	case actor.Staff == 0:
-		return g, fault.New(fault.Forbidden, "a guardian is recorded by the care team, who look at the document")
+		return g, errOwnGuardian()
 	case g.Document == "":
 		return g, fault.New(fault.Invalid, "document: say where the guardian's document is kept")
 	case g.To.IsZero() || g.To.Sub(g.From) > longestGuardianship:
 		return g, fault.New(fault.Invalid, "to: a guardian's document has an end; give it, at most five years away")
 	}
 	return g, nil
+}
+
+func errOwnGuardian() error {
+	return fault.New(fault.Forbidden, "a guardian is recorded by the care team, who look at the document")
 }
 
 // DecideConfirm decides whether the actor can be the second person who has seen a guardian's document.

@@ -55,6 +55,9 @@ func (c *Caregivers) LetIn(ctx context.Context, actor Actor, uid vital.UID, l Le
 	if err := mayManage(actor); err != nil {
 		return Grant{}, err
 	}
+	if l.Guardian && actor.Staff == 0 {
+		return Grant{}, errOwnGuardian() // nobody makes themselves one, whoever the patient is
+	}
 	return c.Store.LetIn(ctx, actor, uid, func(f *ConsentFile, now time.Time) (Grant, []Grant, error) {
 		if err := Allow(actor, ManageCaregiver, &f.Patient); err != nil {
 			return Grant{}, nil, err
@@ -92,6 +95,9 @@ func (c *Caregivers) End(ctx context.Context, actor Actor, uid, caregiver vital.
 func (c *Caregivers) Confirm(ctx context.Context, actor Actor, uid, caregiver vital.UID) error {
 	if err := mayManage(actor); err != nil {
 		return err
+	}
+	if actor.Staff == 0 {
+		return fault.New(fault.Forbidden, "the care team looks at a guardian's document")
 	}
 	return c.amend(ctx, actor, uid, caregiver, ManageCaregiver, "guardian confirmed", func(grants []Grant, now time.Time) ([]Grant, error) {
 		for _, g := range grants {

@@ -30,8 +30,9 @@ type Credentials interface {
 	// Login returns who has this login name, with the password hash (PHC string); fault.NotFound when nobody.
 	Login(ctx context.Context, login string) (Actor, string, error)
 	OpenSession(ctx context.Context, tokenHash []byte, s Session) error
-	// Session returns a session that has not ended or run out at now; fault.Unauthenticated otherwise, and also when it is
-	// bound to another device than the one whose secret's hash is given. SeenAt of what it returns is the look before this
+	// Session returns a session that has neither ended nor run out nor been idle for too long (IdleAfter, BoundIdleAfter) at now;
+	// fault.Unauthenticated otherwise, and also when it is bound to another device than the one whose secret's hash is given.
+	// Of those who ask at once, no one's question makes an idle session live for another. SeenAt of what it returns is the look before this
 	// one (it may be a minute old: the record need not write every look).
 	Session(ctx context.Context, tokenHash, deviceHash []byte, now time.Time) (Session, error)
 	// EndSession ends such a session and returns its UID; "" when there is none.

@@ -78,7 +78,7 @@ func (d *Doubles) Get(ctx context.Context, actor Actor, uid vital.UID) (Double, 
 	}
 	var lists [2][]Identifier
 	for i, p := range []*Patient{&two.One, &two.Other} {
-		if err := Allow(actor, MergePatients, p); err != nil {
+		if err := AllowThing(actor, MergePatients, p, "possible double "+string(uid)); err != nil {
 			return Double{}, nil, err
 		}
 		audit := Audit{Org: actor.Org, At: d.Now(), Actor: actor, Action: "look", Patient: p.ID, Object: "patient " + string(p.UID), Detail: "possible double"}

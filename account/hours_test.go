@@ -165,8 +165,10 @@ func TestPeriodsAgreeWithEveryMinute(t *testing.T) {
 func TestHoursThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(h *account.Hours){
-		"no zone":          func(h *account.Hours) { h.Zone = "" },
-		"an overlap":       func(h *account.Hours) { h.Weekly[1] = append(h.Weekly[1], account.Span{From: 0, To: 500, Watch: account.OnCall}) },
+		"no zone": func(h *account.Hours) { h.Zone = "" },
+		"an overlap": func(h *account.Hours) {
+			h.Weekly[1] = append(h.Weekly[1], account.Span{From: 0, To: 500, Watch: account.OnCall})
+		},
 		"backwards":        func(h *account.Hours) { h.Weekly[2] = []account.Span{{From: 600, To: 600, Watch: account.OnCall}} },
 		"past midnight":    func(h *account.Hours) { h.Weekly[2] = []account.Span{{From: 600, To: 1500, Watch: account.OnCall}} },
 		"an unknown watch": func(h *account.Hours) { h.Weekly[2] = []account.Span{{From: 600, To: 700, Watch: "asleep"}} },

@@ -46,7 +46,8 @@ type TeamBook interface {
 	Teams(ctx context.Context, actor Actor) ([]Team, error)                   // without those that have ended
 	Colleagues(ctx context.Context, actor Actor) ([]Colleague, error)
 	AddTeam(ctx context.Context, actor Actor, name string) (Team, error)
-	RenameTeam(ctx context.Context, actor Actor, team vital.UID, name, phone string) error
+	// SetTeam changes what is not nil.
+	SetTeam(ctx context.Context, actor Actor, team vital.UID, name, phone *string) error
 	// EndTeam is fault.Conflict for the usual team, and while there are patients who are in no other.
 	EndTeam(ctx context.Context, actor Actor, team vital.UID) error
 	// Join begins a membership; one that overlaps another of the same person in the team is fault.Conflict.
@@ -121,20 +122,30 @@ func (t *Teams) Add(ctx context.Context, actor Actor, name string) (Team, error)
 	return t.Book.AddTeam(ctx, actor, name)
 }
 
-// Rename gives a care team another name, and the phone by which patients reach it (it stands on their emergency sheets).
-func (t *Teams) Rename(ctx context.Context, actor Actor, team vital.UID, name, phone string) error {
+// Set gives a care team another name, and the phone by which patients reach it (it stands on their emergency sheets; empty takes
+// it away). What is nil stays as it is.
+func (t *Teams) Set(ctx context.Context, actor Actor, team vital.UID, name, phone *string) error {
 	if err := Allow(actor, ManageTeams, nil); err != nil {
 		return err
 	}
-	name = strings.TrimSpace(name)
-	if err := checkTeamName(name); err != nil {
-		return err
+	name, phone = trimmed(name), trimmed(phone)
+	if name != nil {
+		if err := checkTeamName(*name); err != nil {
+			return err
+		}
 	}
-	phone = strings.TrimSpace(phone)
-	if !phoneLike(phone) {
-		return fault.New(fault.Invalid, "phone: give digits, with spaces, +, -, / or brackets between them, %d characters at most; or leave it out", longestPhone)
+	if phone != nil && !phoneLike(*phone) {
+		return fault.New(fault.Invalid, "phone: give digits, with spaces, +, -, / or brackets between them, %d characters at most; or leave it empty", longestPhone)
 	}
-	return t.Book.RenameTeam(ctx, actor, team, name, phone)
+	return t.Book.SetTeam(ctx, actor, team, name, phone)
+}
+
+func trimmed(text *string) *string {
+	if text == nil {
+		return nil
+	}
+	short := strings.TrimSpace(*text)
+	return &short
 }
 
 const longestPhone = 40

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"hale/account"
-	"hale/fault"
 	"hale/vital"
 )
 
@@ -26,11 +25,7 @@ type Alert struct {
 // allow asks account.Allow about the alert's patient. An alert of somebody out of reach is one that there is not.
 func (a *Alert) allow(actor account.Actor, action account.Action) error {
 	owner := account.Patient{ID: a.Patient, UID: a.PatientUID, Org: a.Org, State: a.PatientState, Relation: a.Relation}
-	err := account.Allow(actor, action, &owner)
-	if fault.Is(err, fault.NotFound) {
-		return fault.New(fault.NotFound, "there is no alert %s", a.UID)
-	}
-	return err
+	return account.AllowThing(actor, action, &owner, "alert "+string(a.UID))
 }
 
 // RuleKey returns which of the patient's rules raised it.

@@ -39,7 +39,13 @@ type sessionBody struct {
 	SeenAt    time.Time  `json:"seen_at" doc:"The last request, to the minute"`
 	ExpiresAt time.Time  `json:"expires_at"`
 	Current   bool       `json:"current" doc:"It is the one of this request"`
+	LetInBy   *codeMakerBody `json:"let_in_by,omitempty" doc:"Who made the code with which the device was let in; left out: no code did"`
 	MisusedAt *time.Time `json:"misused_at,omitempty" doc:"When its token was first shown without the device that it is bound to, and refused: somebody may have a copy of it"`
+}
+
+type codeMakerBody struct {
+	Name string `json:"name" example:"Nina Kovač"`
+	Role string `json:"role" example:"nurse"`
 }
 
 func sessionsOf(list []account.Session, current vital.UID) []sessionBody {
@@ -47,6 +53,9 @@ func sessionsOf(list []account.Session, current vital.UID) []sessionBody {
 	for i := range list {
 		s := &list[i]
 		bodies[i] = sessionBody{ID: s.UID, Name: s.Actor.Name, Label: s.Label, CreatedAt: s.CreatedAt, SeenAt: s.SeenAt, ExpiresAt: s.ExpiresAt, Current: s.UID == current}
+		if s.LetInBy.UID != "" {
+			bodies[i].LetInBy = &codeMakerBody{Name: s.LetInBy.Name, Role: string(s.LetInBy.Role)}
+		}
 		if !s.MisusedAt.IsZero() {
 			bodies[i].MisusedAt = &s.MisusedAt
 		}

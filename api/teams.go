@@ -68,8 +68,8 @@ type teamNameInput struct {
 type renameTeamInput struct {
 	ID   string `path:"id" format:"uuid"`
 	Body struct {
-		Name  string `json:"name" minLength:"1" maxLength:"80"`
-		Phone string `json:"phone,omitempty" maxLength:"40" doc:"None when left out" example:"+386 1 234 56 78"`
+		Name  *string `json:"name,omitempty" minLength:"1" maxLength:"80" doc:"As it was when left out"`
+		Phone *string `json:"phone,omitempty" maxLength:"40" doc:"As it was when left out; empty takes it away" example:"+386 1 234 56 78"`
 	}
 }
 
@@ -176,7 +176,7 @@ func (s *Server) addTeam(ctx context.Context, actor account.Actor, in *teamNameI
 }
 
 func (s *Server) renameTeam(ctx context.Context, actor account.Actor, in *renameTeamInput) (*struct{}, error) {
-	return nil, s.Teams.Rename(ctx, actor, vital.UID(in.ID), in.Body.Name, in.Body.Phone)
+	return nil, s.Teams.Set(ctx, actor, vital.UID(in.ID), in.Body.Name, in.Body.Phone)
 }
 
 func (s *Server) endTeam(ctx context.Context, actor account.Actor, in *teamInput) (*struct{}, error) {

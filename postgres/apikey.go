@@ -60,7 +60,14 @@ func revokeKey(ctx context.Context, tx pgx.Tx, actor account.Actor, uid vital.UI
 		return fmt.Errorf("revoke API key: %w", err)
 	}
 	if done.RowsAffected() == 0 {
-		return fault.New(fault.NotFound, "there is no API key %s, or it was revoked already", uid)
+		var known bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM api_key WHERE org_id = $1 AND uid = $2)`, int32(actor.Org), u).Scan(&known); err != nil {
+			return fmt.Errorf("find API key: %w", err)
+		}
+		if !known {
+			return fault.New(fault.NotFound, "there is no API key %s", uid)
+		}
+		return nil // revoked already
 	}
 	return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "revoke API key", Object: "key " + string(uid)})
 }

@@ -10,6 +10,7 @@ import (
 
 	"hale/account"
 	"hale/fault"
+	"hale/push"
 	"hale/vital"
 )
 
@@ -70,6 +71,11 @@ func (a *App) Invite(ctx context.Context, actor account.Actor, p *account.Patien
 		if err != nil {
 			return fmt.Errorf("keep a code: %w", err)
 		}
+		if err := notify(ctx, tx, push.Notice{
+			Org: actor.Org, Patient: p.ID, Topic: push.CodeMade, Dedup: string(uid), CreatedAt: now, Audience: push.ToPatient,
+		}); err != nil {
+			return err
+		}
 		row := account.Audit{Org: actor.Org, At: now, Actor: actor, Action: string(account.InvitePatient), Patient: p.ID, Object: "invitation " + string(uid)}
 		if who != 0 {
 			row.Detail = "caregiver " + string(caregiver)
@@ -84,11 +90,12 @@ func errTaken() error {
 }
 
 const redeem = `
-SELECT too_many, coalesce(org_id, 0), coalesce(patient_id, 0), coalesce(caregiver_id, 0), coalesce(person_uid::text, ''), coalesce(name, ''), coalesce(invitation_uid::text, '')
+SELECT too_many, coalesce(org_id, 0), coalesce(patient_id, 0), coalesce(caregiver_id, 0), coalesce(person_uid::text, ''), coalesce(name, ''), coalesce(invitation_uid::text, ''),
+    coalesce(staff_id, 0), coalesce(staff_uid::text, '')
 FROM redeem_invitation($1, $2, $3, $4, $5)`
 
 // Redeem takes a code, once, and opens the session of whom it was made for, bound to the device; it returns the session with
-// its Actor. A code that is not good is fault.Unauthenticated, whatever is wrong with it; it was counted, and one whose signs
+// its Actor; the patient is owed a notice of it, as of the making. A code that is not good is fault.Unauthenticated, whatever is wrong with it; it was counted, and one whose signs
 // were tried more often than c.Most is good no more. busy says that it was not looked at, because more codes than c.MostAMinute
 // were tried within this minute.
 func (a *App) Redeem(ctx context.Context, c account.Redemption, s account.Session) (_ account.Session, busy bool, err error) {
@@ -97,7 +104,7 @@ func (a *App) Redeem(ctx context.Context, c account.Redemption, s account.Sessio
 		var patient vital.PatientID
 		var caregiver account.CaregiverID
 		var invitation vital.UID
-		err := tx.QueryRow(ctx, redeem, c.Lookup, c.CodeHash, s.CreatedAt, c.Most, c.MostAMinute).Scan(&busy, &s.Actor.Org, &patient, &caregiver, &s.Actor.UID, &s.Actor.Name, &invitation)
+		err := tx.QueryRow(ctx, redeem, c.Lookup, c.CodeHash, s.CreatedAt, c.Most, c.MostAMinute).Scan(&busy, &s.Actor.Org, &patient, &caregiver, &s.Actor.UID, &s.Actor.Name, &invitation, &s.LetInBy.Staff, &s.LetInBy.UID)
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && busy {
 			return nil // the count is kept
 		}
@@ -115,7 +122,13 @@ func (a *App) Redeem(ctx context.Context, c account.Redemption, s account.Sessio
 			return fmt.Errorf("enter the organisation: %w", err)
 		}
 		s.Actor.Session = s.UID
-		return openSession(ctx, tx, c.TokenHash, c.DeviceHash, s, account.Audit{At: now.UTC(), Patient: patient, Object: "invitation " + string(invitation)})
+		if err := notify(ctx, tx, push.Notice{
+			Org: s.Actor.Org, Patient: patient, Topic: push.DeviceLetIn, Dedup: string(s.UID), CreatedAt: now.UTC(), Audience: push.ToPatient,
+		}); err != nil {
+			return err
+		}
+		row := account.Audit{At: now.UTC(), Patient: patient, Object: "invitation " + string(invitation), Detail: "code of staff " + string(s.LetInBy.UID)}
+		return openSession(ctx, tx, c.TokenHash, c.DeviceHash, s, row)
 	})
 	switch {
 	case err != nil:

@@ -19,11 +19,13 @@ import (
 // eraseLease is how long a process that falls silent keeps an erasure: the purge of a long stream takes a while.
 const eraseLease = 5 * time.Minute
 
-// claimErasure takes a request that is due, and marks it as being carried out.
+// claimErasure takes a request that is due, and marks it as being carried out. From then on it is another version: who decides
+// to withdraw it in the same moment comes too late. One whose readings are just being filed anew waits for the end of that.
 const claimErasure = `
-UPDATE erasure SET lease_until = $1::timestamptz + $2::interval, state = 'erasing', step = CASE WHEN state = 'kept' THEN 'cut off' ELSE step END,
+UPDATE erasure SET lease_until = $1::timestamptz + $2::interval, version = CASE WHEN state = 'erasing' THEN version ELSE version + 1 END, state = 'erasing', step = CASE WHEN state = 'kept' THEN 'cut off' ELSE step END,
     stream_seq = CASE WHEN state = 'kept' THEN NULL ELSE stream_seq END
 WHERE id = (SELECT e.id FROM erasure e WHERE e.due_at <= $1 AND e.lease_until <= $1 AND e.state IN ('confirmed', 'erasing', 'kept')
+        AND (e.step <> '' OR NOT EXISTS (SELECT FROM refile f JOIN erased_people(e.org_id, e.patient_id) x ON x IN (f.source_id, f.target_id) WHERE f.org_id = e.org_id AND f.state = 'running'))
     ORDER BY e.due_at, e.id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING org_id, uid::text`
 
@@ -70,11 +72,11 @@ func (w *Work) ReleaseErasure(ctx context.Context, t safe.EraseTask) error {
 	return classify(err)
 }
 
-const eraseRows = `SELECT erased_from, erased_rows FROM erase_rows($1, $2, $3, $4)`
+const eraseRows = `SELECT erased_from, erased_rows FROM erase_rows($1, $2, $3, $4, $5)`
 
-// erasePhase carries out one phase, and returns how many rows it touched.
-func erasePhase(ctx context.Context, tx pgx.Tx, t safe.EraseTask, phase string, now time.Time) (rows int64, err error) {
-	found, err := tx.Query(ctx, eraseRows, int32(t.Org), t.ID, phase, now)
+// erasePhase carries out one phase, and returns how many rows it touched. The partitions that judge the person wait meanwhile.
+func erasePhase(ctx context.Context, tx pgx.Tx, t safe.EraseTask, phase string, held []int, now time.Time) (rows int64, err error) {
+	found, err := tx.Query(ctx, eraseRows, int32(t.Org), t.ID, phase, held, now)
 	if err != nil {
 		return 0, fmt.Errorf("erase %s: %w", phase, err)
 	}
@@ -92,7 +94,7 @@ func (w *Work) CutOff(ctx context.Context, t safe.EraseTask, now time.Time) erro
 }
 
 func cutOff(ctx context.Context, tx pgx.Tx, t safe.EraseTask, now time.Time) error {
-	if _, err := erasePhase(ctx, tx, t, phaseCut, now); err != nil {
+	if _, err := erasePhase(ctx, tx, t, phaseCut, nil, now); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `UPDATE erasure SET step = 'cut off', stream_seq = NULL WHERE id = $1`, t.ID); err != nil {
@@ -107,25 +109,34 @@ func (w *Work) AwaitStream(ctx context.Context, t safe.EraseTask, stream string,
 	return classify(err)
 }
 
-// DeleteDue removes what is due. See safe.EraseStore.
+// DeleteDue removes what is due. What is much goes before the transaction that removes the rest, in pieces for which nobody
+// waits; what is found in the audit is looked at again there. See safe.EraseStore.
 func (w *Work) DeleteDue(ctx context.Context, t safe.EraseTask, now time.Time) error {
-	return classify(pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return deleteDue(ctx, tx, t, newUID(), now) }))
+	if err := eraseReadings(ctx, w.pool, t, now); err != nil {
+		return classify(err)
+	}
+	found, err := findInAudit(ctx, w.pool, t, now)
+	if err != nil {
+		return classify(err)
+	}
+	return classify(pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return deleteDue(ctx, tx, t, newUID(), found, now) }))
 }
 
 // deleteDue is one transaction, so that nobody sees half a person: the entry in the ledger first, which needs what is deleted
 // then, the audit next, which needs the names, and who the person is last.
-func deleteDue(ctx context.Context, tx pgx.Tx, t safe.EraseTask, entry vital.UID, now time.Time) error {
+func deleteDue(ctx context.Context, tx pgx.Tx, t safe.EraseTask, entry vital.UID, found inAudit, now time.Time) error {
 	due := t.Due(now)
 	if err := enterLedger(ctx, tx, t, entry, due, now); err != nil {
 		return err
 	}
-	identity, looks := false, false
-	for _, c := range due {
-		identity, looks = identity || c == safe.ClassIdentity, looks || c == safe.ClassLooks
+	held, err := judgedBy(ctx, tx, t)
+	if err != nil {
+		return err
 	}
 	var blanked, rows int64
-	if identity || looks {
-		if err := tx.QueryRow(ctx, `SELECT blank_audit($1, $2, $3, $4, $5)`, int32(t.Org), t.ID, looks, string(newUID()), now).Scan(&blanked); err != nil {
+	if identity, looks := blanks(due); identity || looks {
+		const blank = `SELECT blank_audit($1, $2, $3, $4, $5, $6, $7)`
+		if err := tx.QueryRow(ctx, blank, int32(t.Org), t.ID, looks, found.rows, found.seen, string(newUID()), now).Scan(&blanked); err != nil {
 			return fmt.Errorf("blank the audit: %w", err)
 		}
 	}
@@ -137,7 +148,7 @@ func deleteDue(ctx context.Context, tx pgx.Tx, t safe.EraseTask, entry vital.UID
 		phases = append(phases, phaseLast)
 	}
 	for _, phase := range phases {
-		n, err := erasePhase(ctx, tx, t, phase, now)
+		n, err := erasePhase(ctx, tx, t, phase, held, now)
 		if err != nil {
 			return err
 		}

@@ -178,7 +178,10 @@ func eraseAgain(ctx context.Context, tx pgx.Tx, org vital.OrgID, id int64, entry
 	if err := cutOff(ctx, tx, task, now); err != nil {
 		return err
 	}
-	if err := deleteDue(ctx, tx, task, entry.UID, now); err != nil {
+	if err := eraseReadings(ctx, tx, task, now); err != nil {
+		return err
+	}
+	if err := deleteDue(ctx, tx, task, entry.UID, inAudit{}, now); err != nil {
 		return err
 	}
 	return writeAudit(ctx, tx, account.Audit{Org: org, At: now, Actor: account.Actor{Name: "operator"}, Action: "replay erasure", Object: "erasure " + string(entry.Erasure), Detail: string(ReplayErased)})

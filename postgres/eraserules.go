@@ -56,7 +56,7 @@ func cutRules() []eraseRule {
 SELECT $1, $3, a.sensor_id, a.from_at, CASE WHEN a.to_at <= $4 THEN a.to_at END, $4 FROM assignment a
 WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
   AND NOT EXISTS (SELECT FROM erased_span s WHERE s.org_id = $1 AND s.erasure_id = $3 AND s.sensor_id = a.sensor_id AND s.from_at = a.from_at)`, "what comes later from these sensors is nobody's"},
-		{"assignment", phaseCut, `UPDATE assignment SET to_at = greatest(from_at, $4), epoch = epoch + 1 WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "devices are nobody's"},
+		{"assignment", phaseCut, `UPDATE assignment SET to_at = CASE WHEN to_at <= $4 THEN to_at ELSE greatest(from_at, $4) END, epoch = epoch + 1 WHERE ` + ofPerson, "devices are nobody's; under another epoch an edge's knowledge of any of them is doubtful"},
 		{"patient", phaseCut, `UPDATE patient SET state = 'locked' WHERE org_id = $1 AND id ` + inPeople + ` AND state NOT IN ('locked', 'merged')`, "nothing is added to what is kept"},
 		{"team_patient", phaseCut, `UPDATE team_patient SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "what is kept is restricted: nobody of care reaches it"},
 		{"break_glass", phaseCut, `UPDATE break_glass SET ended_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND ended_at IS NULL`, "restricted"},
@@ -75,7 +75,7 @@ OR EXISTS (SELECT FROM patient p WHERE p.org_id = $1 AND p.id ` + inPeople + ` A
 // measuredRules are what was measured.
 func measuredRules() []eraseRule {
 	return []eraseRule{
-		deleted("reading", safe.ClassReadings, "what was measured, in all partitions"),
+		{"reading", string(safe.ClassReadings), "", "what was measured: deleted by erase_readings, in pieces and before the rest"},
 		{"inbox", string(safe.ClassReadings), `DELETE FROM inbox i USING ` + theirSpans + ` AND i.sensor_id = s.sensor_id AND i.measured_at >= s.from_at AND (s.to_at IS NULL OR i.measured_at < s.to_at)`, "parked readings of their sensors"},
 		{"quarantine", string(safe.ClassReadings), `DELETE FROM quarantine q USING sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id
 AND q.org_id = $1 AND q.last_received_at >= s.from_at AND (s.to_at IS NULL OR q.received_at < s.to_at)

@@ -126,7 +126,7 @@ func oneErasure(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (s
 	return e, nil
 }
 
-// The row is locked by its update: who comes second finds another version.
+// The row is locked by its update: who comes second finds another version. A request that is being carried out is one too.
 const amendErasure = `
 UPDATE erasure SET state = $3, answer = $4, decided_by = $5, decided_at = $6, confirmed_by = $7, confirmed_at = $8, due_at = $9, version = version + 1
 WHERE id = $1 AND version = $2`

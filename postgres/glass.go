@@ -10,6 +10,7 @@ import (
 
 	"hale/account"
 	"hale/fault"
+	"hale/push"
 	"hale/vital"
 )
 
@@ -20,8 +21,10 @@ const (
 	glassMissAction = "break the glass of nobody"
 )
 
-const countMisses = `SELECT count(*) FROM audit WHERE actor_id = $1 AND action = $2 AND at > $3`
+const countMisses = `SELECT count(*) FROM audit WHERE actor_id = $1 AND action = '` + glassMissAction + `' AND at > $2`
 const findByNumber = `SELECT p.id, p.uid::text, p.name, p.number FROM patient p WHERE p.state <> 'merged' AND (p.number = $1 OR p.uid::text = lower($1)) LIMIT 1`
+const tellOfficer = `
+INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, $3, $4, 'urgent', $5, 'privacy_officer')`
 const insertGlass = `INSERT INTO break_glass (org_id, uid, patient_id, staff_id, reason, from_at, until_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
 // Break opens a record for somebody who is in none of its care teams. See account.GlassBook.
@@ -31,7 +34,7 @@ func (a *App) Break(ctx context.Context, actor account.Actor, patient, reason st
 	// The whole organisation is looked through, and nothing but whether there is such a patient comes out of it.
 	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
 		var misses int
-		if err := tx.QueryRow(ctx, countMisses, int64(actor.Staff), glassMissAction, now.Add(-glassMissesIn)).Scan(&misses); err != nil {
+		if err := tx.QueryRow(ctx, countMisses, int64(actor.Staff), now.Add(-glassMissesIn)).Scan(&misses); err != nil {
 			return fmt.Errorf("count wrong numbers: %w", err)
 		}
 		if misses >= glassMisses {
@@ -50,7 +53,7 @@ func (a *App) Break(ctx context.Context, actor account.Actor, patient, reason st
 		if _, err := tx.Exec(ctx, insertGlass, int32(actor.Org), string(g.UID), int64(id), int64(actor.Staff), reason, g.From, g.Until); err != nil {
 			return fmt.Errorf("break the glass: %w", err)
 		}
-		if _, err := tx.Exec(ctx, insertNotice, int32(actor.Org), int64(id), "access.glass", string(g.UID), "urgent", now); err != nil {
+		if _, err := tx.Exec(ctx, tellOfficer, int32(actor.Org), int64(id), string(push.GlassBroken), string(g.UID), now); err != nil {
 			return fmt.Errorf("tell the privacy officer: %w", err)
 		}
 		return writeAudit(ctx, tx, account.Audit{

@@ -51,7 +51,7 @@ func TestBrokenGlassOpensARecordForAWhileAndTellsEverybody(t *testing.T) {
 	if !sees() {
 		t.Error("broken glass opens nothing")
 	}
-	if n := r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'access.glass' AND dedup = $1`, string(g.UID)); n != 1 {
+	if n := r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'access.glass' AND dedup = $1 AND audience = 'privacy_officer'`, string(g.UID)); n != 1 {
 		t.Errorf("%d notices to the privacy officer", n)
 	}
 	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'break the glass' AND patient_id = $1 AND detail LIKE 'until %'`, int64(r.patient.ID)); n != 1 {

@@ -144,6 +144,9 @@ func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding
 		if err := holdPartitions(ctx, tx, p.ID, sensor); err != nil {
 			return err
 		}
+		if p, err = stillAllowed(ctx, tx, actor, account.AssignDevice, b.Patient); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, lockSensor, int64(sensor)); err != nil {
 			return fmt.Errorf("lock sensor: %w", err)
 		}
@@ -152,6 +155,9 @@ func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding
 		}
 		made = devices.Assignment{Org: p.Org, Sensor: sensor, Patient: p.ID, From: utcOf(b.From), To: b.To}
 		if err := tx.QueryRow(ctx, insertAssignment, int32(p.Org), int64(sensor), int64(p.ID), made.From, nullTime(made.To), now).Scan(&made.ID, &made.Epoch); err != nil {
+			if violated(err, afterErasure) {
+				return fault.New(fault.Conflict, "the sensor was worn by somebody whose data was erased: assign it from now on")
+			}
 			return fmt.Errorf("assign sensor: %w", err)
 		}
 		if _, err := tx.Exec(ctx, noteChange, int32(p.Org), vital.PartitionOf(uint64(p.ID)), int64(p.ID), nil, now); err != nil {
@@ -164,6 +170,24 @@ func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding
 		return touchRegistry(ctx, tx)
 	})
 	return made, err
+}
+
+// afterErasure is what refuses to give anybody the time of a person who was erased, or a person who is being erased anything.
+const afterErasure = "assignment_after_erasure"
+
+const keepPatients = `SELECT 1 FROM patient WHERE uid = ANY($1::uuid[]) ORDER BY id FOR SHARE`
+
+// stillAllowed asks again about a patient, who from here on is neither merged nor cut off nor locked before the transaction ends:
+// they may have been since the question before it. In the lock order it comes after the cursor rows and before the sensor's.
+func stillAllowed(ctx context.Context, tx pgx.Tx, actor account.Actor, action account.Action, uid vital.UID) (account.Patient, error) {
+	if _, err := tx.Exec(ctx, keepPatients, []string{string(uid)}); err != nil {
+		return account.Patient{}, fmt.Errorf("hold the patient: %w", err)
+	}
+	p, err := onePatient(ctx, tx, uid)
+	if err != nil {
+		return p, err
+	}
+	return p, account.Allow(actor, action, &p)
 }
 
 // holdPartitions holds, shared and in order, the partition of the patient and those of the devices that speak for

@@ -88,6 +88,23 @@ WHERE x.org_id = $1 AND x.patient_id = $2 AND x.from_at <= $4 AND x.to_at IS NUL
     AND NOT EXISTS (SELECT FROM team_patient y WHERE y.org_id = x.org_id AND y.patient_id = $3 AND y.team_id = x.team_id AND y.to_at IS NULL)
 RETURNING id`
 
+// endOfMerged are what ends with the first record: its sessions, codes and links would live again if it were undone.
+func endOfMerged() []string {
+	var all []string
+	for _, table := range []string{"session", "invitation", "share"} {
+		all = append(all, `UPDATE `+table+` SET ended_at = $3 WHERE org_id = $1 AND patient_id = $2 AND ended_at IS NULL`)
+	}
+	return all
+}
+
+// That the two may be one is no open question any more, and is one again when they are two.
+const doubleMerged = `
+UPDATE possible_double SET state = 'merged', decided_at = $4, decided_by = $5, decided_name = $6
+WHERE org_id = $1 AND patient_id = least($2::bigint, $3) AND other_id = greatest($2::bigint, $3) AND state = 'open'`
+const doubleOpen = `
+UPDATE possible_double SET state = 'open', decided_at = NULL, decided_by = NULL, decided_name = ''
+WHERE org_id = $1 AND patient_id = least($2::bigint, $3) AND other_id = greatest($2::bigint, $3) AND state = 'merged'`
+
 const writeMerge = `
 INSERT INTO merge (org_id, uid, from_id, into_id, state, reason, override, kept, asked_by, asked_name, asked_at)
 VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, $9, $10) RETURNING id`
@@ -141,6 +158,14 @@ func merge(ctx context.Context, tx pgx.Tx, actor account.Actor, w safe.MergeWish
 	}
 	if err != nil {
 		return safe.Merge{}, fmt.Errorf("write the merge: %w", err)
+	}
+	for _, end := range endOfMerged() {
+		if _, err := tx.Exec(ctx, end, int32(actor.Org), int64(from.ID), now); err != nil {
+			return safe.Merge{}, fmt.Errorf("end what is the first record's: %w", err)
+		}
+	}
+	if _, err := tx.Exec(ctx, doubleMerged, int32(actor.Org), int64(from.ID), int64(into.ID), now, nullID(actor.Staff), actor.Name); err != nil {
+		return safe.Merge{}, fmt.Errorf("settle the possible double: %w", err)
 	}
 	if _, err := tx.Exec(ctx, markMerged, int32(actor.Org), int64(from.ID), int64(into.ID)); err != nil {
 		return safe.Merge{}, fmt.Errorf("mark the patient as merged: %w", err)
@@ -251,6 +276,9 @@ func (a *App) UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID,
 		case state != safe.MergeDone:
 			return fault.New(fault.Conflict, "only a merge that is done can be undone, and this is %s", state)
 		}
+		if k.State == "" { // of a row that was damaged, or written by hand
+			return fault.New(fault.Conflict, "what undoing this merge needs was not kept: it cannot be undone by itself")
+		}
 		var stands account.State
 		if err := tx.QueryRow(ctx, stateOf, int64(into)).Scan(&stands); err != nil {
 			return fmt.Errorf("load the patient: %w", err)
@@ -290,6 +318,9 @@ func (a *App) UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID,
 func part(ctx context.Context, tx pgx.Tx, actor account.Actor, k kept, from, into vital.PatientID, now time.Time) error {
 	if _, err := tx.Exec(ctx, markApart, int32(actor.Org), int64(from), string(k.State)); err != nil {
 		return fmt.Errorf("bring the patient back: %w", err)
+	}
+	if _, err := tx.Exec(ctx, doubleOpen, int32(actor.Org), int64(from), int64(into)); err != nil {
+		return fmt.Errorf("open the possible double: %w", err)
 	}
 	if _, err := tx.Exec(ctx, takeOutOfTeams, int32(actor.Org), k.Teams, now); err != nil {
 		return fmt.Errorf("end what the teams were given: %w", err)

@@ -50,6 +50,8 @@ func openPool(ctx context.Context, cfg Config, role string) (*pgxpool.Pool, erro
 	// A process that is paused in the middle of a transaction must not hold its locks for ever: the partition's next
 	// owner waits for the cursor row. Its connection is ended well before a lease is over.
 	pc.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "5s"
+	// Our statements are short; compiling one because its sub-plans look dear costs seconds.
+	pc.ConnConfig.RuntimeParams["jit"] = "off"
 	pc.ConnConfig.ConnectTimeout = 5 * time.Second
 	pc.MaxConns = 12
 	if cfg.MaxConns > 0 {
@@ -189,6 +191,10 @@ func classify(err error) error {
 	}
 	if away(err) {
 		return fault.Wrap(fault.Unavailable, err, "the record is not reachable just now")
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05") { // not in the repertoire, not to be translated
+		return fault.New(fault.Invalid, "the text holds a sign that cannot be kept: send UTF-8 without the zero sign")
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -193,6 +194,9 @@ func (a *App) AskRefile(ctx context.Context, actor account.Actor, w safe.Wish) (
 		if err != nil {
 			return err
 		}
+		if err := f.stillAllowed(ctx, tx, actor); err != nil {
+			return err
+		}
 		if err := f.worthwhile(ctx, tx); err != nil {
 			return err
 		}
@@ -200,6 +204,29 @@ func (a *App) AskRefile(ctx context.Context, actor account.Actor, w safe.Wish) (
 		return err
 	})
 	return made, err
+}
+
+// stillAllowed asks again about both people, who are neither merged nor locked nor cut off before the command is written.
+func (f *wanted) stillAllowed(ctx context.Context, tx pgx.Tx, actor account.Actor) error {
+	if _, err := tx.Exec(ctx, keepPatients, []string{string(cmp.Or(f.Owner, f.BelongsTo)), string(cmp.Or(f.BelongsTo, f.Owner))}); err != nil {
+		return fmt.Errorf("hold the patients: %w", err)
+	}
+	for _, uid := range []vital.UID{f.Owner, f.BelongsTo} {
+		if uid == "" {
+			continue
+		}
+		p, err := onePatient(ctx, tx, uid)
+		if err == nil {
+			err = account.Allow(actor, account.Refile, &p)
+		}
+		if err == nil {
+			err = f.Concerns(&p, uid == f.BelongsTo)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // worthwhile refuses what would do nothing.

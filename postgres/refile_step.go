@@ -30,24 +30,32 @@ type refiling struct {
 	total    int
 	moved    int
 	askedBy  string
-	merged   bool // it is a part of a merge
+	merged   bool      // it is a part of a merge
+	earliest time.Time // measured: of what has moved so far
 	now      time.Time
 }
 
-// FOR NO KEY UPDATE: a row that refers to it may be written meanwhile.
+// nextRefile takes the oldest that no other process is at, without a lock of its row: whoever erases a person holds the cursors
+// and ends what is asked for them, so the cursors come first.
 const nextRefile = `
-SELECT id, org_id, uid::text, sensor_id, coalesce(source_id, 0), coalesce(target_id, 0), from_at, to_at, state, coalesce(undo_of, 0), reached_at, total, moved, asked_name, merge_id IS NOT NULL, clock_timestamp()
-FROM refile WHERE state IN ('asked', 'running') ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`
+SELECT id, sensor_id, source_id, target_id FROM (
+    SELECT id, sensor_id, coalesce(source_id, 0) AS source_id, coalesce(target_id, 0) AS target_id FROM refile WHERE state IN ('asked', 'running') ORDER BY id OFFSET 0
+) f WHERE pg_try_advisory_xact_lock(hashtextextended('refile ' || f.id, 0)) LIMIT 1`
+
+// FOR NO KEY UPDATE: a row that refers to it may be written meanwhile.
+const takeRefile = `
+SELECT id, org_id, uid::text, sensor_id, coalesce(source_id, 0), coalesce(target_id, 0), from_at, to_at, state, coalesce(undo_of, 0), reached_at, earliest_at, total, moved, asked_name, merge_id IS NOT NULL, clock_timestamp()
+FROM refile WHERE id = $1 AND state IN ('asked', 'running') FOR NO KEY UPDATE`
 
 const failRefile = `UPDATE refile SET state = 'failed', problem = $3, ended_at = $4 WHERE org_id = $1 AND id = $2`
 
 const noteRefile = `
-UPDATE refile SET state = $3, started_at = coalesce(started_at, $4), ended_at = CASE WHEN $3 = 'done' THEN $4::timestamptz END, reached_at = $5, total = $6, moved = $7
+UPDATE refile SET state = $3, started_at = coalesce(started_at, $4), ended_at = CASE WHEN $3 = 'done' THEN $4::timestamptz END, reached_at = $5, total = $6, moved = $7, earliest_at = $8
 WHERE org_id = $1 AND id = $2`
 
 // StepRefile carries out one bounded step of a refile. See safe.RefileStore.
 //
-// Lock order: the refile's row, cursor rows by partition, the sensor's row, assignments, readings, episodes, situation
+// Lock order: cursor rows by partition, the sensor's row, the refile's row, assignments, readings, episodes, situation
 // changes, the registry's version: as a batch, and as whoever assigns a sensor. Every batch that could file a reading of the
 // sensor or judge either patient comes wholly before the step or wholly after it (ADR 0021).
 func (w *Work) StepRefile(ctx context.Context, most int) (safe.RefileStep, error) {
@@ -55,18 +63,16 @@ func (w *Work) StepRefile(ctx context.Context, most int) (safe.RefileStep, error
 		return safe.RefileStep{}, err
 	}
 	var step safe.RefileStep
+	var r *refiling
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		step = safe.RefileStep{}
-		r, err := takeRefile(ctx, tx)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("find a refile: %w", err)
+		var err error
+		if r, err = claimRefile(ctx, tx); err != nil || r.id == 0 {
+			return err
 		}
 		step.Found, step.Refile = true, string(r.uid)
-		if err := holdSensor(ctx, tx, r.sensor, r.source, r.target); err != nil {
-			return err
+		if r.uid == "" {
+			return nil // somebody has ended it in this moment
 		}
 		if r.state == safe.RefileAsked {
 			refused, err := r.begin(ctx, tx)
@@ -86,18 +92,42 @@ func (w *Work) StepRefile(ctx context.Context, most int) (safe.RefileStep, error
 		step.Moved, step.Ended = len(moved), len(moved) < most
 		return r.settle(ctx, tx, moved, step)
 	})
+	if violated(err, afterErasure) && r.moved == 0 {
+		step = safe.RefileStep{Found: true, Refile: string(r.uid), Ended: true, Failed: true}
+		err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+			return r.fail(ctx, tx, "somebody who had the sensor then, or is to have it, was erased")
+		})
+	}
 	if err != nil {
 		return safe.RefileStep{}, classify(fmt.Errorf("file readings anew: %w", err))
 	}
 	return step, nil
 }
 
-func takeRefile(ctx context.Context, tx pgx.Tx) (*refiling, error) {
+// claimRefile takes the next refile with all that it needs held. It returns one without an id when there is none, and without a uid when
+// it ended before everything was held.
+func claimRefile(ctx context.Context, tx pgx.Tx) (*refiling, error) {
 	r := &refiling{}
-	var to, reached *time.Time
-	err := tx.QueryRow(ctx, nextRefile).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target, &r.from, &to, &r.state, &r.undoOf, &reached, &r.total, &r.moved, &r.askedBy, &r.merged, &r.now)
-	r.from, r.to, r.reached, r.now = r.from.UTC(), timeOf(to), timeOf(reached), r.now.UTC()
-	return r, err
+	err := tx.QueryRow(ctx, nextRefile).Scan(&r.id, &r.sensor, &r.source, &r.target)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return r, nil
+	}
+	if err != nil {
+		return r, fmt.Errorf("find a refile: %w", err)
+	}
+	if err := holdSensor(ctx, tx, r.sensor, r.source, r.target); err != nil {
+		return r, err
+	}
+	var to, reached, earliest *time.Time
+	err = tx.QueryRow(ctx, takeRefile, r.id).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target, &r.from, &to, &r.state, &r.undoOf, &reached, &earliest, &r.total, &r.moved, &r.askedBy, &r.merged, &r.now)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return r, nil
+	}
+	if err != nil {
+		return r, fmt.Errorf("take a refile: %w", err)
+	}
+	r.from, r.to, r.reached, r.earliest, r.now = r.from.UTC(), timeOf(to), timeOf(reached), timeOf(earliest), r.now.UTC()
+	return r, nil
 }
 
 // everInvolved are those through whose partitions a reading of the sensor may come, however stale an edge is or whatever
@@ -231,7 +261,7 @@ func (r *refiling) begin(ctx context.Context, tx pgx.Tx) (refused string, err er
 // run says that it runs, which the function that deletes readings asks for.
 func (r *refiling) run(ctx context.Context, tx pgx.Tx) error {
 	r.state = safe.RefileRunning
-	if _, err := tx.Exec(ctx, noteRefile, int32(r.org), r.id, string(r.state), r.now, r.reached, r.total, r.moved); err != nil {
+	if _, err := tx.Exec(ctx, noteRefile, int32(r.org), r.id, string(r.state), r.now, r.reached, r.total, r.moved, nullTime(r.earliest)); err != nil {
 		return fmt.Errorf("begin the refile: %w", err)
 	}
 	return nil
@@ -344,29 +374,33 @@ func (r *refiling) audit(ctx context.Context, tx pgx.Tx, action, detail string) 
 
 const noteMoved = `INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, late, moved, at) VALUES ($1, $2, $3, $4, $5, true, $6)`
 
-// settle writes down what has moved and tells the processors of both patients, who judge them anew: the one from whom
-// readings were taken as after a changed rule, the other as after readings that came in elsewhere.
+// settle writes down what has moved and tells the processors of both patients: when it begins that the sensor is another's, and
+// when all has moved, and not before, to judge them anew, the one from whom readings were taken as after a changed rule, the
+// other as after readings that came in elsewhere. By half of what was measured nobody is judged.
 func (r *refiling) settle(ctx context.Context, tx pgx.Tx, moved []movedReading, step safe.RefileStep) error {
 	if r.source != 0 {
 		if err := r.annotate(ctx, tx, moved); err != nil {
 			return err
 		}
 	}
-	var earliest *time.Time
 	for i := range moved {
-		if at := moved[i].At; earliest == nil || at.Before(*earliest) {
-			earliest = &at
+		if at := moved[i].At; r.earliest.IsZero() || at.Before(r.earliest) {
+			r.earliest = at
 		}
 		if moved[i].sent.After(r.reached) {
 			r.reached = moved[i].sent
 		}
 	}
+	var judged *time.Time
+	if step.Ended {
+		judged = nullTime(r.earliest)
+	}
 	for _, p := range []vital.PatientID{r.source, r.target} {
-		if p == 0 || earliest == nil && !step.Registry {
+		if p == 0 || judged == nil && !step.Registry {
 			continue
 		}
 		brought := p == r.target
-		if _, err := tx.Exec(ctx, noteMoved, int32(r.org), vital.PartitionOf(uint64(p)), int64(p), earliest, brought, r.now); err != nil {
+		if _, err := tx.Exec(ctx, noteMoved, int32(r.org), vital.PartitionOf(uint64(p)), int64(p), judged, brought, r.now); err != nil {
 			return fmt.Errorf("note the changed situation: %w", err)
 		}
 	}
@@ -377,7 +411,7 @@ func (r *refiling) settle(ctx context.Context, tx pgx.Tx, moved []movedReading, 
 			return err
 		}
 	}
-	if _, err := tx.Exec(ctx, noteRefile, int32(r.org), r.id, string(r.state), r.now, r.reached, max(r.total, r.moved), r.moved); err != nil {
+	if _, err := tx.Exec(ctx, noteRefile, int32(r.org), r.id, string(r.state), r.now, r.reached, max(r.total, r.moved), r.moved, nullTime(r.earliest)); err != nil {
 		return fmt.Errorf("note how far the refile is: %w", err)
 	}
 	if step.Registry {

@@ -54,9 +54,13 @@ INSERT INTO team_hours (org_id, team_id, number, effective_from, hours, author_i
 	return v, err
 }
 
+// selectShifts takes of each shift the part in which its person can sign in and is of the team: whoever has left is not on duty.
 const selectShifts = `
-SELECT h.uid::text, s.uid::text, s.name, h.duty, h.from_at, h.to_at FROM shift h JOIN staff s ON s.org_id = h.org_id AND s.id = h.staff_id
-WHERE h.team_id = $1 AND h.cancelled_at IS NULL AND h.to_at > $2 AND h.from_at < $3 ORDER BY h.from_at, h.id`
+SELECT h.uid::text, s.uid::text, s.name, h.duty, greatest(h.from_at, m.from_at), least(h.to_at, m.to_at, s.disabled_at)
+FROM shift h JOIN staff s ON s.org_id = h.org_id AND s.id = h.staff_id
+    JOIN team_member m ON m.org_id = h.org_id AND m.team_id = h.team_id AND m.staff_id = h.staff_id
+WHERE h.team_id = $1 AND h.cancelled_at IS NULL AND greatest(h.from_at, m.from_at, $2) < least(h.to_at, m.to_at, s.disabled_at, $3)
+ORDER BY h.from_at, h.id`
 
 // Shifts returns the shifts of a time.
 func (a *App) Shifts(ctx context.Context, actor account.Actor, team vital.UID, from, to time.Time) ([]account.Shift, error) {

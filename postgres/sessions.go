@@ -29,8 +29,8 @@ func (a *App) Login(ctx context.Context, login string) (account.Actor, string, e
 }
 
 const insertSession = `
-INSERT INTO session (org_id, uid, staff_id, patient_id, caregiver_id, token_hash, device_hash, csrf, label, created_at, seen_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)`
+INSERT INTO session (org_id, uid, staff_id, patient_id, caregiver_id, token_hash, device_hash, csrf, label, created_at, seen_at, expires_at, invited_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)`
 
 // OpenSession stores a session of a member of staff under the hash of its token, with the audit row of signing in.
 func (a *App) OpenSession(ctx context.Context, tokenHash []byte, s account.Session) error {
@@ -45,7 +45,7 @@ func openSession(ctx context.Context, tx pgx.Tx, tokenHash, deviceHash []byte, s
 		s.UID = newUID()
 	}
 	_, err := tx.Exec(ctx, insertSession, int32(s.Actor.Org), string(s.UID), nullID(s.Actor.Staff), nullID(s.Actor.Self), nullID(s.Actor.Caregiver),
-		tokenHash, deviceHash, s.CSRF, s.Label, s.CreatedAt, s.ExpiresAt)
+		tokenHash, deviceHash, s.CSRF, s.Label, s.CreatedAt, s.ExpiresAt, nullID(s.LetInBy.Staff))
 	if err != nil {
 		return fmt.Errorf("open session: %w", err)
 	}
@@ -59,14 +59,15 @@ const seenEvery = time.Minute
 
 const findSession = `
 SELECT org_id, uid::text, coalesce(staff_id, 0), coalesce(patient_id, 0), coalesce(caregiver_id, 0), person_uid::text, name, role, csrf, label,
-    created_at, seen_at, expires_at, bound FROM find_session($1, $2, $3)`
+    created_at, seen_at, expires_at, bound FROM find_session($1, $2, $3, $4, $5)`
 
-// Session returns the session of a token that has neither ended nor run out. See account.Credentials.
+// Session returns the session of a token that has neither ended nor run out nor been idle for too long: that is decided by the
+// look itself, before a sign of life is written down. See account.Credentials.
 func (a *App) Session(ctx context.Context, tokenHash, deviceHash []byte, now time.Time) (account.Session, error) {
 	var s account.Session
 	var bound bool
 	who := &s.Actor
-	err := a.pool.QueryRow(ctx, findSession, tokenHash, deviceHash, now).Scan(&who.Org, &s.UID, &who.Staff, &who.Self, &who.Caregiver, &who.UID, &who.Name, &who.Role,
+	err := a.pool.QueryRow(ctx, findSession, tokenHash, deviceHash, now, account.IdleAfter, account.BoundIdleAfter).Scan(&who.Org, &s.UID, &who.Staff, &who.Self, &who.Caregiver, &who.UID, &who.Name, &who.Role,
 		&s.CSRF, &s.Label, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &bound)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return account.Session{}, errNoSession()
@@ -84,7 +85,7 @@ func (a *App) Session(ctx context.Context, tokenHash, deviceHash []byte, now tim
 	s.CreatedAt, s.SeenAt, s.ExpiresAt = s.CreatedAt.UTC(), s.SeenAt.UTC(), s.ExpiresAt.UTC()
 	if now.Sub(s.SeenAt) > seenEvery {
 		err = a.inOrg(ctx, s.Actor.Org, func(tx pgx.Tx, _ time.Time) error {
-			_, err := tx.Exec(ctx, `UPDATE session SET seen_at = $2 WHERE token_hash = $1`, tokenHash, now)
+			_, err := tx.Exec(ctx, `UPDATE session SET seen_at = $2 WHERE token_hash = $1 AND seen_at < $2 AND ended_at IS NULL`, tokenHash, now)
 			return err
 		})
 	}
@@ -127,7 +128,7 @@ func (a *App) EndSession(ctx context.Context, tokenHash, deviceHash []byte, now 
 
 // EndedSessions returns those of the named sessions and API keys that are over.
 func (a *App) EndedSessions(ctx context.Context, uids []vital.UID) ([]vital.UID, error) {
-	rows, err := a.pool.Query(ctx, `SELECT e::text FROM ended_sessions($1::uuid[], clock_timestamp()) e`, texts(uids))
+	rows, err := a.pool.Query(ctx, `SELECT e::text FROM ended_sessions($1::uuid[], clock_timestamp(), $2, $3) e`, texts(uids), account.IdleAfter, account.BoundIdleAfter)
 	if err != nil {
 		return nil, classify(fmt.Errorf("look for ended sessions: %w", err))
 	}
@@ -144,8 +145,10 @@ func texts(uids []vital.UID) []string {
 }
 
 const listSessions = `
-SELECT e.org_id, e.uid::text, coalesce(s.name, p.name, c.name), e.label, e.created_at, e.seen_at, e.expires_at, e.misused_at
+SELECT e.org_id, e.uid::text, coalesce(s.name, p.name, c.name), e.label, e.created_at, e.seen_at, e.expires_at, e.misused_at,
+    coalesce(i.uid::text, ''), coalesce(i.name, ''), coalesce(i.role, '')
 FROM session e
+    LEFT JOIN staff i ON i.org_id = e.org_id AND i.id = e.invited_by
     LEFT JOIN staff s ON s.org_id = e.org_id AND s.id = e.staff_id
     LEFT JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id
     LEFT JOIN caregiver c ON c.org_id = e.org_id AND c.id = e.caregiver_id
@@ -195,7 +198,7 @@ func sessions(ctx context.Context, tx pgx.Tx, condition string, now time.Time, i
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.Session, error) {
 		var s account.Session
 		var misused *time.Time
-		err := row.Scan(&s.Actor.Org, &s.UID, &s.Actor.Name, &s.Label, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &misused)
+		err := row.Scan(&s.Actor.Org, &s.UID, &s.Actor.Name, &s.Label, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &misused, &s.LetInBy.UID, &s.LetInBy.Name, &s.LetInBy.Role)
 		s.CreatedAt, s.SeenAt, s.ExpiresAt, s.MisusedAt = s.CreatedAt.UTC(), s.SeenAt.UTC(), s.ExpiresAt.UTC(), timeOf(misused)
 		return s, err
 	})

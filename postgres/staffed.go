@@ -89,9 +89,16 @@ func (o Operator) ResetSecondFactor(ctx context.Context, login string) (was bool
 	return was, err
 }
 
+// unattendedTeams are the care teams that have patients, and nobody who may answer their alerts.
+const unattendedTeams = `
+SELECT coalesce(array_agg(t.name ORDER BY t.name), '{}') FROM team t WHERE t.org_id = $1 AND t.ended_at IS NULL
+    AND EXISTS (SELECT FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2))
+    AND NOT EXISTS (SELECT FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
+        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2) AND s.role IN (` + bedside + `) AND s.disabled_at IS NULL)`
+
 // Disable keeps a member of staff out for good and ends their sessions; what they did stays under their name. It reports
-// whether they could come in before.
-func (o Operator) Disable(ctx context.Context, login string) (was bool, err error) {
+// whether they could come in before, and which care teams have patients and nobody for them now.
+func (o Operator) Disable(ctx context.Context, login string) (was bool, alone []string, err error) {
 	err = o.act(ctx, login, "disable staff", func(tx pgx.Tx, who account.Actor, now time.Time) (string, error) {
 		done, err := tx.Exec(ctx, `UPDATE staff SET disabled_at = $3 WHERE org_id = $1 AND id = $2 AND disabled_at IS NULL`, int32(who.Org), int64(who.Staff), now)
 		if err != nil {
@@ -103,10 +110,12 @@ func (o Operator) Disable(ctx context.Context, login string) (was bool, err erro
 		if _, err := tx.Exec(ctx, `UPDATE team_member SET to_at = greatest($3, from_at) WHERE org_id = $1 AND staff_id = $2 AND (to_at IS NULL OR to_at > $3)`, int32(who.Org), int64(who.Staff), now); err != nil {
 			return "", err
 		}
-		_, err = tx.Exec(ctx, endSessions, int32(who.Org), int64(who.Staff), now)
-		return "", err
+		if _, err = tx.Exec(ctx, endSessions, int32(who.Org), int64(who.Staff), now); err != nil {
+			return "", err
+		}
+		return "", tx.QueryRow(ctx, unattendedTeams, int32(who.Org), now).Scan(&alone)
 	})
-	return was, err
+	return was, alone, err
 }
 
 // Organisation is one as the operator sees it.

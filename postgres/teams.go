@@ -45,13 +45,13 @@ const selectTeams = `
 SELECT t.uid::text, t.name, t.phone, t.usual, t.created_at,
     (SELECT count(DISTINCT p.patient_id) FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $1 AND (p.to_at IS NULL OR p.to_at > $1)),
     (SELECT count(DISTINCT m.staff_id) FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
-        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1) AND s.role IN ('nurse', 'physician', 'administrator') AND s.disabled_at IS NULL)
+        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1) AND s.role IN (` + bedside + `) AND s.disabled_at IS NULL)
 FROM team t WHERE t.ended_at IS NULL ORDER BY t.usual DESC, t.name COLLATE "und-x-icu"`
 
 const selectMembers = `
 SELECT t.uid::text, s.uid::text, s.name, s.role, m.from_at, m.to_at
 FROM team_member m JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
-WHERE t.ended_at IS NULL AND (m.to_at IS NULL OR m.to_at > $1) AND s.disabled_at IS NULL ORDER BY s.name COLLATE "und-x-icu", m.from_at`
+WHERE t.ended_at IS NULL AND (m.to_at IS NULL OR m.to_at > greatest($1, m.from_at)) AND s.disabled_at IS NULL ORDER BY s.name COLLATE "und-x-icu", m.from_at`
 
 // Teams returns the care teams that have not ended. See account.TeamBook for this and the methods that follow.
 func (a *App) Teams(ctx context.Context, actor account.Actor) ([]account.Team, error) {
@@ -175,12 +175,12 @@ func (a *App) AddTeam(ctx context.Context, actor account.Actor, name string) (ac
 	return t, err
 }
 
-// RenameTeam gives a team another name and phone.
-func (a *App) RenameTeam(ctx context.Context, actor account.Actor, team vital.UID, name, phone string) error {
+// SetTeam gives a team another name or phone.
+func (a *App) SetTeam(ctx context.Context, actor account.Actor, team vital.UID, name, phone *string) error {
 	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
-		_, err := tx.Exec(ctx, `UPDATE team SET name = $2, phone = $3 WHERE id = $1`, id, name, phone)
+		_, err := tx.Exec(ctx, `UPDATE team SET name = coalesce($2, name), phone = coalesce($3, phone) WHERE id = $1`, id, name, phone)
 		if violated(err, "team_name") {
-			return nameTaken(name)
+			return nameTaken(*name)
 		}
 		if err != nil {
 			return fmt.Errorf("rename the care team: %w", err)
@@ -189,12 +189,17 @@ func (a *App) RenameTeam(ctx context.Context, actor account.Actor, team vital.UI
 	})
 }
 
-// onlyHere are the patients who are in the team and in no other.
+// onlyHere are the patients who are in the team and in no other that has a nurse or a physician.
 const onlyHere = `
 SELECT count(*) FROM team_patient p JOIN patient w ON w.org_id = p.org_id AND w.id = p.patient_id AND w.state NOT IN ('locked', 'merged')
 WHERE p.team_id = $1 AND ($3 = 0 OR p.patient_id = $3) AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2) AND NOT EXISTS (
     SELECT FROM team_patient o JOIN team t ON t.org_id = o.org_id AND t.id = o.team_id AND t.ended_at IS NULL
+        JOIN team_member m ON m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2)
+        JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id AND s.role IN (` + bedside + `) AND s.disabled_at IS NULL
     WHERE o.org_id = p.org_id AND o.patient_id = p.patient_id AND o.team_id <> p.team_id AND o.from_at <= $2 AND o.to_at IS NULL)`
+
+// bedside are the roles that answer alerts.
+const bedside = `'nurse', 'physician', 'administrator'`
 
 // EndTeam ends a team with everything in it.
 func (a *App) EndTeam(ctx context.Context, actor account.Actor, team vital.UID) error {
@@ -208,7 +213,7 @@ func (a *App) EndTeam(ctx context.Context, actor account.Actor, team vital.UID) 
 			return fault.New(fault.Conflict, "this care team takes in who is sent to no other: it cannot end")
 		}
 		if left > 0 {
-			return fault.New(fault.Conflict, "%d of its patients are in no other care team: take them into another first, or nobody sees their alerts", left)
+			return fault.New(fault.Conflict, "%d of its patients are in no other care team with a nurse or a physician: take them into one first, or nobody sees their alerts", left)
 		}
 		for _, statement := range []string{
 			`UPDATE team SET ended_at = greatest($2, created_at + interval '1 microsecond') WHERE id = $1`,
@@ -315,7 +320,7 @@ func (a *App) HandOn(ctx context.Context, actor account.Actor, team, patient vit
 			return fmt.Errorf("look for other care teams: %w", err)
 		}
 		if left > 0 {
-			return fault.New(fault.Conflict, "they are in no other care team: take them into another first, or nobody sees their alerts")
+			return fault.New(fault.Conflict, "they are in no other care team with a nurse or a physician: take them into one first, or nobody sees their alerts")
 		}
 		done, err := tx.Exec(ctx, `UPDATE team_patient SET to_at = greatest($3, from_at) WHERE team_id = $1 AND patient_id = $2 AND (to_at IS NULL OR to_at > $3)`, id, int64(p.ID), now)
 		if err != nil {

@@ -117,9 +117,13 @@ func TestACareTeamFromItsMakingToItsEnd(t *testing.T) {
 	}
 	step("a nurse makes a team", fault.Forbidden, second(teams.Add(ctx, nina, "Lungs")))
 	step("a name twice", fault.Conflict, second(teams.Add(ctx, manager, "Heart")))
-	step("a rename to a name that is taken", fault.Conflict, teams.Rename(ctx, manager, heart.UID, usual.Name, ""))
-	step("a phone that cannot be dialled", fault.Invalid, teams.Rename(ctx, manager, heart.UID, "Heart", "ask Ana"))
-	step("a phone", "", teams.Rename(ctx, manager, heart.UID, "Heart", "+386 1 234 56 78"))
+	step("a rename to a name that is taken", fault.Conflict, teams.Set(ctx, manager, heart.UID, &usual.Name, nil))
+	step("a phone that cannot be dialled", fault.Invalid, teams.Set(ctx, manager, heart.UID, nil, ptr("ask Ana")))
+	step("a phone", "", teams.Set(ctx, manager, heart.UID, nil, ptr("+386 1 234 56 78")))
+	step("a name alone", "", teams.Set(ctx, manager, heart.UID, ptr("Heart"), nil))
+	if got, err := teams.Get(ctx, nina, heart.UID); err != nil || got.Name != "Heart" || got.Phone != "+386 1 234 56 78" {
+		t.Errorf("a new name took the phone away: %+v, %v", got, err)
+	}
 	step("handed on to nobody", fault.Conflict, teams.HandOn(ctx, manager, usual.UID, r.patient.UID))
 	step("taken in", "", teams.TakeIn(ctx, manager, heart.UID, r.patient.UID))
 	step("taken in again", "", teams.TakeIn(ctx, manager, heart.UID, r.patient.UID))
@@ -149,7 +153,7 @@ func TestACareTeamFromItsMakingToItsEnd(t *testing.T) {
 	step("the team ends", "", teams.End(ctx, manager, heart.UID))
 	step("it ends again", fault.NotFound, teams.End(ctx, manager, heart.UID))
 	step("its name is free", "", second(teams.Add(ctx, manager, "Heart")))
-	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'manage care teams'`); n != 9 {
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'manage care teams'`); n != 10 {
 		t.Errorf("%d audit rows", n)
 	}
 	step("another organisation's manager", fault.NotFound, teams.TakeIn(ctx, r.staff(t, "Elsewhere", "eva"), usual.UID, r.patient.UID))
@@ -206,6 +210,11 @@ func TestWhoIsOnDutyWhen(t *testing.T) {
 		!roster.Gaps[0].To.Equal(made.From) || !roster.Gaps[1].From.Equal(made.To) {
 		t.Errorf("%+v, %v", roster, err)
 	}
+	r.exec(t, fmt.Sprintf(`UPDATE staff SET disabled_at = '%s' WHERE id = %d`, made.From.Add(2*time.Hour).Format(time.RFC3339), nina.Staff))
+	if roster, err = rosters.Roster(ctx, manager, team.UID, start, start.Add(12*time.Hour)); err != nil || len(roster.Gaps) != 2 || !roster.Gaps[1].From.Equal(made.From.Add(2*time.Hour)) {
+		t.Errorf("somebody who cannot sign in any more is on duty: %+v, %v", roster.Gaps, err)
+	}
+	r.exec(t, fmt.Sprintf(`UPDATE staff SET disabled_at = NULL WHERE id = %d`, nina.Staff))
 	if err := rosters.CancelShift(ctx, manager, made.UID); err != nil {
 		t.Error(err)
 	}
@@ -219,4 +228,9 @@ func TestWhoIsOnDutyWhen(t *testing.T) {
 	if _, err := rosters.AddShift(ctx, manager, team.UID, shift); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a shift of somebody who has left: %v", err)
 	}
+	if roster, err = rosters.Roster(ctx, manager, team.UID, start, start.Add(12*time.Hour)); err != nil || len(roster.Shifts) != 0 {
+		t.Errorf("the shifts of somebody who has left: %+v, %v", roster.Shifts, err)
+	}
 }
+
+func ptr(text string) *string { return &text }

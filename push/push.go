@@ -23,6 +23,10 @@ const (
 	ConsentDue    Topic = "consent.due"
 	GuardianAsks  Topic = "consent.guardian_asks"
 
+	CodeMade    Topic = "signin.code"   // somebody of the care team made a code that lets a device in; the patient is told
+	DeviceLetIn Topic = "signin.device" // and that it was used
+
+	GlassBroken     Topic = "access.glass"     // somebody opened a record outside their care
 	CorrectionAsked Topic = "correction.asked" // a patient says that something in the record is wrong
 )
 

@@ -170,7 +170,7 @@ func (c *Corrections) Withdraw(ctx context.Context, actor account.Actor, uid vit
 		return Correction{}, err
 	}
 	return c.Book.SettleCorrection(ctx, actor, uid, func(was Correction, now time.Time) (Settled, error) {
-		if err := account.Allow(actor, account.AskCorrection, &was.Patient); err != nil {
+		if err := account.AllowThing(actor, account.AskCorrection, &was.Patient, "correction "+string(uid)); err != nil {
 			return Settled{}, err
 		}
 		if was.State == Withdrawn {
@@ -196,7 +196,7 @@ func (c *Corrections) Decide(ctx context.Context, actor account.Actor, uid vital
 	}
 	d.Answer = answer
 	return c.Book.SettleCorrection(ctx, actor, uid, func(was Correction, now time.Time) (Settled, error) {
-		if err := account.Allow(actor, account.DecideCorrection, &was.Patient); err != nil {
+		if err := account.AllowThing(actor, account.DecideCorrection, &was.Patient, "correction "+string(uid)); err != nil {
 			return Settled{}, err
 		}
 		if err := was.open(); err != nil {

@@ -99,6 +99,9 @@ func (l *Look) did(whose Whose) string {
 	case account.AssignDevice:
 		return "gave a device to " + whose.them() + " (" + l.Object + ")"
 	case account.InvitePatient:
+		if l.Detail != "" { // names the caregiver
+			return "made a code with which a person whom " + whose.they() + " let in can sign in"
+		}
 		return "made a code with which " + whose.they() + " can sign in"
 	case account.BreakGlass:
 		return "broke the glass to see " + my + "data in an emergency"
@@ -113,6 +116,9 @@ func (l *Look) did(whose Whose) string {
 	}
 	switch l.Action {
 	case "sign in":
+		if l.By != "" {
+			return "signed in on a new device, with a code of " + l.By
+		}
 		return "signed in"
 	case "sign out":
 		return "signed out"

@@ -22,6 +22,8 @@ type Look struct {
 	Detail  string
 	// Glass is the reason with which the person had broken the glass at that moment; empty: they had not.
 	Glass string
+	// By is who made the code with which the person signed in, as "nurse Nina"; empty for any other act.
+	By string
 }
 
 // LookFilter chooses looks: the newest first, From inclusive and To exclusive where they are set.

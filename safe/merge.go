@@ -116,6 +116,9 @@ func (m *Merges) Ask(ctx context.Context, actor account.Actor, w MergeWish) (Mer
 }
 
 func (m *Merges) both(ctx context.Context, actor account.Actor, from, into vital.UID) error {
+	if err := account.Allow(actor, account.MergePatients, nil); err != nil {
+		return err
+	}
 	if from == into {
 		return fault.New(fault.Invalid, "into: name another patient than the one to be merged")
 	}

@@ -155,14 +155,23 @@ func (r *Refiles) check(ctx context.Context, actor account.Actor, w *Wish) error
 		if err != nil {
 			return err
 		}
-		if p.State == account.Merged {
-			return fault.New(fault.Conflict, "one of the patients is known under another record by now: refile there, or undo the merge first")
-		}
-		if uid == w.BelongsTo && p.State == account.Locked {
-			return fault.New(fault.Conflict, "care of this patient has ended and the record is locked: nothing can be added to it")
+		if err := w.Concerns(&p, uid == w.BelongsTo); err != nil {
+			return err
 		}
 	}
 	return w.check(r.Now())
+}
+
+// Concerns refuses a patient, the one to whom the readings belong or the other, with whom it cannot be done as their record
+// stands now: fault.Conflict.
+func (w *Wish) Concerns(p *account.Patient, belongs bool) error {
+	if p.State == account.Merged {
+		return fault.New(fault.Conflict, "one of the patients is known under another record by now: refile there, or undo the merge first")
+	}
+	if belongs && p.State == account.Locked {
+		return fault.New(fault.Conflict, "care of this patient has ended and the record is locked: nothing can be added to it")
+	}
+	return nil
 }
 
 func (w *Wish) check(now time.Time) error {

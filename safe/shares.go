@@ -149,7 +149,9 @@ func (s *Shares) End(ctx context.Context, actor account.Actor, uid vital.UID) er
 	if err := account.Allow(actor, account.ShareRecord, nil); err != nil {
 		return err
 	}
-	return s.Book.EndShare(ctx, actor, uid, func(p *account.Patient) error { return account.Allow(actor, account.ShareRecord, p) })
+	return s.Book.EndShare(ctx, actor, uid, func(p *account.Patient) error {
+		return account.AllowThing(actor, account.ShareRecord, p, "share "+string(uid))
+	})
 }
 
 // Open opens a link by its secret, as it was typed or scanned, for somebody at this address, and counts it. A wrong, spent,

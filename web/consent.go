@@ -339,11 +339,11 @@ type peopleView struct {
 }
 
 func (w *Web) peoplePage(c *fiber.Ctx, wrong error) error {
-	f, k, s, err := w.file(c)
+	grants, _, err := w.Caregivers.List(c.UserContext(), session.Actor(c.UserContext()), vital.UID(c.Params("id")))
 	if err != nil {
-		return err
+		return err // who may see this page at all is said before the patient is looked for
 	}
-	grants, _, err := w.Caregivers.List(c.UserContext(), s.Actor, f.Patient.UID)
+	f, k, s, err := w.file(c)
 	if err != nil {
 		return err
 	}

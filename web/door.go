@@ -79,6 +79,7 @@ type sessionView struct {
 	ID      vital.UID
 	Name    string // of whom; empty where all are of one
 	Label   string
+	By      string // who made the code with which the device was let in; empty: no code did
 	Current bool
 	Seen    moment
 	Opened  moment
@@ -101,6 +102,9 @@ func (w *Web) sessionViews(list []account.Session, current vital.UID, named bool
 	for i := range list {
 		s := &list[i]
 		views[i] = sessionView{ID: s.UID, Label: s.Label, Current: s.UID == current, Seen: k.at(s.SeenAt), Opened: k.at(s.CreatedAt), Misused: k.at(s.MisusedAt)}
+		if s.LetInBy.UID != "" {
+			views[i].By = strings.ReplaceAll(string(s.LetInBy.Role), "_", " ") + " " + s.LetInBy.Name
+		}
 		if s.Label == "" {
 			views[i].Label = "Unknown device"
 		}
@@ -110,6 +114,25 @@ func (w *Web) sessionViews(list []account.Session, current vital.UID, named bool
 	}
 	return views
 }
+
+// newDevices returns the patient's other devices that were let in within newDeviceFor: a code is made by somebody else, and the
+// patient is to see it without looking for it.
+func (w *Web) newDevices(ctx context.Context, actor account.Actor) ([]sessionView, error) {
+	if actor.Self == 0 || w.Door == nil {
+		return nil, nil
+	}
+	list, err := w.Door.Sessions(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	fresh := slices.DeleteFunc(list, func(s account.Session) bool {
+		return s.UID == actor.Session || s.LetInBy.UID == "" || w.Now().Sub(s.CreatedAt) > newDeviceFor
+	})
+	return w.sessionViews(fresh, actor.Session, false), nil
+}
+
+// newDeviceFor is how long a device is new to its owner [J].
+const newDeviceFor = 14 * 24 * time.Hour
 
 // changePassword answers POST /me/password.
 func (w *Web) changePassword(c *fiber.Ctx) error {
@@ -262,8 +285,7 @@ func (w *Web) makeKey(c *fiber.Ctx) error {
 // revokeKey answers POST /keys/{id}/revoke.
 func (w *Web) revokeKey(c *fiber.Ctx) error {
 	ctx := c.UserContext()
-	err := w.Door.RevokeKey(ctx, session.Actor(ctx), vital.UID(c.Params("key")))
-	if err != nil && !fault.Is(err, fault.NotFound) { // somebody else was faster
+	if err := w.Door.RevokeKey(ctx, session.Actor(ctx), vital.UID(c.Params("key"))); err != nil {
 		return err
 	}
 	return c.Redirect("/keys", http.StatusSeeOther)

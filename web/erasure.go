@@ -313,7 +313,7 @@ func (w *Web) receiptOf(c *fiber.Ctx) (safe.Erasure, error) {
 	ctx := c.UserContext()
 	e, err := w.Erasures.Get(ctx, session.Actor(ctx), vital.UID(c.Params("id")))
 	if err == nil && e.Receipt == nil {
-		err = fault.New(fault.NotFound, "there is a receipt when something was erased")
+		err = fault.New(fault.Conflict, "there is a receipt when something was erased")
 	}
 	return e, err
 }

@@ -111,6 +111,9 @@ func betweenWords(from, to time.Time, k clock) string {
 func (w *Web) refileAsked(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	actor := session.Actor(ctx)
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return err
+	}
 	view := refileView{
 		Way: c.FormValue("way"), Sensor: strings.TrimSpace(c.FormValue("sensor")), From: c.FormValue("from"), To: c.FormValue("to"),
 		Who: strings.TrimSpace(c.FormValue("who")), Other: vital.UID(c.FormValue("other")), Reason: c.FormValue("reason"),

@@ -85,6 +85,7 @@ type homeView struct {
 	Consents, People, Private          bool
 	Waiting                            int // corrections that wait
 	Erase                              bool
+	NewDevices                         []sessionView // of the patient, that they may not know of
 }
 
 // safeHome answers GET /safe/{id}.
@@ -101,6 +102,9 @@ func (w *Web) safeHome(c *fiber.Ctx) error {
 		Correct: can(account.AskCorrection) || can(account.DecideCorrection), Erase: w.Erasures != nil && can(account.AskErasure),
 		// A guardian asks for consents; whom to let in and what is private is the patient's own.
 		Consents: w.Consents != nil && ownOnly(actor) && can(account.SeeConsents), People: w.Consents != nil && actor.Self != 0, Private: w.Consents != nil && actor.Self != 0,
+	}
+	if view.NewDevices, err = w.newDevices(ctx, actor); err != nil {
+		return err
 	}
 	if view.Correct {
 		_, list, err := w.Safe.Corrections.Of(ctx, actor, p.UID)

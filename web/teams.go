@@ -78,23 +78,32 @@ func (w *Web) mountTeams(get, post func(path string, h fiber.Handler)) {
 		return
 	}
 	get("/teams", func(c *fiber.Ctx) error { return w.teamsPage(c, "") })
-	post("/teams", w.addTeam)
+	manage := func(path string, h fiber.Handler) {
+		post(path, func(c *fiber.Ctx) error { // before anything of the form is read
+			if err := account.Allow(session.Actor(c.UserContext()), account.ManageTeams, nil); err != nil {
+				return err
+			}
+			return h(c)
+		})
+	}
+	manage("/teams", w.addTeam)
 	get("/teams/:id", func(c *fiber.Ctx) error { return w.teamPage(c, teamView{}) })
-	post("/teams/:id/rename", w.teamAct(func(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
-		return w.Teams.Rename(c.UserContext(), actor, team, c.FormValue("name"), c.FormValue("phone"))
+	manage("/teams/:id/rename", w.teamAct(func(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
+		name, phone := c.FormValue("name"), c.FormValue("phone")
+		return w.Teams.Set(c.UserContext(), actor, team, &name, &phone)
 	}))
-	post("/teams/:id/end", w.endTeam)
-	post("/teams/:id/members", w.teamAct(w.joinTeam))
-	post("/teams/:id/members/:staff/leave", w.teamAct(func(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
+	manage("/teams/:id/end", w.endTeam)
+	manage("/teams/:id/members", w.teamAct(w.joinTeam))
+	manage("/teams/:id/members/:staff/leave", w.teamAct(func(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
 		return w.Teams.Leave(c.UserContext(), actor, team, vital.UID(c.Params("staff")))
 	}))
-	post("/teams/:id/patients", w.teamAct(w.takeIn))
-	post("/teams/:id/patients/:patient/leave", w.teamAct(func(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
+	manage("/teams/:id/patients", w.teamAct(w.takeIn))
+	manage("/teams/:id/patients/:patient/leave", w.teamAct(func(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
 		return w.Teams.HandOn(c.UserContext(), actor, team, vital.UID(c.Params("patient")))
 	}))
-	post("/teams/:id/hours", w.setHours)
-	post("/teams/:id/shifts", w.teamAct(w.addShift))
-	post("/teams/:id/shifts/:shift/cancel", w.teamAct(func(c *fiber.Ctx, actor account.Actor, _ vital.UID) error {
+	manage("/teams/:id/hours", w.setHours)
+	manage("/teams/:id/shifts", w.teamAct(w.addShift))
+	manage("/teams/:id/shifts/:shift/cancel", w.teamAct(func(c *fiber.Ctx, actor account.Actor, _ vital.UID) error {
 		return w.Rosters.CancelShift(c.UserContext(), actor, vital.UID(c.Params("shift")))
 	}))
 }
@@ -197,9 +206,6 @@ func (w *Web) joinTeam(c *fiber.Ctx, actor account.Actor, team vital.UID) error 
 
 // takeIn finds the patient by the whole number, as it stands on their papers.
 func (w *Web) takeIn(c *fiber.Ctx, actor account.Actor, team vital.UID) error {
-	if err := account.Allow(actor, account.ManageTeams, nil); err != nil {
-		return err // before a number is looked up
-	}
 	number := strings.TrimSpace(c.FormValue("number"))
 	list, err := w.Directory.Patients(c.UserContext(), actor, number, account.MostPatients)
 	if err != nil {

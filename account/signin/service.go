@@ -22,9 +22,9 @@ import (
 // How long a session lives: IdleAfter without a request, LongestSession in any case. One that is bound to the device of a
 // patient or a caregiver lives longer, for at home nobody is there who could make a new code (docs/adr/0018).
 const (
-	IdleAfter           = 12 * time.Hour
+	IdleAfter           = account.IdleAfter
 	LongestSession      = 7 * 24 * time.Hour
-	BoundIdleAfter      = 30 * 24 * time.Hour
+	BoundIdleAfter      = account.BoundIdleAfter
 	LongestBoundSession = 180 * 24 * time.Hour
 )
 
@@ -119,7 +119,7 @@ func (s *Service) SignIn(ctx context.Context, from netip.Addr, p account.Proof) 
 	if s.Only != nil && !slices.Contains(s.Only, p.Login) {
 		return "", account.Session{}, fault.New(fault.Forbidden, "logins of this installation are turned off: sign in with the identity provider")
 	}
-	if p.Login == "" || len(p.Login) > longestLogin || len(p.Password) > longestPassword {
+	if p.Login == "" || len(p.Login) > longestLogin || len(p.Password) > longestPassword || !account.Storable(p.Login) {
 		return "", account.Session{}, errWrong()
 	}
 	if wait := s.addresses.begin(from, s.now()); wait > 0 {

@@ -48,6 +48,7 @@ type arrival struct {
 	secure bool       // encrypted all the way to us, or to a proxy that we believe
 	host   string     // that the client asked for
 	agent  string     // what the client says it is
+	before string     // token of the session that its cookies hold, as SignIn knows it; empty: none
 
 	setCookie func(string) // adds a Set-Cookie header to the answer
 }
@@ -110,6 +111,7 @@ func all(c *fiber.Ctx, header string) []string {
 // enter puts into the request's context how it came.
 func (k *Keeper) enter(c *fiber.Ctx) {
 	came := k.Proxies.arrival(c)
+	came.before = brought(c, came.secure)
 	came.setCookie = SetCookie(c)
 	c.SetUserContext(context.WithValue(c.UserContext(), arrivalKey, came))
 }

@@ -41,12 +41,11 @@ func (k *Keeper) Arrive(c *fiber.Ctx, p Provider, a account.ProviderAnswer) (nex
 	if err != nil {
 		return "", err
 	}
-	if before := Token(c.UserContext()); before != "" {
-		if err := k.SignIn.SignOut(c.UserContext(), before); err != nil {
-			return "", err
-		}
+	if err := k.replace(c.UserContext()); err != nil {
+		return "", err
 	}
 	SetCookie(c)(cookie(came.secure, sessionCookie, token, s.ExpiresAt))
+	SetCookie(c)(cookie(came.secure, deviceCookie, "", time.Unix(0, 0)))
 	return Local(next), nil
 }
 

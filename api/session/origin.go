@@ -51,11 +51,29 @@ func own(origin string, came arrival) bool {
 	return strings.EqualFold(u.Host, came.host)
 }
 
-// carries reports whether the request carries the session's CSRF value.
+// carries reports whether the request carries the session's CSRF value, in the header or in the form that it sends. In the address
+// it counts for nothing: that is kept in histories and in the logs of proxies.
 func carries(c *fiber.Ctx, want string) bool {
 	got := c.Get(CSRFHeader)
 	if got == "" {
-		got = c.FormValue(CSRFField)
+		got = string(c.Request().PostArgs().Peek(CSRFField))
+	}
+	if got == "" {
+		got = inMultipart(c)
 	}
 	return want != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
+}
+
+func inMultipart(c *fiber.Ctx) string {
+	if !strings.HasPrefix(strings.ToLower(c.Get(fiber.HeaderContentType)), fiber.MIMEMultipartForm) {
+		return ""
+	}
+	form, err := c.MultipartForm()
+	if err != nil {
+		return ""
+	}
+	if values := form.Value[CSRFField]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

@@ -145,7 +145,7 @@ func (k *Keeper) SameOrigin(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// Open signs somebody in and sets the cookie. The token is for programs, which send it as a bearer token.
+// Open signs somebody in and sets the cookie; the session that the browser came with ends. The token is for programs, which send it as a bearer token.
 func (k *Keeper) Open(ctx context.Context, setCookie func(string), p account.Proof) (token string, s account.Session, err error) {
 	came := arrived(ctx)
 	p.Label = came.label()
@@ -153,11 +153,25 @@ func (k *Keeper) Open(ctx context.Context, setCookie func(string), p account.Pro
 	if err != nil {
 		return "", account.Session{}, err
 	}
+	if err := k.replace(ctx); err != nil {
+		return "", account.Session{}, err
+	}
 	setCookie(cookie(came.secure, sessionCookie, token, s.ExpiresAt))
+	setCookie(cookie(came.secure, deviceCookie, "", time.Unix(0, 0)))
 	return token, s, nil
 }
 
-// Redeem signs somebody in with a code, and sets the cookies of the session and of the device. Token and device are for apps,
+// replace ends the session that the browser came with, now that it gets another: nobody signs out of what they do not see any
+// more.
+func (k *Keeper) replace(ctx context.Context) error {
+	if before := arrived(ctx).before; before != "" {
+		return k.SignIn.SignOut(ctx, before)
+	}
+	return nil
+}
+
+// Redeem signs somebody in with a code, and sets the cookies of the session and of the device; the session that the browser came
+// with ends. Token and device are for apps,
 // which send them as a bearer token and in DeviceHeader. An empty label is made from what the browser says it is.
 func (k *Keeper) Redeem(ctx context.Context, setCookie func(string), code, label string) (token, device string, s account.Session, err error) {
 	if k.Codes == nil {
@@ -169,6 +183,9 @@ func (k *Keeper) Redeem(ctx context.Context, setCookie func(string), code, label
 	}
 	token, device, s, err = k.Codes.Redeem(ctx, came.from, code, label)
 	if err != nil {
+		return "", "", account.Session{}, err
+	}
+	if err := k.replace(ctx); err != nil {
 		return "", "", account.Session{}, err
 	}
 	setCookie(cookie(came.secure, sessionCookie, token, s.ExpiresAt))
@@ -233,13 +250,17 @@ func tokenOf(c *fiber.Ctx) (token string, byCookie bool) {
 	if scheme, bearer, ok := strings.Cut(c.Get(fiber.HeaderAuthorization), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		return bound(strings.TrimSpace(bearer), c.Get(DeviceHeader)), false
 	}
-	secure := arrived(c.UserContext()).secure
-	token = c.Cookies(cookieName(secure, sessionCookie))
-	if strings.HasPrefix(token, keyPrefix) {
-		return "", false
-	}
-	token = bound(token, c.Cookies(cookieName(secure, deviceCookie)))
+	token = arrived(c.UserContext()).before
 	return token, token != ""
+}
+
+// brought returns the token of the session that the browser came with, and "" when it came without.
+func brought(c *fiber.Ctx, secure bool) string {
+	token := c.Cookies(cookieName(secure, sessionCookie))
+	if strings.HasPrefix(token, keyPrefix) {
+		return ""
+	}
+	return bound(token, c.Cookies(cookieName(secure, deviceCookie)))
 }
 
 // bound joins a token and the secret of a device. A token that brings a point of its own is none of ours.

@@ -95,7 +95,7 @@ func TestIdentify(t *testing.T) {
 	type headers = map[string]string
 	cookie := "hale_session=good"
 	cases := map[string]struct {
-		method, body string
+		method, body string // the method with what stands behind the ? of the address
 		headers      headers
 		status       int
 		who          string
@@ -117,6 +117,9 @@ func TestIdentify(t *testing.T) {
 		"a DELETE changes something too":                    {"DELETE", "", headers{"Cookie": cookie}, refused, ""},
 		"the CSRF value in the header lets it pass":         {"POST", "", headers{"Cookie": cookie, "X-CSRF-Token": "c5"}, 200, nina},
 		"the CSRF value in the form lets it pass":           {"POST", "csrf=c5", headers{"Cookie": cookie, "Content-Type": form}, 200, nina},
+		"the CSRF value in the address changes nothing":     {"POST?csrf=c5", "", headers{"Cookie": cookie}, refused, ""},
+		"nor beside an empty form":                          {"POST?csrf=c5", "x=1", headers{"Cookie": cookie, "Content-Type": form}, refused, ""},
+		"the CSRF value in a multipart form lets it pass":   {"POST", "--b\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\nc5\r\n--b--\r\n", headers{"Cookie": cookie, "Content-Type": "multipart/form-data; boundary=b"}, 200, nina},
 		"a bearer token needs no CSRF value":                {"PUT", "", headers{"Authorization": "Bearer good"}, 200, nina},
 		"a foreign page with the CSRF value is refused":     {"POST", "", headers{"Cookie": cookie, "X-CSRF-Token": "c5", "Origin": "http://evil.test"}, refused, ""},
 		"a page of another port is foreign":                 {"POST", "", headers{"Cookie": cookie, "X-CSRF-Token": "c5", "Origin": "http://hale.test:81"}, refused, ""},
@@ -132,7 +135,8 @@ func TestIdentify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := &session.Keeper{SignIn: &door{}, Origins: []string{"https://board.example.org"}}
-			status, text, _ := send(t, k, c.method, "/x", c.body, c.headers)
+			method, query, _ := strings.Cut(c.method, "?")
+			status, text, _ := send(t, k, method, "/x?"+query, c.body, c.headers)
 			if status != c.status || status != refused && text != c.who {
 				t.Errorf("%d %q, want %d %q", status, text, c.status, c.who)
 			}
@@ -144,7 +148,10 @@ func TestTheCookie(t *testing.T) {
 	t.Parallel()
 	plain := &session.Keeper{SignIn: &door{}}
 	_, _, h := send(t, plain, "POST", "/in", "", nil)
-	if diff := cmp.Diff([]string{"hale_session=good; Path=/; Expires=Fri, 08 May 2026 12:00:00 GMT; HttpOnly; SameSite=Lax"}, h["Set-Cookie"]); diff != "" {
+	if diff := cmp.Diff([]string{
+		"hale_session=good; Path=/; Expires=Fri, 08 May 2026 12:00:00 GMT; HttpOnly; SameSite=Lax",
+		"hale_device=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax",
+	}, h["Set-Cookie"]); diff != "" {
 		t.Error(diff)
 	}
 	// A request in a test comes from 0.0.0.0: here that is a proxy, which says what came to it.
@@ -156,7 +163,10 @@ func TestTheCookie(t *testing.T) {
 	d := &door{}
 	secure := &session.Keeper{SignIn: d, Proxies: proxies}
 	_, _, h = send(t, secure, "POST", "/in", "", https)
-	if diff := cmp.Diff([]string{"__Host-hale_session=good; Path=/; Expires=Fri, 08 May 2026 12:00:00 GMT; HttpOnly; SameSite=Lax; Secure"}, h["Set-Cookie"]); diff != "" {
+	if diff := cmp.Diff([]string{
+		"__Host-hale_session=good; Path=/; Expires=Fri, 08 May 2026 12:00:00 GMT; HttpOnly; SameSite=Lax; Secure",
+		"__Host-hale_device=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax; Secure",
+	}, h["Set-Cookie"]); diff != "" {
 		t.Error(diff)
 	}
 	if _, text, _ := send(t, secure, "GET", "/x", "", map[string]string{"Cookie": "__Host-hale_session=good", "X-Forwarded-Proto": "https"}); text != "Nina" {
@@ -276,6 +286,27 @@ func TestCloseEndsTheSessionAndClearsTheCookie(t *testing.T) {
 	}
 	if _, _, h := send(t, k, "POST", "/out", "", nil); h.Get("Set-Cookie") == "" || len(d.ended) != 1 {
 		t.Error("signing out without a session does not clear the cookie, or ends one")
+	}
+}
+
+// TestSigningInEndsTheSessionThatTheBrowserCameWith: whatever stands in its cookies, and nothing else.
+func TestSigningInEndsTheSessionThatTheBrowserCameWith(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		headers map[string]string
+		ended   []string
+	}{
+		"nothing":                    {nil, nil},
+		"a session":                  {map[string]string{"Cookie": "hale_session=bare"}, []string{"bare"}},
+		"one of a device":            {map[string]string{"Cookie": "hale_session=bare; hale_device=d"}, []string{"bare.d"}},
+		"a bearer token":             {map[string]string{"Authorization": "Bearer bare"}, nil},
+		"a cookie of another scheme": {map[string]string{"Cookie": "__Host-hale_session=bare"}, nil},
+	} {
+		d := &door{}
+		send(t, &session.Keeper{SignIn: d}, "POST", "/in", "", c.headers)
+		if diff := cmp.Diff(c.ended, d.ended); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

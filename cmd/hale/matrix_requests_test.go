@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"hale/safe"
 )
@@ -22,8 +26,12 @@ type question struct {
 	method string
 	path   string
 	json   string
-	form   string // fields of a form, as in a query
-	header string // "Name: value"
+	form   string   // fields of a form, as in a query
+	file   string   // sent as the field "file" beside them
+	header string   // "Name: value"
+	state  []string // statements that bring the scene's things into the state for it, before anybody asks; {me} is who asks
+	// learn does what comes before the request, as who asks, and returns what it showed.
+	learn func(t *testing.T, w *town, p person, c class) map[string]string
 }
 
 // special are the requests that need more than their path. A route that is asked twice has its further rows here.
@@ -40,101 +48,200 @@ func special() map[string]question {
 			path: "/v1/patients/{patient}/trends/body_weight/change", header: "If-Match: *",
 			json: `{"enabled":true,"effective_from":"{now}","reason":"asked","change":{"part":{"from":"04:00","until":"12:00"},"steps":[{"level":"red","direction":"rise","by":2,"days":3}]}}`,
 		},
-		"POST /v1/devices":                                          {json: `{"model":"Cuff"}`},
-		"POST /v1/devices/:uid/assignments":                         {json: `{"patient":"{patient}","from":"{now}"}`},
-		"POST /v1/devices/:uid/assignments (a device of ours)":      {path: "/v1/devices/{sparedevice}/assignments", json: `{"patient":"{patient}","from":"{now}"}`},
-		"POST /v1/devices/:uid/assignments (for a patient of ours)": {json: `{"patient":"{ours}","from":"{now}"}`},
-		"GET /v1/alerts (of one patient)":                           {path: "/v1/alerts?patient={patient}"},
-		"GET /v1/alerts (before one of them)":                       {path: "/v1/alerts?before={alert}"},
-		"POST /v1/alerts/:id/acknowledge":                           {json: `{"minutes":30}`, header: `If-Match: "1"`},
-		"POST /v1/alerts/:id/resolve":                               {json: `{"next_step":"none"}`, header: `If-Match: "1"`},
-		"POST /alerts/:id/acknowledge":                              {form: "version=1"},
-		"POST /alerts/:id/resolve":                                  {form: "version=1&next_step=none"},
-		"POST /me/second-factor":                                    {form: "password=" + url.QueryEscape(townPassword)},
-		"POST /v1/session/code":                                     {json: `{"code":"{code}"}`},
-		"PUT /v1/me/password":                                       {json: `{"current":"` + townPassword + `","new":"a heron over the reeds"}`},
-		"DELETE /v1/me/sessions/:id":                                {path: "/v1/me/sessions/{mine}"},
-		"POST /v1/patients/:id/codes":                               {json: `{}`},
-		"POST /consents/:id/decide":                                 {form: "page=desk&what=research+given+1&through=in_person&witness=A+colleague"},
-		"POST /consents/:id/ending":                                 {form: "page=desk&step=told&how=phone"},
-		"POST /consents/:id/people":                                 {form: "page=people&name=Eva&scope=see+patients&reason=She+said+so."},
-		"POST /consents/:id/people/:who/end":                        {path: "/consents/{patient}/people/{caregiver}/end", form: "page=people"},
-		"POST /consents/:id/people/:who/confirm":                    {path: "/consents/{patient}/people/{caregiver}/confirm", form: "page=people"},
-		"POST /consents/:id/people/:who/frozen":                     {path: "/consents/{patient}/people/{caregiver}/frozen", form: "page=people&frozen=yes"},
-		"POST /consents/:id/private":                                {form: "page=private&metric=body_weight"},
-		"POST /consents/:id/private/:item/show":                     {form: "page=private"},
-		"POST /consents/:id/requests/:request":                      {form: "page=desk&answer=refuse"},
-		"POST /patients/:id/identity/:identifier/end":               {path: "/patients/{patient}/identity/{identifier}/end", form: "reason=It+was+another's."},
-		"POST /v1/imports":                                          {path: "/v1/imports?kind=patients", json: "name,zone\nSomebody New,Europe/Ljubljana\n"},
-		"POST /v1/refiles":                                          {json: `{"sensor":"{device}","from":"{began}","owner":"{patient}","reason":"It was the wrong box."}`},
-		"POST /v1/refiles/:id/undo":                                 {json: `{"reason":"It was right."}`},
-		"POST /v1/merges":                                           {json: `{"patient":"{patient}","into":"{twin}","dry_run":true}`},
-		"POST /v1/merges/:id/undo":                                  {json: `{"reason":"They are two."}`},
-		"DELETE /v1/teams/:id/members/:staff":                       {path: "/v1/teams/{team}/members/{member}"},
-		"DELETE /v1/teams/:id/patients/:patient":                    {path: "/v1/teams/{spareteam}/patients/{patient}"},
-		"POST /v1/patients/:id/consents":                            {json: `{"purpose":"research","version":1,"language":"en","choice":"given","through":"in_person","witness":"A colleague"}`},
-		"POST /v1/me/consents":                                      {json: `{"purpose":"research","version":1,"language":"en","choice":"given"}`},
-		"POST /v1/patients/:id/consents/requests/:request":          {json: `{"accept":false}`},
-		"POST /v1/consent-texts":                                    {json: `{"purpose":"research","language":"en","text":"Other words."}`},
-		"POST /v1/patients/:id/offboarding":                         {json: `{"step":"told","how":"phone"}`},
-		"POST /v1/patients/:id/corrections":                         {json: `{"kind":"name","wish":"It is written with an h."}`},
-		"POST /v1/corrections/:id/decide":                           {json: `{"accept":false,"answer":"It is right."}`},
-		"POST /v1/patients/:id/shares":                              {json: `{"what":"sheet","minutes":60,"opens":3}`},
-		"POST /v1/me/caregivers":                                    {json: `{"name":"Eva","scopes":["see patients"]}`},
-		"POST /v1/patients/:id/caregivers":                          {json: `{"name":"Eva","scopes":["see patients"],"reason":"She said so."}`},
-		"POST /v1/patients/:id/guardians":                           {json: `{"name":"Eva","scopes":["see patients"],"document":"Folder 3","to":"{later}","reason":"The court said so."}`},
-		"POST /v1/me/private":                                       {json: `{"kind":"metric","metric":"body_weight"}`},
-		"POST /v1/patients/:id/private":                             {json: `{"kind":"metric","metric":"body_weight"}`},
-		"POST /v1/patients/:id/erasures":                            {json: `{"wish":"All of it."}`},
-		"POST /v1/erasures/:id/decision":                            {json: `{"refuse":true,"answer":"The law says ten years."}`},
-		"POST /v1/erasures/:id/confirmation":                        {json: `{"number":{number}}`},
-		"POST /v1/patients/:id/identifiers":                         {json: `{"system":"urn:oid:1.2.36.1","value":"{number}"}`},
-		"POST /v1/patients/:id/identifiers/:identifier/end":         {json: `{"reason":"It was another's."}`},
-		"PUT /v1/identifier-systems":                                {json: `{"uri":"urn:oid:1.2.36.9","title":"Insurance number","folds":false}`},
-		"POST /v1/doubles/:id/two-people":                           {json: `{"reason":"Both came."}`},
-		"POST /break-glass":                                         {form: "number=N-{number}&reason=She+called+the+wrong+number.&minutes=30"},
-		"POST /access/:id/review":                                   {form: "finding=It+was+so."},
-		"POST /teams":                                               {form: "name=Night"},
-		"POST /teams/:id/rename":                                    {form: "name=Night+{number}"},
-		"POST /teams/:id/end":                                       {path: "/teams/{spareteam}/end"},
-		"POST /teams/:id/members":                                   {form: "staff={joiner}"},
-		"POST /teams/:id/members/:staff/leave":                      {path: "/teams/{team}/members/{member}/leave"},
-		"POST /teams/:id/patients/:patient/leave":                   {path: "/teams/{spareteam}/patients/{patient}/leave"},
-		"POST /teams/:id/patients":                                  {form: "number=N-{number}"},
-		"POST /teams/:id/hours":                                     {form: "zone=Europe/Ljubljana&reason=asked&version=0"},
-		"POST /teams/:id/shifts":                                    {form: "staff={member}&duty=backup&from=2031-01-01T08:00&to=2031-01-01T16:00"},
-		"POST /s":                                                   {form: "code=nothing"},
-		"POST /doubles/:id/two-people":                              {form: "reason=Both+came."},
-		"POST /v1/staff-invitations/accept":                         {json: `{"code":"K7W29XQ4M0ST","password":"a heron over the reeds"}`},
-		"PUT /v1/erasure-policy":                                    {json: `{"cooling_days":14,"backup_days":90,"retention":[` + keptNothing() + `]}`},
-		"GET /safe/:id":                                             {path: "/safe/{patient}"},
-		"POST /safe/:id/shares":                                     {form: "what=sheet&lasts=1h&opens=3"},
-		"POST /safe/:id/corrections":                                {form: "about=name&wish=It+is+written+with+an+h."},
-		"POST /safe/:id/corrections/:correction/decide":             {form: "decision=refuse&answer=It+is+right."},
-		"POST /safe/:id/erasure":                                    {form: "wish=All+of+it."},
-		"POST /erasures/:id/decide":                                 {form: "decision=refuse&answer=The+law+says+ten+years."},
-		"POST /erasures/:id/confirm":                                {form: "number={number}"},
-		"POST /me/password":                                         {form: "current=" + url.QueryEscape(townPassword) + "&new=a+heron+over+the+reeds&again=a+heron+over+the+reeds"},
-		"POST /me/sessions/:session/end":                            {path: "/me/sessions/{mine}/end"},
-		"POST /keys":                                                {form: "name=Hospital&scope=see+patients&days=30"},
-		"POST /refiles/:id/undo":                                    {form: "reason=It+was+right."},
-		"POST /merges/:id/undo":                                     {form: "reason=They+are+two."},
-		"POST /patients/:id/merge":                                  {form: "into={twin}"},
-		"POST /patients/:id/refile":                                 {form: "way=away&sensor={device}&from=2026-01-01T00:00&reason=It+was+the+wrong+box."},
-		"POST /v1/keys":                                             {json: `{"name":"Hospital","scopes":["see patients"]}`},
-		"POST /v1/break-glass":                                      {json: `{"patient":"{patient}","reason":"She called the wrong number.","minutes":30}`},
-		"POST /v1/break-glass/:id/review":                           {json: `{"finding":"It was so."}`},
-		"POST /v1/teams":                                            {json: `{"name":"Night"}`},
-		"PATCH /v1/teams/:id":                                       {json: `{"name":"Night {number}"}`},
-		"DELETE /v1/teams/:id":                                      {path: "/v1/teams/{spareteam}"},
-		"POST /v1/teams/:id/members":                                {json: `{"staff":"{joiner}"}`},
-		"POST /v1/teams/:id/patients":                               {json: `{"patient":"{patient}"}`},
-		"PUT /v1/teams/:id/hours":                                   {json: `{"zone":"Europe/Ljubljana","weekly":{"monday":[],"tuesday":[],"wednesday":[],"thursday":[],"friday":[],"saturday":[],"sunday":[]},"reason":"asked"}`, header: "If-Match: *"},
-		"GET /v1/teams/:id/roster":                                  {path: "/v1/teams/{team}/roster?from={now}&to={soon}"},
-		"POST /v1/teams/:id/shifts":                                 {json: `{"staff":"{member}","duty":"backup","from":"{now}","to":"{soon}"}`},
-		"POST /me/second-factor/confirm":                            {form: "code=000000"},
-		"POST /me/second-factor/remove":                             {form: "password=" + url.QueryEscape(townPassword) + "&code=000000"},
+		"POST /v1/devices":                                                {json: `{"model":"Cuff"}`},
+		"POST /v1/devices/:uid/assignments":                               {json: `{"patient":"{patient}","from":"{now}"}`},
+		"POST /v1/devices/:uid/assignments (a device of ours)":            {path: "/v1/devices/{sparedevice}/assignments", json: `{"patient":"{patient}","from":"{now}"}`},
+		"POST /v1/devices/:uid/assignments (for a patient of ours)":       {json: `{"patient":"{ours}","from":"{now}"}`},
+		"GET /v1/alerts (of one patient)":                                 {path: "/v1/alerts?patient={patient}"},
+		"GET /v1/alerts (before one of them)":                             {path: "/v1/alerts?before={alert}"},
+		"POST /v1/alerts/:id/acknowledge":                                 {json: `{"minutes":30}`, header: `If-Match: "1"`},
+		"POST /v1/alerts/:id/resolve":                                     {json: `{"next_step":"none"}`, header: `If-Match: "1"`},
+		"POST /alerts/:id/acknowledge":                                    {form: "version=1"},
+		"POST /alerts/:id/resolve":                                        {form: "version=1&next_step=none"},
+		"POST /me/second-factor":                                          {form: "password=" + url.QueryEscape(townPassword)},
+		"POST /v1/session/code":                                           {json: `{"code":"{code}"}`},
+		"PUT /v1/me/password":                                             {json: `{"current":"` + townPassword + `","new":"a heron over the reeds"}`},
+		"DELETE /v1/me/sessions/:id":                                      {path: "/v1/me/sessions/{mine}"},
+		"POST /v1/patients/:id/codes":                                     {json: `{}`},
+		"POST /consents/:id/decide":                                       {form: "page=desk&what=research+given+1&through=in_person&witness=A+colleague"},
+		"POST /consents/:id/ending":                                       {form: "page=desk&step=told&how=phone", state: careEnds()},
+		"POST /consents/:id/people":                                       {form: "page=people&name=Eva&scope=see+patients&reason=She+said+so."},
+		"POST /consents/:id/people/:who/end":                              {path: "/consents/{patient}/people/{caregiver}/end", form: "page=people"},
+		"POST /consents/:id/people/:who/confirm":                          {path: "/consents/{patient}/people/{caregiver}/confirm", form: "page=desk", state: guardianWaits()},
+		"POST /v1/patients/:id/guardians/:caregiver/confirm":              {state: guardianWaits()},
+		"POST /v1/patients/:id/guardians/:caregiver/confirm (none waits)": {},
+		"POST /consents/:id/people/:who/frozen":                           {path: "/consents/{patient}/people/{caregiver}/frozen", form: "page=people&frozen=yes"},
+		"POST /consents/:id/private":                                      {form: "page=private&metric=body_weight"},
+		"POST /consents/:id/private/:item/show":                           {form: "page=private"},
+		"POST /consents/:id/requests/:request":                            {form: "page=desk&answer=refuse"},
+		"POST /patients/:id/identity/:identifier/end":                     {path: "/patients/{patient}/identity/{identifier}/end", form: "reason=It+was+another's."},
+		"POST /v1/imports":                                                {path: "/v1/imports?kind=patients", json: "name,zone\nSomebody New,Europe/Ljubljana\n"},
+		"POST /v1/refiles":                                                {json: `{"sensor":"{device}","from":"{began}","owner":"{patient}","reason":"It was the wrong box."}`},
+		"POST /v1/refiles/:id/undo":                                       {json: `{"reason":"It was right."}`},
+		"POST /v1/merges":                                                 {json: `{"patient":"{patient}","into":"{spare}","reason":"She was taken in twice.","confirm":"{confirm}","override":"Both came."}`, state: twoRecords(), learn: compared},
+		"POST /v1/merges (to look first)":                                 {json: `{"patient":"{patient}","into":"{twin}","dry_run":true}`},
+		"POST /v1/merges/:id/undo":                                        {json: `{"reason":"They are two."}`},
+		"DELETE /v1/teams/:id/members/:staff":                             {path: "/v1/teams/{team}/members/{member}"},
+		"DELETE /v1/teams/:id/patients/:patient":                          {path: "/v1/teams/{spareteam}/patients/{patient}"},
+		"POST /v1/patients/:id/consents":                                  {json: `{"purpose":"research","version":1,"language":"en","choice":"given","through":"in_person","witness":"A colleague"}`},
+		"POST /v1/patients/:id/consents (oneself)":                        {json: `{"purpose":"research","version":1,"language":"en","choice":"given"}`},
+		"POST /v1/me/consents":                                            {json: `{"purpose":"research","version":1,"language":"en","choice":"given"}`},
+		"POST /v1/patients/:id/consents/requests/:request":                {json: `{"accept":false}`},
+		"POST /v1/consent-texts":                                          {json: `{"purpose":"research","language":"en","text":"Other words."}`},
+		"POST /v1/patients/:id/offboarding":                               {json: `{"step":"told","how":"phone"}`, state: careEnds()},
+		"POST /v1/patients/:id/offboarding (care goes on)":                {json: `{"step":"told","how":"phone"}`},
+		"POST /v1/patients/:id/corrections":                               {json: `{"kind":"birth","wish":"It was a year before."}`},
+		"POST /v1/corrections/:id/decide":                                 {json: `{"accept":false,"answer":"It is right."}`},
+		"POST /v1/patients/:id/shares":                                    {json: `{"what":"sheet","minutes":60,"opens":3}`},
+		"POST /v1/me/caregivers":                                          {json: `{"name":"Eva","scopes":["see patients"]}`},
+		"POST /v1/patients/:id/caregivers":                                {json: `{"name":"Eva","scopes":["see patients"],"reason":"She said so."}`},
+		"POST /v1/patients/:id/guardians":                                 {json: `{"name":"Eva","scopes":["see patients"],"document":"Folder 3","to":"{later}","reason":"The court said so."}`},
+		"POST /v1/me/private":                                             {json: `{"kind":"metric","metric":"body_weight"}`},
+		"POST /v1/patients/:id/private":                                   {json: `{"kind":"metric","metric":"body_weight"}`},
+		"POST /v1/patients/:id/erasures":                                  {json: `{"wish":"All of it."}`, state: noErasure()},
+		"POST /v1/patients/:id/erasures (asked for already)":              {json: `{"wish":"All of it."}`},
+		"POST /v1/erasures/:id/decision":                                  {json: `{"refuse":true,"answer":"The law says ten years."}`},
+		"POST /v1/erasures/:id/confirmation":                              {json: `{"number":{request_number}}`, state: decidedErasure()},
+		"POST /v1/erasures/:id/confirmation (not decided)":                {json: `{"number":{request_number}}`},
+		"POST /v1/patients/:id/identifiers":                               {json: `{"system":"urn:oid:1.2.36.1","value":"{number}"}`},
+		"POST /v1/patients/:id/identifiers/:identifier/end":               {json: `{"reason":"It was another's."}`},
+		"PUT /v1/identifier-systems":                                      {json: `{"uri":"urn:oid:1.2.36.9","title":"Insurance number","folds":false}`},
+		"POST /v1/doubles/:id/two-people":                                 {json: `{"reason":"Both came."}`},
+		"POST /break-glass":                                               {form: "number=N-{number}&reason=She+called+the+wrong+number.&minutes=30"},
+		"POST /access/:id/review":                                         {form: "finding=It+was+so."},
+		"POST /teams":                                                     {form: "name=Night"},
+		"POST /teams/:id/rename":                                          {form: "name=Night+{number}"},
+		"POST /teams/:id/end":                                             {path: "/teams/{spareteam}/end"},
+		"POST /teams/:id/members":                                         {form: "staff={joiner}"},
+		"POST /teams/:id/members/:staff/leave":                            {path: "/teams/{team}/members/{member}/leave"},
+		"POST /teams/:id/patients/:patient/leave":                         {path: "/teams/{spareteam}/patients/{patient}/leave"},
+		"POST /teams/:id/patients":                                        {form: "number=N-{number}"},
+		"POST /teams/:id/hours":                                           {form: "zone=Europe/Ljubljana&reason=asked&version=0"},
+		"POST /teams/:id/shifts":                                          {form: "staff={member}&duty=backup&from={tomorrow}T08:00&to={tomorrow}T16:00"},
+		"DELETE /v1/break-glass/:id":                                      {state: ownGlass()},
+		"DELETE /v1/break-glass/:id (a colleague's)":                      {},
+		"POST /break-glass/:id/end":                                       {state: ownGlass()},
+		"GET /imports/:id/left.csv":                                       {state: keptFile()},
+		"GET /v1/imports/:id/left.csv":                                    {state: keptFile()},
+		"GET /v1/imports/:id/left.csv (not kept any more)":                {},
+		"DELETE /v1/me/sessions/:id (of another)":                         {path: "/v1/me/sessions/{session}"},
+		"POST /s":                                              {form: "code={opens}"},
+		"POST /doubles/:id/two-people":                         {form: "reason=Both+came."},
+		"POST /v1/staff-invitations/accept":                    {json: `{"code":"{newcode}","password":"a heron over the reeds"}`},
+		"POST /welcome":                                        {form: "code={newcode}&password=a+heron+over+the+reeds"},
+		"POST /code":                                           {form: "code={code}"},
+		"POST /imports":                                        {form: "kind=patients", file: "name,zone\nSomebody New,Europe/Ljubljana\n"},
+		"POST /patients/:id/identity":                          {form: "system=urn:oid:1.2.36.1&value={number}"},
+		"PUT /v1/erasure-policy":                               {json: `{"cooling_days":14,"backup_days":90,"retention":[` + keptNothing() + `]}`},
+		"GET /safe/:id":                                        {path: "/safe/{patient}"},
+		"POST /safe/:id/shares":                                {form: "what=sheet&lasts=1h&opens=3"},
+		"POST /safe/:id/corrections":                           {form: "about=birth&wish=It+was+a+year+before."},
+		"POST /safe/:id/corrections/:correction/decide":        {form: "decision=refuse&answer=It+is+right."},
+		"POST /safe/:id/erasure":                               {form: "wish=All+of+it.", state: noErasure()},
+		"POST /erasures/:id/decide":                            {form: "decision=refuse&answer=The+law+says+ten+years."},
+		"POST /erasures/:id/confirm":                           {form: "number={request_number}", state: decidedErasure()},
+		"GET /v1/erasures/:id/receipt":                         {state: carriedOut()},
+		"GET /v1/erasures/:id/receipt (nothing was erased)":    {},
+		"GET /erasures/:id/receipt":                            {state: carriedOut()},
+		"GET /erasures/:id/receipt.json":                       {state: carriedOut()},
+		"GET /erasures/:id/receipt.json (nothing was erased)":  {},
+		"POST /me/password":                                    {form: "current=" + url.QueryEscape(townPassword) + "&new=a+heron+over+the+reeds&again=a+heron+over+the+reeds"},
+		"POST /me/sessions/:session/end":                       {path: "/me/sessions/{mine}/end"},
+		"POST /keys":                                           {form: "name=Hospital&scope=see+patients&days=30"},
+		"POST /refiles/:id/undo":                               {form: "reason=It+was+right."},
+		"POST /merges/:id/undo":                                {form: "reason=They+are+two."},
+		"POST /patients/:id/merge":                             {form: "into={spare}&seen=yes&confirm={confirm}&reason=She+was+taken+in+twice.&override=Both+came.", state: twoRecords(), learn: compared},
+		"POST /patients/:id/refile":                            {form: "way=nobody&sensor={device}&from={began_local}&reason=It+was+the+wrong+box.&seen=yes"},
+		"POST /patients/:id/refile (to look first)":            {form: "way=nobody&sensor={device}&from={began_local}&reason=It+was+the+wrong+box."},
+		"POST /v1/keys":                                        {json: `{"name":"Hospital","scopes":["see patients"]}`},
+		"POST /v1/break-glass":                                 {json: `{"patient":"{patient}","reason":"She called the wrong number.","minutes":30}`},
+		"POST /v1/break-glass/:id/review":                      {json: `{"finding":"It was so."}`},
+		"POST /v1/teams":                                       {json: `{"name":"Night"}`},
+		"PATCH /v1/teams/:id":                                  {json: `{"name":"Night {number}"}`},
+		"DELETE /v1/teams/:id":                                 {path: "/v1/teams/{spareteam}"},
+		"POST /v1/teams/:id/members":                           {json: `{"staff":"{joiner}"}`},
+		"POST /v1/teams/:id/patients":                          {json: `{"patient":"{patient}"}`},
+		"PUT /v1/teams/:id/hours":                              {json: `{"zone":"Europe/Ljubljana","weekly":{"monday":[],"tuesday":[],"wednesday":[],"thursday":[],"friday":[],"saturday":[],"sunday":[]},"reason":"asked"}`, header: "If-Match: *"},
+		"GET /v1/teams/:id/roster":                             {path: "/v1/teams/{team}/roster?from={now}&to={soon}"},
+		"POST /v1/teams/:id/shifts":                            {json: `{"staff":"{member}","duty":"backup","from":"{now}","to":"{soon}"}`},
+		"POST /me/second-factor/confirm":                       {form: "code={totp}", learn: offeredCode},
+		"POST /me/second-factor/confirm (nothing was offered)": {form: "code=000000"},
+		"POST /me/second-factor/remove":                        {form: "password=" + url.QueryEscape(townPassword) + "&code=000000"},
 	}
+}
+
+// The states of things that a question needs.
+
+func decidedErasure() []string {
+	return []string{`UPDATE erasure SET state = 'decided', decided_by = (SELECT id FROM staff WHERE uid = '{member}'), decided_at = now() WHERE uid = '{erasure}'`}
+}
+
+func carriedOut() []string {
+	return []string{`UPDATE erasure SET state = 'kept', decided_at = now(), cut_at = now(), executed_at = now(), receipt = '{receipt}' WHERE uid = '{erasure}'`}
+}
+
+func noErasure() []string {
+	return []string{`UPDATE erasure SET state = 'withdrawn' WHERE uid = '{erasure}'`}
+}
+
+func careEnds() []string {
+	return []string{
+		`INSERT INTO ending_step (org_id, uid, patient_id, kind, at, actor_name, actor_role) SELECT org_id, gen_random_uuid(), id, 'started', now(), name, 'patient' FROM patient WHERE uid = '{patient}'`,
+		`UPDATE patient SET state = 'ending' WHERE uid = '{patient}'`,
+	}
+}
+
+func guardianWaits() []string {
+	return []string{`UPDATE caregiver_grant SET guardian = true, document = 'Folder 3', to_at = now() + interval '90 days', staff_id = (SELECT id FROM staff WHERE uid = '{member}') WHERE uid = '{grant}'`}
+}
+
+func twoRecords() []string {
+	return []string{
+		`UPDATE merge SET state = 'undone', undo_name = 'Desk', undo_at = now() WHERE uid = '{merge}'`,
+		`UPDATE patient SET state = 'active', merged_into = NULL WHERE uid = '{spare}'`,
+	}
+}
+
+func ownGlass() []string {
+	return []string{`UPDATE break_glass g SET staff_id = s.id, until_at = now() + interval '10 minutes' FROM staff s WHERE g.uid = '{glass}' AND s.org_id = g.org_id AND s.id = {me}`}
+}
+
+func keptFile() []string {
+	return []string{`UPDATE import SET content = convert_to('name,zone' || chr(10), 'UTF8') WHERE uid = '{import}'`}
+}
+
+// offeredCode begins a second factor and returns the code that an authenticator shows for it.
+func offeredCode(t *testing.T, w *town, p person, _ class) map[string]string {
+	t.Helper()
+	a, err := w.send(t.Context(), p, http.MethodPost, "/me/second-factor", "application/x-www-form-urlencoded", strings.NewReader("password="+url.QueryEscape(townPassword)), http.Header{})
+	if err != nil {
+		t.Error(err)
+	}
+	secret := regexp.MustCompile(`id="secret">([^<]+)<`).FindStringSubmatch(a.body)
+	if secret == nil {
+		return nil // of those who have none
+	}
+	code, err := totp.GenerateCode(secret[1], time.Now())
+	if err != nil {
+		t.Error(err)
+	}
+	return map[string]string{"totp": code}
+}
+
+// compared sets two records side by side and returns the value by which that was seen.
+func compared(t *testing.T, w *town, p person, c class) map[string]string {
+	t.Helper()
+	things := w.things(p, c)
+	body := fmt.Sprintf(`{"patient":%q,"into":%q,"dry_run":true}`, things["patient"], things["spare"])
+	a, err := w.send(t.Context(), p, http.MethodPost, "/v1/merges", "application/json", strings.NewReader(body), http.Header{})
+	if err != nil {
+		t.Error(err)
+	}
+	confirm := regexp.MustCompile(`"confirm":"([^"]+)"`).FindStringSubmatch(a.body)
+	if confirm == nil {
+		return nil // of those who may not
+	}
+	return map[string]string{"confirm": confirm[1]}
 }
 
 // keptNothing is a retention table by which nothing is kept.
@@ -161,7 +268,10 @@ func (w *town) things(p person, c class) map[string]string {
 		// of the scene
 		"login": person{k, nobody}.known().login(), "ours": townUID("patient", one(k, own)),
 		"mine": townUID("session", p.number()), "code": townCode(k, own), "began": w.began.Format(time.RFC3339), "number": strconv.Itoa(n),
-		"twin": townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour), "later": at(90 * 24 * time.Hour),
+		"me": strconv.Itoa(p.number()), "newcode": w.codes[k%len(w.codes)], "opens": shareCode(n), "request_number": strconv.Itoa(requestNumber(c)),
+		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"),
+		"tomorrow": time.Now().Add(24 * time.Hour).Format(time.DateOnly),
+		"twin":     townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour), "later": at(90 * 24 * time.Hour),
 	}
 }
 
@@ -253,7 +363,7 @@ func (q question) listing() bool {
 }
 
 // changes reports whether the request may change something.
-func (q question) changes() bool { return q.method != http.MethodGet }
+func (q question) changes() bool { return q.method != http.MethodGet || q.state != nil }
 
 func fill(text string, things map[string]string) string {
 	for word, thing := range things {
@@ -266,8 +376,13 @@ func fill(text string, things map[string]string) string {
 func (w *town) ask(t *testing.T, q question, p person, c class, spoilt bool) reply {
 	t.Helper()
 	things := w.things(p, c)
+	if q.learn != nil && !spoilt {
+		maps.Copy(things, q.learn(t, w, p, c))
+	}
 	kind, body := "", ""
 	switch {
+	case q.file != "":
+		kind, body = withFile(t, fill(q.form, things), q.file)
 	case strings.HasPrefix(q.json, "name,"):
 		kind, body = "text/csv", q.json
 	case q.json != "":
@@ -287,6 +402,25 @@ func (w *town) ask(t *testing.T, q question, p person, c class, spoilt bool) rep
 		t.Errorf("%s as %s: %v", q.route, p.Role, err)
 	}
 	return a
+}
+
+// withFile is a form with a file, as a browser sends it.
+func withFile(t *testing.T, form, file string) (kind, body string) {
+	t.Helper()
+	var b strings.Builder
+	m := multipart.NewWriter(&b)
+	fields, err := url.ParseQuery(form)
+	for name, values := range fields {
+		err = errors.Join(err, m.WriteField(name, values[0]))
+	}
+	part, failed := m.CreateFormFile("file", "people.csv")
+	if err = errors.Join(err, failed); err == nil {
+		_, err = part.Write([]byte(file))
+	}
+	if err = errors.Join(err, m.Close()); err != nil {
+		t.Error(err)
+	}
+	return m.FormDataContentType(), b.String()
 }
 
 // plain is an answer without what differs from one request to the next: two of them that are the same tell nobody whether

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -20,6 +21,8 @@ import (
 	"hale/account/signin"
 	"hale/alerts"
 	"hale/internal/pgtest"
+	"hale/postgres"
+	"hale/safe"
 	"hale/stream"
 	"hale/vital"
 )
@@ -47,13 +50,16 @@ func columns() []account.Role { return append(account.Roles(), nobody) }
 // town is a running server over a record with many scenes. A scene is two organisations, with one person of every role and
 // one patient of every class: what is changed in one scene is seen in no other.
 type town struct {
-	base   string
-	server *house
-	log    *lineBuffer
-	client *http.Client
-	began  time.Time
-	keys   []string // API keys, by scene
-	db     pgtest.Database
+	base    string
+	server  *house
+	log     *lineBuffer
+	client  *http.Client
+	began   time.Time
+	keys    []string // API keys, by scene
+	codes   []string // of somebody who is invited to the staff, by scene
+	home    *time.Location
+	receipt string // of an erasure
+	db      pgtest.Database
 
 	mu    sync.Mutex
 	notes map[string]string // by route
@@ -65,8 +71,20 @@ const townPassword = "kettle under the linden"
 // newTown starts a town in which nobody lives yet; see settle.
 func newTown(t *testing.T) *town {
 	t.Helper()
+	return newTownOver(t, func(cfg postgres.Config) postgres.Config { return cfg })
+}
+
+// newTownOver starts one that reaches its record in a way of its own.
+func newTownOver(t *testing.T, way func(postgres.Config) postgres.Config) *town {
+	t.Helper()
 	w := &town{log: newLineBuffer(), began: time.Now().Add(-time.Hour).UTC().Truncate(time.Second), db: pgtest.New(t), notes: map[string]string{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
+	for what, word := range map[string]string{
+		"a password": townPassword, "a CSRF value": townCSRF, "a name of the town": "Vidmar", "a name on a duty": "Staff nurse-", "a reason": "She called the wrong number", "a wish": "It is written with an h",
+	} {
+		spills().plant(what, word)
+	}
+	t.Cleanup(func() { spills().keep(t.Name()+": the server", w.log.String()) })
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	nats, err := stream.StartServer(ctx, stream.ServerConfig{Dir: t.TempDir(), Log: log})
 	if err != nil {
@@ -84,7 +102,7 @@ func newTown(t *testing.T) *town {
 		t.Fatal(err)
 	}
 	w.base = "http://" + door.Addr().String()
-	w.server = &house{roles: []string{roleAPI}, owner: "town", database: w.db.Config(), conn: conn, http: door, registry: registry, number: "112", zone: time.UTC, log: log}
+	w.server = &house{roles: []string{roleAPI}, owner: "town", database: way(w.db.Config()), conn: conn, http: door, registry: registry, number: "112", zone: time.UTC, log: log}
 	if w.server.secondKey, err = ownSecondKey(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +111,18 @@ func newTown(t *testing.T) *town {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       30 * time.Second,
 	}
+	if w.home, err = time.LoadLocation("Europe/Ljubljana"); err != nil {
+		t.Fatal(err)
+	}
+	_, seal, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt, err := safe.NewReceipt("Organisation", &safe.Erasure{AskedAt: w.began, DecidedAt: w.began, CutAt: w.began}, safe.DefaultPolicy(), w.began).Sign(seal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.receipt = string(receipt)
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- w.server.run(ctx, func() { close(ready) }) }()
 	t.Cleanup(func() {
@@ -180,9 +210,12 @@ func (w *town) settle(t *testing.T, scenes int) {
 	for k := range scenes {
 		key, keyHash := signin.NewAPIKey()
 		w.keys = append(w.keys, key)
+		code, codeHash := signin.NewInvitation()
+		w.codes = append(w.codes, code)
 		in.organisations(k, w.began)
 		in.people(k, w.began, hash)
 		in.programs(k, w.began, keyHash)
+		in.newcomer(k, codeHash)
 		for _, c := range classes() {
 			in.patient(k, c, w.began)
 		}
@@ -264,6 +297,14 @@ func (in *inhabitants) people(k int, at time.Time, hash string) {
 	}
 }
 
+// newcomer is somebody who was invited to the staff and has no password yet.
+func (in *inhabitants) newcomer(k int, codeHash []byte) {
+	org, id := orgOf(k, own), townFirst+k*100+90
+	in.add("staff", field{"org_id", org}, field{"id", id}, field{"uid", townUID("staff", id)}, field{"login", fmt.Sprintf("newcomer-%d", k)}, field{"name", "Newcomer"},
+		field{"role", string(account.Nurse)}, field{"password_hash", signin.NoPassword()}, field{"created_at", time.Now()})
+	in.add("staff_invitation", field{"org_id", org}, field{"staff_id", id}, field{"code_hash", codeHash}, field{"created_at", time.Now()}, field{"expires_at", time.Now().Add(time.Hour)})
+}
+
 // session is one of a member of staff, a patient or a caregiver. Those of the latter two are bound to a device.
 func (in *inhabitants) session(org, number int, staff, patient, caregiver any, at time.Time) {
 	token := sha256.Sum256([]byte(secretOf("token", number)))
@@ -307,6 +348,18 @@ func (in *inhabitants) relatives(k int, c class, at time.Time) {
 		in.session(org, helper, nil, nil, helper, at)
 		in.session(org, id, nil, id, nil, at) // another device of the same person
 	}
+}
+
+// requestNumber is that of the request to be forgotten: none that stands in a page for something else.
+func requestNumber(c class) int { return 7_700_010 + int(c) }
+
+// shareCode is the code of the link to the data of the patient of this number.
+func shareCode(id int) string {
+	text := []byte("KLMNPQRSTUVWXYZ23456")
+	for i, n := 0, id; n > 0; i, n = i+1, n/10 {
+		text[i] = "ABCDEFGHJK"[n%10]
+	}
+	return string(text)
 }
 
 // townCode is a code with which the patient of a class signs in.
@@ -373,7 +426,7 @@ func (in *inhabitants) spares(k int, c class, at time.Time) {
 	in.add("team_patient", field{"org_id", org}, field{"team_id", spare(k, c)}, field{"patient_id", one(k, c)}, field{"from_at", at})
 	in.add("team_member", field{"org_id", org}, field{"team_id", spare(k, c)}, field{"staff_id", townNurse(k, c)}, field{"from_at", at})
 	in.add("merge", field{"org_id", org}, field{"id", id}, field{"uid", townUID("merge", one(k, c))}, field{"from_id", id}, field{"into_id", one(k, c)}, field{"state", "done"},
-		field{"reason", "She was taken in twice."}, field{"kept", map[string]any{}}, field{"asked_name", "Desk"}, field{"asked_at", at}, field{"ended_at", at})
+		field{"reason", "She was taken in twice."}, field{"kept", map[string]any{"state": "active"}}, field{"asked_name", "Desk"}, field{"asked_at", at}, field{"ended_at", at})
 	in.add("refile", field{"org_id", org}, field{"id", one(k, c)}, field{"uid", townUID("refile", one(k, c))}, field{"sensor_id", one(k, c)}, field{"source_id", one(k, c)},
 		field{"from_at", at.Add(-time.Hour)}, field{"to_at", at.Add(-time.Minute)}, field{"reason", "It was the wrong box."}, field{"state", "done"}, field{"asked_name", "Desk"},
 		field{"asked_role", "device_desk"}, field{"asked_at", at}, field{"ended_at", at})
@@ -386,12 +439,12 @@ func (in *inhabitants) wishes(k int, c class, at time.Time) {
 		in.add(table, append([]field{{"org_id", org}, {"id", id}, {"uid", townUID(kind, id)}, {"patient_id", id}}, more...)...)
 	}
 	row("correction", "correction", field{"kind", "name"}, field{"wish", "It is written with an h."}, field{"asked_name", "The patient"}, field{"asked_role", "patient"}, field{"asked_at", at})
-	secret := sha256.Sum256(fmt.Append(nil, "share ", id))
+	secret := sha256.Sum256([]byte("hale share 1 " + shareCode(id)))
 	row("share", "share", field{"what", "sheet"}, field{"secret_hash", secret[:]}, field{"made_name", "The patient"}, field{"made_role", "patient"}, field{"created_at", at},
 		field{"expires_at", at.Add(48 * time.Hour)}, field{"opens_most", 3})
 	row("private_item", "private", field{"kind", "metric"}, field{"metric", int(vital.BodyWeight)}, field{"marked_at", at}, field{"marked_by", "The patient"})
 	row("patient_identifier", "identifier", field{"system", "urn:oid:1.2.36.2"}, field{"value", fmt.Sprint("I-", id)}, field{"key", fmt.Sprint("I-", id)}, field{"added_at", at})
-	row("erasure", "erasure", field{"number", 1 + int(c)}, field{"state", "asked"}, field{"asked_role", "patient"}, field{"asked_at", at})
+	row("erasure", "erasure", field{"number", requestNumber(c)}, field{"state", "asked"}, field{"asked_role", "patient"}, field{"asked_at", at})
 	helper := id
 	if c == own {
 		helper = person{k, account.CaregiverRole}.number()

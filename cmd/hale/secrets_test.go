@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp/totp"
+
 	"hale/simulators"
 )
 
@@ -114,19 +116,37 @@ func furnish(t *testing.T, told announcement) (planted, *caller, kit) {
 		t.Fatalf("the second factor: %d %s", status, page)
 	}
 	p.plant("the secret of a second factor", secret[1])
+	digits, err := totp.GenerateCode(secret[1], time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, page = c.call(t.Context(), http.MethodPost, "/me/second-factor/confirm", "application/x-www-form-urlencoded", "code="+digits)
+	recovery := regexp.MustCompile(`<code>([0-9a-z-]{19})</code>`).FindAllStringSubmatch(page, -1)
+	if status != http.StatusOK || len(recovery) < 2 {
+		t.Fatalf("the second factor is turned on: %d %s", status, page)
+	}
+	for _, one := range recovery {
+		p.plant("a recovery code "+one[1], one[1])
+	}
+	again := nobodyAt(c).json(t, http.MethodPost, "/v1/session", map[string]string{"login": told.Login, "password": told.Password, "code": recovery[0][1]})
+	p.plant("the token of a session by recovery code", again["token"])
+	c.json(t, http.MethodPost, "/v1/patients/"+uid+"/identifiers", map[string]string{"system": "urn:oid:1.2.36.1", "value": p.plant("an identifier of a patient", "QZ-5519-7741-KV")})
 	p.plant("a reading", "173.53125")
 	p.plant("a diagnosis", "pneumothorax quirk")
 	return p, c, k
 }
 
+// nobodyAt is somebody at the same Hale who is not signed in.
+func nobodyAt(c *caller) *caller { return &caller{base: c.base, client: c.client} }
+
 // tryEverywhere shows a secret at every door, in every place where a person or a program could have put it by mistake.
 func (c *caller) tryEverywhere(ctx context.Context, secret string) {
-	nobody := &caller{base: c.base, client: c.client}
+	nobody := nobodyAt(c)
 	text, _ := json.Marshal(secret) // a string is never refused
 	q, at := string(text), url.PathEscape(secret)
 	for _, who := range []*caller{c, nobody} {
 		for _, path := range []string{
-			"/v1/patients?q=", "/v1/patients/", "/v1/alerts/", "/v1/alerts?patient=", "/v1/devices/", "/v1/", "/patients?q=", "/patients/", "/alerts/", "/signin?next=/", "/static/", "/s#", "/s?",
+			"/v1/patients?q=", "/v1/patients?identifier=urn:oid:1.2.36.1%7C", "/v1/patients?identifier=", "/v1/patients/", "/v1/alerts/", "/v1/alerts?patient=", "/v1/devices/", "/v1/", "/patients?q=", "/patients/", "/alerts/", "/signin?next=/", "/static/", "/s#", "/s?",
 		} {
 			who.call(ctx, http.MethodGet, path+at, "", "")
 		}
@@ -139,6 +159,9 @@ func (c *caller) tryEverywhere(ctx context.Context, secret string) {
 		who.call(ctx, http.MethodPost, "/v1/patients", "application/json", `{"name":"a\u0000`+q[1:]+`,"zone":"Europe/Ljubljana"}`)
 		who.call(ctx, http.MethodPost, "/v1/devices", "application/json", `{"model":`+q+`,"uid":`+q+`}`)
 		who.call(ctx, http.MethodPost, "/signin", "application/x-www-form-urlencoded", "login="+url.QueryEscape(secret)+"&password="+url.QueryEscape(secret))
+		who.call(ctx, http.MethodPost, "/v1/imports?kind=patients", "text/csv", "name,number,zone\n"+secret+","+secret+",Nowhere\n")
+		who.call(ctx, http.MethodPost, "/me/second-factor/remove", "application/x-www-form-urlencoded", "password="+url.QueryEscape(secret)+"&code="+url.QueryEscape(secret))
+		who.call(ctx, http.MethodPost, "/welcome", "application/x-www-form-urlencoded", "code="+url.QueryEscape(secret)+"&password="+url.QueryEscape(secret))
 		who.call(ctx, http.MethodPost, "/s", "application/x-www-form-urlencoded", "code="+url.QueryEscape(secret))
 	}
 	nobody.call(ctx, http.MethodGet, "/v1/patients", "", "", "Authorization", "Bearer "+secret)

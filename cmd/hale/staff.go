@@ -173,9 +173,12 @@ func (c *staffDisableCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	was, err := operator.Disable(context.WithoutCancel(p.ctx), c.Login)
+	was, alone, err := operator.Disable(context.WithoutCancel(p.ctx), c.Login)
 	if err != nil {
 		return err
+	}
+	for _, team := range alone {
+		fmt.Fprintf(p.err, "The care team %q has patients, and no nurse or physician: nobody sees their alerts. Let somebody join it.\n", team)
 	}
 	told := "%s cannot sign in any more; sessions and care teams have ended.\n"
 	if !was {

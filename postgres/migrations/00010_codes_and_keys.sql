@@ -12,10 +12,12 @@ ALTER TABLE session
     ADD COLUMN device_hash bytea CHECK (length(device_hash) = 32), -- of the secret of the device that the session is bound to
     ADD COLUMN label text NOT NULL DEFAULT '', -- of the device, for people
     ADD COLUMN misused_at timestamptz, -- the token was first shown without the device's secret
+    ADD COLUMN invited_by bigint, -- staff who made the code that opened it
     ADD CONSTRAINT session_of_one_person CHECK (num_nonnulls(staff_id, patient_id, caregiver_id) = 1),
     ADD CONSTRAINT session_bound_to_device CHECK ((staff_id IS NULL) = (device_hash IS NOT NULL)),
     ADD FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id),
-    ADD FOREIGN KEY (org_id, caregiver_id) REFERENCES caregiver (org_id, id);
+    ADD FOREIGN KEY (org_id, caregiver_id) REFERENCES caregiver (org_id, id),
+    ADD FOREIGN KEY (org_id, invited_by) REFERENCES staff (org_id, id);
 CREATE INDEX session_of_staff ON session (org_id, staff_id) WHERE staff_id IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX session_of_patient ON session (org_id, patient_id) WHERE patient_id IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX session_of_caregiver ON session (org_id, caregiver_id) WHERE caregiver_id IS NOT NULL AND ended_at IS NULL;
@@ -88,8 +90,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON sign_in_code_guess, sign_in_code_minute 
 
 RESET ROLE;
 -- +goose StatementBegin
--- The sessions that neither have ended nor run out, with who they are of. It runs as its caller, which are the functions below.
-CREATE FUNCTION open_sessions(at timestamptz)
+-- The sessions that neither have ended nor run out nor been idle for too long, of staff or bound to a device, with who they are
+-- of. It runs as its caller, which are the functions below.
+CREATE FUNCTION open_sessions(at timestamptz, idle interval, bound_idle interval)
 RETURNS TABLE (org_id integer, uid uuid, staff_id bigint, patient_id bigint, caregiver_id bigint, person_uid uuid, name text, role text, csrf text,
                label text, created_at timestamptz, seen_at timestamptz, expires_at timestamptz, token_hash bytea, device_hash bytea)
 LANGUAGE sql STABLE AS $$
@@ -100,19 +103,20 @@ LANGUAGE sql STABLE AS $$
         LEFT JOIN staff s ON s.org_id = e.org_id AND s.id = e.staff_id
         LEFT JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id
         LEFT JOIN caregiver c ON c.org_id = e.org_id AND c.id = e.caregiver_id
-    WHERE e.ended_at IS NULL AND e.expires_at > at AND s.disabled_at IS NULL AND p.state IS DISTINCT FROM 'merged'
+    WHERE e.ended_at IS NULL AND e.expires_at > at AND e.seen_at >= at - CASE WHEN e.staff_id IS NULL THEN bound_idle ELSE idle END
+        AND s.disabled_at IS NULL AND p.state IS DISTINCT FROM 'merged'
 $$;
 -- +goose StatementEnd
 DROP FUNCTION find_session(bytea, timestamptz);
 -- +goose StatementBegin
 -- One look-up for everybody's sessions; of one that is bound to a device, bound says whether its secret was shown too.
-CREATE FUNCTION find_session(given_hash bytea, given_device bytea, at timestamptz)
+CREATE FUNCTION find_session(given_hash bytea, given_device bytea, at timestamptz, idle interval, bound_idle interval)
 RETURNS TABLE (org_id integer, uid uuid, staff_id bigint, patient_id bigint, caregiver_id bigint, person_uid uuid, name text, role text, csrf text,
                label text, created_at timestamptz, seen_at timestamptz, expires_at timestamptz, bound boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT o.org_id, o.uid, o.staff_id, o.patient_id, o.caregiver_id, o.person_uid, o.name, o.role, o.csrf, o.label, o.created_at, o.seen_at, o.expires_at,
            o.device_hash IS NULL OR coalesce(o.device_hash = given_device, false)
-    FROM open_sessions(at) o WHERE o.token_hash = given_hash
+    FROM open_sessions(at, idle, bound_idle) o WHERE o.token_hash = given_hash
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -125,10 +129,10 @@ $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
 -- Of the sessions and keys that are listened to, those that are over.
-CREATE FUNCTION ended_sessions(given uuid[], at timestamptz) RETURNS SETOF uuid
+CREATE FUNCTION ended_sessions(given uuid[], at timestamptz, idle interval, bound_idle interval) RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT u FROM unnest(given) u
-    WHERE NOT EXISTS (SELECT FROM open_sessions(at) o WHERE o.uid = u)
+    WHERE NOT EXISTS (SELECT FROM open_sessions(at, idle, bound_idle) o WHERE o.uid = u)
         AND NOT EXISTS (SELECT FROM api_key k WHERE k.uid = u AND k.revoked_at IS NULL AND k.expires_at > at)
 $$;
 -- +goose StatementEnd
@@ -153,7 +157,7 @@ $$;
 -- Takes a code, once. Every attempt does the same work, whatever is wrong with it: it is counted in its minute and under its
 -- signs, one after the other, and the code is looked for. A code dies when more than most were tried under its signs.
 CREATE FUNCTION redeem_invitation(given_lookup text, given_hash bytea, at timestamptz, most integer, most_a_minute integer)
-RETURNS TABLE (too_many boolean, org_id integer, patient_id bigint, caregiver_id bigint, person_uid uuid, name text, invitation_uid uuid)
+RETURNS TABLE (too_many boolean, org_id integer, patient_id bigint, caregiver_id bigint, person_uid uuid, name text, invitation_uid uuid, staff_id bigint, staff_uid uuid)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -163,7 +167,7 @@ BEGIN
     INSERT INTO sign_in_code_minute AS m (minute, attempts) VALUES (date_trunc('minute', at), 1)
     ON CONFLICT (minute) DO UPDATE SET attempts = m.attempts + 1 RETURNING m.attempts INTO this_minute;
     IF this_minute > most_a_minute THEN
-        RETURN QUERY SELECT true, NULL::integer, NULL::bigint, NULL::bigint, NULL::uuid, NULL::text, NULL::uuid;
+        RETURN QUERY SELECT true, NULL::integer, NULL::bigint, NULL::bigint, NULL::uuid, NULL::text, NULL::uuid, NULL::bigint, NULL::uuid;
         RETURN;
     END IF;
     DELETE FROM sign_in_code_minute m WHERE m.minute < at - interval '1 hour';
@@ -175,14 +179,14 @@ BEGIN
         WITH taken AS (
             UPDATE invitation i SET used_at = at
             WHERE i.lookup = given_lookup AND i.code_hash = given_hash AND i.used_at IS NULL AND i.ended_at IS NULL AND i.expires_at > at AND tried <= most
-            RETURNING i.org_id, i.patient_id, i.caregiver_id, i.uid)
-        SELECT false, t.org_id, t.patient_id, t.caregiver_id, coalesce(c.uid, p.uid), coalesce(c.name, p.name), t.uid
-        FROM taken t JOIN patient p ON p.org_id = t.org_id AND p.id = t.patient_id
+            RETURNING i.org_id, i.patient_id, i.caregiver_id, i.uid, i.staff_id)
+        SELECT false, t.org_id, t.patient_id, t.caregiver_id, coalesce(c.uid, p.uid), coalesce(c.name, p.name), t.uid, t.staff_id, s.uid
+        FROM taken t JOIN patient p ON p.org_id = t.org_id AND p.id = t.patient_id JOIN staff s ON s.org_id = t.org_id AND s.id = t.staff_id
             LEFT JOIN caregiver c ON c.org_id = t.org_id AND c.id = t.caregiver_id;
 END
 $$;
 -- +goose StatementEnd
-REVOKE ALL ON FUNCTION open_sessions(timestamptz), find_session(bytea, bytea, timestamptz), find_key(bytea, timestamptz), ended_sessions(uuid[], timestamptz),
+REVOKE ALL ON FUNCTION open_sessions(timestamptz, interval, interval), find_session(bytea, bytea, timestamptz, interval, interval), find_key(bytea, timestamptz), ended_sessions(uuid[], timestamptz, interval, interval),
     begin_invitation(bigint, bigint, text, timestamptz), redeem_invitation(text, bytea, timestamptz, integer, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION find_session(bytea, bytea, timestamptz), find_key(bytea, timestamptz), ended_sessions(uuid[], timestamptz),
+GRANT EXECUTE ON FUNCTION find_session(bytea, bytea, timestamptz, interval, interval), find_key(bytea, timestamptz), ended_sessions(uuid[], timestamptz, interval, interval),
     begin_invitation(bigint, bigint, text, timestamptz), redeem_invitation(text, bytea, timestamptz, integer, integer) TO hale_app;

@@ -71,6 +71,7 @@ CREATE TABLE refile (
     started_at timestamptz,
     ended_at   timestamptz,
     reached_at timestamptz, -- of times as sent: what lies before has moved
+    earliest_at timestamptz, -- of times of measuring: from when on both people are judged anew, once all has moved
     total      bigint NOT NULL DEFAULT 0, -- readings there were to move when it began
     moved      bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (org_id, id),
@@ -125,9 +126,10 @@ GRANT SELECT, INSERT, UPDATE (state, ended_at, undo_reason, undo_by, undo_name, 
 GRANT UPDATE (state, merged_into) ON patient TO hale_app;
 -- What belongs to a person follows them into the other record, and back: whom they let in, what they keep from those, and
 -- what others call them.
+GRANT UPDATE (ended_at) ON invitation TO hale_app; -- a code of the first record opens nothing any more
 GRANT UPDATE (patient_id) ON private_item, patient_identifier TO hale_app;
 
-GRANT SELECT, UPDATE (state, problem, started_at, ended_at, reached_at, total, moved) ON refile TO hale_work;
+GRANT SELECT, UPDATE (state, problem, started_at, ended_at, reached_at, earliest_at, total, moved) ON refile TO hale_work;
 GRANT SELECT, INSERT ON refile_part, refile_episode TO hale_work;
 GRANT SELECT, UPDATE (state, ended_at) ON merge TO hale_work;
 GRANT INSERT, UPDATE (to_at, epoch) ON assignment TO hale_work;

@@ -93,6 +93,8 @@ CREATE TABLE erased_span (
 );
 CREATE INDEX erased_span_of_sensor ON erased_span (sensor_id, from_at);
 
+CREATE INDEX erased_span_of_erasure ON erased_span (org_id, erasure_id);
+
 -- What was carried out, enough to do it again. patient_id is the number that a row had, and refers to nobody.
 CREATE TABLE erasure_ledger (
     org_id       integer NOT NULL REFERENCES org,
@@ -151,6 +153,8 @@ ALTER TABLE audit ADD COLUMN blanked uuid;
 ALTER TABLE audit ADD CONSTRAINT audit_blanked_check CHECK (
     (subject IS NULL) = (blanked IS NULL) AND (subject IS NULL OR (patient_id IS NULL AND object = '' AND detail = '' AND salt = ''
         AND (actor_name = '' OR actor_role NOT IN ('patient', 'caregiver', 'guardian')))));
+
+CREATE INDEX audit_blanked ON audit (org_id, blanked) WHERE blanked IS NOT NULL;
 
 -- +goose StatementBegin
 -- The salted hash of whom and what a row is about, as account.AuditRow has it; of an act of a patient or somebody close to
@@ -239,15 +243,28 @@ CREATE FUNCTION erased_caregivers(given_org integer, given_patient bigint) RETUR
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
+-- Whether somebody is erased, in this record or in the one that theirs was merged into: what they keep, a law keeps.
+CREATE FUNCTION being_erased(given_org integer, given_patient bigint) RETURNS boolean LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    WITH RECURSIVE people AS (
+        SELECT given_patient AS id
+        UNION
+        SELECT p.merged_into FROM people x JOIN patient p ON p.org_id = given_org AND p.id = x.id WHERE p.merged_into IS NOT NULL
+    ) SELECT EXISTS (SELECT FROM people x JOIN erasure e ON e.org_id = given_org AND e.patient_id = x.id
+        WHERE e.cut_at IS NOT NULL AND e.state NOT IN ('refused', 'withdrawn', 'done'))
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
 -- Carries out what one phase of an erasure does with every table: only of the person of a request that is being carried out.
-CREATE FUNCTION erase_rows(given_org integer, given_erasure bigint, given_phase text, at timestamptz)
+-- The cursors come first in the lock order. To cut somebody off takes all of them, for a moment: batches that file readings come
+-- wholly before or wholly after. Later nothing can be filed under the person any more, and only the partitions that judge them
+-- (held) wait, so that none writes to an alert that goes.
+CREATE FUNCTION erase_rows(given_org integer, given_erasure bigint, given_phase text, held integer[], at timestamptz)
 RETURNS TABLE (erased_from text, erased_rows bigint) LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     person bigint;
     rule   record;
 BEGIN
-    -- Batches that file readings come wholly before or wholly after.
-    PERFORM 1 FROM stream_cursor c ORDER BY c.partition FOR UPDATE;
+    PERFORM 1 FROM stream_cursor c WHERE given_phase = 'cut off' OR c.partition = ANY (held) ORDER BY c.partition FOR UPDATE;
     SELECT e.patient_id INTO STRICT person FROM erasure e WHERE e.org_id = given_org AND e.id = given_erasure AND e.state = 'erasing' AND e.patient_id IS NOT NULL FOR UPDATE;
     IF given_phase NOT IN ('cut off', 'last') AND NOT EXISTS (SELECT FROM erasure_item i WHERE i.org_id = given_org AND i.erasure_id = given_erasure
         AND i.class = given_phase AND i.done_at IS NULL AND coalesce(i.keep_until, '-infinity') <= at) THEN
@@ -256,8 +273,13 @@ BEGIN
     IF given_phase = 'last' AND EXISTS (SELECT FROM erasure_item i WHERE i.org_id = given_org AND i.erasure_id = given_erasure AND i.done_at IS NULL) THEN
         RAISE EXCEPTION 'something of erasure % is kept', given_erasure;
     END IF;
+    -- Half of what a refile moves would stay with somebody else: it ends first.
+    IF given_phase = 'cut off' AND EXISTS (SELECT FROM refile f JOIN erased_people(given_org, person) x ON x IN (f.source_id, f.target_id)
+        WHERE f.org_id = given_org AND f.state = 'running') THEN
+        RAISE EXCEPTION 'readings of the person are being filed anew' USING ERRCODE = 'lock_not_available';
+    END IF;
     PERFORM set_config('app.erasing', given_erasure::text, true);
-    FOR rule IN SELECT r.table_name, r.statement FROM erasure_rule r WHERE r.phase = given_phase ORDER BY r.position LOOP
+    FOR rule IN SELECT r.table_name, r.statement FROM erasure_rule r WHERE r.phase = given_phase AND r.statement <> '' ORDER BY r.position LOOP
         EXECUTE rule.statement USING given_org, person, given_erasure, at;
         GET DIAGNOSTICS erased_rows = ROW_COUNT;
         erased_from := rule.table_name;
@@ -278,32 +300,94 @@ END
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
--- Blanks the audit rows about the person of an erasure that is being carried out, and writes the entry that accounts for them.
--- Not the whole: what others did stays, under a number that is nobody's.
-CREATE FUNCTION blank_audit(given_org integer, given_erasure bigint, whole boolean, entry uuid, at timestamptz) RETURNS bigint
+-- Deletes readings of a sensor that are the person's, at most so many, in a span of times as sent: by the primary key, in the
+-- partitions of that span, and without holding anybody up. Nothing is filed under a person who is cut off.
+CREATE FUNCTION erase_readings(given_org integer, given_erasure bigint, given_sensor bigint, low timestamptz, high timestamptz, most integer, at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
+    people bigint[];
+    n      bigint;
+BEGIN
+    SELECT ARRAY(SELECT x FROM erased_people(given_org, e.patient_id) x) INTO STRICT people FROM erasure e
+    WHERE e.org_id = given_org AND e.id = given_erasure AND e.state = 'erasing' AND e.patient_id IS NOT NULL AND e.cut_at IS NOT NULL;
+    IF NOT EXISTS (SELECT FROM erasure_item i WHERE i.org_id = given_org AND i.erasure_id = given_erasure
+        AND i.class = 'readings' AND i.done_at IS NULL AND coalesce(i.keep_until, '-infinity') <= at) THEN
+        RAISE EXCEPTION 'the readings of erasure % are not due', given_erasure;
+    END IF;
+    WITH chosen AS MATERIALIZED (
+        SELECT r.metric, r.sent_at, r.tie FROM reading r
+        WHERE r.sensor_id = given_sensor AND r.sent_at >= low AND r.sent_at < high AND r.patient_id = ANY (people) LIMIT most
+    )
+    DELETE FROM reading r USING chosen c
+    WHERE r.sensor_id = given_sensor AND r.metric = c.metric AND r.sent_at = c.sent_at AND r.tie = c.tie AND r.sent_at >= low AND r.sent_at < high;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- By what the audit knows the person of an erasure that is being carried out, and those who are close to them and to nobody else.
+CREATE FUNCTION erased_names(given_org integer, given_erasure bigint, OUT people bigint[], OUT uids text[], OUT names text[], OUT near_names text[])
+LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+DECLARE
+    person bigint;
+BEGIN
+    SELECT e.patient_id INTO STRICT person FROM erasure e WHERE e.org_id = given_org AND e.id = given_erasure AND e.state = 'erasing' AND e.patient_id IS NOT NULL;
+    SELECT array_agg(p.id), array_agg(p.uid::text), array_agg(p.name) INTO people, uids, names
+    FROM patient p WHERE p.org_id = given_org AND p.id IN (SELECT x FROM erased_people(given_org, person) x);
+    SELECT uids || array_agg(c.uid::text), array_agg(c.name) INTO uids, near_names
+    FROM caregiver c WHERE c.org_id = given_org AND c.id IN (SELECT x FROM erased_caregivers(given_org, person) x);
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Whether an audit row is about them. What names the person without being filed under them is an import, a merge, a sign-in, or
+-- an act of somebody close to them who is close to nobody else. Not whole: what others did stays, under a number that is nobody's.
+CREATE FUNCTION audit_is_about(whole boolean, patient bigint, role text, name text, object text, detail text, people bigint[], uids text[], names text[], near_names text[])
+RETURNS boolean LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+    SELECT (whole OR patient IS NULL OR role IN ('patient', 'caregiver', 'guardian')) AND (patient = ANY (people)
+        OR EXISTS (SELECT FROM unnest(uids) u WHERE strpos(object, u) > 0 OR strpos(detail, u) > 0)
+        OR patient IS NULL AND (role = 'patient' AND name = ANY (names) OR role IN ('caregiver', 'guardian') AND name = ANY (near_names)))
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Finds the sealed audit rows about the person in a piece of the chain, (low, high]: the whole trail is read before anybody
+-- waits, and in pieces.
+CREATE FUNCTION find_audit(given_org integer, given_erasure bigint, whole boolean, low bigint, high bigint) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    who record;
+BEGIN
+    SELECT * INTO who FROM erased_names(given_org, given_erasure);
+    RETURN QUERY SELECT a.id FROM audit a WHERE a.org_id = given_org AND a.seq > low AND a.seq <= high AND a.blanked IS NULL
+        AND audit_is_about(whole, a.patient_id, a.actor_role, a.actor_name, a.object, a.detail, who.people, who.uids, who.names, who.near_names);
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Blanks the audit rows about the person of an erasure that is being carried out, and writes the entry that accounts for them.
+-- named are rows that find_audit found among those up to the place seen in the chain; what came after is looked at here. A row
+-- that is not about the person stays, whoever named it.
+CREATE FUNCTION blank_audit(given_org integer, given_erasure bigint, whole boolean, named bigint[], seen bigint, entry uuid, at timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    who     record;
     request integer;
     n       bigint;
     digest  bytea;
 BEGIN
     PERFORM 1 FROM audit_chain c WHERE c.org_id = given_org FOR UPDATE; -- the sealer waits
     SELECT e.number INTO STRICT request FROM erasure e WHERE e.org_id = given_org AND e.id = given_erasure AND e.state = 'erasing' AND e.patient_id IS NOT NULL;
+    SELECT * INTO who FROM erased_names(given_org, given_erasure);
     PERFORM set_config('app.blanking', entry::text, true);
-    -- What names the person without being filed under them is an import, a merge, a sign-in, or an act of somebody close to
-    -- them who is close to nobody else.
-    WITH people AS MATERIALIZED (
-        SELECT p.id, p.uid::text AS uid, p.name FROM erasure e CROSS JOIN LATERAL erased_people(e.org_id, e.patient_id) x JOIN patient p ON p.org_id = e.org_id AND p.id = x
-        WHERE e.org_id = given_org AND e.id = given_erasure
-    ), near AS MATERIALIZED (
-        SELECT c.name, c.uid::text AS uid FROM caregiver c WHERE c.org_id = given_org AND c.id IN (SELECT x FROM erased_caregivers(given_org, (SELECT e.patient_id FROM erasure e WHERE e.id = given_erasure)) x)
-    )
     UPDATE audit a SET subject = audit_subject(a.salt, a.patient_id, a.object, a.detail, a.actor_name, a.actor_role), blanked = entry,
         actor_name = CASE WHEN a.actor_role IN ('patient', 'caregiver', 'guardian') THEN '' ELSE a.actor_name END, patient_id = NULL, object = '', detail = '', salt = ''
-    WHERE a.org_id = given_org AND a.blanked IS NULL AND (whole OR a.patient_id IS NULL OR a.actor_role IN ('patient', 'caregiver', 'guardian'))
-      AND (a.patient_id IN (SELECT p.id FROM people p)
-        OR EXISTS (SELECT FROM people p WHERE strpos(a.object, p.uid) > 0 OR strpos(a.detail, p.uid) > 0 OR a.patient_id IS NULL AND a.actor_role = 'patient' AND a.actor_name = p.name)
-        OR EXISTS (SELECT FROM near c WHERE strpos(a.object, c.uid) > 0 OR strpos(a.detail, c.uid) > 0 OR a.patient_id IS NULL AND a.actor_role IN ('caregiver', 'guardian') AND a.actor_name = c.name));
+    WHERE a.org_id = given_org AND a.blanked IS NULL
+      AND a.id IN (SELECT f FROM unnest(named) f
+        UNION SELECT b.id FROM audit b WHERE b.org_id = given_org AND b.patient_id = ANY (who.people)
+        UNION SELECT b.id FROM audit b WHERE b.org_id = given_org AND b.seq > seen
+        UNION SELECT b.id FROM audit b WHERE b.org_id = given_org AND b.seq IS NULL)
+      AND audit_is_about(whole, a.patient_id, a.actor_role, a.actor_name, a.object, a.detail, who.people, who.uids, who.names, who.near_names);
     SELECT count(*), sha256(coalesce(string_agg(int8send(a.id) || a.subject, ''::bytea ORDER BY a.id), '')) INTO n, digest FROM audit a WHERE a.org_id = given_org AND a.blanked = entry;
     INSERT INTO audit (org_id, at, actor_name, actor_role, action, object, detail)
     VALUES (given_org, at, 'hale', '', 'blank audit rows', 'blanking ' || entry, format('erasure %s: %s rows, %s', request, n, encode(digest, 'hex')));
@@ -337,12 +421,15 @@ END
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
--- Readings of somebody who was erased, and of nobody since, are let go and counted.
+-- Readings of somebody who was erased, and of nobody since, are let go and counted. That their devices may be kept makes nobody
+-- of them an owner; where the law keeps what was measured, what comes late of their own time waits with it.
 CREATE FUNCTION drop_erased_reading() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     UPDATE erased_span s SET dropped = dropped + 1
     WHERE s.id = (SELECT e.id FROM erased_span e WHERE e.sensor_id = NEW.sensor_id AND e.from_at <= NEW.measured_at AND (e.to_at IS NULL OR e.to_at > NEW.measured_at) LIMIT 1)
-      AND NOT EXISTS (SELECT FROM assignment a WHERE a.sensor_id = NEW.sensor_id AND a.from_at <= NEW.measured_at AND (a.to_at IS NULL OR a.to_at > NEW.measured_at));
+      AND NOT EXISTS (SELECT FROM assignment a WHERE a.sensor_id = NEW.sensor_id AND a.from_at <= NEW.measured_at AND (a.to_at IS NULL OR a.to_at > NEW.measured_at)
+          AND (NOT being_erased(a.org_id, a.patient_id) OR EXISTS (SELECT FROM erasure_item i WHERE i.org_id = s.org_id AND i.erasure_id = s.erasure_id
+              AND i.class = 'readings' AND i.done_at IS NULL AND i.keep_until > clock_timestamp())));
     IF FOUND THEN
         RETURN NULL;
     END IF;
@@ -358,7 +445,8 @@ BEGIN
         WHERE s.from_at <= NEW.received_at AND (s.to_at IS NULL OR s.to_at > NEW.received_at)
           AND (n.device_id = NEW.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.device_id = NEW.device_id AND g.sensor_id = n.id)
                AND (NEW.reason = 'conflict' OR position(convert_to(n.uid, 'UTF8') IN NEW.raw) > 0))
-          AND NOT EXISTS (SELECT FROM assignment a WHERE a.sensor_id = s.sensor_id AND a.from_at <= NEW.received_at AND (a.to_at IS NULL OR a.to_at > NEW.received_at))) THEN
+          AND NOT EXISTS (SELECT FROM assignment a WHERE a.sensor_id = s.sensor_id AND a.from_at <= NEW.received_at AND (a.to_at IS NULL OR a.to_at > NEW.received_at)
+              AND NOT being_erased(a.org_id, a.patient_id))) THEN
         NEW.topic := '';
         NEW.detail := 'of somebody who was erased';
         NEW.raw := '';
@@ -370,21 +458,28 @@ END
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
--- A sensor becomes somebody else's from after the erasure on, never in the span of who was erased.
+-- A sensor becomes somebody else's from after the erasure on, never in the span of who was erased, and never theirs again.
 CREATE FUNCTION after_erasure() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM erased_span s WHERE s.sensor_id = NEW.sensor_id AND s.from_at < coalesce(NEW.to_at, 'infinity')
         AND NEW.from_at < coalesce(s.to_at, s.erased_at)) THEN
         RAISE EXCEPTION 'the sensor was worn by somebody who was erased' USING ERRCODE = 'exclusion_violation', CONSTRAINT = 'assignment_after_erasure';
     END IF;
+    IF being_erased(NEW.org_id, NEW.patient_id) THEN
+        RAISE EXCEPTION 'the person is being erased' USING ERRCODE = 'exclusion_violation', CONSTRAINT = 'assignment_after_erasure';
+    END IF;
     UPDATE erased_span s SET to_at = NEW.from_at WHERE s.sensor_id = NEW.sensor_id AND s.to_at IS NULL;
     RETURN NEW;
 END
 $$;
 -- +goose StatementEnd
-REVOKE ALL ON FUNCTION erase_rows(integer, bigint, text, timestamptz), blank_audit(integer, bigint, boolean, uuid, timestamptz), rewrite_erased(bigint, text),
-    drop_erased_reading(), blank_erased_refusal(), after_erasure(), erased_people(integer, bigint), erased_caregivers(integer, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION erase_rows(integer, bigint, text, timestamptz), blank_audit(integer, bigint, boolean, uuid, timestamptz), rewrite_erased(bigint, text) TO hale_work;
+REVOKE ALL ON FUNCTION erase_rows(integer, bigint, text, integer[], timestamptz), erase_readings(integer, bigint, bigint, timestamptz, timestamptz, integer, timestamptz),
+    find_audit(integer, bigint, boolean, bigint, bigint), blank_audit(integer, bigint, boolean, bigint[], bigint, uuid, timestamptz), rewrite_erased(bigint, text),
+    drop_erased_reading(), blank_erased_refusal(), after_erasure(), erased_people(integer, bigint), erased_caregivers(integer, bigint),
+    erased_names(integer, bigint), being_erased(integer, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION erase_rows(integer, bigint, text, integer[], timestamptz), erase_readings(integer, bigint, bigint, timestamptz, timestamptz, integer, timestamptz),
+    find_audit(integer, bigint, boolean, bigint, bigint), blank_audit(integer, bigint, boolean, bigint[], bigint, uuid, timestamptz), rewrite_erased(bigint, text),
+    erased_people(integer, bigint) TO hale_work;
 GRANT EXECUTE ON FUNCTION drop_erased_reading(), blank_erased_refusal(), after_erasure() TO hale_owner;
 SET LOCAL ROLE hale_owner;
 CREATE TRIGGER inbox_not_of_the_erased BEFORE INSERT ON inbox FOR EACH ROW EXECUTE FUNCTION drop_erased_reading();

@@ -144,7 +144,7 @@ CREATE TRIGGER ending_step_append_only BEFORE UPDATE OR TRUNCATE ON ending_step 
 -- For whom a notice is, and under which purpose it may be sent; one that must not be sent any more is cancelled, not deleted.
 -- Whoever sends takes rows with neither sent_at nor cancelled_at.
 ALTER TABLE outbox
-    ADD COLUMN audience text NOT NULL DEFAULT 'team' CHECK (audience IN ('team', 'patient', 'caregiver')),
+    ADD COLUMN audience text NOT NULL DEFAULT 'team' CHECK (audience IN ('team', 'patient', 'caregiver', 'privacy_officer')),
     ADD COLUMN caregiver_id bigint,
     ADD COLUMN purpose text NOT NULL DEFAULT 'care' CHECK (purpose IN ('care', 'caregiver_sharing', 'research')),
     ADD COLUMN sent_at timestamptz,
