@@ -76,6 +76,7 @@ type Patient struct {
 	CreatedAt time.Time
 	Relation  Relation
 	Teams     []vital.UID // of a new patient: the care teams that take them in; none means the organisation's own
+	Alike     []vital.UID // of a patient who was just added: who may be the same person, by name and birth
 }
 
 // State says how a patient stands to the programme.

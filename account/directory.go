@@ -19,7 +19,7 @@ type People interface {
 	Patients(ctx context.Context, actor Actor, query string, limit int) ([]Patient, error)
 	Patient(ctx context.Context, actor Actor, uid vital.UID) (Patient, error)
 	// AddPatient stores a new patient together with whatever a new patient starts with (the default limits, the care
-	// teams), and the audit row. A Number that the organisation already has is fault.Conflict.
+	// teams), and the audit row, and lists who may be the same person (Patient.Alike, possible doubles). A Number that the organisation already has is fault.Conflict.
 	AddPatient(ctx context.Context, actor Actor, p Patient) (Patient, error)
 	// Record writes an audit row for something that changed nothing, such as a look at a record.
 	Record(ctx context.Context, a Audit) error
@@ -121,7 +121,11 @@ func (d *Directory) AddPatient(ctx context.Context, actor Actor, p Patient) (Pat
 		return Patient{}, err
 	}
 	p.ID, p.UID, p.Org, p.CreatedAt, p.State = 0, "", actor.Org, now, Active
-	return d.People.AddPatient(ctx, actor, p)
+	p, err := d.People.AddPatient(ctx, actor, p)
+	if Allow(actor, SeePatients, nil) != nil { // who may add and not see does not learn who is there
+		p.Alike = nil
+	}
+	return p, err
 }
 
 // The longest name and number of a patient, in characters, and the earliest year of birth of a living person.

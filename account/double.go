@@ -25,6 +25,7 @@ type Double struct {
 	UID       vital.UID
 	One       Patient // the older record
 	Other     Patient
+	SameName  bool // the names have the same words, whatever their order, case and accents
 	State     DoubleState
 	FoundAt   time.Time
 	DecidedAt time.Time // zero while it is open
@@ -101,7 +102,7 @@ func compareDoubles(two *Double, ones, others []Identifier, now time.Time) []Dou
 		return p.Sex
 	}
 	parts := []DoublePart{
-		{columnName, a.Name, b.Name, nameKey(a.Name) == nameKey(b.Name)},
+		{columnName, a.Name, b.Name, two.SameName},
 		{columnBirth, string(a.BirthDate), string(b.BirthDate), a.BirthDate != "" && a.BirthDate == b.BirthDate},
 		{columnSex, sex(a), sex(b), a.Sex == b.Sex && sex(a) != ""},
 		{columnZone, a.Zone, b.Zone, a.Zone == b.Zone},

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"hale/fault"
@@ -92,13 +94,14 @@ func Outcomes() []Outcome {
 type ImportLine struct {
 	Row     int // from 1
 	Line    int // of the file, from 1
+	Entry   int // of a FHIR Bundle that begins on the line, from 1; 0: it is none
 	Outcome Outcome
 	Patient vital.UID      // who it is, or was made; empty when nobody yet
 	ByWhat  string         // by which system's identifier the person was known
 	Changes []ImportChange // of OutcomeChanged
 	Others  []Candidate    // of a double or a conflict: whom it may be
 	Field   string         // column that has to be mended, of what was refused
-	Problem string         // what is wrong and what to mend; names nobody
+	Problem string         // what is wrong and what to mend; names nobody, for it is kept
 	Code    string         // of a new member of staff: the invitation, which exists nowhere else
 }
 
@@ -107,9 +110,51 @@ type ImportChange struct{ Field, Before, After string }
 
 // Candidate is somebody whom a row may be about: a patient, or a new person of an earlier line.
 type Candidate struct {
-	Patient vital.UID
-	Line    int
-	ByWhat  string // the system whose identifier points to them; empty for a name
+	ID           vital.PatientID // as Decided has it
+	Patient      vital.UID
+	Name, Number string // as the record has them now; empty for who may not see patients
+	Line         int
+	ByWhat       string // the system whose identifier points to them; empty for a name
+}
+
+// Words names the candidate for somebody who reads.
+func (c Candidate) Words() string {
+	text := c.Name
+	switch {
+	case text == "" && c.Line > 0:
+		text = "the person of line " + strconv.Itoa(c.Line)
+	case text == "":
+		text = "patient " + string(c.Patient)
+	case c.Number != "":
+		text += ", number " + c.Number
+	}
+	if c.Name != "" && c.Line > 0 {
+		text += " (line " + strconv.Itoa(c.Line) + ")"
+	}
+	if c.ByWhat != "" {
+		text += ", by " + c.ByWhat
+	}
+	return text
+}
+
+// Place says where the row stands: its line, and the entry of a Bundle, whose entries may all be on one line.
+func (l *ImportLine) Place() string {
+	if l.Entry > 0 {
+		return strconv.Itoa(l.Line) + ", entry " + strconv.Itoa(l.Entry)
+	}
+	return strconv.Itoa(l.Line)
+}
+
+// Told is the problem with whom it is about, for somebody who reads.
+func (l *ImportLine) Told() string {
+	if l.Problem == "" || len(l.Others) == 0 {
+		return l.Problem
+	}
+	names := make([]string, len(l.Others))
+	for i, c := range l.Others {
+		names[i] = c.Words()
+	}
+	return l.Problem + " (" + strings.Join(names, "; ") + ")"
 }
 
 // The bounds of a file.
@@ -212,6 +257,9 @@ func hidden(actor Actor, lines []ImportLine) []ImportLine {
 	for i := range lines {
 		for c := range lines[i].Changes {
 			lines[i].Changes[c].Before = ""
+		}
+		for c := range lines[i].Others {
+			lines[i].Others[c].Name, lines[i].Others[c].Number = "", ""
 		}
 	}
 	return lines
@@ -339,7 +387,7 @@ func (m *Imports) Lines(ctx context.Context, actor Actor, uid vital.UID, o Outco
 	limit = min(max(limit, 1), MostImportRows)
 	if i.State != ImportChecked || content == nil {
 		lines, err := m.Book.ImportLines(ctx, actor, uid, o, after, limit)
-		return i, lines, err
+		return i, hidden(actor, lines), err
 	}
 	rows, err := m.rows(ctx, actor, i, content)
 	if err != nil {

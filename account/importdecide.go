@@ -20,7 +20,7 @@ type ImportQuestion struct {
 	Rows    []int
 	Keys    []IdentifierKey
 	Numbers []string
-	Names   []string // as nameKey has them
+	Names   []string
 	Logins  []string
 }
 
@@ -32,8 +32,9 @@ type ImportFacts struct {
 	People  []Known              // everybody who is named below
 	Owners  map[IdentifierKey]vital.PatientID
 	Numbers map[string]vital.PatientID
-	Named   map[string][]vital.PatientID
-	Staff   map[string]KnownStaff // by login
+	Keys    map[string]string            // of names that are asked about, and of People's: what two names that may be one person's have in common
+	Named   map[string][]vital.PatientID // by such a key, which is not empty
+	Staff   map[string]KnownStaff        // by login
 }
 
 // Known is somebody of the record, with the identifiers in force.
@@ -82,7 +83,7 @@ func questionOf(i Import, rows []ImportRow) ImportQuestion {
 			q.Numbers = append(q.Numbers, row.Number)
 		}
 		if row.Name != "" {
-			q.Names = append(q.Names, nameKey(row.Name))
+			q.Names = append(q.Names, row.Name)
 		}
 		if row.Login != "" {
 			q.Logins = append(q.Logins, row.Login)
@@ -93,8 +94,8 @@ func questionOf(i Import, rows []ImportRow) ImportQuestion {
 
 func (i *Identifier) pair() IdentifierKey { return IdentifierKey{i.System, i.Key} }
 
-// nameKey is what two names that may be one person's have in common. It finds whom to ask about, and never says who is who.
-func nameKey(name string) string { return strings.ToLower(strings.Join(strings.Fields(name), " ")) }
+// BornAlike reports whether two people of one name may be one person: as far as both say, they were born in the same year.
+func BornAlike(a, b vital.Date) bool { return a == "" || b == "" || a.Year() == b.Year() }
 
 // decider says what becomes of rows, one after the other: each is held against the record and against the rows before it.
 type decider struct {
@@ -107,7 +108,7 @@ type decider struct {
 func newDecider(i Import) *decider {
 	return &decider{run: i, people: map[vital.PatientID]*Known{}, arrived: map[string]int{}, facts: ImportFacts{
 		Taken: map[int]vital.UID{}, Owners: map[IdentifierKey]vital.PatientID{}, Numbers: map[string]vital.PatientID{},
-		Named: map[string][]vital.PatientID{}, Staff: map[string]KnownStaff{},
+		Keys: map[string]string{}, Named: map[string][]vital.PatientID{}, Staff: map[string]KnownStaff{},
 	}}
 }
 
@@ -115,6 +116,7 @@ func newDecider(i Import) *decider {
 func (d *decider) learn(f ImportFacts) {
 	d.facts.Now, d.facts.Teams = f.Now, f.Teams
 	maps.Copy(d.facts.Taken, f.Taken)
+	maps.Copy(d.facts.Keys, f.Keys)
 	maps.Copy(d.facts.Staff, f.Staff)
 	for i := range f.People {
 		if _, there := d.people[f.People[i].ID]; !there {
@@ -139,13 +141,13 @@ func (d *decider) learn(f ImportFacts) {
 }
 
 func (d *decider) name(key string, id vital.PatientID) {
-	if !slices.Contains(d.facts.Named[key], id) {
+	if key != "" && !slices.Contains(d.facts.Named[key], id) {
 		d.facts.Named[key] = append(d.facts.Named[key], id)
 	}
 }
 
 func (d *decider) decide(row *ImportRow) Decided {
-	o := Decided{Line: ImportLine{Row: row.Row, Line: row.Line}}
+	o := Decided{Line: ImportLine{Row: row.Row, Line: row.Line, Entry: row.Entry}}
 	switch {
 	case row.Problem != "":
 		o.refuse(row.Field, "%s", row.Problem)
@@ -184,11 +186,7 @@ func (d *decider) patient(row *ImportRow, o *Decided) {
 	case len(who) == 0:
 		d.stranger(row, o)
 	case len(who) > 1:
-		var named []string
-		for _, c := range o.Line.Others {
-			named = append(named, c.words()+" by "+c.ByWhat)
-		}
-		o.refuse(o.Line.Field, "the identifiers of this row point to different people: %s; mend the row, or see whether both are one person", strings.Join(named, ", "))
+		o.refuse(o.Line.Field, "the identifiers of this row point to different people: mend the row, or see whether both are one person")
 	default:
 		o.Line.Others = nil
 		d.known(row, o, d.people[who[0]])
@@ -197,28 +195,18 @@ func (d *decider) patient(row *ImportRow, o *Decided) {
 
 func (d *decider) candidate(id vital.PatientID, byWhat string) Candidate {
 	p := d.people[id]
-	return Candidate{Patient: p.UID, Line: p.line, ByWhat: byWhat}
-}
-
-func (c Candidate) words() string {
-	if c.Line > 0 {
-		return fmt.Sprintf("the person of line %d", c.Line)
-	}
-	return "patient " + string(c.Patient)
+	return Candidate{ID: id, Patient: p.UID, Name: p.Name, Number: p.Number, Line: p.line, ByWhat: byWhat}
 }
 
 // known holds a row against the person whom its identifiers point to.
 func (d *decider) known(row *ImportRow, o *Decided, p *Known) {
 	o.Patient, o.Line.Patient = p.ID, p.UID
 	field := o.Line.Field
-	renamed := row.Name != "" && nameKey(row.Name) != nameKey(p.Name)
 	switch {
 	case p.State == Merged:
 		o.refuse(field, "this person is known under another record by now: use an identifier of that one")
 	case row.Number != "" && p.Number != "" && row.Number != p.Number:
 		o.refuse(columnNumber, "the person whom the identifier points to has another number of the programme")
-	case renamed && row.Birth != "" && p.BirthDate != "" && !row.Birth.Agrees(p.BirthDate):
-		o.refuse(field, "the person whom this identifier points to has another name and another date of birth: see whose identifier it is")
 	default:
 		d.compare(row, o, p)
 	}
@@ -229,17 +217,51 @@ func (d *decider) known(row *ImportRow, o *Decided, p *Known) {
 	o.Line.Field = ""
 }
 
+// sameDay reports whether both dates of birth are known to the day, and are the same.
+func sameDay(a, b vital.Date) bool { return len(a) == len(time.DateOnly) && a == b }
+
+// doubt tells why the row may be about somebody else than the person whom its identifier points to, as it is after one wrong
+// digit; empty when there is no reason, or a person has said that it is the same one. The identifier alone is never enough to
+// change anything: the name or the day of birth must say the same, another name wants the day of birth, and another date of
+// birth wants a person to look.
+func (d *decider) doubt(row *ImportRow, p *Known) string {
+	named := row.Name != "" && d.facts.Keys[row.Name] == d.facts.Keys[p.Name]
+	born := sameDay(row.Birth, p.BirthDate)
+	switch {
+	case row.Same:
+		return ""
+	case row.Birth != "" && p.BirthDate != "" && !row.Birth.Agrees(p.BirthDate):
+		return "the person whom this identifier points to has another date of birth: see whose identifier it is, or write yes under same_person when it is theirs"
+	case row.Name != "" && !named && !born:
+		return "the person whom this identifier points to has another name, and no day of birth says that it is the same person: " +
+			"see whose identifier it is, or write yes under same_person when it is theirs"
+	case row.Name != "" && !named && contradict(row.Sex, p.Sex):
+		return "the person whom this identifier points to has another name and another sex: see whose identifier it is, or write yes under same_person when it is theirs"
+	case !named && !born:
+		return "an identifier alone changes nothing of a person: give the name or the day of birth too, as the record has it, or write yes under same_person"
+	}
+	return ""
+}
+
+func contradict(a, b string) bool {
+	return a != b && a != "" && b != "" && a != "unknown" && b != "unknown"
+}
+
 // compare finds what the row changes of a person: what it does not say stays, and so do the zone and the care teams, which
-// are decided by people.
+// are decided by people. Another spelling of the same name is taken from a row that gives the day of birth too.
 func (d *decider) compare(row *ImportRow, o *Decided, p *Known) {
 	to := p.Patient
+	name, field := row.Name, o.Line.Field
+	if d.facts.Keys[name] == d.facts.Keys[p.Name] && !row.Same && !sameDay(row.Birth, p.BirthDate) {
+		name = p.Name
+	}
 	change := func(field string, at *string, after string) {
 		if after != "" && after != *at {
 			o.Line.Changes = append(o.Line.Changes, ImportChange{field, *at, after})
 			*at = after
 		}
 	}
-	change(columnName, &to.Name, row.Name)
+	change(columnName, &to.Name, name)
 	if birth := string(to.BirthDate); !strings.HasPrefix(birth, string(row.Birth)) { // a date that says less changes nothing
 		change(columnBirth, &birth, string(row.Birth))
 		to.BirthDate, to.BirthYear = vital.Date(birth), vital.Date(birth).Year()
@@ -264,6 +286,10 @@ func (d *decider) compare(row *ImportRow, o *Decided, p *Known) {
 		o.refuse("", "care of this patient has ended and the record is locked: nothing of it can be changed")
 		return
 	}
+	if why := d.doubt(row, p); why != "" {
+		o.refuse(field, "%s", why)
+		return
+	}
 	o.Line.Outcome = OutcomeChanged
 	if updates {
 		o.Update = &to
@@ -283,7 +309,7 @@ func (d *decider) owns(p *Known, list []Identifier) {
 	if p.Number != "" {
 		d.facts.Numbers[p.Number] = p.ID
 	}
-	d.name(nameKey(p.Name), p.ID)
+	d.name(d.facts.Keys[p.Name], p.ID)
 }
 
 // stranger takes in somebody to whom no identifier points, unless it may be somebody who is there.
@@ -316,8 +342,7 @@ func (d *decider) stranger(row *ImportRow, o *Decided) {
 			o.Line.Others = append(o.Line.Others, d.candidate(id, ""))
 		}
 		o.Line.Outcome = OutcomeDouble
-		o.Line.Problem = fmt.Sprintf("this may be %s, by name and birth, but no identifier says so: give an identifier that both have, or write yes under as_new when they are two people",
-			o.Line.Others[0].words())
+		o.Line.Problem = "this may be somebody who is there, by name and birth, but no identifier says so: give an identifier that both have, or write yes under as_new when they are two people"
 		return
 	}
 	o.Line.Outcome, o.Patient, o.Add, o.Give, o.Doubles = OutcomeNew, p.ID, &p, row.Identifiers, alike
@@ -331,10 +356,10 @@ func (d *decider) stranger(row *ImportRow, o *Decided) {
 // alike returns who has the same name and was, as far as both say, born in the same year.
 func (d *decider) alike(row *ImportRow) []vital.PatientID {
 	var found []vital.PatientID
-	for _, id := range d.facts.Named[nameKey(row.Name)] {
+	key := d.facts.Keys[row.Name]
+	for _, id := range d.facts.Named[key] {
 		p := d.people[id]
-		year := p.BirthDate.Year()
-		if p.State != Merged && nameKey(p.Name) == nameKey(row.Name) && (year == 0 || row.Birth == "" || year == row.Birth.Year()) {
+		if p.State != Merged && d.facts.Keys[p.Name] == key && BornAlike(p.BirthDate, row.Birth) {
 			found = append(found, id)
 		}
 	}

@@ -25,6 +25,7 @@ type ImportTable struct {
 // ImportRecord is one row of an ImportTable.
 type ImportRecord struct {
 	Line           int      // of the file, from 1
+	Entry          int      // of a FHIR Bundle that begins on the line, from 1; 0: it is none
 	Fields         []string // one for each column
 	Field, Problem string   // of what could not be read: what has to be mended
 	Identifiers    []Identifier
@@ -40,6 +41,7 @@ const (
 	columnNumber = "number"
 	columnTeam   = "team"
 	columnAsNew  = "as_new"
+	columnSame   = "same_person"
 	columnLogin  = "login"
 	columnRole   = "role"
 	columnLine   = "line"
@@ -54,7 +56,7 @@ func ImportColumns(kind ImportKind) (names []string, needed int) {
 	if kind == ImportStaff {
 		return []string{columnLogin, columnName, columnRole, columnTeam}, 3
 	}
-	return []string{columnName, columnBirth, columnSex, columnZone, columnNumber, columnTeam, columnAsNew}, 1
+	return []string{columnName, columnBirth, columnSex, columnZone, columnNumber, columnTeam, columnAsNew, columnSame}, 1
 }
 
 // IdentifierColumn returns the name of the column of a system.
@@ -214,11 +216,11 @@ func (t ImportTable) left(lines map[int]ImportLine) []byte {
 	write(columnLine, columnWhy, t.Header)
 	for i, r := range t.Records {
 		if l, ok := lines[i+1]; ok {
-			why := l.Problem
+			why := l.Told()
 			if l.Field != "" && !strings.HasPrefix(why, l.Field+":") {
 				why = l.Field + ": " + why
 			}
-			write(strconv.Itoa(r.Line), guarded(why), r.Fields)
+			write(l.Place(), guarded(why), r.Fields)
 		}
 	}
 	w.Flush()
@@ -250,6 +252,7 @@ func GuardCell(cell string) string { return guarded(cell) }
 // ImportRow is a row as it was understood; empty is what the file does not say. Problem is why it cannot be taken.
 type ImportRow struct {
 	Row, Line      int
+	Entry          int
 	Field, Problem string
 
 	Name        string
@@ -259,6 +262,7 @@ type ImportRow struct {
 	Number      string
 	Teams       []string
 	AsNew       bool
+	Same        bool // a person says that the row is about whom its identifiers point to
 	Identifiers []Identifier
 	Login       string
 	Role        Role
@@ -287,7 +291,7 @@ func (m *Imports) rows(ctx context.Context, actor Actor, i Import, content []byt
 	rows := make([]ImportRow, len(t.Records))
 	for n, r := range t.Records {
 		rows[n] = read.row(r)
-		rows[n].Row, rows[n].Line = n+1, r.Line
+		rows[n].Row, rows[n].Line, rows[n].Entry = n+1, r.Line, r.Entry
 	}
 	return rows, nil
 }
@@ -357,11 +361,12 @@ func (read *rowReader) cell(row *ImportRow, name, text string, more []Identifier
 			row.Teams = append(row.Teams, strings.TrimSpace(team))
 		}
 	case columnAsNew:
-		row.AsNew = strings.EqualFold(text, "yes")
-		return check(row.AsNew || strings.EqualFold(text, "no"), "give yes or no")
+		return yes(text, &row.AsNew)
+	case columnSame:
+		return yes(text, &row.Same)
 	case columnLogin:
 		row.Login = text
-		return check(printable(text, longestLogin) && !strings.ContainsAny(text, " \t"), "give 1 to %d printable characters without spaces", longestLogin)
+		return CheckLogin(text)
 	case columnRole:
 		row.Role = Role(strings.ToLower(text))
 		return check(slices.Contains(StaffRoles(), row.Role), "give nurse, pharmacist, physician, device_desk, manager, researcher, privacy_officer or administrator")
@@ -369,8 +374,10 @@ func (read *rowReader) cell(row *ImportRow, name, text string, more []Identifier
 	return nil
 }
 
-// longestLogin is the longest name that somebody signs in with, in characters.
-const longestLogin = 128
+func yes(text string, at *bool) error {
+	*at = strings.EqualFold(text, "yes")
+	return check(*at || strings.EqualFold(text, "no"), "give yes or no")
+}
 
 func check(ok bool, format string, args ...any) error {
 	if ok {

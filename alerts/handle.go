@@ -169,6 +169,14 @@ func (t *Triage) act(ctx context.Context, actor account.Actor, uid vital.UID, ex
 	if _, err := entryAt(t.Now().UTC()); err != nil { // refuse what can never be right before anything is locked
 		return Alert{}, err
 	}
+	// Whoever may not learns it before anything is locked, by the same work as of an alert that does not exist.
+	seen, err := t.Cases.Alert(ctx, actor, uid)
+	if err == nil {
+		err = seen.allow(actor, account.HandleAlert)
+	}
+	if err != nil {
+		return Alert{}, err
+	}
 	after, events, err := t.Cases.Amend(ctx, actor, uid, func(a Alert, now time.Time) ([]Entry, error) {
 		if err := a.allow(actor, account.HandleAlert); err != nil {
 			return nil, err

@@ -312,8 +312,16 @@ type amending struct {
 	made         []logged
 }
 
-func (a *amending) Amend(_ context.Context, _ account.Actor, _ vital.UID, decide alerts.Amendment) (alerts.Alert, []alerts.Event, error) {
-	entries, err := decide(alerts.Alert{Episode: *a.episode, Relation: account.Relation{Team: true}}, a.scenario.now)
+func (a *amending) Alert(context.Context, account.Actor, vital.UID) (alerts.Alert, error) {
+	return alerts.Alert{Episode: *a.episode, Relation: account.Relation{Team: true}}, nil
+}
+
+func (a *amending) Amend(ctx context.Context, actor account.Actor, uid vital.UID, decide alerts.Amendment) (alerts.Alert, []alerts.Event, error) {
+	seen, err := a.Alert(ctx, actor, uid)
+	if err != nil {
+		return alerts.Alert{}, nil, err
+	}
+	entries, err := decide(seen, a.scenario.now)
 	if err != nil {
 		return alerts.Alert{}, nil, err
 	}

@@ -25,6 +25,7 @@ type erasureBody struct {
 	Patient     vital.UID         `json:"patient,omitempty" doc:"Left out when they are nobody any more"`
 	Name        string            `json:"name,omitempty"`
 	State       string            `json:"state" enum:"asked,refused,withdrawn,decided,confirmed,erasing,kept,done"`
+	AskedBy     string            `json:"asked_by" enum:"patient,guardian,paper" doc:"Who wants it: the patient in their own session, a guardian, or somebody on paper"`
 	OnPaper     bool              `json:"on_paper" doc:"It came on paper"`
 	Wish        string            `json:"wish,omitempty"`
 	AskedAt     time.Time         `json:"asked_at"`
@@ -106,13 +107,23 @@ func (s *Server) addErasures() {
 
 func erasureOf(e *safe.Erasure) erasureBody {
 	b := erasureBody{
-		ID: e.UID, Number: e.Number, Patient: e.PatientUID, Name: e.Name, State: string(e.State), OnPaper: e.OnPaper, Wish: e.Wish, AskedAt: e.AskedAt,
+		ID: e.UID, Number: e.Number, Patient: e.PatientUID, Name: e.Name, State: string(e.State), AskedBy: askedBy(e), OnPaper: e.OnPaper, Wish: e.Wish, AskedAt: e.AskedAt,
 		Answer: e.Answer, DecidedAt: someTime(e.DecidedAt), ConfirmedAt: someTime(e.ConfirmedAt), DueAt: someTime(e.DueAt), Items: []erasureItemBody{}, Receipt: e.Receipt != nil,
 	}
 	for _, i := range e.Items {
 		b.Items = append(b.Items, erasureItemBody{Class: string(i.Class), Until: someTime(i.Until), Ground: i.Ground, DoneAt: someTime(i.DoneAt)})
 	}
 	return b
+}
+
+func askedBy(e *safe.Erasure) string {
+	switch {
+	case e.OnPaper:
+		return "paper"
+	case e.AskedRole == account.CaregiverRole:
+		return "guardian"
+	}
+	return "patient"
 }
 
 // someTime is nil for no time.

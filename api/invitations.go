@@ -32,15 +32,15 @@ type redeemInput struct {
 }
 
 type sessionBody struct {
-	ID        vital.UID  `json:"id" format:"uuid"`
-	Name      string     `json:"name" doc:"Who is signed in" example:"Ana Novak"`
-	Label     string     `json:"label" doc:"The browser or app" example:"Firefox on Android"`
-	CreatedAt time.Time  `json:"created_at"`
-	SeenAt    time.Time  `json:"seen_at" doc:"The last request, to the minute"`
-	ExpiresAt time.Time  `json:"expires_at"`
-	Current   bool       `json:"current" doc:"It is the one of this request"`
+	ID        vital.UID      `json:"id" format:"uuid"`
+	Name      string         `json:"name" doc:"Who is signed in" example:"Ana Novak"`
+	Label     string         `json:"label" doc:"The browser or app" example:"Firefox on Android"`
+	CreatedAt time.Time      `json:"created_at"`
+	SeenAt    time.Time      `json:"seen_at" doc:"The last request, to the minute"`
+	ExpiresAt time.Time      `json:"expires_at"`
+	Current   bool           `json:"current" doc:"It is the one of this request"`
 	LetInBy   *codeMakerBody `json:"let_in_by,omitempty" doc:"Who made the code with which the device was let in; left out: no code did"`
-	MisusedAt *time.Time `json:"misused_at,omitempty" doc:"When its token was first shown without the device that it is bound to, and refused: somebody may have a copy of it"`
+	MisusedAt *time.Time     `json:"misused_at,omitempty" doc:"When its token was first shown without the device that it is bound to, and refused: somebody may have a copy of it"`
 }
 
 type codeMakerBody struct {

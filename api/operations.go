@@ -31,6 +31,7 @@ const (
 func describe() huma.Config {
 	cfg := huma.DefaultConfig("Hale", "1")
 	cfg.CreateHooks = nil
+	cfg.Transformers = append(cfg.Transformers, withoutValues)
 	cfg.DocsPath, cfg.SchemasPath = "", ""
 	cfg.Info.Description = "Patients at home, their readings, the alerts these raise, and what people did about them. " +
 		"Times are RFC 3339; ids are opaque. An error is a problem (RFC 9457); its detail says what to mend. " +
@@ -54,6 +55,17 @@ func describe() huma.Config {
 		"cookie": {Type: "apiKey", In: "cookie", Name: "hale_session", Description: "Set by POST /v1/session (with HTTPS its name begins with __Host-). Requests that change something carry the session's CSRF value in " + session.CSRFHeader + "."},
 	}
 	return cfg
+}
+
+// withoutValues takes from a problem what was sent: a body that is refused may hold a password, and problems are logged by
+// whoever gets them.
+func withoutValues(_ huma.Context, _ string, body any) (any, error) {
+	if problem, ok := body.(*huma.ErrorModel); ok {
+		for _, e := range problem.Errors {
+			e.Value = nil
+		}
+	}
+	return body, nil
 }
 
 // op returns an operation that somebody signed in may call. Errors are listed besides those that each one can have.

@@ -82,6 +82,7 @@ type Config struct {
 	Charts    alerts.Charts
 	Desk      Desk
 	Teams     *account.Teams
+	Staffing  *account.Staffing
 	Rosters   *account.Rosters
 	Emergency *account.Emergency
 	Safe      *safe.Safe
@@ -170,6 +171,7 @@ func New(cfg Config) *Server {
 	s.addDevices()
 	s.addAlerts()
 	s.addTeams()
+	s.addAccounts()
 	s.addSafe()
 	s.addErasures()
 	s.addGlass()

@@ -32,8 +32,7 @@ type signInInput struct {
 }
 
 type whoOutput struct {
-	Cookies []string `header:"Set-Cookie"`
-	Body    whoBody
+	Body whoBody
 }
 
 func (s *Server) addSession() {
@@ -47,7 +46,7 @@ func (s *Server) addSession() {
 
 func (s *Server) signIn(ctx context.Context, _ account.Actor, in *signInInput) (*whoOutput, error) {
 	out := &whoOutput{}
-	token, opened, err := s.Session.Open(ctx, out.set, account.Proof{Login: in.Body.Login, Password: in.Body.Password, Code: in.Body.Code})
+	token, opened, err := s.Session.Open(ctx, session.Cookies(ctx), account.Proof{Login: in.Body.Login, Password: in.Body.Password, Code: in.Body.Code})
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +56,6 @@ func (s *Server) signIn(ctx context.Context, _ account.Actor, in *signInInput) (
 	out.Body.Token = token
 	return out, nil
 }
-
-func (o *whoOutput) set(cookie string) { o.Cookies = append(o.Cookies, cookie) }
 
 func (s *Server) whoAmI(ctx context.Context, actor account.Actor, _ *struct{}) (*whoOutput, error) {
 	if err := signedIn(actor); err != nil {

@@ -99,3 +99,9 @@ func (a *App) AlertsHeard(ctx context.Context, actor account.Actor, uids []vital
 	})
 	return heard, err
 }
+
+// HearsAny reports whether the actor may see the alerts of anybody at all. One who is suspended may, and is not to notice.
+func (a *App) HearsAny(ctx context.Context, actor account.Actor) (bool, error) {
+	list, err := a.Patients(ctx, actor, "", account.MostPatients)
+	return slices.ContainsFunc(list, func(p account.Patient) bool { return account.Allow(actor, account.SeeAlerts, &p) == nil }), err
+}

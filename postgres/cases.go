@@ -16,7 +16,7 @@ import (
 	"hale/vital"
 )
 
-const alertColumns = episodeColumns + `, p.uid::text, p.name, p.number, p.state, r.uid::text, r.kind, r.form, ` + newerKnown + `, ` + relationColumns
+const alertColumns = episodeColumns + `, p.uid::text, ` + nameSeen + `, ` + numberSeen + `, p.state, r.uid::text, r.kind, r.form, ` + newerKnown + `, ` + relationColumns
 
 // newerKnown looks for a reading of the vital that is newer than the one contact was asked for: of open alerts that asked
 // only, by the key, in the partitions since then.

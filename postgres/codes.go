@@ -96,8 +96,8 @@ FROM redeem_invitation($1, $2, $3, $4, $5)`
 
 // Redeem takes a code, once, and opens the session of whom it was made for, bound to the device; it returns the session with
 // its Actor; the patient is owed a notice of it, as of the making. A code that is not good is fault.Unauthenticated, whatever is wrong with it; it was counted, and one whose signs
-// were tried more often than c.Most is good no more. busy says that it was not looked at, because more codes than c.MostAMinute
-// were tried within this minute.
+// were tried more often than c.Most is good no more. busy says besides that more codes than c.MostAMinute were tried within
+// this minute.
 func (a *App) Redeem(ctx context.Context, c account.Redemption, s account.Session) (_ account.Session, busy bool, err error) {
 	good := false
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {

@@ -13,7 +13,7 @@ import (
 	"hale/vital"
 )
 
-const doubleColumns = `SELECT d.uid::text, d.state, d.found_at, d.decided_at, d.decided_name, d.reason,
+const doubleColumns = `SELECT d.uid::text, d.state, d.found_at, d.decided_at, d.decided_name, d.reason, a.name_key = b.name_key,
     a.id, a.uid::text, a.org_id, a.name, a.birth_year, a.birth_date, a.sex, a.zone, a.number, a.state,
     b.id, b.uid::text, b.org_id, b.name, b.birth_year, b.birth_date, b.sex, b.zone, b.number, b.state
 FROM possible_double d JOIN patient a ON a.org_id = d.org_id AND a.id = d.patient_id JOIN patient b ON b.org_id = d.org_id AND b.id = d.other_id `
@@ -21,7 +21,7 @@ FROM possible_double d JOIN patient a ON a.org_id = d.org_id AND a.id = d.patien
 func scanDouble(row pgx.CollectableRow) (account.Double, error) {
 	var d account.Double
 	var decided *time.Time
-	targets := []any{&d.UID, &d.State, &d.FoundAt, &decided, &d.DecidedBy, &d.Reason}
+	targets := []any{&d.UID, &d.State, &d.FoundAt, &decided, &d.DecidedBy, &d.Reason, &d.SameName}
 	for _, p := range []*account.Patient{&d.One, &d.Other} {
 		targets = append(targets, &p.ID, &p.UID, &p.Org, &p.Name, &p.BirthYear, &p.BirthDate, &p.Sex, &p.Zone, &p.Number, &p.State)
 	}
@@ -71,6 +71,48 @@ func oneDouble(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Double, e
 		return d, fmt.Errorf("load a possible double: %w", err)
 	}
 	return d, nil
+}
+
+const insertDoubles = `
+INSERT INTO possible_double (org_id, uid, patient_id, other_id, found_at)
+SELECT $1, g.uid, least(g.one, g.other), greatest(g.one, g.other), $2 FROM unnest($3::uuid[], $4::bigint[], $5::bigint[]) AS g (uid, one, other)
+ON CONFLICT (org_id, patient_id, other_id) DO NOTHING`
+
+// listDoubles lists pairs of people who may be one. What somebody has said of a pair stands.
+func listDoubles(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time, ones, others []int64) error {
+	if len(ones) == 0 {
+		return nil
+	}
+	uids := make([]string, len(ones))
+	for i := range uids {
+		uids[i] = string(newUID())
+	}
+	if _, err := tx.Exec(ctx, insertDoubles, int32(org), now, uids, ones, others); err != nil {
+		return fmt.Errorf("list possible doubles: %w", err)
+	}
+	return nil
+}
+
+// mostAlike is how many people whom somebody new may be are listed; a name that so many have says nothing.
+const mostAlike = 20
+
+const selectAlike = `
+SELECT q.id, q.uid::text, q.birth_date FROM patient p JOIN patient q ON q.org_id = p.org_id AND q.name_key = p.name_key AND q.id <> p.id
+WHERE p.org_id = $1 AND p.id = $2 AND p.name_key <> '' AND q.state <> 'merged' ORDER BY q.id`
+
+// findAlike lists the people whom somebody who was just added may be, and notes them in p.Alike.
+func findAlike(ctx context.Context, tx pgx.Tx, now time.Time, p *account.Patient) error {
+	var q account.Patient
+	var ones, others []int64
+	err := each(ctx, tx, selectAlike, []any{int32(p.Org), int64(p.ID)}, []any{&q.ID, &q.UID, &q.BirthDate}, func() {
+		if account.BornAlike(p.BirthDate, q.BirthDate) && len(others) < mostAlike {
+			ones, others, p.Alike = append(ones, int64(p.ID)), append(others, int64(q.ID)), append(p.Alike, q.UID)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return listDoubles(ctx, tx, p.Org, now, ones, others)
 }
 
 const settleDouble = `

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"hale/account"
 	"hale/fault"
@@ -25,8 +26,8 @@ const claimErasure = `
 UPDATE erasure SET lease_until = $1::timestamptz + $2::interval, version = CASE WHEN state = 'erasing' THEN version ELSE version + 1 END, state = 'erasing', step = CASE WHEN state = 'kept' THEN 'cut off' ELSE step END,
     stream_seq = CASE WHEN state = 'kept' THEN NULL ELSE stream_seq END
 WHERE id = (SELECT e.id FROM erasure e WHERE e.due_at <= $1 AND e.lease_until <= $1 AND e.state IN ('confirmed', 'erasing', 'kept')
-        AND (e.step <> '' OR NOT EXISTS (SELECT FROM refile f JOIN erased_people(e.org_id, e.patient_id) x ON x IN (f.source_id, f.target_id) WHERE f.org_id = e.org_id AND f.state = 'running'))
-    ORDER BY e.due_at, e.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        AND (e.step <> '' OR NOT EXISTS (SELECT FROM refile f JOIN erased_people(e.org_id, e.patient_id) x ON x IN (f.source_id, f.target_id) WHERE f.org_id = e.org_id AND f.state IN ('asked', 'running')))
+    ORDER BY e.lease_until, e.due_at, e.id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING org_id, uid::text`
 
 // ClaimErasure takes a request that is due. See safe.EraseStore.
@@ -66,9 +67,9 @@ func eraseTask(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (sa
 	})
 }
 
-// ReleaseErasure gives the task back. See safe.EraseStore.
-func (w *Work) ReleaseErasure(ctx context.Context, t safe.EraseTask) error {
-	_, err := w.pool.Exec(ctx, `UPDATE erasure SET lease_until = '-infinity' WHERE id = $1`, t.ID)
+// ReleaseErasure gives the task back: who was let go last is claimed last. See safe.EraseStore.
+func (w *Work) ReleaseErasure(ctx context.Context, t safe.EraseTask, until time.Time) error {
+	_, err := w.pool.Exec(ctx, `UPDATE erasure SET lease_until = $2 WHERE id = $1`, t.ID, until)
 	return classify(err)
 }
 
@@ -213,37 +214,56 @@ func (w *Work) Purged(ctx context.Context, t safe.EraseTask) error {
 	return classify(err)
 }
 
-// rewriteMost is the largest table that is written anew while others wait for it, in bytes: some seconds [J].
-const rewriteMost = 256 << 20
+// lockNotAvailable is the SQLSTATE of what was not to be waited for any longer.
+const lockNotAvailable = "55P03"
 
-// RewriteErased writes the tables anew that erasure touches. See safe.EraseStore.
-func (w *Work) RewriteErased(ctx context.Context) (left []string, err error) {
-	seen := map[string]bool{"audit": true}
-	tables := []string{"audit"}
-	for _, r := range eraseRules() {
-		if r.phase != "" && !seen[r.table] {
-			seen[r.table] = true
-			tables = append(tables, r.table)
-		}
+// rewriteMost is the largest table or partition that is written anew while others wait for it, in bytes: a second or two [J].
+const rewriteMost = 128 << 20
+
+// rewriteTries is how often a table is asked for that others use, a fifth of a second each and as long between them [J].
+const rewriteTries = 25
+
+// RewriteErased writes the tables anew that the erasure touched. See safe.EraseStore.
+func (w *Work) RewriteErased(ctx context.Context, t safe.EraseTask) (left []string, err error) {
+	rows, err := w.pool.Query(ctx, `SELECT touched_by_erasure($1, $2)`, int32(t.Org), t.ID)
+	if err != nil {
+		return nil, classify(fmt.Errorf("find the tables to write anew: %w", err))
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, classify(fmt.Errorf("find the tables to write anew: %w", err))
 	}
 	for _, table := range tables { // each in a transaction of its own: nobody waits for all of them
-		rows, err := w.pool.Query(ctx, `SELECT table_name, rewritten FROM rewrite_erased($1, $2)`, int64(rewriteMost), table)
+		done, err := w.rewrite(ctx, table)
 		if err != nil {
 			return left, classify(fmt.Errorf("write table %s anew: %w", table, err))
 		}
-		var name string
-		var done bool
-		_, err = pgx.ForEachRow(rows, []any{&name, &done}, func() error {
-			if !done {
-				left = append(left, name)
-			}
-			return nil
-		})
-		if err != nil {
-			return left, classify(fmt.Errorf("write table %s anew: %w", table, err))
+		if !done {
+			left = append(left, table)
+		}
+		if _, err := w.pool.Exec(ctx, stayAtErasure, t.ID, eraseLease); err != nil {
+			return left, classify(fmt.Errorf("stay at the erasure: %w", err))
 		}
 	}
 	return left, nil
+}
+
+func (w *Work) rewrite(ctx context.Context, table string) (done bool, err error) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for range rewriteTries {
+		err = w.pool.QueryRow(ctx, `SELECT rewrite_erased($1, $2)`, int64(rewriteMost), table).Scan(&done)
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != lockNotAvailable {
+			return done, err
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return false, err
 }
 
 const finishErasure = `UPDATE erasure SET state = $2, due_at = $3, receipt = $4, step = 'purged', lease_until = '-infinity', version = version + 1 WHERE id = $1`

@@ -348,7 +348,7 @@ SELECT format('%s (%s)', f.conrelid::regclass, (SELECT string_agg(a.attname, ', 
 FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid AND NOT c.relispartition
 WHERE f.contype = 'f' AND f.confrelid IN ('patient'::regclass, 'caregiver'::regclass, 'assignment'::regclass, 'episode'::regclass, 'rule'::regclass, 'refile'::regclass, 'merge'::regclass)
   AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = f.conrelid
-    AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) ~ '^\([a-z_]+_id IS NOT NULL\)$')
+    AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) IN (SELECT format('(%I IS NOT NULL)', a.attname) FROM pg_attribute a WHERE a.attrelid = f.conrelid AND a.attnum = ANY (f.conkey)))
     AND (SELECT bool_or(i.indkey[0] = k) FROM unnest(f.conkey) k)
     AND (i.indkey[0] <> f.conkey[1] OR i.indkey[1] = f.conkey[2]))
 ORDER BY 1`

@@ -212,16 +212,36 @@ func (o Operator) Erasures(ctx context.Context, organisation string) ([]safe.Era
 	return list, err
 }
 
-// ErasureLedger returns what was carried out, the oldest first.
+// auditEverywhere writes what an operator did to all organisations at once, in each.
+func auditEverywhere(ctx context.Context, tx pgx.Tx, now time.Time, action string) error {
+	rows, err := tx.Query(ctx, `SELECT id FROM org ORDER BY id`)
+	if err != nil {
+		return fmt.Errorf("list the organisations: %w", err)
+	}
+	orgs, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		return fmt.Errorf("list the organisations: %w", err)
+	}
+	for _, org := range orgs {
+		if err := writeAudit(ctx, tx, account.Audit{Org: vital.OrgID(org), At: now, Actor: account.Actor{Name: "operator"}, Action: action, Object: "organisation"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ErasureLedger returns what was carried out, the oldest first. The look is audited.
 func (o Operator) ErasureLedger(ctx context.Context) ([]safe.LedgerEntry, error) {
 	var list []safe.LedgerEntry
-	err := o.do(ctx, func(tx pgx.Tx, _ time.Time) error {
+	err := o.do(ctx, func(tx pgx.Tx, now time.Time) error {
 		rows, err := tx.Query(ctx, selectLedger)
 		if err != nil {
 			return fmt.Errorf("read the ledger of erasures: %w", err)
 		}
-		list, err = pgx.CollectRows(rows, scanLedger)
-		return err
+		if list, err = pgx.CollectRows(rows, scanLedger); err != nil {
+			return fmt.Errorf("read the ledger of erasures: %w", err)
+		}
+		return auditEverywhere(ctx, tx, now, "write erasure ledger")
 	})
 	return list, err
 }
@@ -238,7 +258,7 @@ func (o Operator) Scrub(ctx context.Context, all bool) error {
 		return fault.Wrap(fault.Unavailable, err, "connect to the database")
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	statements := []string{`ANALYZE`, `VACUUM (FULL) pg_catalog.pg_statistic`}
+	statements := scrubStatistics()
 	if all {
 		statements = append(statements, rewriteAll()...)
 	}
@@ -247,7 +267,19 @@ func (o Operator) Scrub(ctx context.Context, all bool) error {
 			return fault.Wrap(fault.Unavailable, err, "scrub: %s", s)
 		}
 	}
+	if all { // a person asked for it
+		if err := o.do(ctx, func(tx pgx.Tx, now time.Time) error { return auditEverywhere(ctx, tx, now, "scrub") }); err != nil {
+			return err
+		}
+	}
 	return turnLog(ctx, conn)
+}
+
+// scrubStatistics lets the planner forget samples of who was erased. ANALYZE by itself keeps what it once knew of a column that it
+// does not look at any more, and of a table that has become empty.
+func scrubStatistics() []string {
+	return []string{`DELETE FROM pg_catalog.pg_statistic WHERE starelid IN (SELECT c.oid FROM pg_class c LEFT JOIN pg_inherits h ON h.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = h.inhparent
+JOIN erasure_rule r ON r.table_name IN (c.relname, p.relname) WHERE c.relnamespace = 'public'::regnamespace)`, `ANALYZE`, `VACUUM (FULL) pg_catalog.pg_statistic`}
 }
 
 // rewriteAll vacuums every table that erasure touches; of one in partitions PostgreSQL takes each.

@@ -66,9 +66,7 @@ WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
 		{"share", phaseCut, `UPDATE share SET ended_at = $4 WHERE ` + ofPerson + ` AND ended_at IS NULL`, "no link shows anything"},
 		{"outbox", phaseCut, `UPDATE outbox SET cancelled_at = $4, cancelled_for = 'erasure' WHERE ` + ofPerson + ` AND sent_at IS NULL AND cancelled_at IS NULL`, "no notice leaves"},
 		{"refile", phaseCut, `UPDATE refile SET state = 'failed', problem = 'erasure', ended_at = $4 WHERE org_id = $1 AND state IN ('asked', 'running') AND (source_id ` + inPeople + ` OR target_id ` + inPeople + `)`, "nothing more is filed under them"},
-		{"import", phaseCut, `UPDATE import i SET content = NULL WHERE i.org_id = $1 AND i.content IS NOT NULL AND (
-EXISTS (SELECT FROM import_line l WHERE l.org_id = i.org_id AND l.import_id = i.id AND l.patient_id ` + inPeople + `)
-OR EXISTS (SELECT FROM patient p WHERE p.org_id = $1 AND p.id ` + inPeople + ` AND position(convert_to(p.name, 'UTF8') IN i.content) > 0))`, "a file that names them brings them back"},
+		{"import", phaseCut, `UPDATE import SET content = NULL WHERE org_id = $1 AND content IS NOT NULL`, "a file that names them, in whatever form, brings them back: any can be uploaded again"},
 	}
 }
 

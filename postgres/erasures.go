@@ -53,8 +53,8 @@ func scanErasure(row pgx.CollectableRow, more ...any) (safe.Erasure, error) {
 
 const nextErasureNumber = `SELECT coalesce(max(number), 0) + 1 FROM erasure WHERE org_id = $1`
 const insertErasure = `
-INSERT INTO erasure (org_id, uid, number, patient_id, state, on_paper, wish, asked_role, asked_at)
-VALUES ($1, $2, $3, $4, 'asked', $5, $6, $7, $8) RETURNING id`
+INSERT INTO erasure (org_id, uid, number, patient_id, state, on_paper, wish, asked_role, asked_at, asked_by)
+VALUES ($1, $2, $3, $4, 'asked', $5, $6, $7, $8, $9) RETURNING id`
 
 // AskErasure stores a new request. See safe.ErasureBook.
 func (a *App) AskErasure(ctx context.Context, actor account.Actor, e safe.Erasure) (safe.Erasure, error) {
@@ -63,11 +63,18 @@ func (a *App) AskErasure(ctx context.Context, actor account.Actor, e safe.Erasur
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('erasure number'), $1)`, int32(actor.Org)); err != nil {
 			return fmt.Errorf("number the request: %w", err)
 		}
+		var state account.State
+		if err := tx.QueryRow(ctx, `SELECT state FROM patient WHERE id = $1 FOR SHARE`, int64(e.Patient)).Scan(&state); err != nil {
+			return fmt.Errorf("hold the patient: %w", err)
+		}
+		if state == account.Merged {
+			return safe.ErrMerged()
+		}
 		if err := tx.QueryRow(ctx, nextErasureNumber, int32(actor.Org)).Scan(&e.Number); err != nil {
 			return fmt.Errorf("number the request: %w", err)
 		}
 		e.UID, e.AskedAt, e.Version = newUID(), now, 1
-		err := tx.QueryRow(ctx, insertErasure, int32(actor.Org), string(e.UID), e.Number, int64(e.Patient), e.OnPaper, e.Wish, string(e.AskedRole), now).Scan(&e.ID)
+		err := tx.QueryRow(ctx, insertErasure, int32(actor.Org), string(e.UID), e.Number, int64(e.Patient), e.OnPaper, e.Wish, string(e.AskedRole), now, nullID(actor.Caregiver)).Scan(&e.ID)
 		if violated(err, "erasure_one_open") {
 			return fault.New(fault.Conflict, "this person has asked already, and the request is open")
 		}

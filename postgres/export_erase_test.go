@@ -19,6 +19,9 @@ func EraseTables() []string {
 	return names
 }
 
+// ScrubStatistics are the statements that let the planner forget who was erased.
+func ScrubStatistics() []string { return scrubStatistics() }
+
 // ErasePhases returns the phases of the rules.
 func ErasePhases() []string {
 	var names []string

@@ -22,7 +22,15 @@ const (
 )
 
 const countMisses = `SELECT count(*) FROM audit WHERE actor_id = $1 AND action = '` + glassMissAction + `' AND at > $2`
-const findByNumber = `SELECT p.id, p.uid::text, p.name, p.number FROM patient p WHERE p.state <> 'merged' AND (p.number = $1 OR p.uid::text = lower($1)) LIMIT 1`
+
+// findByNumber goes from a record that was merged to the one under which the person is known now: the card in their hand is old.
+const findByNumber = `
+WITH RECURSIVE named AS (
+    SELECT p.id, p.uid, p.org_id, p.name, p.number, p.state, p.merged_into FROM patient p WHERE p.number = $1 OR p.uid::text = lower($1)
+    UNION SELECT q.id, q.uid, q.org_id, q.name, q.number, q.state, q.merged_into FROM named n JOIN patient q ON q.org_id = n.org_id AND q.id = n.merged_into
+    WHERE n.state = 'merged')
+SELECT n.id, n.uid::text, n.name, n.number FROM named n WHERE n.state <> 'merged' LIMIT 1`
+
 const tellOfficer = `
 INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, $3, $4, 'urgent', $5, 'privacy_officer')`
 const insertGlass = `INSERT INTO break_glass (org_id, uid, patient_id, staff_id, reason, from_at, until_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`

@@ -1,11 +1,13 @@
 package postgres_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"hale/account"
 	"hale/fault"
+	"hale/vital"
 )
 
 func TestBrokenGlassOpensARecordForAWhileAndTellsEverybody(t *testing.T) {
@@ -103,5 +105,30 @@ func TestNumbersAreNotToBeTriedOut(t *testing.T) {
 	}
 	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'break the glass of nobody'`); n != 10 {
 		t.Errorf("%d attempts are in the audit trail", n)
+	}
+}
+
+// TestTheCardInTheHandIsOld: the number of a record that was merged opens the one under which the person is known now.
+func TestTheCardInTheHandIsOld(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	nurse := r.member(t, "nina", account.Nurse)
+	admin := account.Actor{Org: r.patient.Org, Role: account.Administrator, Name: "operator"}
+	older, err := r.app.AddPatient(t.Context(), admin, account.Patient{Name: "Ana N.", Sex: "unknown", Zone: "UTC", Number: "OLD-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldest, err := r.app.AddPatient(t.Context(), admin, account.Patient{Name: "A. N.", Sex: "unknown", Zone: "UTC", Number: "OLD-0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, into := range map[vital.PatientID]vital.PatientID{older.ID: r.patient.ID, oldest.ID: older.ID} {
+		r.exec(t, fmt.Sprintf(`UPDATE patient SET state = 'merged', merged_into = %d WHERE id = %d`, int64(into), int64(from)))
+	}
+	e := account.Emergency{Book: r.app}
+	for _, number := range []string{"OLD-1", "OLD-0", string(oldest.UID)} {
+		if g, err := e.Break(t.Context(), nurse, number, "found unconscious at home", 0); err != nil || g.Patient != r.patient.UID || g.Number != "1" {
+			t.Errorf("%s: %+v, %v", number, g, err)
+		}
 	}
 }

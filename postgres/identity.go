@@ -77,7 +77,7 @@ func lockIdentities(ctx context.Context, tx pgx.Tx, org vital.OrgID) error {
 	return nil
 }
 
-const identifierColumns = `i.uid::text, i.system, i.value, i.key, i.use, i.from_when, i.to_when, i.added_at, i.ended_at, i.end_reason`
+const identifierColumns = `i.uid::text, i.system, i.value, i.key, i.use, i.from_when, i.to_when, i.added_at, as_of_freeze(i.patient_id, i.ended_at), CASE WHEN i.ended_at IS DISTINCT FROM as_of_freeze(i.patient_id, i.ended_at) THEN '' ELSE i.end_reason END`
 
 func scanIdentifier(row pgx.CollectableRow) (account.Identifier, error) {
 	var i account.Identifier

@@ -123,8 +123,12 @@ func (a *App) ImportsOf(ctx context.Context, actor account.Actor, kinds []accoun
 }
 
 const selectLines = `
-SELECT l.row, l.line, l.outcome, coalesce(p.uid::text, ''), l.field, l.problem
+SELECT l.row, l.line, l.entry, l.outcome, coalesce(p.uid::text, ''), l.field, l.problem, o.ids, o.uids, o.names, o.numbers
 FROM import_line l JOIN import i ON i.org_id = l.org_id AND i.id = l.import_id LEFT JOIN patient p ON p.org_id = l.org_id AND p.id = l.patient_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(q.id ORDER BY q.id), '{}') AS ids, coalesce(array_agg(q.uid::text ORDER BY q.id), '{}') AS uids,
+        coalesce(array_agg(q.name ORDER BY q.id), '{}') AS names, coalesce(array_agg(q.number ORDER BY q.id), '{}') AS numbers
+    FROM patient q WHERE q.org_id = l.org_id AND q.id = ANY(l.other_ids)) o
 WHERE i.uid = $1 AND ($2 = '' OR l.outcome = $2) AND l.row > $3 ORDER BY l.row LIMIT $4`
 
 // ImportLines returns what became of rows.
@@ -139,13 +143,21 @@ func (a *App) ImportLines(ctx context.Context, actor account.Actor, uid vital.UI
 		if err != nil {
 			return fmt.Errorf("list the rows of an import: %w", err)
 		}
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l account.ImportLine, err error) {
-			err = row.Scan(&l.Row, &l.Line, &l.Outcome, &l.Patient, &l.Field, &l.Problem)
-			return l, err
-		})
+		list, err = pgx.CollectRows(rows, scanLine)
 		return err
 	})
 	return list, err
+}
+
+func scanLine(row pgx.CollectableRow) (account.ImportLine, error) {
+	var l account.ImportLine
+	var ids []int64
+	var uids, names, numbers []string
+	err := row.Scan(&l.Row, &l.Line, &l.Entry, &l.Outcome, &l.Patient, &l.Field, &l.Problem, &ids, &uids, &names, &numbers)
+	for i := range ids {
+		l.Others = append(l.Others, account.Candidate{ID: vital.PatientID(ids[i]), Patient: vital.UID(uids[i]), Name: names[i], Number: numbers[i]})
+	}
+	return l, err
 }
 
 // Situate returns what the record knows about rows.
@@ -172,6 +184,9 @@ func (a *App) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.
 			after = i
 			return err
 		}
+		if err := stillKept(ctx, tx, i); err != nil {
+			return err
+		}
 		if batches := i.Done / account.ImportBatch; batches > 0 && batches&(batches-1) == 0 { // the file has come to twice as many
 			if _, err := tx.Exec(ctx, `SELECT look_anew_at_people()`); err != nil {
 				return fmt.Errorf("look anew at how many people there are: %w", err)
@@ -194,6 +209,19 @@ func (a *App) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.
 	return after, lines, err
 }
 
+// stillKept refuses to go on when the text has been forgotten meanwhile, as it is when somebody is erased whom it may name; the
+// row stays locked, so that forgetting waits for the batch.
+func stillKept(ctx context.Context, tx pgx.Tx, i account.Import) error {
+	var kept bool
+	if err := tx.QueryRow(ctx, `SELECT content IS NOT NULL FROM import WHERE uid = $1 FOR NO KEY UPDATE`, string(i.UID)).Scan(&kept); err != nil {
+		return fmt.Errorf("hold the import: %w", err)
+	}
+	if !kept {
+		return fault.New(fault.Gone, "the file is not kept any more, since it is old or somebody whom it may name was erased: send it again")
+	}
+	return nil
+}
+
 const selectTaken = `
 SELECT DISTINCT ON (l.row) l.row, p.uid::text
 FROM import i JOIN import_line l ON l.org_id = i.org_id AND l.import_id = i.id JOIN patient p ON p.org_id = l.org_id AND p.id = l.patient_id
@@ -206,9 +234,11 @@ WHERE i.until_at IS NULL OR i.until_at > $3`
 
 const selectOfNumbers = `SELECT number, id FROM patient WHERE number = ANY($1) AND number <> ''`
 
-const selectOfNames = `SELECT q.given, p.id FROM (SELECT DISTINCT u.given, name_key(u.given) AS key FROM unnest($1::text[]) AS u (given)) q JOIN patient p ON p.name_key = q.key WHERE p.state <> 'merged'`
+const selectNameKeys = `SELECT DISTINCT u.given, name_key(u.given) FROM unnest($1::text[]) AS u (given)`
 
-const selectKnown = `SELECT id, uid::text, org_id, name, birth_year, birth_date, sex, zone, number, state FROM patient WHERE id = ANY($1)`
+const selectOfNames = `SELECT name_key, id FROM patient WHERE name_key = ANY($1) AND name_key <> '' AND state <> 'merged'`
+
+const selectKnown = `SELECT id, uid::text, org_id, name, birth_year, birth_date, sex, zone, number, state, name_key FROM patient WHERE id = ANY($1)`
 
 const selectStaffNames = `SELECT login, name, role FROM staff WHERE login = ANY($1)`
 
@@ -216,7 +246,7 @@ const selectStaffNames = `SELECT login, name, role FROM staff WHERE login = ANY(
 func situate(ctx context.Context, tx pgx.Tx, q account.ImportQuestion, now time.Time) (account.ImportFacts, error) {
 	f := account.ImportFacts{
 		Now: now, Teams: map[string]vital.UID{}, Taken: map[int]vital.UID{}, Owners: map[account.IdentifierKey]vital.PatientID{},
-		Numbers: map[string]vital.PatientID{}, Named: map[string][]vital.PatientID{}, Staff: map[string]account.KnownStaff{},
+		Numbers: map[string]vital.PatientID{}, Keys: map[string]string{}, Named: map[string][]vital.PatientID{}, Staff: map[string]account.KnownStaff{},
 	}
 	var text, second string
 	var number int64
@@ -251,17 +281,23 @@ func situate(ctx context.Context, tx pgx.Tx, q account.ImportQuestion, now time.
 	if err != nil {
 		return f, err
 	}
-	err = each(ctx, tx, selectOfNames, []any{q.Names}, []any{&text, &number}, func() {
+	var nameKeys []string
+	err = each(ctx, tx, selectNameKeys, []any{q.Names}, []any{&text, &second}, func() { f.Keys[text], nameKeys = second, append(nameKeys, second) })
+	if err != nil {
+		return f, err
+	}
+	err = each(ctx, tx, selectOfNames, []any{nameKeys}, []any{&text, &number}, func() {
 		f.Named[text], people[number] = append(f.Named[text], vital.PatientID(number)), true
 	})
 	if err != nil {
 		return f, err
 	}
-	f.People, err = knownPeople(ctx, tx, people)
+	f.People, err = knownPeople(ctx, tx, people, f.Keys)
 	return f, err
 }
 
-func knownPeople(ctx context.Context, tx pgx.Tx, people map[int64]bool) ([]account.Known, error) {
+// knownPeople loads people, and notes the keys of their names.
+func knownPeople(ctx context.Context, tx pgx.Tx, people map[int64]bool, nameKeys map[string]string) ([]account.Known, error) {
 	ids := make([]int64, 0, len(people))
 	for id := range people {
 		ids = append(ids, id)
@@ -271,7 +307,9 @@ func knownPeople(ctx context.Context, tx pgx.Tx, people map[int64]bool) ([]accou
 		return nil, fmt.Errorf("load patients: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k account.Known, err error) {
-		err = row.Scan(&k.ID, &k.UID, &k.Org, &k.Name, &k.BirthYear, &k.BirthDate, &k.Sex, &k.Zone, &k.Number, &k.State)
+		var key string
+		err = row.Scan(&k.ID, &k.UID, &k.Org, &k.Name, &k.BirthYear, &k.BirthDate, &k.Sex, &k.Zone, &k.Number, &k.State, &key)
+		nameKeys[k.Name] = key
 		return k, err
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/text/unicode/norm"
 
 	"hale/account"
@@ -74,7 +75,7 @@ func TestAFileOfPatientsComesIn(t *testing.T) {
 			t.Errorf("%s: %d, and of somebody who was added alone %d", query, one, other)
 		}
 	}
-	_, lines = r.bring(t, account.ImportOptions{}, columns+"Ana Kovač,1941,,,,,7\n,,male,,A-1,,17\n")
+	_, lines = r.bring(t, account.ImportOptions{}, columns+"Ana Kovač,1941-03-02,,,,,7\nAna Kovač,,male,,A-1,,17\n")
 	if outcomes(lines) != "changed changed" {
 		t.Fatalf("%+v", lines)
 	}
@@ -215,7 +216,14 @@ func TestTenThousandRowsCostTenTimesAThousand(t *testing.T) {
 	stored := func() int {
 		return r.count(t, `SELECT coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relname = 'patient'`)
 	}
-	for stored() < people {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for tick := time.Tick(20 * time.Millisecond); stored() < people; {
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			t.Fatalf("the statistics tell of %d people and not of %d", stored(), people)
+		}
 	}
 	// Each is read by the checks of the references to them (about fifteen) and when asked about; the references of the first
 	// batch may have been checked by reading all of that batch.
@@ -392,7 +400,7 @@ func TestAnInvitationIsUsedOnce(t *testing.T) {
 	if _, err := r.app.Invitation(t.Context(), []byte(strings.Repeat("x", 32)), now); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a code that is nobody's: %v", err)
 	}
-	if _, hash, err := r.app.Login(t.Context(), "nina"); err != nil || hash != "none" {
+	if _, hash, err := r.app.Login(t.Context(), "nina"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("before: %q %v", hash, err)
 	}
 	if err := r.app.AcceptInvitation(t.Context(), code, who, "hash", now); err != nil {
@@ -403,5 +411,94 @@ func TestAnInvitationIsUsedOnce(t *testing.T) {
 	}
 	if _, hash, err := r.app.Login(t.Context(), "nina"); err != nil || hash != "hash" {
 		t.Errorf("after: %q %v", hash, err)
+	}
+}
+
+// TestNamesHaveTheirWordsInCommon: what makes two names candidates, and never more than that.
+func TestNamesHaveTheirWordsInCommon(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	for _, c := range []struct {
+		one, other string
+		same       bool
+	}{
+		{"Marija Novak", "NOVAK MARIJA", true}, {"Marija Novak", "Novak, Marija", true}, {"Marija Novak", " márija\u00a0 NOVÁK ", true}, {"Joža Šuštar", "SUSTAR JOZA", true},
+		{"Đorđe Łoś", "dorde los", true}, {"Jürgen Groß", "JURGEN GROSS", true}, {"Zoë Ødegård", norm.NFD.String("zoe odegård"), true}, {"O'Brien Máire", "Maire OBrien", true},
+		{"Ana Novak-Kovač", "ana kovac novak", true}, {"Γιώργος Σεφέρης", "ΣΕΦΕΡΗΣ ΓΙΩΡΓΟΣ", true}, {"Мария Новак", "НОВАК МАРИЯ", true},
+		{"Marija Novak", "Marija Novakova", false}, {"Marija Novak", "Marija", false}, {"Marija Novak", "Marija Novak Novak", false}, {"Ana 1", "Ana 2", false}, {"-", "...", true},
+	} {
+		if same := r.count(t, `SELECT (name_key($1) = name_key($2))::int`, c.one, c.other) == 1; same != c.same {
+			t.Errorf("%q and %q: %v", c.one, c.other, same)
+		}
+	}
+}
+
+func TestSomebodyAddedByHandMayBeSomebodyWhoIsThere(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	dora := r.member(t, "dora", account.DeviceDesk)
+	add := func(name string, birth vital.Date) account.Patient {
+		t.Helper()
+		d := &account.Directory{People: r.app, Now: time.Now}
+		p, err := d.AddPatient(t.Context(), dora, account.Patient{Name: name, BirthDate: birth, Zone: "Europe/Ljubljana"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	first, other := add("Marija Novak", "1941-03-02"), add("Marija Novak", "1950")
+	second := add("NOVAK, Márija", "1941")
+	third := add("Novak Marija", "")
+	if diff := cmp.Diff([][]vital.UID{nil, nil, {first.UID}, {first.UID, other.UID, second.UID}}, [][]vital.UID{first.Alike, other.Alike, second.Alike, third.Alike}); diff != "" {
+		t.Error(diff)
+	}
+	desk := &account.Doubles{Book: r.app, Now: time.Now}
+	open, err := desk.List(t.Context(), dora, account.DoubleOpen, 10)
+	if err != nil || len(open) != 4 || open[0].One.UID != first.UID || open[0].Other.UID != second.UID || !open[0].SameName {
+		t.Errorf("%+v %v", open, err)
+	}
+	if diff := cmp.Diff([]vital.UID{}, add("Nova Marija", "1941").Alike, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestAFileThatWasForgottenIsNotTakenIn: erasing somebody forgets the files that may name them, also in the middle.
+func TestAFileThatWasForgottenIsNotTakenIn(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	var text strings.Builder
+	text.WriteString(columns)
+	for n := range account.ImportBatch + 1 {
+		fmt.Fprintf(&text, "Person of %d,1940,,,,,%d\n", n, n)
+	}
+	m := r.imports()
+	i, _, err := m.Check(t.Context(), r.nurse, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forget := func(account.Import) { r.exec(t, `UPDATE import SET content = NULL`) }
+	if _, _, err := m.Advance(t.Context(), r.nurse, i.UID, time.Minute, forget); !fault.Is(err, fault.Gone) {
+		t.Errorf("it went on: %v", err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM patient_identifier`); n != account.ImportBatch {
+		t.Errorf("%d came in", n)
+	}
+}
+
+// TestRowsThatAreDoneTellWhomTheyMayBe: the row keeps the record and not the name, which is the one of today.
+func TestRowsThatAreDoneTellWhomTheyMayBe(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	i, lines := r.bring(t, account.ImportOptions{Zone: "UTC"}, columns+"Ana Novak,1941-03-02,,,A-1,,7\nNovak Ana,1941,,,,,8\n")
+	if outcomes(lines) != "new double" {
+		t.Fatalf("%+v", lines)
+	}
+	r.exec(t, `UPDATE patient SET name = 'Ana Kos' WHERE number = 'A-1'`)
+	_, kept, err := r.imports().Lines(t.Context(), r.nurse, i.UID, account.OutcomeDouble, 0, 10)
+	if err != nil || len(kept) != 1 || !strings.HasSuffix(kept[0].Told(), " (Ana Kos, number A-1)") {
+		t.Errorf("%+v %v", kept, err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM import_line l WHERE l::text LIKE '%Ana%' OR l::text LIKE '%A-1%'`); n != 0 {
+		t.Errorf("%d rows keep a name", n)
 	}
 }

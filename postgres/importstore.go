@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,32 +136,20 @@ func (s *settling) give(ctx context.Context) error {
 	return giveIdentifiers(ctx, s.tx, s.actor.Org, s.now, list)
 }
 
-const insertDoubles = `
-INSERT INTO possible_double (org_id, uid, patient_id, other_id, found_at)
-SELECT $1, g.uid, least(g.one, g.other), greatest(g.one, g.other), $2 FROM unnest($3::uuid[], $4::bigint[], $5::bigint[]) AS g (uid, one, other)
-ON CONFLICT (org_id, patient_id, other_id) DO NOTHING`
-
 // pair lists who may be one person although two came in.
 func (s *settling) pair(ctx context.Context) error {
-	var uids []string
 	var ones, others []int64
 	for i := range s.decided {
 		for _, other := range s.decided[i].Doubles {
-			uids, ones, others = append(uids, string(newUID())), append(ones, int64(s.id(s.decided[i].Patient))), append(others, int64(s.id(other)))
+			ones, others = append(ones, int64(s.id(s.decided[i].Patient))), append(others, int64(s.id(other)))
 		}
 	}
-	if len(uids) == 0 {
-		return nil
-	}
-	if _, err := s.tx.Exec(ctx, insertDoubles, int32(s.actor.Org), s.now, uids, ones, others); err != nil {
-		return fmt.Errorf("list possible doubles: %w", err)
-	}
-	return nil
+	return listDoubles(ctx, s.tx, s.actor.Org, s.now, ones, others)
 }
 
 const insertStaffList = `
-INSERT INTO staff (org_id, uid, login, name, role, password_hash, created_at)
-SELECT $1, g.uid, g.login, g.name, g.role, g.hash, $2 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[]) AS g (uid, login, name, role, hash)
+INSERT INTO staff (org_id, uid, login, name, role, created_at)
+SELECT $1, g.uid, g.login, g.name, g.role, $2 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS g (uid, login, name, role)
 ON CONFLICT (login) DO NOTHING RETURNING login, id`
 
 const insertInvitations = `
@@ -175,12 +164,12 @@ SELECT t.org_id, t.id, g.staff_id, $2 FROM unnest($3::bigint[], $4::uuid[]) AS g
 // which only the record knows, is refused here.
 func (s *settling) addStaff(ctx context.Context) error {
 	rows := map[string]*account.Decided{}
-	var uids, logins, names, roles, hashes []string
+	var uids, logins, names, roles []string
 	for i := range s.decided {
 		if n := s.decided[i].Staff; n != nil {
 			rows[n.Login] = &s.decided[i]
 			uids, logins, names = append(uids, string(newUID())), append(logins, n.Login), append(names, n.Name)
-			roles, hashes = append(roles, string(n.Role)), append(hashes, n.PasswordHash)
+			roles = append(roles, string(n.Role))
 		}
 	}
 	if len(rows) == 0 {
@@ -189,7 +178,7 @@ func (s *settling) addStaff(ctx context.Context) error {
 	ids := map[string]int64{}
 	var login string
 	var id int64
-	err := each(ctx, s.tx, insertStaffList, []any{int32(s.actor.Org), s.now, uids, logins, names, roles, hashes}, []any{&login, &id}, func() { ids[login] = id })
+	err := each(ctx, s.tx, insertStaffList, []any{int32(s.actor.Org), s.now, uids, logins, names, roles}, []any{&login, &id}, func() { ids[login] = id })
 	if err != nil {
 		return err
 	}
@@ -227,11 +216,20 @@ func (s *settling) addStaff(ctx context.Context) error {
 }
 
 const insertLines = `
-INSERT INTO import_line (org_id, import_id, row, line, outcome, patient_id, field, problem)
-SELECT i.org_id, i.id, g.row, g.line, g.outcome, p.id, g.field, g.problem
-FROM unnest($3::int[], $4::int[], $5::text[], $6::uuid[], $7::text[], $8::text[]) AS g (row, line, outcome, patient, field, problem)
+INSERT INTO import_line (org_id, import_id, row, line, entry, outcome, patient_id, field, problem, other_ids)
+SELECT i.org_id, i.id, g.row, g.line, g.entry, g.outcome, p.id, g.field, g.problem, g.others::bigint[]
+FROM unnest($3::int[], $4::int[], $5::int[], $6::text[], $7::uuid[], $8::text[], $9::text[], $10::text[]) AS g (row, line, entry, outcome, patient, field, problem, others)
     JOIN import i ON true LEFT JOIN patient p ON p.uid = g.patient
 WHERE i.org_id = $1 AND i.uid = $2`
+
+// others returns whom a row may be, as an array is written for the database.
+func (s *settling) others(l *account.ImportLine) string {
+	ids := make([]string, len(l.Others))
+	for i, c := range l.Others {
+		ids[i] = strconv.FormatInt(int64(s.id(c.ID)), 10)
+	}
+	return "{" + strings.Join(ids, ",") + "}"
+}
 
 const advanceImport = `
 UPDATE import SET done = done + $3, state = CASE WHEN done + $3 = rows THEN 'done' ELSE 'running' END, finished_at = CASE WHEN done + $3 = rows THEN $4::timestamptz END
@@ -239,23 +237,23 @@ WHERE org_id = $1 AND uid = $2`
 
 // keepLines stores what became of the rows and how far the import is, with an audit row of the batch.
 func (s *settling) keepLines(ctx context.Context) error {
-	var numbers, lines []int32
-	var outcomes, fields, problems []string
+	var numbers, lines, entries []int32
+	var outcomes, fields, problems, others []string
 	var patients []*string
 	counts := map[account.Outcome]int{}
 	for i := range s.decided {
 		l := &s.decided[i].Line
 		counts[l.Outcome]++
-		numbers, lines = append(numbers, int32(l.Row)), append(lines, int32(l.Line)) //nolint:gosec // bounded by the size of a file
+		numbers, lines, entries = append(numbers, int32(l.Row)), append(lines, int32(l.Line)), append(entries, int32(l.Entry)) //nolint:gosec // bounded by the size of a file
 		outcomes, fields, problems = append(outcomes, string(l.Outcome)), append(fields, l.Field), append(problems, l.Problem)
 		var uid *string
 		if l.Patient != "" {
 			text := string(l.Patient)
 			uid = &text
 		}
-		patients = append(patients, uid)
+		patients, others = append(patients, uid), append(others, s.others(l))
 	}
-	if _, err := s.tx.Exec(ctx, insertLines, int32(s.actor.Org), string(s.run.UID), numbers, lines, outcomes, patients, fields, problems); err != nil {
+	if _, err := s.tx.Exec(ctx, insertLines, int32(s.actor.Org), string(s.run.UID), numbers, lines, entries, outcomes, patients, fields, problems, others); err != nil {
 		return fmt.Errorf("keep what became of rows: %w", err)
 	}
 	if _, err := s.tx.Exec(ctx, advanceImport, int32(s.actor.Org), string(s.run.UID), len(s.decided), s.now); err != nil {

@@ -77,7 +77,7 @@ func TestRowLevelSecurityStandsBehindTheCode(t *testing.T) {
 		{"hale_app", "1", "SELECT * FROM reading_202603", denied},
 		{"hale_app", "1", "UPDATE audit SET detail = ''", denied},
 		{"hale_app", "1", "DELETE FROM timeline", denied},
-		{"hale_app", "1", "SELECT password_hash FROM staff WHERE org_id = 2", ""},
+		{"hale_app", "1", "SELECT password_hash FROM staff", denied},
 		{"hale_work", "", "DELETE FROM reading", denied},
 		{"hale_app", "1", "SELECT * FROM canary", denied}, // no list, count or export can show one
 		{"hale_work", "", "SELECT password_hash FROM staff", denied},

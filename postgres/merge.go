@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -203,9 +202,9 @@ func auditMerge(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Ti
 	return nil
 }
 
-// moves are the tables whose rows follow a person: one statement of each moves a patient's rows and names them.
+// moves are the tables whose rows follow a person: one statement of each moves all rows of a patient ($4), or those that are named.
 func moves() map[string]string {
-	const move = ` SET patient_id = $3 WHERE org_id = $1 AND patient_id = $2 AND ($4::bigint[] IS NULL OR id = ANY($4)) RETURNING id`
+	const move = ` SET patient_id = $3 WHERE org_id = $1 AND patient_id = $2 AND ($4::boolean OR id = ANY($5::bigint[])) RETURNING id`
 	return map[string]string{
 		"grants": `UPDATE caregiver_grant` + move, "private": `UPDATE private_item` + move, "identifiers": `UPDATE patient_identifier` + move,
 	}
@@ -230,7 +229,7 @@ func join(ctx context.Context, tx pgx.Tx, from, into account.Patient, now time.T
 		return k, err
 	}
 	for what, move := range moves() {
-		if *k.into(what), err = idsOf(ctx, tx, move, int32(from.Org), int64(from.ID), int64(into.ID), nil); err != nil {
+		if *k.into(what), err = idsOf(ctx, tx, move, int32(from.Org), int64(from.ID), int64(into.ID), true, nil); err != nil {
 			return k, err
 		}
 	}
@@ -326,7 +325,7 @@ func part(ctx context.Context, tx pgx.Tx, actor account.Actor, k kept, from, int
 		return fmt.Errorf("end what the teams were given: %w", err)
 	}
 	for what, move := range moves() {
-		if _, err := idsOf(ctx, tx, move, int32(actor.Org), int64(into), int64(from), slices.Concat([]int64{}, *k.into(what))); err != nil {
+		if _, err := idsOf(ctx, tx, move, int32(actor.Org), int64(into), int64(from), false, *k.into(what)); err != nil {
 			return err
 		}
 	}

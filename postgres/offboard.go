@@ -142,12 +142,16 @@ func topicOf(k account.EndingKind) push.Topic {
 }
 
 const endGrants = `UPDATE caregiver_grant SET to_at = greatest($2::timestamptz, from_at) WHERE patient_id = $1 AND NOT guardian AND (to_at IS NULL OR to_at > $2)`
+const endShares = `UPDATE share SET ended_at = $2 WHERE patient_id = $1 AND ended_at IS NULL`
 const cancelCaregivers = `
 UPDATE outbox SET cancelled_at = $2, cancelled_for = 'care ended' WHERE patient_id = $1 AND audience = 'caregiver' AND sent_at IS NULL AND cancelled_at IS NULL`
 
 // endCaregivers ends what the patient shared: there is nothing to look after any more. A guardian goes on acting for them.
 func endCaregivers(ctx context.Context, tx pgx.Tx, patient vital.PatientID, now time.Time) error {
 	if _, err := tx.Exec(ctx, endGrants, int64(patient), now); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, endShares, int64(patient), now); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, cancelCaregivers, int64(patient), now)

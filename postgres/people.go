@@ -17,7 +17,13 @@ import (
 )
 
 // patientColumns go with patientTables: the relation is that of whoever the transaction acts for.
-const patientColumns = `p.id, p.uid::text, p.org_id, p.name, p.birth_year, p.birth_date, p.sex, p.zone, p.number, ` + stateSeen + `, p.created_at, ` + relationColumns + `, coalesce(way.guardian, false), way.frozen_at`
+const patientColumns = `p.id, p.uid::text, p.org_id, ` + nameSeen + `, CASE WHEN way.frozen_at IS NULL THEN p.birth_year ELSE coalesce(nullif(left(as_it_was(p.id, 'birth_date', p.birth_date), 4), ''), '0')::integer END,
+    CASE WHEN way.frozen_at IS NULL THEN p.birth_date ELSE as_it_was(p.id, 'birth_date', p.birth_date) END, CASE WHEN way.frozen_at IS NULL THEN p.sex ELSE as_it_was(p.id, 'sex', p.sex) END,
+    p.zone, ` + numberSeen + `, ` + stateSeen + `, p.created_at, ` + relationColumns + `, coalesce(way.guardian, false), way.frozen_at`
+
+// nameSeen and numberSeen are the patient's, and in a frozen view what they were then.
+const nameSeen = `CASE WHEN (SELECT current_setting('app.view', true)) = 'caregiver' THEN as_it_was(p.id, 'name', p.name) ELSE p.name END`
+const numberSeen = `CASE WHEN (SELECT current_setting('app.view', true)) = 'caregiver' THEN as_it_was(p.id, 'number', p.number) ELSE p.number END`
 
 // stateSeen is the patient's state, and in a frozen view what it was then: row level security hides the later steps.
 const stateSeen = `CASE WHEN way.frozen_at IS NULL THEN p.state ELSE coalesce((SELECT CASE s.kind WHEN 'finished' THEN 'locked' WHEN 'started' THEN 'ending'
@@ -109,8 +115,15 @@ func onePatient(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Patient,
 
 // AddPatient stores a new patient with what every one begins with, and the audit row. See account.People.
 func (a *App) AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error) {
+	p.Alike = nil
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
-		return addPatients(ctx, tx, actor, now, []*account.Patient{&p})
+		if err := lockIdentities(ctx, tx, actor.Org); err != nil { // two who add the same person at once know of each other
+			return err
+		}
+		if err := addPatients(ctx, tx, actor, now, []*account.Patient{&p}); err != nil {
+			return err
+		}
+		return findAlike(ctx, tx, now, &p)
 	})
 	return p, err
 }

@@ -252,8 +252,8 @@ func (f *wanted) worthwhile(ctx context.Context, tx pgx.Tx) error {
 }
 
 const insertRefile = `
-INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, to_at, reason, state, undo_of, merge_id, asked_by, asked_name, asked_role, asked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'asked', $9, $10, $11, $12, $13, $14)`
+INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, to_at, reason, undo_of, merge_id, asked_by, asked_name, asked_role, asked_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
 func (f *wanted) insert(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, undoOf, merge int64) (safe.Refile, error) {
 	uid := newUID()

@@ -358,8 +358,8 @@ func (w *town) unmerge(t *testing.T, rt *rapid.T) {
 func (w *town) step(t *testing.T, most int) bool {
 	t.Helper()
 	s, err := w.work.StepRefile(t.Context(), most)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || s.Trouble != nil {
+		t.Fatal(err, s.Trouble)
 	}
 	if s.Registry {
 		w.look(t)

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -35,22 +34,11 @@ type refiling struct {
 	now      time.Time
 }
 
-// nextRefile takes the oldest that no other process is at, without a lock of its row: whoever erases a person holds the cursors
-// and ends what is asked for them, so the cursors come first.
-const nextRefile = `
-SELECT id, sensor_id, source_id, target_id FROM (
-    SELECT id, sensor_id, coalesce(source_id, 0) AS source_id, coalesce(target_id, 0) AS target_id FROM refile WHERE state IN ('asked', 'running') ORDER BY id OFFSET 0
-) f WHERE pg_try_advisory_xact_lock(hashtextextended('refile ' || f.id, 0)) LIMIT 1`
-
-// FOR NO KEY UPDATE: a row that refers to it may be written meanwhile.
-const takeRefile = `
-SELECT id, org_id, uid::text, sensor_id, coalesce(source_id, 0), coalesce(target_id, 0), from_at, to_at, state, coalesce(undo_of, 0), reached_at, earliest_at, total, moved, asked_name, merge_id IS NOT NULL, clock_timestamp()
-FROM refile WHERE id = $1 AND state IN ('asked', 'running') FOR NO KEY UPDATE`
-
 const failRefile = `UPDATE refile SET state = 'failed', problem = $3, ended_at = $4 WHERE org_id = $1 AND id = $2`
 
 const noteRefile = `
-UPDATE refile SET state = $3, started_at = coalesce(started_at, $4), ended_at = CASE WHEN $3 = 'done' THEN $4::timestamptz END, reached_at = $5, total = $6, moved = $7, earliest_at = $8
+UPDATE refile SET state = $3, started_at = coalesce(started_at, $4), ended_at = CASE WHEN $3 = 'done' THEN $4::timestamptz END, reached_at = $5, total = $6, moved = $7,
+    earliest_at = $8, stepped_at = $4, attempts = 0, next_action_at = '-infinity', problem = ''
 WHERE org_id = $1 AND id = $2`
 
 // StepRefile carries out one bounded step of a refile. See safe.RefileStore.
@@ -63,15 +51,13 @@ func (w *Work) StepRefile(ctx context.Context, most int) (safe.RefileStep, error
 		return safe.RefileStep{}, err
 	}
 	var step safe.RefileStep
-	var r *refiling
+	r := &refiling{}
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		step = safe.RefileStep{}
-		var err error
-		if r, err = claimRefile(ctx, tx); err != nil || r.id == 0 {
+		if err := claimRefile(ctx, tx, r); err != nil || r.id == 0 {
 			return err
 		}
 		step.Found, step.Refile = true, string(r.uid)
-		if r.uid == "" {
+		if r.state == "" {
 			return nil // somebody has ended it in this moment
 		}
 		if r.state == safe.RefileAsked {
@@ -92,81 +78,10 @@ func (w *Work) StepRefile(ctx context.Context, most int) (safe.RefileStep, error
 		step.Moved, step.Ended = len(moved), len(moved) < most
 		return r.settle(ctx, tx, moved, step)
 	})
-	if violated(err, afterErasure) && r.moved == 0 {
-		step = safe.RefileStep{Found: true, Refile: string(r.uid), Ended: true, Failed: true}
-		err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-			return r.fail(ctx, tx, "somebody who had the sensor then, or is to have it, was erased")
-		})
-	}
 	if err != nil {
-		return safe.RefileStep{}, classify(fmt.Errorf("file readings anew: %w", err))
+		return w.setBack(ctx, r, fmt.Errorf("file readings anew: %w", err))
 	}
 	return step, nil
-}
-
-// claimRefile takes the next refile with all that it needs held. It returns one without an id when there is none, and without a uid when
-// it ended before everything was held.
-func claimRefile(ctx context.Context, tx pgx.Tx) (*refiling, error) {
-	r := &refiling{}
-	err := tx.QueryRow(ctx, nextRefile).Scan(&r.id, &r.sensor, &r.source, &r.target)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return r, nil
-	}
-	if err != nil {
-		return r, fmt.Errorf("find a refile: %w", err)
-	}
-	if err := holdSensor(ctx, tx, r.sensor, r.source, r.target); err != nil {
-		return r, err
-	}
-	var to, reached, earliest *time.Time
-	err = tx.QueryRow(ctx, takeRefile, r.id).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target, &r.from, &to, &r.state, &r.undoOf, &reached, &earliest, &r.total, &r.moved, &r.askedBy, &r.merged, &r.now)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return r, nil
-	}
-	if err != nil {
-		return r, fmt.Errorf("take a refile: %w", err)
-	}
-	r.from, r.to, r.reached, r.earliest, r.now = r.from.UTC(), timeOf(to), timeOf(reached), timeOf(earliest), r.now.UTC()
-	return r, nil
-}
-
-// everInvolved are those through whose partitions a reading of the sensor may come, however stale an edge is or whatever
-// waits in the stream: who ever had it, and the devices that speak for it.
-const everInvolved = `
-SELECT patient_id FROM assignment WHERE sensor_id = $1
-UNION SELECT device_id FROM gateway_grant WHERE sensor_id = $1
-UNION SELECT device_id FROM sensor WHERE id = $1 AND device_id IS NOT NULL`
-
-// holdSensor holds, shared and in order, all partitions in which the sensor's readings are filed or judged, and then the
-// sensor's own row against others who change its assignments.
-func holdSensor(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, patients ...vital.PatientID) error {
-	rows, err := tx.Query(ctx, everInvolved, int64(sensor))
-	if err != nil {
-		return fmt.Errorf("find who has to do with the sensor: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return fmt.Errorf("find who has to do with the sensor: %w", err)
-	}
-	for _, p := range patients {
-		if p != 0 {
-			ids = append(ids, int64(p))
-		}
-	}
-	var partitions []int
-	for _, id := range ids {
-		partitions = append(partitions, vital.PartitionOf(uint64(id)))
-	}
-	slices.Sort(partitions)
-	for _, p := range slices.Compact(partitions) {
-		if _, err := tx.Exec(ctx, shareCursor, p); err != nil {
-			return fmt.Errorf("hold partition %d: %w", p, err)
-		}
-	}
-	if _, err := tx.Exec(ctx, lockSensor, int64(sensor)); err != nil {
-		return fmt.Errorf("lock sensor: %w", err)
-	}
-	return nil
 }
 
 // span is a half-open period; a zero to has no end.
@@ -210,6 +125,9 @@ func without(list []span, o span) []span {
 
 const livingAssignments = `
 SELECT id, patient_id, from_at, to_at FROM assignment WHERE sensor_id = $1 AND (to_at IS NULL OR to_at > from_at) ORDER BY from_at`
+
+// erasedSpans are those of people who were erased: they are nobody's for ever.
+const erasedSpans = `SELECT from_at, coalesce(to_at, erased_at) FROM erased_span WHERE sensor_id = $1 ORDER BY from_at`
 const partsOf = `SELECT from_at, to_at FROM refile_part WHERE org_id = $1 AND refile_id = $2 ORDER BY from_at`
 
 // cut ends an assignment where it is cut off first; its epoch tells edges and batches that it is another one now.
@@ -293,6 +211,13 @@ func (r *refiling) give(ctx context.Context, tx pgx.Tx, wanted []span) ([]span, 
 		parts = wanted
 		for _, o := range all {
 			parts = without(parts, o.span)
+		}
+		erased, err := readSpans(ctx, tx, erasedSpans, int64(r.sensor))
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range erased {
+			parts = without(parts, o)
 		}
 		return parts, nil
 	}

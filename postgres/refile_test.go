@@ -44,8 +44,8 @@ func (r *record) carryOut(t *testing.T, most int) int {
 	t.Helper()
 	for n := 0; ; n++ {
 		step, err := r.work.StepRefile(t.Context(), most)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || step.Trouble != nil {
+			t.Fatal(err, step.Trouble)
 		}
 		if !step.Found {
 			if _, err := r.work.EndMerges(t.Context()); err != nil {

@@ -54,6 +54,8 @@ func apart() map[string]string {
 		"SELECT gateway_grant": "staff patient caregiver",
 		// A care team is known to its patients.
 		"SELECT team": "staff patient caregiver",
+		// Relatives are known to the patient, and each to themselves.
+		"SELECT caregiver": "staff patient caregiver",
 		// What no relative may learn.
 		"SELECT break_glass":        "staff patient",
 		"SELECT caregiver_grant":    "staff patient",
@@ -86,6 +88,7 @@ func apart() map[string]string {
 		"UPDATE assignment":       "staff",
 		"INSERT ending_step":      "staff",
 		"INSERT invitation":       "staff",
+		"UPDATE invitation":       "staff",
 		"INSERT patient_change":   "staff",
 		"INSERT refile":           "staff",
 		"UPDATE guardian_request": "staff",

@@ -16,7 +16,11 @@ import (
 )
 
 const correctionColumns = `c.uid::text, c.patient_id, c.kind, coalesce(c.metric, 0), c.reading_at, coalesce(c.reading_id, 0), c.about, c.wish, c.asked_name, c.asked_role, c.asked_at,
-    c.state, c.decided_name, c.decided_at, c.answer`
+    CASE WHEN ` + decisionSeen + ` THEN c.state ELSE 'asked' END, CASE WHEN ` + decisionSeen + ` THEN c.decided_name ELSE '' END, CASE WHEN ` + decisionSeen + ` THEN c.decided_at END,
+    CASE WHEN ` + decisionSeen + ` THEN c.answer ELSE '' END`
+
+// decisionSeen is whether the view knows of a decision: a frozen one only of earlier ones, and of those on what the relative asked.
+const decisionSeen = `(c.decided_at IS NOT DISTINCT FROM as_of_freeze(c.patient_id, c.decided_at) OR by_me(c.asked_role, c.asked_name))`
 
 const selectCorrections = `SELECT ` + correctionColumns + ` FROM correction c
 WHERE CASE WHEN @patient::uuid IS NULL THEN c.state = 'asked' ELSE c.patient_id = (SELECT p.id FROM patient p WHERE p.uid = @patient) END ORDER BY c.id DESC LIMIT 1000`

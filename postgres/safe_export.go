@@ -141,7 +141,25 @@ func (a *App) AlertsOf(ctx context.Context, actor account.Actor, patient vital.P
 	for _, n := range log {
 		at[n.of].Log = append(at[n.of].Log, n.AlertEntry)
 	}
+	if err == nil && actor.Role == account.CaregiverRole {
+		err = a.foldAlerts(ctx, actor, list)
+	}
 	return list, err
+}
+
+// foldAlerts makes alerts of a copy what a caregiver sees of them: in a frozen view, as their logs told them then.
+func (a *App) foldAlerts(ctx context.Context, actor account.Actor, list []safe.Alert) error {
+	for i := range list {
+		seen, err := a.Alert(ctx, actor, list[i].UID)
+		if err != nil {
+			return err
+		}
+		e := &list[i]
+		e.Level, e.State, e.LastAt, e.Last, e.Readings = seen.Level.String(), string(seen.State), seen.Last.At.UTC(), seen.LastValues, seen.Occurrences
+		e.ClosedAt, e.Closing, e.NextStep, e.NextStepT, e.Note, e.Historic = seen.ClosedAt, string(seen.Closing), string(seen.NextStep), seen.NextStepAt, seen.Note, seen.Historic
+		e.TakenBy, e.TakenAt = seen.AckName, seen.AckAt
+	}
+	return nil
 }
 
 func scanExportAlert(row pgx.CollectableRow) (safe.Alert, error) {

@@ -38,9 +38,8 @@ func (a *App) RecordLooks(ctx context.Context, row account.Audit, patients []vit
 const selectLooks = `
 SELECT a.id, a.at, a.actor_name, a.actor_role, a.session_uid, a.action, a.object, a.detail, coalesce((
     SELECT g.reason FROM break_glass g WHERE g.org_id = a.org_id AND g.patient_id = a.patient_id AND g.staff_id = a.actor_id
-        AND g.from_at <= a.at AND coalesce(g.ended_at, g.until_at) >= a.at ORDER BY g.id DESC LIMIT 1), ''), coalesce((
-    SELECT replace(s.role, '_', ' ') || ' ' || s.name FROM invitation i JOIN staff s ON s.org_id = i.org_id AND s.id = i.staff_id
-    WHERE i.org_id = a.org_id AND i.uid = CASE WHEN a.action = 'sign in' AND a.object LIKE 'invitation %' THEN substr(a.object, 12)::uuid END), '')
+        AND g.from_at <= a.at AND coalesce(g.ended_at, g.until_at) >= a.at ORDER BY g.id DESC LIMIT 1), ''),
+    coalesce(let_in_by(CASE WHEN a.action = 'sign in' AND a.object LIKE 'invitation %' THEN substr(a.object, 12)::uuid END), '')
 FROM audit a
 WHERE a.patient_id = @patient AND a.at >= coalesce(@from::timestamptz, '-infinity') AND a.at < coalesce(@to::timestamptz, 'infinity')
     AND (@before::bigint = 0 OR a.id < @before) AND (@hale OR NOT (a.actor_role = '' AND a.actor_name = 'hale'))

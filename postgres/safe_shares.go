@@ -14,7 +14,12 @@ import (
 	"hale/vital"
 )
 
-const shareColumns = `uid::text, patient_id, what, made_name, made_role, created_at, expires_at, opens_most, opened, last_opened_at, ended_at`
+// In a frozen view a link was opened and ended as it was then: row level security leaves those rows of the trail that tell of it.
+const shareColumns = `uid::text, patient_id, what, made_name, made_role, created_at, expires_at, opens_most,
+    CASE WHEN last_opened_at IS NOT DISTINCT FROM as_of_freeze(patient_id, last_opened_at) THEN opened ELSE (` + openedBefore + `) END, as_of_freeze(patient_id, last_opened_at),
+    as_of_freeze(patient_id, ended_at)`
+
+const openedBefore = `SELECT count(*)::integer FROM audit a WHERE a.org_id = share.org_id AND a.patient_id = share.patient_id AND a.action = 'look' AND a.object = 'share ' || share.uid::text`
 
 func scanShare(row pgx.CollectableRow) (safe.Share, error) {
 	var s safe.Share
@@ -43,14 +48,14 @@ func (a *App) Shares(ctx context.Context, actor account.Actor, patient vital.Pat
 }
 
 const insertShare = `
-INSERT INTO share (org_id, uid, patient_id, what, secret_hash, made_name, made_role, created_at, expires_at, opens_most) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+INSERT INTO share (org_id, uid, patient_id, what, secret_hash, made_name, made_role, created_at, expires_at, opens_most, caregiver_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
 // AddShare stores a new link. See safe.ShareBook.
 func (a *App) AddShare(ctx context.Context, actor account.Actor, p account.Patient, s safe.Share, secretHash []byte) (safe.Share, error) {
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		lasts := s.ExpiresAt.Sub(s.CreatedAt)
 		s.UID, s.CreatedAt, s.ExpiresAt = newUID(), now, now.Add(lasts)
-		_, err := tx.Exec(ctx, insertShare, int32(p.Org), string(s.UID), int64(p.ID), string(s.What), secretHash, s.MadeBy, string(s.MadeRole), s.CreatedAt, s.ExpiresAt, s.OpensMost)
+		_, err := tx.Exec(ctx, insertShare, int32(p.Org), string(s.UID), int64(p.ID), string(s.What), secretHash, s.MadeBy, string(s.MadeRole), s.CreatedAt, s.ExpiresAt, s.OpensMost, nullID(actor.Caregiver))
 		if err != nil {
 			return fmt.Errorf("store share: %w", err)
 		}
@@ -100,23 +105,26 @@ func (a *App) EndShare(ctx context.Context, actor account.Actor, uid vital.UID, 
 	})
 }
 
-const openShare = `SELECT org_id, uid::text, patient_id, patient_uid::text, what, expires_at, opened, opens_most FROM open_share($1, clock_timestamp())`
+const openShare = `SELECT org_id, uid::text, patient_id, patient_uid::text, what, expires_at, opened, opens_most, coalesce(caregiver_id, 0) FROM open_share($1, clock_timestamp())`
 
 // OpenShare opens a link by the hash of its secret. See safe.ShareBook.
 func (a *App) OpenShare(ctx context.Context, secretHash []byte, from string) (safe.Opened, error) {
 	var o safe.Opened
 	err := pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, openShare, secretHash).Scan(&o.Actor.Org, &o.UID, &o.Share.Patient, &o.Patient, &o.What, &o.ExpiresAt, &o.Opened, &o.OpensMost)
+		err := tx.QueryRow(ctx, openShare, secretHash).Scan(&o.Actor.Org, &o.UID, &o.Share.Patient, &o.Patient, &o.What, &o.ExpiresAt, &o.Opened, &o.OpensMost, &o.Actor.Caregiver)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no such share")
 		}
 		if err != nil {
 			return fmt.Errorf("open share: %w", err)
 		}
-		// Whoever has the link reaches what the patient reaches of themselves, and no more of it is shown than the share says.
-		o.Actor.Self, o.Actor.Role, o.Actor.Name, o.Actor.Session = o.Share.Patient, account.SelfRole, safe.ShareName, o.UID
+		// Whoever has the link reaches what its maker reaches, the patient or a guardian, and is shown no more than the share says.
+		o.Actor.Role, o.Actor.Name, o.Actor.Session = account.CaregiverRole, safe.ShareName, o.UID
+		if o.Actor.Caregiver == 0 {
+			o.Actor.Self, o.Actor.Role = o.Share.Patient, account.SelfRole
+		}
 		var now time.Time
-		if err := tx.QueryRow(ctx, `SELECT set_config('app.org', $1, true), clock_timestamp()`, fmt.Sprint(int32(o.Actor.Org))).Scan(nil, &now); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT set_config('app.org', $1, true), set_config('app.view', 'org', true), clock_timestamp()`, fmt.Sprint(int32(o.Actor.Org))).Scan(nil, nil, &now); err != nil {
 			return fmt.Errorf("enter the organisation: %w", err)
 		}
 		o.ExpiresAt = o.ExpiresAt.UTC()

@@ -14,11 +14,11 @@ import (
 
 const sheetHelpers = `
 SELECT c.name, g.guardian, c.phone FROM caregiver_grant g JOIN caregiver c ON c.org_id = g.org_id AND c.id = g.caregiver_id
-WHERE g.patient_id = $1 AND g.from_at <= $2 AND (g.to_at IS NULL OR g.to_at > $2) ORDER BY g.guardian DESC, g.id`
+WHERE g.patient_id = $1 AND (NOT g.guardian OR g.confirmed_at <= $2) AND g.from_at <= $2 AND (g.to_at IS NULL OR g.to_at > $2) ORDER BY g.guardian DESC, g.id`
 
 const sheetTeams = `
 SELECT t.name, t.phone FROM team_patient m JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id
-WHERE m.patient_id = $1 AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2) AND (t.ended_at IS NULL OR t.ended_at > $2) ORDER BY t.name`
+WHERE m.patient_id = $1 AND m.from_at <= $2 AND (as_of_freeze(m.patient_id, m.to_at) IS NULL OR m.to_at > $2) AND (t.ended_at IS NULL OR t.ended_at > $2) ORDER BY t.name`
 
 // Sheet gathers what stands on the emergency sheet of a patient. See safe.SheetBook.
 func (a *App) Sheet(ctx context.Context, actor account.Actor, p account.Patient) (safe.Sheet, error) {

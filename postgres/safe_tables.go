@@ -23,30 +23,42 @@ type exportedTable struct {
 	own bool
 }
 
+// patientSeen is the patient's own row: in a frozen view, as it was.
+const patientSeen = `(SELECT c.* FROM (SELECT ` + patientColumns + patientTables + ` WHERE p.id = $1) c
+	(id, uid, org_id, name, birth_year, birth_date, sex, zone, number, state, created_at)) t`
+
+// correctionAnswer is how a correction was answered, as far as the view knows.
+const correctionAnswer = `CASE WHEN ` + decisionSeen + ` THEN c.state ELSE 'asked' END AS state, CASE WHEN ` + decisionSeen + ` THEN c.decided_name END AS decided_name,
+	CASE WHEN ` + decisionSeen + ` THEN c.decided_at END AS decided_at, CASE WHEN ` + decisionSeen + ` THEN c.answer END AS answer`
+
 // exportedTables are copied table by table. With safe.Exports' own files (exportedElsewhere) and notExported they name every
 // table that has a patient; a test keeps it so.
 func exportedTables() []exportedTable {
 	return []exportedTable{
-		{name: "patient", columns: "uid, name, number, birth_year, birth_date, sex, zone, state, created_at", from: "patient WHERE id = $1"},
-		{name: "patient_identifier", columns: "system, value, use, from_when, to_when, added_at, ended_at, end_reason"},
+		{name: "patient", columns: "uid, name, number, birth_year, birth_date, sex, zone, state, created_at", from: patientSeen},
+		{name: "patient_identifier", columns: "system, value, use, from_when, to_when, added_at, ended_at, end_reason",
+			from: `(SELECT i.system, i.value, i.use, i.from_when, i.to_when, i.added_at, as_of_freeze(i.patient_id, i.ended_at) AS ended_at,
+				CASE WHEN i.ended_at IS DISTINCT FROM as_of_freeze(i.patient_id, i.ended_at) THEN '' ELSE i.end_reason END AS end_reason FROM patient_identifier i WHERE i.patient_id = $1 ORDER BY i.id) t`},
 		{name: "patient_change", columns: "at, actor_name, source, field, before, after"},
-		{name: "assignment", columns: "sensor, from_at, to_at", from: `(SELECT s.uid AS sensor, a.from_at, a.to_at FROM assignment a
+		{name: "assignment", columns: "sensor, from_at, to_at", from: `(SELECT s.uid AS sensor, a.from_at, as_of_freeze(a.patient_id, a.to_at) AS to_at FROM assignment a
 			JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id WHERE a.patient_id = $1 ORDER BY a.id) t`},
 		{name: "rule", columns: "kind, form, metric, number, effective_from, enabled, spec, advice, author_name, reason, review_by, created_at",
 			from: `(SELECT r.kind, r.form, r.metric, v.* FROM rule r JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
 			WHERE r.patient_id = $1 ORDER BY r.id, v.number) t`},
-		{name: "team_patient", columns: "team, from_at, to_at", from: `(SELECT t.name AS team, m.from_at, m.to_at FROM team_patient m
+		{name: "team_patient", columns: "team, from_at, to_at", from: `(SELECT t.name AS team, m.from_at, as_of_freeze(m.patient_id, m.to_at) AS to_at FROM team_patient m
 			JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id WHERE m.patient_id = $1 ORDER BY m.id) t`},
-		{name: "break_glass", columns: "staff, reason, from_at, until_at, ended_at, reviewed_at, finding", from: `(SELECT s.name AS staff, g.* FROM break_glass g
-			JOIN staff s ON s.org_id = g.org_id AND s.id = g.staff_id WHERE g.patient_id = $1 ORDER BY g.id) t`},
+		{name: "break_glass", columns: "staff, reason, from_at, until_at, ended_at, reviewed_at, finding", own: true,
+			from: `(SELECT staff_name(g.staff_id) AS staff, g.* FROM break_glass g WHERE g.patient_id = $1 ORDER BY g.id) t`},
 		{name: "caregiver_grant", columns: "caregiver, guardian, scopes, document, reason, from_at, to_at, suspended_at, recorded_by", own: true,
 			from: `(SELECT c.name AS caregiver, g.* FROM caregiver_grant g JOIN caregiver c ON c.org_id = g.org_id AND c.id = g.caregiver_id WHERE g.patient_id = $1 ORDER BY g.id) t`},
 		{name: "consent_decision", columns: "uid, purpose, version, language, choice, decided_by, through, recorded_by, document, witness, decided_at, created_at"},
 		{name: "guardian_request", columns: "uid, purpose, version, choice, made_at, settled_at, accepted", own: true},
 		{name: "private_item", columns: "uid, kind, ref, metric, from_at, to_at, marked_at, marked_by, unmarked_at, unmarked_by", own: true},
 		{name: "ending_step", columns: "kind, at, actor_name, actor_role, how, note"},
-		{name: "correction", columns: "uid, kind, metric, reading_at, reading_id, about, wish, asked_name, asked_role, asked_at, state, decided_name, decided_at, answer"},
-		{name: "share", columns: "uid, what, made_name, made_role, created_at, expires_at, opens_most, opened, last_opened_at, ended_at"},
+		{name: "correction", columns: "uid, kind, metric, reading_at, reading_id, about, wish, asked_name, asked_role, asked_at, state, decided_name, decided_at, answer",
+			from: `(SELECT c.uid, c.kind, c.metric, c.reading_at, c.reading_id, c.about, c.wish, c.asked_name, c.asked_role, c.asked_at, ` + correctionAnswer + ` FROM correction c WHERE c.patient_id = $1 ORDER BY c.id) t`},
+		{name: "share", columns: "uid, what, made_name, made_role, created_at, expires_at, opens_most, opened, last_opened_at, ended_at",
+			from: "(SELECT " + shareColumns + " FROM share WHERE patient_id = $1 ORDER BY id) t (uid, patient_id, what, made_name, made_role, created_at, expires_at, opens_most, opened, last_opened_at, ended_at)"},
 		{name: "refile", columns: "uid, from_at, to_at, reason, state, moved, asked_name, asked_role, asked_at, ended_at",
 			from: "refile WHERE source_id = $1 OR target_id = $1", own: true},
 		{name: "merge", columns: "uid, state, reason, asked_name, asked_at, ended_at, undo_reason, undo_name, undo_at",

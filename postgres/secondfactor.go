@@ -11,6 +11,7 @@ import (
 
 	"hale/account"
 	"hale/fault"
+	"hale/vital"
 )
 
 // loginHash is what wrong passwords are counted under: it is the same for a login that exists and one that does not.
@@ -41,7 +42,7 @@ func (a *App) Failed(ctx context.Context, login string, who account.Actor, now, 
 			return nil
 		}
 		var at time.Time
-		if err := tx.QueryRow(ctx, `SELECT set_config('app.org', $1, true), clock_timestamp()`, fmt.Sprint(int32(who.Org))).Scan(nil, &at); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT set_config('app.org', $1, true), set_config('app.view', 'org', true), clock_timestamp()`, fmt.Sprint(int32(who.Org))).Scan(nil, nil, &at); err != nil {
 			return fmt.Errorf("enter the organisation: %w", err)
 		}
 		// Nobody has shown to be this person: the lock is Hale's own act.
@@ -59,7 +60,7 @@ func (a *App) Forget(ctx context.Context, login string) error {
 // Password returns the login and the password hash of somebody who is signed in.
 func (a *App) Password(ctx context.Context, actor account.Actor) (login, hash string, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		return tx.QueryRow(ctx, `SELECT login, password_hash FROM staff WHERE id = $1 AND disabled_at IS NULL`, int64(actor.Staff)).Scan(&login, &hash)
+		return tx.QueryRow(ctx, `SELECT login, password_hash FROM own_password()`).Scan(&login, &hash)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", "", fault.New(fault.NotFound, "there is no such person")
@@ -101,10 +102,10 @@ func (a *App) OfferFactor(ctx context.Context, actor account.Actor, sealed []byt
 
 // ConfirmFactor turns the offered second factor on: with the step of the code that proved it, so that this code opens
 // nothing again, and the hashes of its recovery codes. The sealed secret must be the one that was proved.
-func (a *App) ConfirmFactor(ctx context.Context, actor account.Actor, sealed []byte, step int64, codes [][]byte) error {
+func (a *App) ConfirmFactor(ctx context.Context, actor account.Actor, sealed []byte, step int64, codes [][]byte) (ended []vital.UID, err error) {
 	const confirm = `UPDATE second_factor SET confirmed_at = $2, last_step = $3 WHERE staff_id = $1 AND confirmed_at IS NULL AND secret = $4`
 	const insert = `INSERT INTO recovery_code (org_id, staff_id, code_hash) SELECT $1, $2, unnest($3::bytea[])`
-	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		done, err := tx.Exec(ctx, confirm, int64(actor.Staff), now, step, sealed)
 		if err == nil && done.RowsAffected() == 0 {
 			return fault.New(fault.Conflict, "this second factor was confirmed or replaced meanwhile; look at the page again")
@@ -115,8 +116,14 @@ func (a *App) ConfirmFactor(ctx context.Context, actor account.Actor, sealed []b
 		if _, err := tx.Exec(ctx, insert, int32(actor.Org), int64(actor.Staff), codes); err != nil {
 			return fmt.Errorf("keep recovery codes: %w", err)
 		}
-		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "turn second factor on", Object: "staff " + string(actor.UID)})
+		if ended, err = endOtherSessions(ctx, tx, actor, now); err != nil {
+			return err
+		}
+		return writeAudit(ctx, tx, account.Audit{
+			Org: actor.Org, At: now, Actor: actor, Action: "turn second factor on", Object: "staff " + string(actor.UID), Detail: fmt.Sprintf("%d other sessions ended", len(ended)),
+		})
 	})
+	return ended, err
 }
 
 // UseStep takes the code of a time step: false when this step or a later one was taken before.

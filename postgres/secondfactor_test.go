@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"hale/account"
 	"hale/fault"
 	"hale/postgres"
+	"hale/vital"
 )
 
 // acts returns the audit trail of the acts of signing in and of operators, in order.
@@ -53,12 +56,22 @@ func TestASecondFactorInTheRecord(t *testing.T) {
 	}
 	must(r.app.OfferFactor(ctx, r.nurse, []byte("first")))
 	must(r.app.OfferFactor(ctx, r.nurse, []byte("second")))
-	if err := r.app.ConfirmFactor(ctx, r.nurse, []byte("first"), 10, [][]byte{hash(1)}); !fault.Is(err, fault.Conflict) {
+	here, elsewhere := account.Session{UID: newSessionUID(1), Actor: r.nurse}, account.Session{UID: newSessionUID(2), Actor: r.nurse}
+	for i, s := range []*account.Session{&here, &elsewhere} {
+		s.CreatedAt, s.ExpiresAt = time.Now().UTC(), time.Now().UTC().Add(time.Hour)
+		must(r.app.OpenSession(ctx, hash(byte(100+i)), *s))
+	}
+	r.nurse.Session = here.UID
+	if _, err := r.app.ConfirmFactor(ctx, r.nurse, []byte("first"), 10, [][]byte{hash(1)}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a secret that was replaced is confirmed: %v", err)
 	}
 	taken, err := r.app.UseStep(ctx, r.nurse, 5)
 	wants("a code of what is not on", taken, false, err)
-	must(r.app.ConfirmFactor(ctx, r.nurse, []byte("second"), 10, [][]byte{hash(1), hash(2)}))
+	ended, err := r.app.ConfirmFactor(ctx, r.nurse, []byte("second"), 10, [][]byte{hash(1), hash(2)})
+	must(err)
+	if !slices.Equal(ended, []vital.UID{elsewhere.UID}) {
+		t.Errorf("of the sessions that were opened without it, %v ended", ended)
+	}
 	if err := r.app.OfferFactor(ctx, r.nurse, []byte("third")); !fault.Is(err, fault.Conflict) {
 		t.Errorf("one that is on is replaced: %v", err)
 	}
@@ -234,4 +247,8 @@ func TestTheOperatorListsAndEndsSessionsAndResetsASecondFactor(t *testing.T) {
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func newSessionUID(n int) vital.UID {
+	return vital.UID(fmt.Sprintf("0198c0de-0000-7000-8000-%012d", n))
 }

@@ -119,8 +119,12 @@ func (a *App) EndSession(ctx context.Context, tokenHash, deviceHash []byte, now 
 		return "", err
 	}
 	return s.UID, a.inOrg(ctx, s.Actor.Org, func(tx pgx.Tx, at time.Time) error {
-		if _, err := tx.Exec(ctx, `UPDATE session SET ended_at = $2 WHERE token_hash = $1 AND ended_at IS NULL`, tokenHash, now); err != nil {
+		done, err := tx.Exec(ctx, `UPDATE session SET ended_at = $2 WHERE token_hash = $1 AND ended_at IS NULL`, tokenHash, now)
+		if err != nil {
 			return fmt.Errorf("end session: %w", err)
+		}
+		if done.RowsAffected() == 0 {
+			return nil // somebody else has, and it stands in the trail
 		}
 		return writeAudit(ctx, tx, account.Audit{Org: s.Actor.Org, At: at, Actor: s.Actor, Action: "sign out", Patient: s.Actor.Self})
 	})
@@ -235,34 +239,42 @@ func endOne(ctx context.Context, tx pgx.Tx, condition string, now time.Time, id 
 	return writeAudit(ctx, tx, row)
 }
 
-const setPassword = `UPDATE staff SET password_hash = $3 WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL`
 const endOthers = `UPDATE session SET ended_at = $3 WHERE staff_id = $1 AND uid <> $2 AND ended_at IS NULL RETURNING uid::text`
 
 // SetPassword gives the actor a new password in place of the one of this hash, and ends their other sessions, which it
 // returns. One that was changed meanwhile is fault.Conflict.
 func (a *App) SetPassword(ctx context.Context, actor account.Actor, oldHash, newHash string) (ended []vital.UID, err error) {
-	session, err := parseUID(actor.Session, "session")
-	if err != nil {
-		return nil, err
-	}
-	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
-		done, err := tx.Exec(ctx, setPassword, int64(actor.Staff), oldHash, newHash)
-		if err != nil {
+	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		var done bool
+		if err := tx.QueryRow(ctx, `SELECT set_own_password($1, $2)`, oldHash, newHash).Scan(&done); err != nil {
 			return fmt.Errorf("set password: %w", err)
 		}
-		if done.RowsAffected() == 0 {
+		if !done {
 			return fault.New(fault.Conflict, "the password was changed meanwhile: sign in with the new one")
 		}
-		rows, err := tx.Query(ctx, endOthers, int64(actor.Staff), session, now)
-		if err != nil {
-			return fmt.Errorf("end the other sessions: %w", err)
-		}
-		if ended, err = pgx.CollectRows(rows, pgx.RowTo[vital.UID]); err != nil {
-			return fmt.Errorf("end the other sessions: %w", err)
+		if ended, err = endOtherSessions(ctx, tx, actor, now); err != nil {
+			return err
 		}
 		return writeAudit(ctx, tx, account.Audit{
 			Org: actor.Org, At: now, Actor: actor, Action: "change password", Object: "staff " + string(actor.UID), Detail: fmt.Sprintf("%d other sessions ended", len(ended)),
 		})
 	})
 	return ended, err
+}
+
+// endOtherSessions ends the sessions of a member of staff but the one that they act in, and returns them.
+func endOtherSessions(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time) ([]vital.UID, error) {
+	session, err := parseUID(actor.Session, "session")
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, endOthers, int64(actor.Staff), session, now)
+	if err != nil {
+		return nil, fmt.Errorf("end the other sessions: %w", err)
+	}
+	ended, err := pgx.CollectRows(rows, pgx.RowTo[vital.UID])
+	if err != nil {
+		return nil, fmt.Errorf("end the other sessions: %w", err)
+	}
+	return ended, nil
 }

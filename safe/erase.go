@@ -167,6 +167,11 @@ func (e *Erasure) Withdrawable() bool {
 	return slices.Contains([]ErasureState{ErasureAsked, ErasureDecided, ErasureConfirmed}, e.State)
 }
 
+// WithdrawableBy reports whether this actor is one who may take the request back while it can be.
+func (e *Erasure) WithdrawableBy(actor account.Actor) bool {
+	return actor.Role != account.CaregiverRole || e.AskedRole == account.CaregiverRole
+}
+
 // Propose returns what the policy says of each class for a decision at now: erased at once, or kept until a day. Who the
 // person is stays as long as what is kept together with it.
 func (p Policy) Propose(careEnded, now time.Time) []ErasureItem {

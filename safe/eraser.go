@@ -42,8 +42,8 @@ type EraseStore interface {
 	Clock(ctx context.Context) (time.Time, error)
 	// ClaimErasure takes a request that is due at now and that no other process is at; ok is false when there is none.
 	ClaimErasure(ctx context.Context, now time.Time) (task EraseTask, ok bool, err error)
-	// ReleaseErasure lets the next look have the task.
-	ReleaseErasure(ctx context.Context, task EraseTask) error
+	// ReleaseErasure lets a look at a time or later have the task, after others that wait longer.
+	ReleaseErasure(ctx context.Context, task EraseTask, until time.Time) error
 	// CutOff ends what could bring in or show something new of the person.
 	CutOff(ctx context.Context, task EraseTask, now time.Time) error
 	// AwaitStream notes up to where the stream has to be committed.
@@ -56,9 +56,9 @@ type EraseStore interface {
 	Traces(ctx context.Context, task EraseTask) (Traces, error)
 	// Purged notes that the stream holds nothing up to its end.
 	Purged(ctx context.Context, task EraseTask) error
-	// RewriteErased writes the tables anew, so that no free space holds what was deleted; it returns those that are too
-	// large to be locked for so long.
-	RewriteErased(ctx context.Context) (left []string, err error)
+	// RewriteErased writes the tables anew that the task has touched, so that no free space holds what was deleted; it returns
+	// those that are too large to be locked for so long.
+	RewriteErased(ctx context.Context, task EraseTask) (left []string, err error)
 	// FinishErasure keeps the receipt and notes when the next class goes, if any.
 	FinishErasure(ctx context.Context, task EraseTask, now time.Time, receipt func(organisation string, e *Erasure, p Policy) ([]byte, error)) error
 	// Ledger returns what was carried out, the oldest first.
@@ -88,6 +88,9 @@ type Eraser struct {
 }
 
 const eraseEvery = time.Second
+
+// eraseRest is how long an erasure that failed lets others go first [J].
+const eraseRest = 30 * time.Second
 
 // Run looks for what is due until ctx ends. What fails is tried again at the next look.
 func (r *Eraser) Run(ctx context.Context) error {
@@ -135,7 +138,11 @@ func (r *Eraser) RunOnce(ctx context.Context, now time.Time) error {
 			break
 		}
 	}
-	if free := r.Store.ReleaseErasure(context.WithoutCancel(ctx), task); err == nil {
+	until := now
+	if err != nil {
+		until = now.Add(eraseRest)
+	}
+	if free := r.Store.ReleaseErasure(context.WithoutCancel(ctx), task, until); err == nil {
 		err = free
 	}
 	return err
@@ -196,7 +203,7 @@ func (r *Eraser) passed(ctx context.Context, task *EraseTask) (bool, error) {
 
 // finish rewrites what was touched and hands out the receipt.
 func (r *Eraser) finish(ctx context.Context, task *EraseTask, now time.Time) error {
-	left, err := r.Store.RewriteErased(ctx)
+	left, err := r.Store.RewriteErased(ctx, *task)
 	if err != nil {
 		return err
 	}

@@ -38,12 +38,17 @@ func (s *Erasures) Ask(ctx context.Context, actor account.Actor, patient vital.U
 		return Erasure{}, err
 	}
 	if p.State == account.Merged {
-		return Erasure{}, fault.New(fault.Conflict, "this record was merged into another: ask for the other, and both are erased")
+		return Erasure{}, ErrMerged()
 	}
 	if wish, err = optional("wish", wish); err != nil {
 		return Erasure{}, err
 	}
 	return s.Book.AskErasure(ctx, actor, Erasure{Org: actor.Org, Patient: p.ID, State: ErasureAsked, Wish: wish, AskedRole: actor.Role, OnPaper: actor.Role == account.PrivacyOfficer})
+}
+
+// ErrMerged is the answer to a request about a record that was merged into another.
+func ErrMerged() error {
+	return fault.New(fault.Conflict, "this record was merged into another: ask for the other, and both are erased")
 }
 
 // optional is a text that may be missing.
@@ -134,10 +139,15 @@ func (s *Erasures) Confirm(ctx context.Context, actor account.Actor, uid vital.U
 	})
 }
 
-// Withdraw takes a request back, which the patient and the officer may until it is carried out.
+// Withdraw takes a request back, which the patient and the officer may until it is carried out, and somebody close to them what
+// such a one has asked: what the patient wants is not theirs to undo.
 func (s *Erasures) Withdraw(ctx context.Context, actor account.Actor, uid vital.UID) (Erasure, error) {
-	if _, err := s.Get(ctx, actor, uid); err != nil {
+	e, err := s.Get(ctx, actor, uid)
+	if err != nil {
 		return Erasure{}, err
+	}
+	if !e.WithdrawableBy(actor) {
+		return Erasure{}, fault.New(fault.Forbidden, "only who asked may take a request back: the patient, or the privacy officer")
 	}
 	return s.Book.AmendErasure(ctx, actor, uid, "withdraw erasure", func(e Erasure, _ Policy, _ time.Time) (Erasure, error) { return e.withdrawn() })
 }

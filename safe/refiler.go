@@ -10,8 +10,9 @@ import (
 
 // RefileStore is the record as the Refiler needs it.
 type RefileStore interface {
-	// StepRefile carries out the next step of the oldest refile that has not ended and that no other process is at: in one
-	// transaction at most so many readings, the assignments with the first of them.
+	// StepRefile carries out the next step of the refile that was stepped longest ago and that no other process is at: in one
+	// transaction at most so many readings, the assignments with the first of them. One that cannot be carried out just now
+	// is set back, with the reason in Trouble, and the next call takes another; an error concerns all.
 	StepRefile(ctx context.Context, most int) (RefileStep, error)
 	// EndMerges ends the merges, and the undoing of merges, whose refiles have all ended. It returns how many.
 	EndMerges(ctx context.Context) (int, error)
@@ -25,6 +26,7 @@ type RefileStep struct {
 	Ended    bool
 	Failed   bool
 	Registry bool // assignments have changed
+	Trouble  error
 }
 
 // Refiler carries out refiles and merges, in every process with role process: the record's locks give each refile to one.
@@ -33,6 +35,7 @@ type Refiler struct {
 	Every   time.Duration             // between two looks; 0 is half a second
 	Most    int                       // readings in one transaction; 0 is 1000
 	Changed func(ctx context.Context) // assignments have changed: the edges are to look; nil: nobody is told
+	Failed  func()                    // a step was not possible; nil: nobody counts
 	Log     *slog.Logger
 }
 
@@ -42,7 +45,7 @@ const (
 	refileMost = 1000
 )
 
-// Run carries out what there is until ctx ends. What fails is tried again at the next look: a step is a transaction.
+// Run carries out what there is until ctx ends. What fails is tried again later, and the others go on: a step is a transaction.
 func (r *Refiler) Run(ctx context.Context) error {
 	every := r.Every
 	if every == 0 {
@@ -84,6 +87,10 @@ func (r *Refiler) runOnce(ctx context.Context) error {
 		if !step.Found {
 			break
 		}
+		if step.Trouble != nil {
+			r.trouble(&step)
+			continue
+		}
 		if step.Registry && r.Changed != nil {
 			r.Changed(ctx)
 		}
@@ -93,4 +100,11 @@ func (r *Refiler) runOnce(ctx context.Context) error {
 	}
 	_, err := r.Store.EndMerges(ctx)
 	return err
+}
+
+func (r *Refiler) trouble(step *RefileStep) {
+	if r.Failed != nil {
+		r.Failed()
+	}
+	r.Log.Warn("readings of one refile cannot be filed anew", "refile", step.Refile, "failed", step.Failed, "kind", fault.KindOf(step.Trouble), "error", step.Trouble)
 }

@@ -104,14 +104,17 @@ func (w *Web) viewErasure(e *safe.Erasure, actor account.Actor, items []safe.Era
 	day := func(t time.Time) string { return t.In(w.Zone).Format("2 January 2006") }
 	v := erasureView{
 		ID: e.UID, Patient: e.PatientUID, Number: e.Number, Name: e.Name, State: erasureStateWord(e.State), Wish: e.Wish, Answer: e.Answer,
-		Proposed: proposed, Receipt: e.Receipt != nil, Officer: may(actor, account.DecideErasure), CanWithdraw: e.Withdrawable(),
+		Proposed: proposed, Receipt: e.Receipt != nil, Officer: may(actor, account.DecideErasure), CanWithdraw: e.Withdrawable() && e.WithdrawableBy(actor),
 	}
 	v.CanDecide = v.Officer && e.State == safe.ErasureAsked
 	v.OwnDecision = v.Officer && e.State == safe.ErasureDecided && e.DecidedBy == actor.Staff
 	v.CanConfirm = v.Officer && e.State == safe.ErasureDecided && !v.OwnDecision
 	how := ""
-	if e.OnPaper {
+	switch {
+	case e.OnPaper:
 		how = " on paper"
+	case e.AskedRole == account.CaregiverRole:
+		how = " by a guardian"
 	}
 	v.Steps = append(v.Steps, "Asked"+how+" on "+day(e.AskedAt))
 	for _, s := range []struct {

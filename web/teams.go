@@ -20,6 +20,7 @@ import (
 type teamsView struct {
 	Error  string
 	Manage bool
+	Staff  bool // the reader makes accounts
 	Teams  []teamLine
 }
 
@@ -119,7 +120,7 @@ func (w *Web) teamsPage(c *fiber.Ctx, problem string) error {
 	if err != nil {
 		return err
 	}
-	view := teamsView{Error: problem, Manage: may(actor, account.ManageTeams)}
+	view := teamsView{Error: problem, Manage: may(actor, account.ManageTeams), Staff: w.Staffing != nil && may(actor, account.ManageStaff)}
 	for i := range list {
 		line, err := w.teamLine(c, &list[i])
 		if err != nil {

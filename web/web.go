@@ -49,6 +49,7 @@ type Config struct {
 	Sessions  *session.Keeper
 	Teams     *account.Teams // no pages of care teams when nil; with Rosters
 	Rosters   *account.Rosters
+	Staffing  *account.Staffing // no pages of accounts when nil
 	// Emergencies is the way to a record outside one's care; no page when nil.
 	Emergencies      *account.Emergency
 	Factors          Factors           // no page for second factors when nil
@@ -126,6 +127,7 @@ func (w *Web) Mount(app *fiber.App) {
 	get("/patients", w.patients)
 	get("/patients/:id", w.patient)
 	w.mountTeams(get, post)
+	w.mountStaff(get, post)
 	w.mountGlass(get, post)
 	w.mountSafe(app, get, post)
 	w.mountErasures(get, post)

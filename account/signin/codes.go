@@ -127,8 +127,8 @@ func codeOf(typed string) (code string, ok bool) {
 
 // Redeem opens a session for a code, once, bound to the device that gets its secret. What is no code at all is fault.Invalid
 // and says so; every other code that is not good is one and the same fault.Unauthenticated, after the same work: wrong,
-// used, too old, tried too often, replaced by a newer one. Attempts are bounded under the code's first signs, by address, and
-// over all of them (TooManyError). token and device exist nowhere else; SessionOf wants both.
+// used, too old, tried too often, replaced by a newer one. Attempts are bounded under the code's first signs, by address, and,
+// for codes that are not good, over all of them (TooManyError). token and device exist nowhere else; SessionOf wants both.
 func (s *Service) Redeem(ctx context.Context, from netip.Addr, typed, label string) (token, device string, _ account.Session, err error) {
 	code, ok := codeOf(typed)
 	if !ok {
@@ -147,6 +147,7 @@ func (s *Service) Redeem(ctx context.Context, from netip.Addr, typed, label stri
 	session, busy, err := s.record.Redeem(context.WithoutCancel(ctx), attempt, session)
 	switch {
 	case busy:
+		s.addresses.failed(from, s.now())
 		return "", "", account.Session{}, tooMany(time.Minute)
 	case fault.Is(err, fault.Unauthenticated):
 		s.addresses.failed(from, s.now())

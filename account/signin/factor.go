@@ -133,7 +133,9 @@ func (s *Service) ConfirmFactor(ctx context.Context, actor account.Actor, code s
 		recovery = append(recovery, one)
 		hashes = append(hashes, hashOf(tidy(one)))
 	}
-	return recovery, s.record.ConfirmFactor(ctx, actor, sealed, step, hashes)
+	ended, err := s.record.ConfirmFactor(ctx, actor, sealed, step, hashes)
+	s.ended(ended...)
+	return recovery, err
 }
 
 // RemoveFactor turns the second factor off for somebody who shows password and code once more. What is wrong is

@@ -69,7 +69,8 @@ type Factors interface {
 	Password(ctx context.Context, actor account.Actor) (login, hash string, err error)
 	Factor(ctx context.Context, actor account.Actor) (sealed []byte, state account.SecondFactor, err error)
 	OfferFactor(ctx context.Context, actor account.Actor, sealed []byte) error
-	ConfirmFactor(ctx context.Context, actor account.Actor, sealed []byte, step int64, codes [][]byte) error
+	// ConfirmFactor ends the actor's other sessions, which were opened without it, and returns them.
+	ConfirmFactor(ctx context.Context, actor account.Actor, sealed []byte, step int64, codes [][]byte) (ended []vital.UID, err error)
 	UseStep(ctx context.Context, actor account.Actor, step int64) (taken bool, err error)
 	UseRecovery(ctx context.Context, actor account.Actor, code []byte) (taken bool, err error)
 	RemoveFactor(ctx context.Context, actor account.Actor) error
@@ -79,7 +80,8 @@ type Factors interface {
 type Service struct {
 	// Ended is told of sessions and keys that were ended here, so that their feeds close at once; nobody is when it is nil.
 	Ended func(uids ...vital.UID)
-	// Only, when it is not nil, names the logins with which people still sign in: all others do so by an identity provider.
+	// Only, when it is not nil, names the logins with which people still sign in: all others do so by an identity provider, and
+	// are as unknown here as one that nobody has.
 	Only []string
 
 	record    Record
@@ -115,9 +117,6 @@ func (s *Service) SignIn(ctx context.Context, from netip.Addr, p account.Proof) 
 			return "", account.Session{}, fault.New(fault.Unauthenticated, "that took too long: sign in again")
 		}
 		p.Login = shown.Login
-	}
-	if s.Only != nil && !slices.Contains(s.Only, p.Login) {
-		return "", account.Session{}, fault.New(fault.Forbidden, "logins of this installation are turned off: sign in with the identity provider")
 	}
 	if p.Login == "" || len(p.Login) > longestLogin || len(p.Password) > longestPassword || !account.Storable(p.Login) {
 		return "", account.Session{}, errWrong()
@@ -179,7 +178,7 @@ func (s *Service) counted(ctx context.Context, login string, attempt func() (acc
 // prove returns who this is, when everything shown is right. With an error it returns whose login it is, or nobody.
 func (s *Service) prove(ctx context.Context, p account.Proof, shown ticket) (account.Actor, error) {
 	actor, hash, err := s.record.Login(ctx, p.Login)
-	known := err == nil
+	known := err == nil && (s.Only == nil || slices.Contains(s.Only, p.Login)) // nobody learns from the answer which logins are left
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return account.Actor{}, err
 	}

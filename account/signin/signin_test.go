@@ -88,14 +88,14 @@ func (b *book) OfferFactor(_ context.Context, _ account.Actor, sealed []byte) er
 	return nil
 }
 
-func (b *book) ConfirmFactor(_ context.Context, _ account.Actor, _ []byte, step int64, codes [][]byte) error {
+func (b *book) ConfirmFactor(_ context.Context, _ account.Actor, _ []byte, step int64, codes [][]byte) ([]vital.UID, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.on, b.step, b.codes = true, step, map[string]bool{}
 	for _, c := range codes {
 		b.codes[string(c)] = false
 	}
-	return nil
+	return []vital.UID{"opened without it"}, nil
 }
 
 func (b *book) UseStep(_ context.Context, _ account.Actor, step int64) (bool, error) {

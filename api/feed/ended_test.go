@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hale/account"
 	"hale/alerts"
 	"hale/vital"
 )
@@ -17,7 +18,7 @@ func TestTheEndOfASessionClosesItsPlacesAndNoOthers(t *testing.T) {
 	hub := NewHub(nil, &ledger{}, slog.New(slog.DiscardHandler))
 	var places []*subscription
 	for _, session := range []vital.UID{"a", "b", "a"} {
-		place, err := hub.subscribe(1, session)
+		place, err := hub.subscribe(account.Actor{Org: 1, Session: session})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +53,7 @@ func TestTheRecordIsAskedOnceForAllSessions(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	hub.lookForEnded(t.Context(), now, time.Time{})
 	for _, session := range []vital.UID{"a", "b", "a", "b", "c"} {
-		if _, err := hub.subscribe(1, session); err != nil {
+		if _, err := hub.subscribe(account.Actor{Org: 1, Session: session}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"hale/account"
 	"hale/alerts"
 	"hale/fault"
 	"hale/vital"
@@ -43,14 +44,19 @@ type Hub struct {
 	// the session. Set it before Run.
 	Ended Ended
 
-	source Source
-	record Record
-	log    *slog.Logger
+	source  Source
+	record  Record
+	log     *slog.Logger
+	cursors cursors
+	asking  chan struct{} // holds a token for each question under way
 
-	mu     sync.Mutex
-	rooms  map[vital.OrgID]*room
-	count  int
-	closed bool
+	mu       sync.Mutex
+	rooms    map[vital.OrgID]*room
+	persons  map[account.Actor]*person
+	sittings map[vital.UID]*sitting
+	count    int
+	guests   int // patients and caregivers among them
+	closed   bool
 }
 
 // room is one organisation that has connections.
@@ -73,7 +79,10 @@ type news struct {
 
 // NewHub returns a hub that nobody listens to yet.
 func NewHub(source Source, record Record, log *slog.Logger) *Hub {
-	return &Hub{source: source, record: record, log: log, rooms: map[vital.OrgID]*room{}}
+	return &Hub{
+		source: source, record: record, log: log, cursors: newCursors(), asking: make(chan struct{}, mostAsking),
+		rooms: map[vital.OrgID]*room{}, persons: map[account.Actor]*person{}, sittings: map[vital.UID]*sitting{},
+	}
 }
 
 // Run hears and hands on until ctx ends; then every connection is closed.
@@ -215,19 +224,22 @@ func (r *room) remember(id int64) bool {
 	return true
 }
 
-// subscribe opens a place in the organisation's room for a session or key; fault.Unavailable when there is none.
-func (h *Hub) subscribe(org vital.OrgID, session vital.UID) (*subscription, error) {
+// subscribe opens a place in the room of the actor's organisation; fault.Unavailable when there is none.
+func (h *Hub) subscribe(actor account.Actor) (*subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed || h.count >= mostConnection {
-		return nil, fault.New(fault.Unavailable, "the live feed takes no connections now; try again")
+		return nil, errFull()
 	}
-	r := h.rooms[org]
+	r := h.rooms[actor.Org]
+	s := &subscription{org: actor.Org, actor: actor, session: actor.Session, wake: make(chan struct{}, 1)}
+	if err := h.seat(s, r); err != nil {
+		return nil, err
+	}
 	if r == nil {
 		r = &room{members: map[*subscription]struct{}{}, told: map[int64]struct{}{}}
-		h.rooms[org] = r
+		h.rooms[actor.Org] = r
 	}
-	s := &subscription{org: org, session: session, wake: make(chan struct{}, 1)}
 	r.members[s] = struct{}{}
 	h.count++
 	return s, nil
@@ -250,6 +262,7 @@ func (h *Hub) remove(s *subscription) {
 	}
 	delete(r.members, s)
 	s.close()
+	h.unseat(s)
 	h.count--
 	if len(r.members) == 0 {
 		delete(h.rooms, s.org)

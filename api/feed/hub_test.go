@@ -8,17 +8,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hale/account"
 	"hale/fault"
 )
 
 func TestWhoLagsBehindIsClosedAndTheOthersGoOn(t *testing.T) {
 	t.Parallel()
 	hub := NewHub(nil, &ledger{}, slog.New(slog.DiscardHandler))
-	slow, err := hub.subscribe(1, "")
+	slow, err := hub.subscribe(account.Actor{Org: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	quick, err := hub.subscribe(1, "")
+	quick, err := hub.subscribe(account.Actor{Org: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestWhoLagsBehindIsClosedAndTheOthersGoOn(t *testing.T) {
 	if _, open := quick.take(); open || hub.Count() != 0 {
 		t.Error("closing the hub left a connection")
 	}
-	if _, err := hub.subscribe(1, ""); !fault.Is(err, fault.Unavailable) {
+	if _, err := hub.subscribe(account.Actor{Org: 1}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("a closed hub takes connections: %v", err)
 	}
 }
@@ -52,7 +53,7 @@ func TestRunCatchesUpByItselfAndClosesAtItsEnd(t *testing.T) {
 	record := &ledger{}
 	record.write(event(1, 7))
 	hub := NewHub(&air{ready: make(chan struct{})}, record, slog.New(slog.DiscardHandler))
-	place, err := hub.subscribe(1, "")
+	place, err := hub.subscribe(account.Actor{Org: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestRunCatchesUpByItselfAndClosesAtItsEnd(t *testing.T) {
 func TestAnAnnouncementThatContradictsItselfReachesNobody(t *testing.T) {
 	t.Parallel()
 	hub := NewHub(nil, &ledger{}, slog.New(slog.DiscardHandler))
-	place, err := hub.subscribe(1, "")
+	place, err := hub.subscribe(account.Actor{Org: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,13 +3,17 @@ package feed
 import (
 	"sync"
 
+	"hale/account"
 	"hale/vital"
 )
 
 // subscription is one connection's place in its room: a queue that grows as far as it must, up to queueLength.
 type subscription struct {
 	org     vital.OrgID
+	actor   account.Actor // who opened it
 	session vital.UID     // that it was opened with
+	person  *person
+	sitting *sitting
 	wake    chan struct{} // holds a token while there is something to take
 
 	mu      sync.Mutex

@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
-	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -38,11 +36,14 @@ type People interface {
 	PatientsOf(ctx context.Context, actor account.Actor, uids []vital.UID) ([]account.Patient, error)
 	// AlertsHeard is asked for caregivers besides: not every alert of a patient is for them.
 	AlertsHeard(ctx context.Context, actor account.Actor, alerts []vital.UID) (map[vital.UID]bool, error)
+	// HearsAny is asked for caregivers too: whether anybody shares alerts with them.
+	HearsAny(ctx context.Context, actor account.Actor) (bool, error)
 }
 
 // Stream is the live feed as server-sent events: `alert` with the ids and the version of an alert that changed, and
 // `reload` when the client must fetch anew whatever it shows: at the start, unless it resumes, and when it missed too
-// much. A client that resumes names the last event it saw (Last-Event-ID, or ?last_event_id=).
+// much. A client that resumes names the last event it saw (Last-Event-ID, or ?last_event_id=); of an id that this process does
+// not know it is told to load anew.
 type Stream struct {
 	Hub *Hub
 	// Who returns who speaks in a request, and the token by which Sessions knows them.
@@ -58,14 +59,11 @@ type Stream struct {
 func (s *Stream) Handle(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	actor, token := s.Who(ctx)
-	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
+	if err := s.mayHearAny(ctx, actor); err != nil {
 		return err
 	}
-	after, resumes, err := lastEventID(c)
-	if err != nil {
-		return err
-	}
-	place, err := s.Hub.subscribe(actor.Org, actor.Session)
+	after, resumes := s.Hub.cursors.read(actor.Org, c.Get("Last-Event-ID", c.Query("last_event_id")))
+	place, err := s.Hub.subscribe(actor)
 	if err != nil {
 		return err
 	}
@@ -74,7 +72,7 @@ func (s *Stream) Handle(c *fiber.Ctx) error {
 	c.Set("X-Accel-Buffering", "no") // a proxy must hand on what it gets at once
 	l := &listener{
 		Stream: s, place: place, conn: c.Context().Conn(), actor: actor, token: token,
-		after: after, resumes: resumes, told: map[int64]struct{}{}, reach: map[vital.UID]reached{},
+		after: after, resumes: resumes, told: map[int64]struct{}{},
 	}
 	lasting := context.WithoutCancel(ctx) // the stream outlives the request's handler and its deadline
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
@@ -85,19 +83,6 @@ func (s *Stream) Handle(c *fiber.Ctx) error {
 		l.run(ctx)
 	})
 	return nil
-}
-
-// lastEventID returns the event after which the client resumes.
-func lastEventID(c *fiber.Ctx) (id int64, resumes bool, err error) {
-	given := c.Get("Last-Event-ID", c.Query("last_event_id"))
-	if given == "" {
-		return 0, false, nil
-	}
-	id, err = strconv.ParseInt(given, 10, 64)
-	if err != nil || id < 0 {
-		return 0, false, fault.New(fault.Invalid, "last_event_id: give the id of an event of this feed")
-	}
-	return id, true, nil
 }
 
 // listener is one open connection, run by one goroutine.
@@ -111,8 +96,7 @@ type listener struct {
 	after   int64
 	resumes bool
 	told    map[int64]struct{} // what the resumption told, so that the queue does not tell it again
-	reach   map[vital.UID]reached
-	away    time.Time // since when the session could not be checked; zero: it could
+	away    time.Time          // since when the session could not be checked; zero: it could
 }
 
 // run writes until the client is gone, lags behind, is signed out, or the server ends.
@@ -174,7 +158,8 @@ func (l *listener) begin(ctx context.Context) bool {
 // that catches up is not slowed down by what it waits for; an empty batch is a heartbeat. When nobody can say who may hear
 // it, the connection ends: a client that comes back resumes where it was.
 func (l *listener) tell(ctx context.Context, batch ...news) bool {
-	if !l.ask(ctx, batch, time.Now()) {
+	hears, ok := l.ask(ctx, batch, time.Now())
+	if !ok {
 		return false
 	}
 	heard, ok := l.caregiverHears(ctx, batch)
@@ -190,8 +175,8 @@ func (l *listener) tell(ctx context.Context, batch ...news) bool {
 		if _, again := l.told[n.event.ID]; again {
 			continue
 		}
-		if l.reach[n.event.Patient].yes && (heard == nil || heard[n.event.Alert]) {
-			text = append(text, frame(n.event)...)
+		if hears[n.event.Patient] && (heard == nil || heard[n.event.Alert]) {
+			text = append(text, l.frame(n.event)...)
 		}
 	}
 	if len(text) == 0 {
@@ -215,47 +200,22 @@ func (l *listener) caregiverHears(ctx context.Context, batch []news) (heard map[
 			uids = append(uids, n.event.Alert)
 		}
 	}
-	asking, cancel := context.WithTimeout(ctx, sessionEvery)
+	if len(uids) == 0 {
+		return nil, true
+	}
+	done, ok := l.Hub.turn(ctx)
+	if !ok {
+		return nil, false
+	}
+	defer done()
+	asking, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	heard, err := l.People.AlertsHeard(asking, l.actor, uids)
 	return heard, err == nil
 }
 
-// reached says whether the actor may hear of a patient, and when that was asked.
-type reached struct {
-	yes bool
-	at  time.Time
-}
-
-// ask finds out, for every patient that the batch is about, whether the actor may hear of them just now. An answer is good
-// for reachLasts: a burst about one patient is one question. It returns false when the record does not answer.
-func (l *listener) ask(ctx context.Context, batch []news, now time.Time) bool {
-	maps.DeleteFunc(l.reach, func(_ vital.UID, r reached) bool { return now.Sub(r.at) > reachLasts })
-	var unknown []vital.UID
-	for _, n := range batch {
-		if _, known := l.reach[n.event.Patient]; !known && !n.reload {
-			l.reach[n.event.Patient] = reached{at: now}
-			unknown = append(unknown, n.event.Patient)
-		}
-	}
-	if len(unknown) == 0 {
-		return true
-	}
-	asking, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	list, err := l.People.PatientsOf(asking, l.actor, unknown)
-	if err != nil {
-		clear(l.reach)
-		return false
-	}
-	for i := range list {
-		l.reach[list[i].UID] = reached{yes: account.Allow(l.actor, account.SeeAlerts, &list[i]) == nil, at: now}
-	}
-	return true
-}
-
 // frame returns an event in the form of the HTML standard, section 9.2.
-func frame(e alerts.Event) string {
+func (l *listener) frame(e alerts.Event) string {
 	data, err := json.Marshal(struct {
 		Alert   vital.UID `json:"alert"`
 		Patient vital.UID `json:"patient"`
@@ -264,21 +224,17 @@ func frame(e alerts.Event) string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("id: %d\nevent: alert\ndata: %s\n\n", e.ID, data)
+	return fmt.Sprintf("id: %s\nevent: alert\ndata: %s\n\n", l.Hub.cursors.of(l.actor.Org, e.ID), data)
 }
 
-// stillSignedIn looks at the session again, which keeps it from being idle; another role acts from here on.
+// stillSignedIn looks at the session again, which keeps it from being idle. Whoever has another role by now comes back with it: the
+// connection ends.
 func (l *listener) stillSignedIn(ctx context.Context, now time.Time) bool {
-	asking, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	s, err := l.Sessions.SessionOf(asking, l.token)
+	s, err := l.sessionNow(ctx, now)
 	switch {
 	case err == nil:
-		if s.Actor != l.actor {
-			clear(l.reach) // another role reaches others
-		}
-		l.actor, l.away = s.Actor, time.Time{}
-		return s.Actor.Org == l.place.org && account.Allow(s.Actor, account.SeeAlerts, nil) == nil
+		l.away = time.Time{}
+		return s.Actor == l.actor && !fault.Is(l.mayHearAny(ctx, l.actor), fault.Forbidden)
 	case fault.Is(err, fault.Unauthenticated):
 		return false
 	case l.away.IsZero():

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,7 +139,7 @@ func TestTheAuditKeyIsMadeOnceAndKeptFromOthers(t *testing.T) {
 	if _, err := openSealKey(damaged); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a damaged key: %v", err)
 	}
-	p := &program{log: slog.New(slog.DiscardHandler)}
+	p := &program{log: watched(t)}
 	if key, err := (&serveCommand{Roles: []string{roleAPI}, AuditKey: path}).sealKey(p); key != nil || err != nil {
 		t.Errorf("a process that seals nothing took the key: %v", err)
 	}

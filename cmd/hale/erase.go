@@ -63,11 +63,12 @@ func (l *ledgerFile) read() ([]safe.LedgerEntry, error) {
 	return entries, nil
 }
 
-// keep appends the entries that the file lacks, and syncs it.
+// keep appends the entries that the file lacks, makes it when it is not there, and syncs it.
 func (l *ledgerFile) keep(_ context.Context, entries []safe.LedgerEntry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known == nil {
+	made := l.known != nil
+	if !made {
 		there, err := l.read()
 		if err != nil {
 			return err
@@ -83,9 +84,10 @@ func (l *ledgerFile) keep(_ context.Context, entries []safe.LedgerEntry) error {
 			fresh = append(fresh, e)
 		}
 	}
-	if len(fresh) == 0 {
+	if len(fresh) == 0 && made {
 		return nil
 	}
+	// A file without entries is made too: whoever copies it sees that nothing was erased, and not that something is missing.
 	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, err, "the ledger of erasures cannot be written")

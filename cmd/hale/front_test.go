@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -66,7 +65,7 @@ func (mute) Listen(ctx context.Context, _ func(vital.OrgID, alerts.Event)) error
 // newFront starts a front that believes the given proxies.
 func newFront(t *testing.T, proxies ...string) *front {
 	t.Helper()
-	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
+	ctx, log := t.Context(), watched(t)
 	f := &front{db: pgtest.New(t), lines: &http.Transport{DisableKeepAlives: true}, now: time.Now().UTC()}
 	var err error
 	if f.app, err = postgres.OpenApp(ctx, f.db.Config()); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,6 +62,14 @@ func (b *lineBuffer) String() string {
 	<-b.mu
 	defer func() { b.mu <- struct{}{} }()
 	return b.buf.String()
+}
+
+// watched returns where a server inside this process logs to: what it says is searched for secrets as every log is.
+func watched(t *testing.T) *slog.Logger {
+	t.Helper()
+	b := newLineBuffer()
+	t.Cleanup(func() { spills().keep(t.Name(), b.String()) })
+	return slog.New(slog.NewTextHandler(b, nil))
 }
 
 // start runs hale with these arguments.

@@ -333,16 +333,17 @@ func (h *house) answering() []stage {
 	h.ways.join(h.app, door)
 	teams, rosters := &account.Teams{Book: h.app, Now: time.Now}, &account.Rosters{Book: h.app, Now: time.Now}
 	emergency := &account.Emergency{Book: h.app}
+	staffing := &account.Staffing{Book: h.app, Code: signin.NewInvitation, Now: time.Now}
 	identities, doubles := newIdentities(h.app), &account.Doubles{Book: h.app, Now: time.Now}
 	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
 	pages := web.New(h.ways.onScreens(web.Config{
-		Teams: teams, Rosters: rosters, Emergencies: emergency,
+		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(), Merges: h.merges(), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk,
-		Teams: teams, Rosters: rosters, Emergency: emergency,
+		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
 		Refiles: h.refiles(), Merges: h.merges(),
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,

@@ -159,6 +159,10 @@ func special() map[string]question {
 		"POST /v1/teams":                                       {json: `{"name":"Night"}`},
 		"PATCH /v1/teams/:id":                                  {json: `{"name":"Night {number}"}`},
 		"DELETE /v1/teams/:id":                                 {path: "/v1/teams/{spareteam}"},
+		"POST /v1/accounts":                                    {json: `{"login":"new-{number}","name":"Newcomer","role":"nurse"}`},
+		"PUT /v1/accounts/:id":                                 {json: `{"name":"Newcomer","role":"nurse"}`},
+		"POST /staff":                                          {form: "login=new-{number}&name=Newcomer&role=nurse"},
+		"POST /staff/:id":                                      {form: "name=Newcomer&role=nurse"},
 		"POST /v1/teams/:id/members":                           {json: `{"staff":"{joiner}"}`},
 		"POST /v1/teams/:id/patients":                          {json: `{"patient":"{patient}"}`},
 		"PUT /v1/teams/:id/hours":                              {json: `{"zone":"Europe/Ljubljana","weekly":{"monday":[],"tuesday":[],"wednesday":[],"thursday":[],"friday":[],"saturday":[],"sunday":[]},"reason":"asked"}`, header: "If-Match: *"},
@@ -295,7 +299,7 @@ func byCollection() map[string]string {
 		"patients": "{patient}", "alerts": "{alert}", "devices": "{device}", "limits": "heart_rate", "teams": "{team}", "sessions": "{session}", "keys": "{key}",
 		"break-glass": "{glass}", "shifts": "{shift}", "members": "{member}", "caregivers": "{caregiver}", "grants": "{grant}", "refiles": "{refile}", "merges": "{merge}",
 		"safe": "{patient}", "shares": "{share}", "corrections": "{correction}", "private": "{item}", "identifiers": "{identifier}", "erasures": "{erasure}", "requests": "{request}",
-		"doubles": "{double}", "imports": "{import}", "guardians": "{caregiver}", "access": "{glass}", "consents": "{patient}",
+		"accounts": "{joiner}", "staff": "{joiner}", "doubles": "{double}", "imports": "{import}", "guardians": "{caregiver}", "access": "{glass}", "consents": "{patient}",
 	}
 }
 

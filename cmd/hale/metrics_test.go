@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 	"regexp"
 	"slices"
@@ -22,12 +21,12 @@ import (
 func registered(t *testing.T) []string {
 	t.Helper()
 	db := pgtest.New(t)
-	nats, err := stream.StartServer(t.Context(), stream.ServerConfig{Dir: t.TempDir(), SyncAlways: true, Log: slog.New(slog.DiscardHandler)})
+	nats, err := stream.StartServer(t.Context(), stream.ServerConfig{Dir: t.TempDir(), SyncAlways: true, Log: watched(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = nats.Shutdown(context.Background()) })
-	registry, log := newRegistry(), slog.New(slog.DiscardHandler)
+	registry, log := newRegistry(), watched(t)
 	conn, err := nats.Connect(t.Context(), stream.Config{Metrics: registry, Log: log})
 	if err != nil {
 		t.Fatal(err)

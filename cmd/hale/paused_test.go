@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"syscall"
@@ -54,7 +53,7 @@ func newApart(t *testing.T, more ...string) apart {
 	t.Helper()
 	a := apart{db: pgtest.New(t), http: freeAddr(t), mqtt: freeAddr(t)}
 	var err error
-	if a.nats, err = stream.StartServer(t.Context(), stream.ServerConfig{Dir: t.TempDir(), SyncAlways: true, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if a.nats, err = stream.StartServer(t.Context(), stream.ServerConfig{Dir: t.TempDir(), SyncAlways: true, Listen: "127.0.0.1:0", Log: watched(t)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.nats.Shutdown(context.Background()) })

@@ -3,6 +3,8 @@ package main
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"hale/safe"
 )
 
@@ -16,6 +18,8 @@ func (h *house) merges() *safe.Merges { return &safe.Merges{People: h.app, Book:
 
 // refiling carries out what was asked for, in role process.
 func (h *house) refiling() stage {
-	refiler := &safe.Refiler{Store: h.work, Changed: h.registryChanged, Log: h.log}
+	failed := prometheus.NewCounter(prometheus.CounterOpts{Name: "hale_refile_failures_total", Help: "Steps of refiles and merges that failed; they are tried again, and others go on."})
+	h.registry.MustRegister(failed)
+	refiler := &safe.Refiler{Store: h.work, Changed: h.registryChanged, Failed: failed.Inc, Log: h.log}
 	return stage{name: "refiles and merges", run: refiler.Run}
 }

@@ -21,6 +21,9 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
+	"hale/account"
+	"hale/account/signin"
+	"hale/postgres"
 	"hale/simulators"
 )
 
@@ -102,7 +105,7 @@ func furnish(t *testing.T, told announcement) (planted, *caller, kit) {
 	c.json(t, http.MethodPost, "/v1/devices/"+k.device+"/assignments", map[string]any{"patient": uid, "from": time.Now().Add(-time.Hour)})
 	key := c.json(t, http.MethodPost, "/v1/keys", map[string]any{"name": p.plant("the name of a key", "Qorvex interface"), "scopes": []string{"see patients"}})
 	p.plant("an API key", key["token"])
-	code := c.json(t, http.MethodPost, "/v1/patients/"+uid+"/codes", map[string]string{})
+	code := nurseAt(t, told, p).json(t, http.MethodPost, "/v1/patients/"+uid+"/codes", map[string]string{})
 	p.plant("an invitation's code", code["code"])
 	phone := &caller{base: c.base, client: c.client, signed: http.Header{}}
 	theirs := phone.json(t, http.MethodPost, "/v1/session/code", map[string]any{"code": code["code"], "label": p.plant("the name of a phone", "Quillphone Eleven")})
@@ -134,6 +137,22 @@ func furnish(t *testing.T, told announcement) (planted, *caller, kit) {
 	p.plant("a reading", "173.53125")
 	p.plant("a diagnosis", "pneumothorax quirk")
 	return p, c, k
+}
+
+// nurseAt is a nurse of the patient's team: only those who look after a patient let them sign in.
+func nurseAt(t *testing.T, told announcement, p planted) *caller {
+	t.Helper()
+	password := p.plant("a nurse's password", "teal heron umbrella 77")
+	_, err := postgres.Operator{AdminURL: told.Database}.SetStaff(t.Context(), postgres.Staff{
+		Organisation: organisation, Login: "nurse", Name: p.plant("a nurse's name", "Wilhelmina Sparrowgate"), Role: account.Nurse, PasswordHash: signin.Hash(password),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &caller{base: told.URL, client: &http.Client{Timeout: 10 * time.Second}, signed: http.Header{}}
+	session := c.json(t, http.MethodPost, "/v1/session", map[string]string{"login": "nurse", "password": password})
+	c.signed.Set("Authorization", "Bearer "+p.plant("the token of a nurse's session", session["token"]))
+	return c
 }
 
 // nobodyAt is somebody at the same Hale who is not signed in.

@@ -146,6 +146,36 @@ func TestCareTeamsFromAManagersDeskAndBrokenGlass(t *testing.T) {
 	}
 }
 
+// TestAnAdministratorMakesAnAccountAndItsOwnerComesIn goes from the page of staff to the first password.
+func TestAnAdministratorMakesAnAccountAndItsOwnerComesIn(t *testing.T) {
+	t.Parallel()
+	_, told := up(t, dataDir(t), "--demo=false")
+	b := browser.Start(t)
+	boss := atDesk(t, b, told, told.Login, 390, 844)
+	boss.see("/staff", "staff", "Somebody new")
+	boss.fill(`form[action="/staff"]`, "name", "Nela Kos", "login", told.Login)
+	boss.looks("staff-taken", "is taken")
+	boss.fill(`form[action="/staff"]`, "name", "Nela Kos", "login", "nela")
+	boss.looks("staff-code", "The code for Nela Kos")
+	code := browser.Eval[string](boss.Tab, `document.querySelector('#firstcode').textContent`)
+
+	newcomer := b.Tab(t, 390, 844)
+	newcomer.Open(told.URL + "/welcome")
+	newcomer.Do(chromedp.SetValue(`main [name="code"]`, code), chromedp.SetValue(`main [name="password"]`, "tulip rabbit kettle"), chromedp.Click(`main form button`))
+	newcomer.Until("the password is chosen", `document.body.innerText.includes('nela')`)
+	newcomer.Open(told.URL + "/signin")
+	newcomer.Do(chromedp.SendKeys(`input[name="login"]`, "nela"), chromedp.SendKeys(`input[name="password"]`, "tulip rabbit kettle"), chromedp.Click(`main form button`))
+	newcomer.Until("she is in", `document.querySelector('#worklist') !== null`)
+
+	boss.Open(told.URL + "/staff")
+	boss.Do(chromedp.Click(`tbody tr:first-of-type th a`)) // Nela stands before the Nurse on duty
+	boss.looks("employee", "They have left")
+	boss.Do(chromedp.Click(`form[action$="/disable"] button`))
+	boss.looks("employee-out", "Let them in again")
+	newcomer.Open(told.URL + "/patients")
+	newcomer.Until("she is out", `location.pathname === '/signin'`)
+}
+
 func ljubljana(t *testing.T) *time.Location {
 	t.Helper()
 	zone, err := time.LoadLocation("Europe/Ljubljana")

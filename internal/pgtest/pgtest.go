@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +48,27 @@ func (d Database) Config() postgres.Config {
 
 // AdminURL returns a superuser's way into the database.
 func (d Database) AdminURL() string { return d.Server.SuperURL(d.Name) }
+
+// ServerLog returns what the server has logged so far, of every database of the test run.
+func (d Database) ServerLog(tb testing.TB) string {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, d.AdminURL())
+	if err != nil {
+		tb.Fatalf("connect to the test cluster: %v", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var dir string
+	if err := conn.QueryRow(ctx, "SHOW data_directory").Scan(&dir); err != nil {
+		tb.Fatalf("find the test cluster: %v", err)
+	}
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "postgres.log")) //nolint:gosec // of our own server
+	if err != nil {
+		tb.Fatalf("read what the test cluster logged: %v", err)
+	}
+	return string(text)
+}
 
 func start() (server *embedded.Server, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -142,6 +142,8 @@ $$;
 CREATE FUNCTION begin_invitation(of_patient bigint, of_caregiver bigint, wanted text, at timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
+    -- Of codes that are made at once the last one stays: each sees what the one before has made.
+    PERFORM pg_advisory_xact_lock(hashtextextended(format('hale code %s %s', of_caregiver IS NULL, coalesce(of_caregiver, of_patient)), 0));
     UPDATE invitation i SET ended_at = at
     WHERE i.used_at IS NULL AND i.ended_at IS NULL AND (i.lookup = wanted AND i.expires_at <= at
         OR i.org_id = current_setting('app.org')::int AND CASE WHEN of_caregiver IS NULL THEN i.patient_id = of_patient AND i.caregiver_id IS NULL ELSE i.caregiver_id = of_caregiver END);
@@ -155,7 +157,8 @@ $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
 -- Takes a code, once. Every attempt does the same work, whatever is wrong with it: it is counted in its minute and under its
--- signs, one after the other, and the code is looked for. A code dies when more than most were tried under its signs.
+-- signs, one after the other, and the code is looked for. A code dies when more than most were tried under its signs. A minute
+-- that is full is told to whoever has no right code, so that guessers keep nobody else out.
 CREATE FUNCTION redeem_invitation(given_lookup text, given_hash bytea, at timestamptz, most integer, most_a_minute integer)
 RETURNS TABLE (too_many boolean, org_id integer, patient_id bigint, caregiver_id bigint, person_uid uuid, name text, invitation_uid uuid, staff_id bigint, staff_uid uuid)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -166,10 +169,6 @@ DECLARE
 BEGIN
     INSERT INTO sign_in_code_minute AS m (minute, attempts) VALUES (date_trunc('minute', at), 1)
     ON CONFLICT (minute) DO UPDATE SET attempts = m.attempts + 1 RETURNING m.attempts INTO this_minute;
-    IF this_minute > most_a_minute THEN
-        RETURN QUERY SELECT true, NULL::integer, NULL::bigint, NULL::bigint, NULL::uuid, NULL::text, NULL::uuid, NULL::bigint, NULL::uuid;
-        RETURN;
-    END IF;
     DELETE FROM sign_in_code_minute m WHERE m.minute < at - interval '1 hour';
     DELETE FROM sign_in_code_guess g WHERE g.lookup IN (
         SELECT o.lookup FROM sign_in_code_guess o WHERE o.last_at < at - interval '1 day' AND o.lookup <> given_lookup ORDER BY o.last_at LIMIT 20 FOR UPDATE SKIP LOCKED);
@@ -183,6 +182,9 @@ BEGIN
         SELECT false, t.org_id, t.patient_id, t.caregiver_id, coalesce(c.uid, p.uid), coalesce(c.name, p.name), t.uid, t.staff_id, s.uid
         FROM taken t JOIN patient p ON p.org_id = t.org_id AND p.id = t.patient_id JOIN staff s ON s.org_id = t.org_id AND s.id = t.staff_id
             LEFT JOIN caregiver c ON c.org_id = t.org_id AND c.id = t.caregiver_id;
+    IF NOT FOUND AND this_minute > most_a_minute THEN
+        RETURN QUERY SELECT true, NULL::integer, NULL::bigint, NULL::bigint, NULL::uuid, NULL::text, NULL::uuid, NULL::bigint, NULL::uuid;
+    END IF;
 END
 $$;
 -- +goose StatementEnd

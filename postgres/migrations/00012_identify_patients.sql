@@ -5,10 +5,18 @@
 -- +goose Up
 SET LOCAL ROLE hale_owner;
 
--- What is compared when two names may be the same person's: one form of every letter, small, and one space between words.
+-- What two names have in common that may be one person's: the words without case, accents and punctuation, in the order of the
+-- alphabet, for one hospital writes "NOVAK, MARIJA" and the next one "Márija Novak". It finds whom to ask about, and says of
+-- nobody who they are.
 -- +goose StatementBegin
 CREATE FUNCTION name_key(name text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT lower(regexp_replace(btrim(normalize(name, NFC)), '\s+', ' ', 'g') COLLATE "und-x-icu")
+    SELECT coalesce(string_agg(word, ' ' ORDER BY word COLLATE "C"), '')
+    FROM regexp_split_to_table(
+        replace(replace(replace(replace(
+            translate(lower(regexp_replace(normalize(name, NFKD), '[\u0300-\u036f]', '', 'g') COLLATE "und-x-icu"), 'đðłøıħŧς''’ʼ`', 'ddloihtσ'),
+            'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th') COLLATE "und-x-icu",
+        '[^[:alnum:]]+') AS word
+    WHERE word <> ''
 $$;
 -- +goose StatementEnd
 -- A column and not an index on the expression: row level security lets no function that may tell what it saw use an index.
@@ -94,10 +102,12 @@ CREATE TABLE import_line (
     import_id  bigint NOT NULL,
     row        integer NOT NULL CHECK (row > 0),
     line       integer NOT NULL CHECK (line > 0),
+    entry      integer NOT NULL DEFAULT 0 CHECK (entry >= 0), -- of a Bundle
     outcome    text NOT NULL CHECK (outcome IN ('new', 'same', 'changed', 'double', 'refused')),
     patient_id bigint,
     field      text NOT NULL DEFAULT '',
     problem    text NOT NULL DEFAULT '',
+    other_ids  bigint[] NOT NULL DEFAULT '{}', -- patients whom it may be: their names are looked up when somebody reads
     PRIMARY KEY (org_id, import_id, row),
     FOREIGN KEY (org_id, import_id) REFERENCES import (org_id, id) ON DELETE CASCADE,
     FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id)

@@ -60,8 +60,8 @@ CREATE TABLE refile (
     from_at    timestamptz NOT NULL,
     to_at      timestamptz CHECK (to_at > from_at),
     reason     text NOT NULL CHECK (reason <> ''),
-    state      text NOT NULL CHECK (state IN ('asked', 'running', 'done', 'failed')),
-    problem    text NOT NULL DEFAULT '',
+    state      text NOT NULL DEFAULT 'asked' CHECK (state IN ('asked', 'running', 'done', 'failed')),
+    problem    text NOT NULL DEFAULT '', -- why it failed, or why it does not go on
     undo_of    bigint,
     merge_id   bigint,
     asked_by   bigint,
@@ -72,12 +72,15 @@ CREATE TABLE refile (
     ended_at   timestamptz,
     reached_at timestamptz, -- of times as sent: what lies before has moved
     earliest_at timestamptz, -- of times of measuring: from when on both people are judged anew, once all has moved
+    stepped_at timestamptz NOT NULL DEFAULT '-infinity', -- or tried: who waits longest is next
+    attempts   smallint NOT NULL DEFAULT 0,              -- that failed since the last step
+    next_action_at timestamptz NOT NULL DEFAULT '-infinity', -- after a failure; the others go on meanwhile
     total      bigint NOT NULL DEFAULT 0, -- readings there were to move when it began
     moved      bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (org_id, id),
     CHECK (source_id IS DISTINCT FROM target_id),
     CHECK ((state IN ('done', 'failed')) = (ended_at IS NOT NULL)),
-    CHECK ((state = 'failed') = (problem <> '')),
+    CHECK (state <> 'failed' OR problem <> ''),
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
     FOREIGN KEY (org_id, source_id) REFERENCES patient (org_id, id),
     FOREIGN KEY (org_id, target_id) REFERENCES patient (org_id, id),
@@ -120,7 +123,7 @@ SELECT keep_to_patients('refile', 'source_id IN (SELECT mine.patient_id FROM my_
 SELECT keep_to_patients('refile_part', 'EXISTS (SELECT FROM refile f WHERE f.org_id = refile_part.org_id AND f.id = refile_id)');
 SELECT keep_to_patients('refile_episode', 'EXISTS (SELECT FROM refile f WHERE f.org_id = refile_episode.org_id AND f.id = refile_id)');
 
-GRANT SELECT, INSERT ON refile TO hale_app;
+GRANT SELECT, INSERT (org_id, uid, sensor_id, source_id, target_id, from_at, to_at, reason, undo_of, merge_id, asked_by, asked_name, asked_role, asked_at) ON refile TO hale_app;
 GRANT SELECT ON refile_part, refile_episode TO hale_app;
 GRANT SELECT, INSERT, UPDATE (state, ended_at, undo_reason, undo_by, undo_name, undo_at) ON merge TO hale_app;
 GRANT UPDATE (state, merged_into) ON patient TO hale_app;
@@ -129,7 +132,7 @@ GRANT UPDATE (state, merged_into) ON patient TO hale_app;
 GRANT UPDATE (ended_at) ON invitation TO hale_app; -- a code of the first record opens nothing any more
 GRANT UPDATE (patient_id) ON private_item, patient_identifier TO hale_app;
 
-GRANT SELECT, UPDATE (state, problem, started_at, ended_at, reached_at, earliest_at, total, moved) ON refile TO hale_work;
+GRANT SELECT, UPDATE (state, problem, started_at, ended_at, reached_at, earliest_at, total, moved, stepped_at, attempts, next_action_at) ON refile TO hale_work;
 GRANT SELECT, INSERT ON refile_part, refile_episode TO hale_work;
 GRANT SELECT, UPDATE (state, ended_at) ON merge TO hale_work;
 GRANT INSERT, UPDATE (to_at, epoch) ON assignment TO hale_work;

@@ -86,8 +86,9 @@ CREATE TABLE erased_span (
     from_at    timestamptz NOT NULL,
     to_at      timestamptz,
     erased_at  timestamptz NOT NULL,
-    dropped    bigint NOT NULL DEFAULT 0, -- readings that came later and were let go
+    dropped    bigint NOT NULL DEFAULT 0, -- readings that came later and were let go, at least
     PRIMARY KEY (org_id, id),
+    CHECK (to_at > from_at),
     FOREIGN KEY (org_id, erasure_id) REFERENCES erasure (org_id, id),
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id)
 );
@@ -132,6 +133,29 @@ GRANT SELECT ON erasure, erasure_item, erased_span, erasure_ledger, erasure_poli
 GRANT UPDATE (state, step, due_at, lease_until, stream, stream_seq, executed_at, receipt, version) ON erasure TO hale_work;
 GRANT INSERT ON erasure_ledger TO hale_work;
 
+-- By which the rows of one person are found, and by which the checks of references to what is deleted look: without them each
+-- reads the table, which others wait for.
+CREATE INDEX condition_interval_of_patient ON condition_interval (patient_id);
+CREATE INDEX episode_of_rule ON episode (rule_id);
+CREATE INDEX outbox_of_patient ON outbox (patient_id);
+CREATE INDEX outbox_of_caregiver ON outbox (caregiver_id) WHERE caregiver_id IS NOT NULL;
+CREATE INDEX patient_merged_into ON patient (org_id, merged_into) WHERE merged_into IS NOT NULL;
+CREATE INDEX merge_from ON merge (org_id, from_id);
+CREATE INDEX refile_undo_of ON refile (undo_of) WHERE undo_of IS NOT NULL;
+CREATE INDEX refile_episode_of_episode ON refile_episode (episode_id);
+CREATE INDEX refile_part_of_assignment ON refile_part (target_assignment) WHERE target_assignment IS NOT NULL;
+CREATE INDEX team_patient_of_patient ON team_patient (patient_id);
+CREATE INDEX session_ever_of_patient ON session (patient_id) WHERE patient_id IS NOT NULL;
+CREATE INDEX session_ever_of_caregiver ON session (caregiver_id) WHERE caregiver_id IS NOT NULL;
+CREATE INDEX invitation_ever_of_patient ON invitation (patient_id);
+CREATE INDEX invitation_ever_of_caregiver ON invitation (caregiver_id) WHERE caregiver_id IS NOT NULL;
+CREATE INDEX private_item_ever_of_patient ON private_item (patient_id);
+CREATE INDEX guardian_request_of_patient ON guardian_request (patient_id);
+CREATE INDEX guardian_request_of_caregiver ON guardian_request (caregiver_id);
+CREATE INDEX consent_decision_of_caregiver ON consent_decision (caregiver_id) WHERE caregiver_id IS NOT NULL;
+CREATE INDEX audit_glass_of_nobody ON audit (actor_id, at) WHERE action = 'break the glass of nobody'; -- an emergency waits for no whole trail
+CREATE INDEX erasure_of_patient ON erasure (patient_id) WHERE patient_id IS NOT NULL;
+
 -- Who is erased, while something that may not go yet hangs on the row, is nobody to hale_app.
 ALTER TABLE patient ADD COLUMN erased_at timestamptz;
 CREATE POLICY not_erased ON patient AS RESTRICTIVE TO hale_app USING (erased_at IS NULL);
@@ -145,7 +169,16 @@ ALTER TABLE episode ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN last_values
 ALTER TABLE timeline ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0, ALTER COLUMN grounds SET STATISTICS 0;
 ALTER TABLE rule_version ALTER COLUMN spec SET STATISTICS 0, ALTER COLUMN reason SET STATISTICS 0, ALTER COLUMN advice SET STATISTICS 0;
 ALTER TABLE quarantine ALTER COLUMN raw SET STATISTICS 0, ALTER COLUMN detail SET STATISTICS 0;
-ALTER TABLE audit ALTER COLUMN object SET STATISTICS 0, ALTER COLUMN detail SET STATISTICS 0, ALTER COLUMN salt SET STATISTICS 0;
+ALTER TABLE caregiver ALTER COLUMN name SET STATISTICS 0;
+ALTER TABLE patient_change ALTER COLUMN before SET STATISTICS 0, ALTER COLUMN after SET STATISTICS 0;
+ALTER TABLE consent_decision ALTER COLUMN document SET STATISTICS 0, ALTER COLUMN witness SET STATISTICS 0, ALTER COLUMN recorded_by SET STATISTICS 0;
+ALTER TABLE correction ALTER COLUMN wish SET STATISTICS 0, ALTER COLUMN asked_name SET STATISTICS 0;
+ALTER TABLE share ALTER COLUMN made_name SET STATISTICS 0;
+ALTER TABLE break_glass ALTER COLUMN reason SET STATISTICS 0;
+ALTER TABLE erasure ALTER COLUMN wish SET STATISTICS 0;
+ALTER TABLE refile ALTER COLUMN reason SET STATISTICS 0;
+ALTER TABLE merge ALTER COLUMN reason SET STATISTICS 0, ALTER COLUMN override SET STATISTICS 0, ALTER COLUMN kept SET STATISTICS 0, ALTER COLUMN undo_reason SET STATISTICS 0;
+ALTER TABLE audit ALTER COLUMN actor_name SET STATISTICS 0, ALTER COLUMN object SET STATISTICS 0, ALTER COLUMN detail SET STATISTICS 0, ALTER COLUMN salt SET STATISTICS 0;
 
 -- A blanked row keeps the hash of what it was about, and names the entry that accounts for it.
 ALTER TABLE audit ADD COLUMN subject bytea CHECK (length(subject) = 32);
@@ -397,26 +430,37 @@ END
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
--- Writes a table anew without what was deleted: free space in its pages would still hold it. Tables larger than most bytes are
--- left to a person, since nobody else can use one meanwhile; it returns what became of each.
-CREATE FUNCTION rewrite_erased(most bigint, only_table text) RETURNS TABLE (table_name text, bytes bigint, rewritten boolean)
+-- The tables that are to be written anew after an erasure: of one in partitions those of the months in which the person was
+-- measured.
+CREATE FUNCTION touched_by_erasure(given_org integer, given_erasure bigint) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT c.relname::text FROM pg_class c LEFT JOIN pg_inherits h ON h.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = h.inhparent
+    WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+      AND EXISTS (SELECT FROM erasure_rule r WHERE r.table_name = coalesce(p.relname, c.relname) AND (r.phase <> '' OR r.table_name = 'audit'))
+      AND (p.oid IS NULL OR c.relname !~ '_[0-9]{6}$' OR EXISTS (SELECT FROM erased_span s WHERE s.org_id = given_org AND s.erasure_id = given_erasure
+        AND right(c.relname, 6) BETWEEN to_char((s.from_at - interval '1 day') AT TIME ZONE 'UTC', 'YYYYMM')
+            AND to_char((least(coalesce(s.to_at, s.erased_at), s.erased_at) + interval '1 day') AT TIME ZONE 'UTC', 'YYYYMM')))
+    ORDER BY 1
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+-- Writes a table, or a partition, anew without what was deleted: free space in its pages would still hold it. One larger than
+-- most bytes is left to a person, since nobody else can use it meanwhile. It does not stand in line for long: others would behind it.
+CREATE FUNCTION rewrite_erased(most bigint, only_table text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     t record;
 BEGIN
-    PERFORM set_config('lock_timeout', '5s', true);
-    FOR t IN SELECT c.oid, c.relname, i.indexrelid::regclass AS key FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+    PERFORM set_config('lock_timeout', '200ms', true);
+    SELECT c.oid, c.relname, i.indexrelid::regclass AS key INTO STRICT t FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
         LEFT JOIN pg_inherits h ON h.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = h.inhparent
-        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND (c.relname = only_table OR p.relname = only_table)
-          AND EXISTS (SELECT FROM erasure_rule r WHERE r.table_name = only_table) ORDER BY c.relname LOOP
-        table_name := t.relname;
-        bytes := pg_total_relation_size(t.oid);
-        rewritten := bytes <= most;
-        IF rewritten THEN
-            EXECUTE format('CLUSTER public.%I USING %s', t.relname, t.key);
-        END IF;
-        RETURN NEXT;
-    END LOOP;
+        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname = only_table
+          AND EXISTS (SELECT FROM erasure_rule r WHERE r.table_name = coalesce(p.relname, c.relname));
+    IF pg_total_relation_size(t.oid) > most THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CLUSTER public.%I USING %s', t.relname, t.key);
+    RETURN true;
 END
 $$;
 -- +goose StatementEnd
@@ -424,13 +468,17 @@ $$;
 -- Readings of somebody who was erased, and of nobody since, are let go and counted. That their devices may be kept makes nobody
 -- of them an owner; where the law keeps what was measured, what comes late of their own time waits with it.
 CREATE FUNCTION drop_erased_reading() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    span bigint;
 BEGIN
-    UPDATE erased_span s SET dropped = dropped + 1
+    SELECT s.id INTO span FROM erased_span s
     WHERE s.id = (SELECT e.id FROM erased_span e WHERE e.sensor_id = NEW.sensor_id AND e.from_at <= NEW.measured_at AND (e.to_at IS NULL OR e.to_at > NEW.measured_at) LIMIT 1)
       AND NOT EXISTS (SELECT FROM assignment a WHERE a.sensor_id = NEW.sensor_id AND a.from_at <= NEW.measured_at AND (a.to_at IS NULL OR a.to_at > NEW.measured_at)
           AND (NOT being_erased(a.org_id, a.patient_id) OR EXISTS (SELECT FROM erasure_item i WHERE i.org_id = s.org_id AND i.erasure_id = s.erasure_id
               AND i.class = 'readings' AND i.done_at IS NULL AND i.keep_until > clock_timestamp())));
     IF FOUND THEN
+        -- Whoever counts just now is not waited for: rows of spans have no place in the lock order of a batch.
+        UPDATE erased_span s SET dropped = dropped + 1 WHERE s.id = (SELECT e.id FROM erased_span e WHERE e.id = span FOR UPDATE SKIP LOCKED);
         RETURN NULL;
     END IF;
     RETURN NEW;
@@ -441,10 +489,12 @@ $$;
 -- Of what is refused of a device whose wearer was erased, only that it was refused is kept.
 CREATE FUNCTION blank_erased_refusal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    IF EXISTS (SELECT FROM erased_span s JOIN sensor n ON n.org_id = s.org_id AND n.id = s.sensor_id
+    IF EXISTS (SELECT FROM (
+            SELECT n.id, true AS own, n.uid FROM sensor n WHERE n.org_id = NEW.org_id AND n.device_id = NEW.device_id
+            UNION ALL SELECT n.id, false, n.uid FROM gateway_grant g JOIN sensor n ON n.org_id = g.org_id AND n.id = g.sensor_id WHERE g.org_id = NEW.org_id AND g.device_id = NEW.device_id
+        ) n JOIN erased_span s ON s.sensor_id = n.id
         WHERE s.from_at <= NEW.received_at AND (s.to_at IS NULL OR s.to_at > NEW.received_at)
-          AND (n.device_id = NEW.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.device_id = NEW.device_id AND g.sensor_id = n.id)
-               AND (NEW.reason = 'conflict' OR position(convert_to(n.uid, 'UTF8') IN NEW.raw) > 0))
+          AND (n.own OR NEW.reason = 'conflict' OR position(convert_to(n.uid, 'UTF8') IN NEW.raw) > 0)
           AND NOT EXISTS (SELECT FROM assignment a WHERE a.sensor_id = s.sensor_id AND a.from_at <= NEW.received_at AND (a.to_at IS NULL OR a.to_at > NEW.received_at)
               AND NOT being_erased(a.org_id, a.patient_id))) THEN
         NEW.topic := '';
@@ -468,7 +518,7 @@ BEGIN
     IF being_erased(NEW.org_id, NEW.patient_id) THEN
         RAISE EXCEPTION 'the person is being erased' USING ERRCODE = 'exclusion_violation', CONSTRAINT = 'assignment_after_erasure';
     END IF;
-    UPDATE erased_span s SET to_at = NEW.from_at WHERE s.sensor_id = NEW.sensor_id AND s.to_at IS NULL;
+    UPDATE erased_span s SET to_at = NEW.from_at WHERE s.sensor_id = NEW.sensor_id AND s.to_at IS NULL AND s.from_at < NEW.from_at;
     RETURN NEW;
 END
 $$;
@@ -476,10 +526,10 @@ $$;
 REVOKE ALL ON FUNCTION erase_rows(integer, bigint, text, integer[], timestamptz), erase_readings(integer, bigint, bigint, timestamptz, timestamptz, integer, timestamptz),
     find_audit(integer, bigint, boolean, bigint, bigint), blank_audit(integer, bigint, boolean, bigint[], bigint, uuid, timestamptz), rewrite_erased(bigint, text),
     drop_erased_reading(), blank_erased_refusal(), after_erasure(), erased_people(integer, bigint), erased_caregivers(integer, bigint),
-    erased_names(integer, bigint), being_erased(integer, bigint) FROM PUBLIC;
+    erased_names(integer, bigint), being_erased(integer, bigint), touched_by_erasure(integer, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION erase_rows(integer, bigint, text, integer[], timestamptz), erase_readings(integer, bigint, bigint, timestamptz, timestamptz, integer, timestamptz),
     find_audit(integer, bigint, boolean, bigint, bigint), blank_audit(integer, bigint, boolean, bigint[], bigint, uuid, timestamptz), rewrite_erased(bigint, text),
-    erased_people(integer, bigint) TO hale_work;
+    erased_people(integer, bigint), touched_by_erasure(integer, bigint) TO hale_work;
 GRANT EXECUTE ON FUNCTION drop_erased_reading(), blank_erased_refusal(), after_erasure() TO hale_owner;
 SET LOCAL ROLE hale_owner;
 CREATE TRIGGER inbox_not_of_the_erased BEFORE INSERT ON inbox FOR EACH ROW EXECUTE FUNCTION drop_erased_reading();

@@ -45,3 +45,13 @@ GRANT SELECT, INSERT, UPDATE (cancelled_at) ON shift TO hale_app;
 GRANT SELECT ON team, team_member, team_patient, team_hours, shift TO hale_work;
 
 RESET ROLE;
+
+-- +goose StatementBegin
+-- Takes the password of a member of staff away, who chooses another by a code: for whoever manages the whole organisation.
+CREATE FUNCTION take_password_away(staff_id bigint) RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE staff s SET password_hash = '' WHERE current_setting('app.view', true) = 'org'
+        AND s.org_id = nullif(current_setting('app.org', true), '')::int AND s.id = take_password_away.staff_id
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION take_password_away(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION take_password_away(bigint) TO hale_app;

@@ -1,0 +1,164 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/devices"
+	"hale/fault"
+	"hale/postgres"
+	"hale/safe"
+)
+
+// TestAnEarlierOwnerEndsNoSpan gives the sensor of somebody who was erased to another person, of a time before.
+func TestAnEarlierOwnerEndsNoSpan(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b := r.addPatient(t, r.nurse, "2")
+	r.advance(t, r.pressure(10, 150, 90))
+	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	assign := func(from, to string) {
+		r.exec(t, fmt.Sprintf(`INSERT INTO assignment (org_id, sensor_id, patient_id, from_at, to_at, created_at) VALUES (%d, %d, %d, %s, %s, now())`, r.patient.Org, r.device.Own, b.ID, from, to))
+	}
+	assign(`'2025-06-01Z'`, `'2025-07-01Z'`)
+	if n := r.count(t, `SELECT count(*) FROM erased_span WHERE to_at IS NULL`); n != 1 {
+		t.Error("the span was ended by an assignment of a time before it")
+	}
+	r.cursor = r.claim(t, r.cursor.Partition, "p1")
+	if res := r.advance(t, r.pressure(25, 195, 105)); res.Stored != 0 || res.Parked != 0 {
+		t.Errorf("what came late: %+v", res)
+	}
+	assign(`now()`, `NULL`)
+	if n := r.count(t, `SELECT count(*) FROM erased_span WHERE to_at IS NULL`); n != 0 {
+		t.Error("the sensor is somebody else's now, and the span goes on")
+	}
+	if _, err := r.app.Assign(t.Context(), r.nurse, devices.Binding{Sensor: r.device.UID, Patient: b.UID, From: since().AddDate(0, 2, 0), To: since().AddDate(0, 3, 0)}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("the time of who was erased was given to another: %v", err)
+	}
+}
+
+// TestNoFileBringsBackWhoIsErased keeps a file in which the name stands in pieces, as FHIR writes it.
+func TestNoFileBringsBackWhoIsErased(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.exec(t, `INSERT INTO import (org_id, uid, kind, hash, content, options, rows, actor_name, created_at) VALUES (1, gen_random_uuid(), 'patients', sha256('i'), '{"family":"1","given":["Person"]}', '{}', 1, 'x', '2026-01-01Z')`)
+	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	if err := r.eraser(&still{end: 40}).RunOnce(t.Context(), r.now(t)); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM import WHERE content IS NOT NULL`); n != 0 {
+		t.Error("the file is still there")
+	}
+}
+
+// TestWhoCountsIsNotWaitedFor holds the row in which another batch has counted.
+func TestWhoCountsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.pressure(10, 150, 90))
+	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	r.hold(t, `UPDATE erased_span SET dropped = dropped + 1`)
+	r.cursor = r.claim(t, r.cursor.Partition, "p1")
+	if res := r.advance(t, r.pressure(25, 195, 105)); res.Stored != 0 || res.Parked != 0 {
+		t.Errorf("what came late: %+v", res)
+	}
+}
+
+// TestAnErasureThatFailsLetsOthersGo makes the older of two fail in the middle.
+func TestAnErasureThatFailsLetsOthersGo(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b := r.addPatient(t, r.nurse, "2")
+	r.advance(t, r.pressure(10, 191, 101))
+	first := r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	second := r.request(t, b, atOnce(), safe.ErasureDecision{})
+	r.exec(t, `CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''broken''; END'; CREATE TRIGGER broken BEFORE DELETE ON episode FOR EACH ROW EXECUTE FUNCTION broken()`)
+	r.passAll(t, 1_000_000)
+	eraser, failed := r.eraser(&still{end: 7}), 0
+	for range 4 {
+		if err := eraser.RunOnce(t.Context(), r.now(t)); err != nil {
+			failed++
+		}
+	}
+	state := func(e safe.Erasure) string {
+		return r.text(t, `SELECT state FROM erasure WHERE uid = '`+string(e.UID)+`'`)
+	}
+	if failed == 0 || state(first) != "erasing" {
+		t.Fatalf("the first did not fail: it is %s", state(first))
+	}
+	if got := state(second); got != "done" {
+		t.Errorf("the second is %s", got)
+	}
+}
+
+// TestAMergedRecordIsNotAskedFor merges it while somebody asks.
+func TestAMergedRecordIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b := r.addPatient(t, r.nurse, "2")
+	self := account.Actor{Org: b.Org, Self: b.ID, UID: b.UID, Name: b.Name, Role: account.SelfRole}
+	other := r.hold(t, fmt.Sprintf(`UPDATE patient SET state = 'merged', merged_into = %d WHERE id = %d`, r.patient.ID, b.ID))
+	ended := r.begun(t, func() error {
+		_, err := r.app.AskErasure(t.Context(), self, safe.Erasure{Org: b.Org, Patient: b.ID, State: safe.ErasureAsked, AskedRole: account.SelfRole})
+		return err
+	})
+	r.do(t, other, `COMMIT`)
+	if err := <-ended; !fault.Is(err, fault.Conflict) {
+		t.Errorf("a record that is merged in the same moment was asked for: %v", err)
+	}
+}
+
+// TestOnlyTheMonthsOfWhoWasErasedAreWrittenAnew looks at the files of the partitions.
+func TestOnlyTheMonthsOfWhoWasErasedAreWrittenAnew(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.exec(t, `SELECT make_reading_partition('2025-07-01'), make_reading_partition('2026-03-01')`)
+	r.advance(t, r.pressure(10, 150, 90))
+	files := func() map[string]int64 {
+		found := map[string]int64{}
+		for _, f := range query(t, r, `SELECT relname || ' ' || relfilenode FROM pg_class WHERE relname IN ('reading_202507', 'reading_202603', 'patient')`, pgx.RowTo[string]) {
+			var name string
+			var node int64
+			if _, err := fmt.Sscan(f, &name, &node); err != nil {
+				t.Fatal(err)
+			}
+			found[name] = node
+		}
+		return found
+	}
+	before := files()
+	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	after := files()
+	if len(before) != 3 || before["reading_202507"] != after["reading_202507"] || before["reading_202603"] == after["reading_202603"] || before["patient"] == after["patient"] {
+		t.Errorf("written anew: before %v, after %v", before, after)
+	}
+}
+
+// TestTheStatisticsForgetWhoWasErased lets the planner learn everything, as before the columns were kept from it.
+func TestTheStatisticsForgetWhoWasErased(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	for i := range 20 {
+		r.addPatient(t, r.nurse, fmt.Sprintf("NEEDLE-%d", i))
+	}
+	r.exec(t, `ALTER TABLE patient ALTER COLUMN name SET STATISTICS 100, ALTER COLUMN number SET STATISTICS 100; ANALYZE patient; ALTER TABLE patient ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN number SET STATISTICS 0;
+UPDATE patient SET name = 'erased', number = ''`)
+	known := func() int {
+		return r.count(t, `SELECT count(*) FROM pg_stats WHERE tablename = 'patient' AND concat(histogram_bounds::text, most_common_vals::text) ILIKE '%needle%'`)
+	}
+	if known() == 0 {
+		t.Fatal("the statistics never knew anybody: the test shows nothing")
+	}
+	for _, s := range postgres.ScrubStatistics() {
+		r.exec(t, s)
+	}
+	if n := known(); n != 0 {
+		t.Errorf("%d columns still know who was erased", n)
+	}
+}

@@ -1,0 +1,156 @@
+package postgres_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/safe"
+	"hale/vital"
+)
+
+// tryAll does steps of so many readings until nothing more can be done just now, and returns how many failed.
+func (r *record) tryAll(t *testing.T, most int) int {
+	t.Helper()
+	for failed := 0; ; {
+		step, err := r.work.StepRefile(t.Context(), most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step.Trouble != nil {
+			failed++
+		}
+		if !step.Found {
+			if _, err := r.work.EndMerges(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return failed
+		}
+	}
+}
+
+// breaks lets every change of the refile fail for which the condition holds, as a bad block or a bug of ours would.
+func (r *record) breaks(t *testing.T, condition string) {
+	t.Helper()
+	r.exec(t, `CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'data_corrupted'; END $$;
+CREATE TRIGGER broken BEFORE UPDATE ON refile FOR EACH ROW WHEN (`+condition+`) EXECUTE FUNCTION broken()`)
+}
+
+func (r *record) readingsOf(t *testing.T, p account.Patient) int {
+	t.Helper()
+	return r.count(t, "SELECT count(*) FROM reading WHERE patient_id = $1", int64(p.ID))
+}
+
+// again lets what failed be tried at once.
+const again = "UPDATE refile SET next_action_at = '-infinity'"
+
+// TestOneThatFailsHoldsUpNobody checks that the refiles of other people, and merges, go on while one cannot be carried out, and
+// that it ends after some attempts with nothing changed.
+func TestOneThatFailsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b, c, d := r.addPatient(t, r.nurse, "2"), r.addPatient(t, r.nurse, "3"), r.addPatient(t, r.nurse, "4")
+	r.advance(t, r.pressure(10, 120, 80))
+	bad := r.ask(t, r.wish(r.patient.UID, b.UID, 0, 0))
+	r.breaks(t, "NEW.id = 1 AND NEW.state = 'running'")
+	r.addDevice(t, r.nurse, c, "another")
+	good := r.wish(c.UID, b.UID, 0, 0)
+	good.Sensor = "another"
+	other := r.ask(t, good)
+	if _, err := r.tryMerge(t, d, c); err != nil {
+		t.Fatal(err)
+	}
+	if failed := r.tryAll(t, 10); failed != 1 {
+		t.Errorf("it failed %d times at one look, want once: it is to wait", failed)
+	}
+	state := func(uid vital.UID) safe.Refile {
+		f, err := r.refiles().Get(t.Context(), r.nurse, uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if got := state(other.UID).State; got != safe.RefileDone {
+		t.Errorf("the other person's refile is %s, want done", got)
+	}
+	if n := r.count(t, "SELECT count(*) FROM merge WHERE state = 'done'"); n != 1 {
+		t.Error("the merge of other people did not end")
+	}
+	tries := 1
+	for ; state(bad.UID).State == safe.RefileAsked && tries < 50; tries++ {
+		r.exec(t, again)
+		if failed := r.tryAll(t, 10); failed != 1 {
+			t.Fatalf("it failed %d times, want once", failed)
+		}
+	}
+	if got := state(bad.UID); got.State != safe.RefileFailed || !strings.Contains(got.Problem, "log") || tries != 8 {
+		t.Errorf("after %d attempts it is %s: %q", tries, got.State, got.Problem)
+	}
+	if r.readingsOf(t, r.patient) != 1 || r.count(t, "SELECT count(*) FROM assignment WHERE patient_id = $1 AND to_at IS NULL", int64(r.patient.ID)) != 1 {
+		t.Error("one that failed has changed something")
+	}
+}
+
+// TestOneThatStandsHalfWayGoesOn checks that what has begun is never given up half way: it says that it stands, and ends when what
+// was wrong is mended.
+func TestOneThatStandsHalfWayGoesOn(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b := r.addPatient(t, r.nurse, "2")
+	r.advance(t, r.pressure(10, 120, 80), r.pressure(20, 121, 80), r.pressure(30, 122, 80))
+	made := r.ask(t, r.wish(r.patient.UID, b.UID, 0, 0))
+	r.breaks(t, "NEW.moved > 1")
+	for range 9 {
+		r.tryAll(t, 1)
+		r.exec(t, again)
+	}
+	got, err := r.refiles().Get(t.Context(), r.nurse, made.UID)
+	if err != nil || got.State != safe.RefileRunning || got.Moved != 1 || got.Problem == "" {
+		t.Errorf("it says %+v, %v, want that it stands", got, err)
+	}
+	r.exec(t, "DROP TRIGGER broken ON refile")
+	r.carryOut(t, 1)
+	got, err = r.refiles().Get(t.Context(), r.nurse, made.UID)
+	if err != nil || got.State != safe.RefileDone || got.Problem != "" || r.readingsOf(t, b) != 3 {
+		t.Errorf("it says %+v, %v, want done", got, err)
+	}
+}
+
+// TestTheTimeOfSomebodyErasedIsNobodys checks that what is parked goes to whose it is and leaves out the time of a person who was
+// erased; and that a refile to somebody who is being erased by now ends at once, and says why.
+func TestTheTimeOfSomebodyErasedIsNobodys(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b, erased := r.addPatient(t, r.nurse, "2"), r.addPatient(t, r.nurse, "3")
+	asked := r.ask(t, r.wish(r.patient.UID, erased.UID, 0, 0))
+	day := func(n int) string { return since().AddDate(0, 0, n).Format("2006-01-02") }
+	r.exec(t, fmt.Sprintf(`INSERT INTO erasure (org_id, uid, number, patient_id, state, asked_role, asked_at, decided_at, cut_at) VALUES (%d, gen_random_uuid(), 1, %d, 'erasing', 'patient', now(), now(), now());
+INSERT INTO erased_span (org_id, erasure_id, sensor_id, from_at, to_at, erased_at) SELECT %[1]d, 1, %[3]d, '%[4]s', '%[5]s', '%[5]s'`,
+		int32(erased.Org), int64(erased.ID), int64(r.device.Own), day(-10), day(-5)))
+	if failed := r.tryAll(t, 10); failed != 1 {
+		t.Errorf("it failed %d times, want once", failed)
+	}
+	if got, err := r.refiles().Get(t.Context(), r.nurse, asked.UID); err != nil || got.State != safe.RefileFailed || !strings.Contains(got.Problem, "erased") {
+		t.Errorf("it says %+v, %v, want that it failed for the erasure", got, err)
+	}
+	for _, n := range []int{-20, -2} {
+		rec := r.pressure(n*24*60, 125, 80)
+		rec.Reading.Patient, rec.Reading.Assignment, rec.Reading.Epoch = 0, 0, 0
+		r.advance(t, rec)
+	}
+	r.ask(t, safe.Wish{Sensor: r.device.UID, From: since().AddDate(0, 0, -30), BelongsTo: b.UID, Reason: "the box was on her table"})
+	r.carryOut(t, 10)
+	if got := r.readingsOf(t, b); got != 2 {
+		t.Errorf("%d parked readings were filed, want 2", got)
+	}
+	spans := query(t, r, "SELECT to_char(from_at AT TIME ZONE 'UTC', 'YYYY-MM-DD ') || to_char(to_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') FROM assignment WHERE patient_id = "+fmt.Sprint(b.ID)+" ORDER BY from_at", pgx.RowTo[string])
+	if want := []string{day(-30) + " " + day(-10), day(-5) + " " + day(0)}; strings.Join(spans, ",") != strings.Join(want, ",") {
+		t.Errorf("the sensor is theirs in %v, want %v", spans, want)
+	}
+}
+
+var _ = alerts.None
