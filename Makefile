@@ -1,6 +1,6 @@
 # make up     start everything on this machine, with a demonstration
 # make test   what continuous integration runs: every test, on real parts
-# make check  test, and lint, vet, the race detector and longer fuzzing
+# make check  test, and lint, vet, the race detector, longer fuzzing and more draws of the slow properties
 # make screens  take the pictures in docs/screens anew
 # make clients  what other people's MQTT clients make of the edge; needs Node, and Python with paho-mqtt
 # make fmt    format the code
@@ -13,7 +13,7 @@ FUZZTIME ?= 20s
 # are those of a healthy machine.
 PARALLEL ?= 2
 
-.PHONY: clients screens up test check lint vet race fuzz fmt prerequisites
+.PHONY: clients screens up test check lint vet race fuzz properties fmt prerequisites
 
 up:
 	go run ./cmd/hale up
@@ -27,7 +27,7 @@ prerequisites:
 test: prerequisites
 	go test -p $(PARALLEL) -timeout 15m ./...
 
-check: test lint vet race fuzz
+check: test lint vet race fuzz properties
 
 lint:
 	$(GOLANGCI) run ./...
@@ -41,6 +41,10 @@ race: prerequisites
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
+
+# Each draw is a whole story of a database; make test has 15 of them.
+properties: prerequisites
+	go test -count=1 -timeout 30m -run 'TestWhateverIsFiledAnewEndsWhereItBelongs|TestReachIsTheSameFoldInSQL' ./postgres -rapid.checks=200
 
 clients: prerequisites
 	cd ingest/edge/testdata/npm && npm ci --ignore-scripts --no-audit --no-fund

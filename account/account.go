@@ -76,6 +76,7 @@ type Patient struct {
 	CreatedAt time.Time
 	Relation  Relation
 	Teams     []vital.UID // of a new patient: the care teams that take them in; none means the organisation's own
+	Before    string      // of a patient who was searched for: the number of a record that was merged into this one
 	Alike     []vital.UID // of a patient who was just added: who may be the same person, by name and birth
 }
 

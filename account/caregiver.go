@@ -16,6 +16,7 @@ type Grant struct {
 	Caregiver   CaregiverID
 	Who         vital.UID // the caregiver's
 	Name        string
+	Phone       string // that was given with it; empty: none, or as it was
 	Guardian    bool
 	Scopes      Scopes
 	From        time.Time
@@ -73,6 +74,7 @@ func guardianOf(grants []Grant, who vital.UID, at time.Time) (Grant, bool) {
 type LetIn struct {
 	Who      vital.UID // of somebody who was let in before; empty: somebody new, by Name
 	Name     string
+	Phone    string // for the emergency sheet; empty: not told, or as it was
 	Guardian bool
 	Scopes   Scopes
 	From     time.Time // now when zero
@@ -125,7 +127,7 @@ func DecideLetIn(f *ConsentFile, actor Actor, l LetIn, now time.Time) (grant Gra
 
 func (l *LetIn) grant(actor Actor, now time.Time) (Grant, error) {
 	g := Grant{
-		Guardian: l.Guardian, Name: strings.TrimSpace(l.Name), Scopes: ScopesOf(l.Scopes.Actions()...), From: now, To: l.To.UTC(),
+		Guardian: l.Guardian, Name: strings.TrimSpace(l.Name), Phone: strings.TrimSpace(l.Phone), Scopes: ScopesOf(l.Scopes.Actions()...), From: now, To: l.To.UTC(),
 		Document: strings.TrimSpace(l.Document), Reason: strings.TrimSpace(l.Reason), Staff: actor.Staff, RecordedBy: actor.Name,
 	}
 	if l.To.IsZero() {
@@ -141,6 +143,8 @@ func (l *LetIn) grant(actor Actor, now time.Time) (Grant, error) {
 	switch {
 	case l.Who == "" && (g.Name == "" || !printable(g.Name, longestName)):
 		return g, fault.New(fault.Invalid, "name: give 1 to %d printable characters", longestName)
+	case !phoneLike(g.Phone):
+		return g, fault.New(fault.Invalid, "phone: give digits, with spaces, +, -, / or brackets between them, %d characters at most; or leave it empty", longestPhone)
 	case g.Scopes == "" || slices.ContainsFunc(g.Scopes.Actions(), func(a Action) bool { return !slices.Contains(can, a) }):
 		return g, fault.New(fault.Invalid, "scopes: choose at least one of what can be shared, and nothing else")
 	case !g.Scopes.Has(SeePatients):

@@ -22,6 +22,8 @@ type CaregiverStore interface {
 // Caregivers is whom a patient lets in, and what is kept from them. An empty patient uid is the patient who acts.
 type Caregivers struct {
 	Store CaregiverStore
+	// Looks writes down who is about to see it; nil writes nothing.
+	Looks *Looks
 }
 
 // List returns the grants of a patient, ended ones too. A caregiver learns nothing of it.
@@ -34,6 +36,9 @@ func (c *Caregivers) List(ctx context.Context, actor Actor, uid vital.UID) ([]Gr
 		return nil, now, err
 	}
 	if err := Allow(actor, ManageCaregiver, &f.Patient); err != nil {
+		return nil, now, err
+	}
+	if err := c.Looks.Saw(ctx, actor, "caregivers", "", f.Patient.ID); err != nil {
 		return nil, now, err
 	}
 	return f.Grants, now, nil
@@ -157,7 +162,10 @@ func (c *Caregivers) Private(ctx context.Context, actor Actor, uid vital.UID) ([
 	if err != nil {
 		return nil, err
 	}
-	return items, Allow(actor, Protect, &p)
+	if err := Allow(actor, Protect, &p); err != nil {
+		return nil, err
+	}
+	return items, c.Looks.Saw(ctx, actor, "private items", "", p.ID)
 }
 
 // MarkPrivate keeps something from caregivers and guardians.

@@ -29,6 +29,8 @@ type ConsentStore interface {
 // Consents is what patients agree to.
 type Consents struct {
 	Store ConsentStore
+	// Looks writes down who is about to see it; nil writes nothing.
+	Looks *Looks
 }
 
 // Texts returns the organisation's texts, all versions.
@@ -98,6 +100,9 @@ func (c *Consents) File(ctx context.Context, actor Actor, uid vital.UID) (f Cons
 		return f, now, err
 	}
 	if err := Allow(actor, SeeConsents, &f.Patient); err != nil {
+		return ConsentFile{}, now, err
+	}
+	if err := c.Looks.Saw(ctx, actor, "consents", "", f.Patient.ID); err != nil {
 		return ConsentFile{}, now, err
 	}
 	f.forReader(actor)
@@ -173,6 +178,9 @@ func (c *Consents) DueList(ctx context.Context, actor Actor) (due []DueConsent, 
 	}
 	if actor.Staff == 0 {
 		return nil, nil, fault.New(fault.Forbidden, "this list is for the care team")
+	}
+	if err := c.Looks.Listed(ctx, actor, "consents due"); err != nil {
+		return nil, nil, err
 	}
 	files, now, err := c.Store.ConsentFiles(ctx, actor)
 	if err != nil {

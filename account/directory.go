@@ -43,6 +43,7 @@ type Credentials interface {
 type Directory struct {
 	People People
 	Now    func() time.Time
+	Looks  *Looks // of lists; nil writes nothing
 }
 
 // MostPatients is how many patients one listing returns at most.
@@ -59,6 +60,9 @@ func (d *Directory) Patients(ctx context.Context, actor Actor, query string, lim
 	}
 	if limit < 0 || limit > MostPatients {
 		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", MostPatients)
+	}
+	if err := d.Looks.Listed(ctx, actor, "patients"); err != nil {
+		return nil, err
 	}
 	list, err := d.People.Patients(ctx, actor, strings.TrimSpace(query), limit)
 	return reachable(actor, list), err

@@ -52,8 +52,9 @@ type DoubleBook interface {
 
 // Doubles is the desk for two records that may be one person's.
 type Doubles struct {
-	Book DoubleBook
-	Now  func() time.Time
+	Book  DoubleBook
+	Now   func() time.Time
+	Looks *Looks // of the list; nil writes nothing
 }
 
 // List returns the doubles of a state, the oldest first.
@@ -63,6 +64,9 @@ func (d *Doubles) List(ctx context.Context, actor Actor, state DoubleState, limi
 	}
 	switch state {
 	case DoubleOpen, DoubleTwoPeople, DoubleMerged:
+		if err := d.Looks.Listed(ctx, actor, "doubles"); err != nil {
+			return nil, err
+		}
 		return d.Book.Doubles(ctx, actor, state, min(max(limit, 1), MostPatients))
 	}
 	return nil, fault.New(fault.Invalid, "state: give open, two_people or merged")

@@ -73,9 +73,10 @@ type PatientChange struct {
 
 // Identities says who is who by what systems call them, and never by a name. NFC brings text to Unicode's composed form.
 type Identities struct {
-	Book IdentityBook
-	NFC  func(string) string
-	Now  func() time.Time
+	Book  IdentityBook
+	NFC   func(string) string
+	Now   func() time.Time
+	Looks *Looks // nil writes nothing
 }
 
 // The longest URI of a system, value and title, in characters.
@@ -171,7 +172,7 @@ func errOwnNumber() error {
 // Of returns a patient's identifiers, those in force first, and writes down that the actor looked. Whoever sees the patient
 // sees them.
 func (d *Identities) Of(ctx context.Context, actor Actor, patient vital.UID) (Patient, []Identifier, error) {
-	p, err := d.reach(ctx, actor, SeePatients, patient)
+	p, err := d.seen(ctx, actor, patient)
 	if err != nil {
 		return p, nil, err
 	}
@@ -181,10 +182,19 @@ func (d *Identities) Of(ctx context.Context, actor Actor, patient vital.UID) (Pa
 
 // Changes returns what was changed of who the patient is, the newest first.
 func (d *Identities) Changes(ctx context.Context, actor Actor, patient vital.UID) ([]PatientChange, error) {
-	if _, err := d.reach(ctx, actor, SeePatients, patient); err != nil {
+	if _, err := d.seen(ctx, actor, patient); err != nil {
 		return nil, err
 	}
 	return d.Book.Changes(ctx, actor, patient)
+}
+
+// seen finds a patient and writes down that the actor is about to see by what names and numbers others know them.
+func (d *Identities) seen(ctx context.Context, actor Actor, uid vital.UID) (Patient, error) {
+	p, err := d.reach(ctx, actor, SeePatients, uid)
+	if err != nil {
+		return Patient{}, err
+	}
+	return p, d.Looks.Saw(ctx, actor, "identity", "", p.ID)
 }
 
 // reach finds a patient with whom the actor may do this.
@@ -248,6 +258,9 @@ func (d *Identities) Find(ctx context.Context, actor Actor, token string) ([]Pat
 	}
 	i, err := Identifier{System: system, Value: value}.normal(d.NFC, folding(list))
 	if err != nil {
+		return nil, err
+	}
+	if err := d.Looks.Listed(ctx, actor, "patients"); err != nil {
 		return nil, err
 	}
 	var found []Patient

@@ -208,7 +208,7 @@ func (t ImportTable) left(lines map[int]ImportLine) []byte {
 		out := []string{line, why}
 		for i, f := range fields {
 			if !own(i) {
-				out = append(out, guarded(f))
+				out = append(out, GuardCell(f))
 			}
 		}
 		_ = w.Write(out) // into memory
@@ -220,7 +220,7 @@ func (t ImportTable) left(lines map[int]ImportLine) []byte {
 			if l.Field != "" && !strings.HasPrefix(why, l.Field+":") {
 				why = l.Field + ": " + why
 			}
-			write(l.Place(), guarded(why), r.Fields)
+			write(l.Place(), GuardCell(why), r.Fields)
 		}
 	}
 	w.Flush()
@@ -230,9 +230,9 @@ func (t ImportTable) left(lines map[int]ImportLine) []byte {
 // formula are the signs with which a spreadsheet takes a cell for a formula (OWASP, CSV Injection).
 const formula = "=+-@\t\r"
 
-// guarded returns a cell that no spreadsheet takes for a formula: one that begins like a formula, after any quotes, gets a
+// GuardCell returns a cell that no spreadsheet takes for a formula: one that begins like a formula, after any quotes, gets a
 // quote before it. unguarded takes it away again, so that what is sent back is what was written.
-func guarded(cell string) string {
+func GuardCell(cell string) string {
 	if rest := strings.TrimLeft(cell, "'"); rest != "" && strings.ContainsRune(formula, rune(rest[0])) {
 		return "'" + cell
 	}
@@ -245,9 +245,6 @@ func unguarded(cell string) string {
 	}
 	return cell
 }
-
-// GuardCell returns a cell of a CSV file that no spreadsheet takes for a formula.
-func GuardCell(cell string) string { return guarded(cell) }
 
 // ImportRow is a row as it was understood; empty is what the file does not say. Problem is why it cannot be taken.
 type ImportRow struct {

@@ -72,6 +72,12 @@ func (l *Looks) Saw(ctx context.Context, actor Actor, object, detail string, pat
 	return nil
 }
 
+// Listed writes that the actor is about to see a list in which patients are named ("patients", "team 0192..."). One row that names
+// no patient stands for the whole list, and for the next LookEvery of the session: who pages through everybody is known by it.
+func (l *Looks) Listed(ctx context.Context, actor Actor, list string) error {
+	return l.Saw(ctx, actor, list, "", 0)
+}
+
 // unseen returns the patients, each once, of whom no row stands yet. Whoever looks in the same moment writes too: a row too
 // many is better than an answer that comes before its row.
 func (l *Looks) unseen(actor Actor, object, detail string, patients []vital.PatientID, now time.Time) []vital.PatientID {

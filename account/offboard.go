@@ -137,6 +137,8 @@ type EndingStore interface {
 // Offboarding is how the team ends care when a patient does not want it any more.
 type Offboarding struct {
 	Store EndingStore
+	// Looks writes down who is about to see it; nil writes nothing.
+	Looks *Looks
 }
 
 // Get returns a patient's log and how many alerts are still open.
@@ -151,7 +153,7 @@ func (o *Offboarding) Get(ctx context.Context, actor Actor, uid vital.UID) (Pati
 	if err := Allow(actor, SeeConsents, &p); err != nil {
 		return Patient{}, nil, 0, err
 	}
-	return p, steps, open, nil
+	return p, steps, open, o.Looks.Saw(ctx, actor, "end of care", "", p.ID)
 }
 
 // Take takes a step: the patient has been told, or everything is done.

@@ -63,8 +63,9 @@ type TeamBook interface {
 
 // Teams is what people do with care teams.
 type Teams struct {
-	Book TeamBook
-	Now  func() time.Time
+	Book  TeamBook
+	Now   func() time.Time
+	Looks *Looks // of lists of patients; nil writes nothing
 }
 
 // List returns the care teams with their people, the usual one first.
@@ -103,6 +104,9 @@ func (t *Teams) Patients(ctx context.Context, actor Actor, team vital.UID) ([]Pa
 		if err := Allow(actor, action, nil); err != nil {
 			return nil, err
 		}
+	}
+	if err := t.Looks.Listed(ctx, actor, "team "+string(team)); err != nil {
+		return nil, err
 	}
 	list, err := t.Book.TeamPatients(ctx, actor, team)
 	return reachable(actor, list), err

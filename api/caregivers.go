@@ -47,6 +47,7 @@ type grantOutput struct{ Body grantBody }
 type LetInBody struct {
 	Caregiver vital.UID  `json:"caregiver,omitempty" format:"uuid" doc:"Somebody who was let in before, to change what they see and for how long; left out for somebody new"`
 	Name      string     `json:"name,omitempty" maxLength:"200" doc:"Of somebody new"`
+	Phone     string     `json:"phone,omitempty" maxLength:"64" doc:"For the emergency sheet; left out: as it was"`
 	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"40" doc:"see patients, see readings, see alerts, see the emergency sheet; a guardian's may hold more"`
 	From      *time.Time `json:"from,omitempty" doc:"Now when left out"`
 	To        *time.Time `json:"to,omitempty" doc:"Until further notice when left out; a guardian's is needed"`
@@ -54,7 +55,7 @@ type LetInBody struct {
 }
 
 func (b *LetInBody) letIn() (account.LetIn, error) {
-	l := account.LetIn{Who: b.Caregiver, Name: b.Name, From: timeOrZero(b.From), To: timeOrZero(b.To), Reason: b.Reason}
+	l := account.LetIn{Who: b.Caregiver, Name: b.Name, Phone: b.Phone, From: timeOrZero(b.From), To: timeOrZero(b.To), Reason: b.Reason}
 	var actions []account.Action
 	for _, name := range b.Scopes {
 		actions = append(actions, account.Action(name))

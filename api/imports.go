@@ -54,6 +54,7 @@ func importOf(i *account.Import, lines []account.ImportLine) importBody {
 type lineBody struct {
 	Row     int             `json:"row"`
 	Line    int             `json:"line" doc:"Of the file"`
+	Entry   int             `json:"entry,omitempty" doc:"Of a FHIR Bundle that begins on the line, from 1"`
 	Outcome string          `json:"outcome" enum:"new,same,changed,double,refused"`
 	Patient vital.UID       `json:"patient,omitempty" doc:"Who it is, or was made"`
 	By      string          `json:"by,omitempty" doc:"Which system's identifier, or number, said who it is"`
@@ -72,6 +73,8 @@ type rowChangeBody struct {
 
 type candidateBody struct {
 	Patient vital.UID `json:"patient,omitempty"`
+	Name    string    `json:"name,omitempty"`
+	Number  string    `json:"number,omitempty" doc:"The programme's own"`
 	Line    int       `json:"line,omitempty" doc:"Of the file, for somebody whom an earlier row makes"`
 	By      string    `json:"by,omitempty"`
 }
@@ -80,13 +83,14 @@ const mostLines = 500
 
 func linesOf(lines []account.ImportLine) []lineBody {
 	list := make([]lineBody, len(lines))
-	for i, l := range lines {
-		list[i] = lineBody{Row: l.Row, Line: l.Line, Outcome: string(l.Outcome), Patient: l.Patient, By: l.ByWhat, Field: l.Field, Problem: l.Problem, Code: l.Code}
+	for i := range lines {
+		l := &lines[i]
+		list[i] = lineBody{Row: l.Row, Line: l.Line, Entry: l.Entry, Outcome: string(l.Outcome), Patient: l.Patient, By: l.ByWhat, Field: l.Field, Problem: l.Told(), Code: l.Code}
 		for _, c := range l.Changes {
 			list[i].Changes = append(list[i].Changes, rowChangeBody(c))
 		}
 		for _, o := range l.Others {
-			list[i].Others = append(list[i].Others, candidateBody{o.Patient, o.Line, o.ByWhat})
+			list[i].Others = append(list[i].Others, candidateBody{o.Patient, o.Name, o.Number, o.Line, o.ByWhat})
 		}
 	}
 	return list

@@ -27,14 +27,16 @@ type patientBody struct {
 	Alerts    *alertCount `json:"alerts,omitempty" doc:"Left out for roles that do not see alerts"`
 
 	Latest []latestBody `json:"latest,omitempty" doc:"The newest reading of each metric; only of one patient, and for roles that see readings"`
+	Before string       `json:"number_before,omitempty" doc:"Of a search: the number that was asked for is that of a record which was merged into this one"`
+	Alike  []vital.UID  `json:"possible_doubles,omitempty" doc:"Of a patient who was just added: who may be the same person, by name and birth. They wait at /v1/doubles for somebody to say"`
 }
 
 func patientOf(p *account.Patient) patientBody {
-	return patientBody{ID: p.UID, Name: p.Name, Number: p.Number, BirthYear: p.BirthYear, BirthDate: string(p.BirthDate), Sex: p.Sex, Zone: p.Zone}
+	return patientBody{ID: p.UID, Name: p.Name, Number: p.Number, BirthYear: p.BirthYear, BirthDate: string(p.BirthDate), Sex: p.Sex, Zone: p.Zone, Before: p.Before}
 }
 
 type patientsInput struct {
-	Query string `query:"q" maxLength:"200" doc:"A part of the name, or the number"`
+	Query string `query:"q" maxLength:"200" doc:"A part of the name, or the number; that of a record that was merged finds the one that stays"`
 
 	Identifier string `query:"identifier" maxLength:"400" doc:"Exactly the patient whom a system calls so: system|value. Instead of q" example:"urn:oid:1.2.36.146.595.217.0.1|12345"`
 
@@ -180,7 +182,9 @@ func (s *Server) addPatient(ctx context.Context, actor account.Actor, in *newPat
 	if err != nil {
 		return nil, err
 	}
-	return &newPatientOutput{Location: "/v1/patients/" + string(p.UID), Body: patientOf(&p)}, nil
+	body := patientOf(&p)
+	body.Alike = p.Alike
+	return &newPatientOutput{Location: "/v1/patients/" + string(p.UID), Body: body}, nil
 }
 
 func (s *Server) getPatient(ctx context.Context, actor account.Actor, in *patientInput) (*patientOutput, error) {

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 
 	"hale/account"
@@ -20,7 +21,7 @@ func TestSigningInAndOut(t *testing.T) {
 		t.Fatalf("%d %s", in.status, in.body)
 	}
 	cookie := in.header.Get("Set-Cookie")
-	if len(in.header.Values("Set-Cookie")) != 1 || cookie[:19] != "hale_session=nurse;" {
+	if set := in.header.Values("Set-Cookie"); len(set) != 2 || !strings.HasPrefix(set[1], "hale_device=;") || cookie[:19] != "hale_session=nurse;" {
 		t.Errorf("cookie %q", in.header.Values("Set-Cookie"))
 	}
 	who := ask(t, s, "", "GET", "/v1/session", "", "Cookie", "hale_session=nurse")

@@ -54,6 +54,7 @@ func (s *Server) getTimeline(ctx context.Context, actor account.Actor, in *alert
 	out.Body.Entries = make([]entryBody, len(entries))
 	for i := range entries {
 		out.Body.Entries[i] = entryOf(a.Metric, &entries[i])
+		out.Body.Entries[i].ID = int64(i + 1) // a number of the whole installation would tell what happens to others
 	}
 	return out, nil
 }

@@ -37,7 +37,7 @@ func grantsOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]accoun
 }
 
 // addCaregiver takes down somebody whom no grant shows yet, so their id is not read back but asked of the sequence.
-const addCaregiver = `INSERT INTO caregiver (org_id, uid, name, created_at) VALUES ($1, $2, $3, $4)`
+const addCaregiver = `INSERT INTO caregiver (org_id, uid, name, created_at, phone) VALUES ($1, $2, $3, $4, $5)`
 const addedCaregiver = `SELECT currval('caregiver_id_seq')`
 
 const insertCaregiverGrant = `
@@ -59,11 +59,15 @@ func (a *App) LetIn(ctx context.Context, actor account.Actor, uid vital.UID, dec
 		}
 		if g.Caregiver == 0 {
 			g.Who = newUID()
-			if _, err := tx.Exec(ctx, addCaregiver, int32(actor.Org), string(g.Who), g.Name, now); err != nil {
+			if _, err := tx.Exec(ctx, addCaregiver, int32(actor.Org), string(g.Who), g.Name, now, g.Phone); err != nil {
 				return fmt.Errorf("add caregiver: %w", err)
 			}
 			if err := tx.QueryRow(ctx, addedCaregiver).Scan(&g.Caregiver); err != nil {
 				return fmt.Errorf("add caregiver: %w", err)
+			}
+		} else if g.Phone != "" {
+			if _, err := tx.Exec(ctx, `UPDATE caregiver SET phone = $2 WHERE id = $1`, int64(g.Caregiver), g.Phone); err != nil {
+				return fmt.Errorf("keep the caregiver's telephone: %w", err)
 			}
 		}
 		for _, old := range ends {

@@ -164,10 +164,12 @@ func deleteDue(ctx context.Context, tx pgx.Tx, t safe.EraseTask, entry vital.UID
 }
 
 const insertLedger = `
-INSERT INTO erasure_ledger (org_id, uid, erasure_uid, number, patient_id, patient_hash, classes, kept, spans, at)
+INSERT INTO erasure_ledger (org_id, uid, erasure_uid, number, patient_id, patient_hash, classes, kept, spans, also, at)
 SELECT e.org_id, $2, e.uid, e.number, e.patient_id, e.patient_hash, $3, $4, coalesce((
     SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('sensor', n.uid, 'from', to_char(s.from_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'to', to_char(s.to_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))))
-    FROM erased_span s JOIN sensor n ON n.org_id = s.org_id AND n.id = s.sensor_id WHERE s.org_id = e.org_id AND s.erasure_id = e.id), '[]'), $5
+    FROM erased_span s JOIN sensor n ON n.org_id = s.org_id AND n.id = s.sensor_id WHERE s.org_id = e.org_id AND s.erasure_id = e.id), '[]'), coalesce((
+    SELECT jsonb_agg(jsonb_build_object('row', p.id, 'hash', encode(sha256(convert_to(p.uid::text || ' ' || o.uid::text, 'UTF8')), 'hex')))
+    FROM erased_people(e.org_id, e.patient_id) x JOIN patient p ON p.org_id = e.org_id AND p.id = x JOIN org o ON o.id = p.org_id WHERE p.id <> e.patient_id AND p.erased_at IS NULL), '[]'), $5
 FROM erasure e WHERE e.id = $1`
 
 func enterLedger(ctx context.Context, tx pgx.Tx, t safe.EraseTask, entry vital.UID, due []safe.Class, now time.Time) error {
@@ -299,7 +301,7 @@ func (w *Work) FinishErasure(ctx context.Context, t safe.EraseTask, now time.Tim
 }
 
 const selectLedger = `
-SELECT l.uid::text, o.uid::text, l.erasure_uid::text, l.number, l.patient_id, l.patient_hash, l.classes, l.kept, l.spans, l.at
+SELECT l.uid::text, o.uid::text, l.erasure_uid::text, l.number, l.patient_id, l.patient_hash, l.classes, l.kept, l.spans, l.also, l.at
 FROM erasure_ledger l JOIN org o ON o.id = l.org_id ORDER BY l.id`
 
 // Ledger returns what was carried out. See safe.EraseStore.
@@ -318,8 +320,8 @@ func (w *Work) Ledger(ctx context.Context) ([]safe.LedgerEntry, error) {
 func scanLedger(row pgx.CollectableRow) (safe.LedgerEntry, error) {
 	var e safe.LedgerEntry
 	var classes string
-	var kept, spans []byte
-	err := row.Scan(&e.UID, &e.Org, &e.Erasure, &e.Number, &e.Patient, (*[]byte)(&e.Hash), &classes, &kept, &spans, &e.At)
+	var kept, spans, also []byte
+	err := row.Scan(&e.UID, &e.Org, &e.Erasure, &e.Number, &e.Patient, (*[]byte)(&e.Hash), &classes, &kept, &spans, &also, &e.At)
 	if err != nil {
 		return e, err
 	}
@@ -327,5 +329,5 @@ func scanLedger(row pgx.CollectableRow) (safe.LedgerEntry, error) {
 	for name := range strings.SplitSeq(classes, ",") {
 		e.Classes = append(e.Classes, safe.Class(name))
 	}
-	return e, errors.Join(json.Unmarshal(kept, &e.Kept), json.Unmarshal(spans, &e.Spans))
+	return e, errors.Join(json.Unmarshal(kept, &e.Kept), json.Unmarshal(spans, &e.Spans), json.Unmarshal(also, &e.Also))
 }

@@ -60,8 +60,6 @@ func (r *record) do(t *testing.T, tx pgx.Tx, statement string, args ...any) {
 	}
 }
 
-func (r *record) partition() int { return vital.PartitionOf(uint64(r.patient.ID)) }
-
 // TestARefileTakesTheCursorsBeforeItself does what an erasure does while it cuts somebody off: it holds the cursors and ends
 // what is asked for the person.
 func TestARefileTakesTheCursorsBeforeItself(t *testing.T) {
@@ -241,7 +239,9 @@ func TestOthersAreMeasuredAndSealedWhileAPersonIsErased(t *testing.T) {
 			}
 		}
 		stop()
-		<-ended
+		if err := <-ended; err == nil {
+			t.Errorf("%s: it ended although it was stopped", what)
+		}
 		r.do(t, other, `ROLLBACK`)
 		r.exec(t, `UPDATE erasure SET lease_until = '-infinity'`)
 	}

@@ -162,3 +162,42 @@ UPDATE patient SET name = 'erased', number = ''`)
 		t.Errorf("%d columns still know who was erased", n)
 	}
 }
+
+// TestAReplayFindsWhatABackupHasApart restores a backup in which the person had two records, and a stranger their cuff.
+func TestAReplayFindsWhatABackupHasApart(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	twin, stranger := r.addPatient(t, r.nurse, "TWIN-2"), r.patient
+	person := r.addPatient(t, r.nurse, "P-3")
+	r.advance(t, r.pressure(10, 191, 101), r.pressure(20, 192, 102))
+	old := r.backup(t)
+	r.cursor = r.claim(t, r.cursor.Partition, "p1")
+	r.ask(t, r.wish(stranger.UID, person.UID, 5, 0))
+	r.carryOut(t, 100)
+	r.exec(t, fmt.Sprintf(`UPDATE patient SET state = 'merged', merged_into = %d WHERE id = %d`, person.ID, twin.ID))
+	r.request(t, person, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	entries, err := r.work.Ledger(t.Context())
+	if err != nil || len(entries) != 1 || len(entries[0].Also) != 1 {
+		t.Fatal(entries, err)
+	}
+	r.db = old
+	r.reopen(t)
+	if got, err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ReplayErasure(t.Context(), entries[0]); err != nil || got != postgres.ReplayErased {
+		t.Fatal(got, err)
+	}
+	for _, n := range []string{string(twin.UID), "TWIN-2", string(person.UID)} {
+		if found := holding(t, r.db.AdminURL(), n); len(found) > 0 {
+			t.Errorf("%q came back in %v", n, found)
+		}
+	}
+	if n := r.count(t, `SELECT count(*) FROM reading`); n != 0 {
+		t.Errorf("%d readings are the stranger's again", n)
+	}
+	if n := r.count(t, `SELECT count(*) FROM situation_change WHERE patient_id = $1 AND rejudge_from IS NOT NULL`, int64(stranger.ID)); n == 0 {
+		t.Error("the stranger is not judged anew")
+	}
+	if _, err := r.app.Patient(t.Context(), r.nurse, stranger.UID); err != nil {
+		t.Errorf("the stranger: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,7 +83,7 @@ SELECT $1, $2, n.id, $4, $5, $6 FROM sensor n WHERE n.org_id = $1 AND n.uid = $3
   AND NOT EXISTS (SELECT FROM erased_span s WHERE s.org_id = $1 AND s.erasure_id = $2 AND s.sensor_id = n.id AND s.from_at = $4)`
 
 const replayNobody = `
-INSERT INTO erasure_ledger (org_id, uid, erasure_uid, number, patient_id, patient_hash, classes, kept, spans, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+INSERT INTO erasure_ledger (org_id, uid, erasure_uid, number, patient_id, patient_hash, classes, kept, spans, also, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
 // ReplayErasure carries out an entry of the ledger again, in a record that nobody serves. What it leaves to do, the stream
 // and the free space of the tables, is done by the first process that serves it.
@@ -119,6 +120,10 @@ func replay(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEn
 	if err := tx.QueryRow(ctx, findErased, int32(org), string(entry.Erasure), int64(entry.Patient), []byte(entry.Hash)).Scan(&person); err != nil {
 		return "", fmt.Errorf("look for the person: %w", err)
 	}
+	person, err := rejoin(ctx, tx, org, person, entry)
+	if err != nil {
+		return "", err
+	}
 	if person != 0 {
 		// Another open request of the person, by somebody who served the restored record, is overtaken.
 		const overtake = `UPDATE erasure SET state = 'withdrawn', due_at = NULL WHERE org_id = $1 AND patient_id = $2 AND uid <> $3 AND state NOT IN ('refused', 'withdrawn', 'done')`
@@ -126,7 +131,7 @@ func replay(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEn
 			return "", fmt.Errorf("overtake other requests: %w", err)
 		}
 	}
-	err := tx.QueryRow(ctx, replayRequest, int32(org), string(entry.Erasure), entry.Number, person, []byte(entry.Hash), entry.At, now).Scan(&id)
+	err = tx.QueryRow(ctx, replayRequest, int32(org), string(entry.Erasure), entry.Number, person, []byte(entry.Hash), entry.At, now).Scan(&id)
 	if err != nil {
 		return "", fmt.Errorf("write the request: %w", err)
 	}
@@ -135,10 +140,70 @@ func replay(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEn
 			return "", fmt.Errorf("note what the person wore: %w", err)
 		}
 	}
+	if err := takeFromOthers(ctx, tx, org, id, entry, now); err != nil {
+		return "", err
+	}
 	if person == 0 {
 		return ReplayNobody, enterReplayed(ctx, tx, org, entry, now)
 	}
 	return ReplayErased, eraseAgain(ctx, tx, org, id, entry, now)
+}
+
+const findRecord = `SELECT p.id FROM patient p JOIN org o ON o.id = p.org_id WHERE p.org_id = $1 AND p.id = $2 AND sha256(convert_to(p.uid::text || ' ' || o.uid::text, 'UTF8')) = $3`
+
+// rejoin merges the person's records again that the backup has apart, and returns the one that stands for all; 0: it has none.
+func rejoin(ctx context.Context, tx pgx.Tx, org vital.OrgID, person int64, entry safe.LedgerEntry) (int64, error) {
+	for _, a := range entry.Also {
+		var id int64
+		err := tx.QueryRow(ctx, findRecord, int32(org), int64(a.Patient), []byte(a.Hash)).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && id == person {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("look for the person's other record: %w", err)
+		}
+		if person == 0 {
+			person = id
+			continue
+		}
+		if _, err := tx.Exec(ctx, markMerged, int32(org), id, person); err != nil {
+			return 0, fmt.Errorf("join the person's records: %w", err)
+		}
+	}
+	return person, nil
+}
+
+// takenFromOthers are readings of the spans that the backup has under somebody else: they were filed where they belong after it.
+const takenFromOthers = `
+WITH taken AS (
+    DELETE FROM reading r USING erased_span s
+    WHERE s.org_id = $1 AND s.erasure_id = $2 AND r.sensor_id = s.sensor_id AND r.sent_at BETWEEN s.from_at - $3::interval AND least(coalesce(s.to_at, s.erased_at), s.erased_at) + $3::interval
+        AND r.measured_at >= s.from_at AND r.measured_at < least(coalesce(s.to_at, s.erased_at), s.erased_at)
+    RETURNING r.patient_id, r.measured_at
+) SELECT patient_id, min(measured_at) FROM taken GROUP BY patient_id`
+
+// takeFromOthers deletes what the person's sensors measured while they wore them, under whomever the backup has it, and lets
+// those be judged anew.
+func takeFromOthers(ctx context.Context, tx pgx.Tx, org vital.OrgID, id int64, entry safe.LedgerEntry, now time.Time) error {
+	if !slices.Contains(entry.Classes, safe.ClassReadings) {
+		return nil
+	}
+	rows, err := tx.Query(ctx, takenFromOthers, int32(org), id, widen)
+	if err != nil {
+		return fmt.Errorf("take back what was filed elsewhere: %w", err)
+	}
+	since := map[int64]time.Time{}
+	var patient int64
+	var at time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&patient, &at}, func() error { since[patient] = at; return nil }); err != nil {
+		return fmt.Errorf("take back what was filed elsewhere: %w", err)
+	}
+	for patient, at := range since {
+		if _, err := tx.Exec(ctx, noteMoved, int32(org), vital.PartitionOf(uint64(patient)), patient, at, false, now); err != nil {
+			return fmt.Errorf("note the changed situation: %w", err)
+		}
+	}
+	return nil
 }
 
 func enterReplayed(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEntry, now time.Time) error {
@@ -154,7 +219,11 @@ func enterReplayed(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.L
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "write down what was worn")
 	}
-	_, err = tx.Exec(ctx, replayNobody, int32(org), string(entry.UID), string(entry.Erasure), entry.Number, int64(entry.Patient), []byte(entry.Hash), strings.Join(names, ","), kept, spans, entry.At)
+	also, err := json.Marshal(append([]safe.ErasedRecord{}, entry.Also...))
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "write down which records were theirs")
+	}
+	_, err = tx.Exec(ctx, replayNobody, int32(org), string(entry.UID), string(entry.Erasure), entry.Number, int64(entry.Patient), []byte(entry.Hash), strings.Join(names, ","), kept, spans, also, entry.At)
 	if err != nil {
 		return fmt.Errorf("enter the erasure in the ledger: %w", err)
 	}

@@ -66,7 +66,7 @@ WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
 		{"share", phaseCut, `UPDATE share SET ended_at = $4 WHERE ` + ofPerson + ` AND ended_at IS NULL`, "no link shows anything"},
 		{"outbox", phaseCut, `UPDATE outbox SET cancelled_at = $4, cancelled_for = 'erasure' WHERE ` + ofPerson + ` AND sent_at IS NULL AND cancelled_at IS NULL`, "no notice leaves"},
 		{"refile", phaseCut, `UPDATE refile SET state = 'failed', problem = 'erasure', ended_at = $4 WHERE org_id = $1 AND state IN ('asked', 'running') AND (source_id ` + inPeople + ` OR target_id ` + inPeople + `)`, "nothing more is filed under them"},
-		{"import", phaseCut, `UPDATE import SET content = NULL WHERE org_id = $1 AND content IS NOT NULL`, "a file that names them, in whatever form, brings them back: any can be uploaded again"},
+		{"import", phaseCut, `UPDATE import SET content = NULL WHERE org_id = $1 AND content IS NOT NULL AND kind = 'patients'`, "a file that names them, in whatever form, brings them back: any can be uploaded again"},
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 	"hale/vital"
 )
 
+// numberSystem is what stands before the organisation's id in the URI of its own numbers.
+const numberSystem = "urn:hale:number:"
+
 const selectOrgUID = `SELECT uid::text FROM org`
 
 // NumberSystem returns the URI under which the organisation's own numbers are known to others. It holds the organisation's
@@ -25,7 +28,7 @@ func (a *App) NumberSystem(ctx context.Context, actor account.Actor) (string, er
 		}
 		return nil
 	})
-	return "urn:hale:number:" + uid, err
+	return numberSystem + uid, err
 }
 
 const selectSystems = `SELECT uri, title, folds FROM identifier_system ORDER BY title COLLATE "und-x-icu", uri`
@@ -97,14 +100,22 @@ func (a *App) Identifiers(ctx context.Context, actor account.Actor, patient vita
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, selectIdentifiers, int64(p.ID))
-		if err != nil {
-			return fmt.Errorf("list identifiers: %w", err)
-		}
-		list, err = pgx.CollectRows(rows, scanIdentifier)
+		list, err = identifiersOf(ctx, tx, p.ID)
 		return err
 	})
 	return list, err
+}
+
+func identifiersOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]account.Identifier, error) {
+	rows, err := tx.Query(ctx, selectIdentifiers, int64(patient))
+	if err != nil {
+		return nil, fmt.Errorf("list identifiers: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanIdentifier)
+	if err != nil {
+		return nil, fmt.Errorf("list identifiers: %w", err)
+	}
+	return list, nil
 }
 
 // What has run out by its own period is ended before the same identifier is given again.
@@ -206,7 +217,7 @@ func (a *App) Identified(ctx context.Context, actor account.Actor, system, key s
 	return a.somePatients(ctx, actor, func(now time.Time) (string, []any) { return selectIdentified, []any{system, key, now} })
 }
 
-const selectNumbered = `SELECT ` + patientColumns + patientTables + `WHERE p.number = $1 AND p.number <> '' AND p.state <> 'merged'`
+const selectNumbered = `SELECT ` + patientColumns + patientTables + `WHERE (p.number = $1 AND p.number <> '' OR p.id IN (SELECT merged_as($1))) AND p.state <> 'merged'`
 
 // Numbered is Identified for the programme's own number.
 func (a *App) Numbered(ctx context.Context, actor account.Actor, number string) ([]account.Patient, error) {

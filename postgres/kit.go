@@ -23,7 +23,7 @@ func (a *App) Devices(ctx context.Context, actor account.Actor, limit int) ([]de
 	var list []devices.Device
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		s := devices.Snapshot{Devices: map[string]*devices.Device{}}
-		if err := readDevices(ctx, tx, &s); err != nil {
+		if err := readDevices(ctx, tx, listedDevices, &s); err != nil {
 			return fmt.Errorf("list devices: %w", err)
 		}
 		for _, d := range s.Devices {

@@ -26,6 +26,8 @@ type kept struct {
 
 const lockPatients = `SELECT 1 FROM patient WHERE uid = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
 
+const lockPatientIDs = `SELECT 1 FROM patient WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE`
+
 const identifiersInForce = `
 SELECT system, value, key FROM patient_identifier
 WHERE patient_id = $1 AND ended_at IS NULL AND use <> 'old' AND (until_at IS NULL OR until_at > $2) ORDER BY system, key`
@@ -33,6 +35,11 @@ WHERE patient_id = $1 AND ended_at IS NULL AND use <> 'old' AND (until_at IS NUL
 const countTwin = `
 SELECT (SELECT count(DISTINCT sensor_id) FROM assignment WHERE patient_id = $1 AND (to_at IS NULL OR to_at > from_at)),
        (SELECT count(*) FROM episode WHERE patient_id = $1 AND state <> 'closed')`
+
+const choicesNow = `
+SELECT coalesce(jsonb_object_agg(d.purpose, d.choice), '{}') FROM (
+    SELECT DISTINCT ON (purpose) purpose, choice FROM consent_decision WHERE patient_id = $1 AND decided_at <= $2 ORDER BY purpose, decided_at DESC, id DESC
+) d`
 
 // Compare loads two records. See safe.MergeBook.
 func (a *App) Compare(ctx context.Context, actor account.Actor, from, into vital.UID) (safe.Comparison, error) {
@@ -68,6 +75,12 @@ func twin(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (safe.Tw
 	}
 	if err == nil {
 		err = tx.QueryRow(ctx, countTwin, int64(t.Patient.ID)).Scan(&t.Sensors, &t.OpenAlerts)
+	}
+	if err == nil {
+		t.Erasure, err = openErasureOf(ctx, tx, t.Patient.ID)
+	}
+	if err == nil {
+		err = tx.QueryRow(ctx, choicesNow, int64(t.Patient.ID), now).Scan(&t.Choices)
 	}
 	if err != nil {
 		return t, fmt.Errorf("load what is compared: %w", err)
@@ -255,7 +268,7 @@ const refilesToUndo = refileColumns + `WHERE f.merge_id = $1 AND f.undo_of IS NU
 const stateOf = `SELECT state FROM patient WHERE id = $1`
 
 // UndoMerge makes two records of them again. See safe.MergeBook.
-func (a *App) UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID, reason string) (safe.Merge, error) {
+func (a *App) UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID, reason string, decide func(safe.ErasureState) error) (safe.Merge, error) {
 	u, err := parseUID(uid, "merge")
 	if err != nil {
 		return safe.Merge{}, err
@@ -278,12 +291,22 @@ func (a *App) UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID,
 		if k.State == "" { // of a row that was damaged, or written by hand
 			return fault.New(fault.Conflict, "what undoing this merge needs was not kept: it cannot be undone by itself")
 		}
+		if _, err := tx.Exec(ctx, lockPatientIDs, []int64{int64(from), int64(into)}); err != nil {
+			return fmt.Errorf("lock the patients: %w", err)
+		}
 		var stands account.State
 		if err := tx.QueryRow(ctx, stateOf, int64(into)).Scan(&stands); err != nil {
 			return fmt.Errorf("load the patient: %w", err)
 		}
 		if stands == account.Merged {
 			return fault.New(fault.Conflict, "the patient was merged into a third record since: undo that first")
+		}
+		erasure, err := openErasureOf(ctx, tx, from, into)
+		if err != nil {
+			return err
+		}
+		if err := decide(erasure); err != nil {
+			return err
 		}
 		if err := part(ctx, tx, actor, k, from, into, now); err != nil {
 			return err

@@ -3,12 +3,10 @@ package postgres_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"hale/account"
 	"hale/fault"
 	"hale/safe"
-	"hale/vital"
 )
 
 func (r *record) merges() *safe.Merges { return &safe.Merges{People: r.app, Book: r.app} }
@@ -97,4 +95,129 @@ func TestUndoingAMergeGivesBackOnlyWhatWasMoved(t *testing.T) {
 	}
 }
 
-var _ = []any{fault.Conflict, time.Now, vital.UID("")}
+// askErased writes that somebody asked for the erasure of the patient's data, and how far that is.
+func (r *record) askErased(t *testing.T, p account.Patient, state safe.ErasureState) {
+	t.Helper()
+	decided := "now()"
+	if state == safe.ErasureAsked || state == safe.ErasureWithdrawn {
+		decided = "NULL"
+	}
+	r.exec(t, fmt.Sprintf(`DELETE FROM erasure; INSERT INTO erasure (org_id, uid, number, patient_id, state, asked_role, asked_at, decided_at, answer)
+VALUES (%d, gen_random_uuid(), 1, %d, '%s', 'patient', now(), %s, 'x')`, int32(p.Org), int64(p.ID), state, decided))
+}
+
+// TestNothingLeavesARecordThatIsToBeErased checks what merges and refiles do while somebody has asked for an erasure: two records
+// stay two, and one stays one, until that is settled; what was filed under the wrong person is mended until it is confirmed.
+func TestNothingLeavesARecordThatIsToBeErased(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b, c := r.addPatient(t, r.nurse, "2"), r.addPatient(t, r.nurse, "3")
+	r.advance(t, r.pressure(10, 150, 90))
+	merged := r.merge(t, c, b)
+	moved := r.ask(t, r.wish(r.patient.UID, b.UID, 0, 0))
+	r.carryOut(t, 10)
+	for _, x := range []struct {
+		state         safe.ErasureState
+		merge, refile bool // are done
+	}{
+		{safe.ErasureAsked, false, true},
+		{safe.ErasureDecided, false, true},
+		{safe.ErasureConfirmed, false, false},
+		{safe.ErasureErasing, false, false},
+		{safe.ErasureKept, false, false},
+		{safe.ErasureWithdrawn, true, true},
+	} {
+		for _, who := range []account.Patient{r.patient, b} {
+			r.askErased(t, who, x.state)
+			if _, err := r.refiles().Ask(t.Context(), r.nurse, r.wish(b.UID, r.patient.UID, 0, 0)); err == nil != x.refile || err != nil && !fault.Is(err, fault.Conflict) {
+				t.Errorf("%s, of patient %d: refile: %v", x.state, who.ID, err)
+			}
+			r.exec(t, "DELETE FROM refile WHERE state = 'asked'")
+			if _, err := r.refiles().Undo(t.Context(), r.nurse, moved.UID, ""); err == nil != x.refile || err != nil && !fault.Is(err, fault.Conflict) {
+				t.Errorf("%s, of patient %d: undo of a refile: %v", x.state, who.ID, err)
+			}
+			r.exec(t, "DELETE FROM refile WHERE state = 'asked'")
+			if x.merge {
+				continue
+			}
+			if _, err := r.tryMerge(t, r.patient, b); !fault.Is(err, fault.Conflict) {
+				t.Errorf("%s, of patient %d: merged: %v", x.state, who.ID, err)
+			}
+		}
+		if _, err := r.merges().Undo(t.Context(), r.nurse, merged.UID, ""); err == nil != x.merge || err != nil && !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s: undo of a merge: %v", x.state, err)
+		}
+	}
+	r.carryOut(t, 10)
+	if _, err := r.tryMerge(t, r.patient, b); err != nil {
+		t.Errorf("withdrawn: %v", err)
+	}
+}
+
+// TestTheNumberOnAnOldCardFindsThePerson checks that number and identifier of a record that was merged, twice, find the one that stays:
+// for who sees that, who may never have seen the other, and for nobody else.
+func TestTheNumberOnAnOldCardFindsThePerson(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b, c, other := r.addPatient(t, r.nurse, "OLD-2"), r.addPatient(t, r.nurse, "3"), r.addPatient(t, r.nurse, "4")
+	r.own(t, b)
+	r.merge(t, b, c)
+	merged := r.merge(t, c, other)
+	r.exec(t, fmt.Sprintf("UPDATE team_patient SET to_at = greatest(from_at, now()) WHERE patient_id IN (%d, %d)", b.ID, c.ID))
+	nurse := r.nurse
+	nurse.Role = account.Nurse
+	stranger := r.staff(t, "Elsewhere", "eva")
+	for _, x := range []struct {
+		name string
+		by   account.Actor
+		want int
+	}{{"an administrator", r.nurse, 1}, {"a nurse who saw only the record that stays", nurse, 1}, {"another organisation", stranger, 0}} {
+		list, err := r.app.Patients(t.Context(), x.by, "OLD-2", 0)
+		if err != nil || len(list) != x.want || x.want == 1 && (list[0].UID != other.UID || list[0].Before != "OLD-2") {
+			t.Errorf("%s: the search finds %+v, %v", x.name, list, err)
+		}
+		if list, err = r.app.Numbered(t.Context(), x.by, "OLD-2"); err != nil || len(list) != x.want {
+			t.Errorf("%s: the number finds %+v, %v", x.name, list, err)
+		}
+		if list, err = r.app.Identified(t.Context(), x.by, "urn:x", fmt.Sprintf("a%d", b.ID)); err != nil || len(list) != x.want {
+			t.Errorf("%s: the identifier finds %+v, %v", x.name, list, err)
+		}
+	}
+	if list, err := r.app.Patients(t.Context(), r.nurse, "4", 0); err != nil || len(list) != 1 || list[0].Before != "" {
+		t.Errorf("by their own number: %+v, %v", list, err)
+	}
+	if _, err := r.merges().Undo(t.Context(), r.nurse, merged.UID, ""); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := r.app.Patients(t.Context(), r.nurse, "OLD-2", 0); err != nil || len(list) != 1 || list[0].UID != c.UID {
+		t.Errorf("after the undo the search finds %+v, %v", list, err)
+	}
+}
+
+// TestAMergeOverrulesNoRefusal checks that what somebody has refused under one record is not agreed to by their other one.
+func TestAMergeOverrulesNoRefusal(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	y := r.addPatient(t, r.nurse, "2")
+	day := 0
+	decide := func(p account.Patient, c account.Choice) {
+		day++
+		r.exec(t, fmt.Sprintf(`INSERT INTO consent_decision (org_id, uid, patient_id, purpose, version, language, choice, decided_by, through, recorded_by, decided_at, created_at)
+SELECT %d, gen_random_uuid(), %d, '%s', v.version, v.language, '%s', 'self', 'own_session', 'x', '2026-01-01Z'::timestamptz + %d * interval '1 day', now()
+FROM consent_text v WHERE v.purpose = '%[3]s' LIMIT 1`, int32(p.Org), int64(p.ID), account.ForSharing, c, day))
+	}
+	decide(r.patient, account.Given)
+	decide(y, account.Given)
+	decide(r.patient, account.Withdrawn)
+	if n := r.count(t, "SELECT count(*) FROM consent_decision"); n != 3 {
+		t.Fatalf("%d decisions were written, want 3", n)
+	}
+	if _, err := r.tryMerge(t, r.patient, y); !fault.Is(err, fault.Conflict) {
+		t.Errorf("merged although sharing was withdrawn under the first record: %v", err)
+	}
+	decide(y, account.Withdrawn)
+	decide(r.patient, account.Given) // the record that stays is the more protective one
+	if _, err := r.tryMerge(t, r.patient, y); err != nil {
+		t.Errorf("merged into the more protective one: %v", err)
+	}
+}

@@ -52,6 +52,9 @@ const (
 // has is fault.Conflict.
 func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) {
 	who := account.Actor{Name: s.Name, Role: s.Role}
+	if err := account.CheckLogin(s.Login); err != nil {
+		return who, err
+	}
 	err := o.do(ctx, func(tx pgx.Tx, now time.Time) error {
 		var err error
 		if who.Org, err = organisation(ctx, tx, s, now); err != nil {

@@ -42,22 +42,32 @@ func scanPatient(row pgx.CollectableRow) (account.Patient, error) {
 }
 
 const selectPatients = `SELECT ` + patientColumns + patientTables + `
-WHERE ($1 = '' OR strpos(lower(p.name), lower($1)) > 0 OR p.number = $1) AND p.state <> 'merged'
+WHERE ($1 = '' OR strpos(lower(p.name), lower($1)) > 0 OR p.number = $1 OR p.id = ANY($3)) AND p.state <> 'merged'
 ORDER BY p.name COLLATE "und-x-icu", p.id LIMIT $2`
 
-// Patients lists the patients within the actor's view by name; query matches a part of the name or the whole number.
+// Patients lists the patients within the actor's view by name; query matches a part of the name, the whole number, or the whole number
+// of a record that was merged into theirs.
 func (a *App) Patients(ctx context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error) {
 	if limit <= 0 || limit > 1000 {
 		limit = 1000
 	}
 	var list []account.Patient
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		rows, err := tx.Query(ctx, selectPatients, query, limit)
+		var before []int64
+		if err := tx.QueryRow(ctx, `SELECT ARRAY(SELECT merged_as($1))`, query).Scan(&before); err != nil {
+			return fmt.Errorf("list patients: %w", err)
+		}
+		rows, err := tx.Query(ctx, selectPatients, query, limit, before)
 		if err != nil {
 			return fmt.Errorf("list patients: %w", err)
 		}
 		if list, err = pgx.CollectRows(rows, scanPatient); err != nil {
 			return fmt.Errorf("list patients: %w", err)
+		}
+		for i := range list {
+			if slices.Contains(before, int64(list[i].ID)) {
+				list[i].Before = query
+			}
 		}
 		return nil
 	})

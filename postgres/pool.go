@@ -139,12 +139,10 @@ func viewOf(actor account.Actor) (view string, who int64) {
 		return viewPatient, int64(actor.Self)
 	case account.CaregiverRole:
 		return viewCaregiver, int64(actor.Caregiver)
-	case account.Nurse, account.Pharmacist, account.Physician:
+	case account.Nurse, account.Pharmacist, account.Physician, account.Researcher: // of whom the last is in no care team
 		return viewStaff, int64(actor.Staff)
 	case account.DeviceDesk, account.Manager, account.PrivacyOfficer, account.Administrator, account.SystemRole:
 		return viewOrg, int64(actor.Staff)
-	case account.Researcher:
-		return viewNobody, 0
 	}
 	return viewNobody, 0
 }

@@ -206,6 +206,21 @@ func (a *App) AskRefile(ctx context.Context, actor account.Actor, w safe.Wish) (
 	return made, err
 }
 
+const openErasure = `SELECT state FROM erasure WHERE patient_id = ANY($1) AND state NOT IN ('refused', 'withdrawn', 'done') LIMIT 1`
+
+// openErasureOf returns the state of an open request to erase one of the patients; empty when there is none.
+func openErasureOf(ctx context.Context, tx pgx.Tx, patients ...vital.PatientID) (safe.ErasureState, error) {
+	ids := make([]int64, len(patients))
+	for i, p := range patients {
+		ids[i] = int64(p)
+	}
+	var s safe.ErasureState
+	if err := tx.QueryRow(ctx, openErasure, ids).Scan(&s); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return s, fmt.Errorf("look for erasures: %w", err)
+	}
+	return s, nil
+}
+
 // stillAllowed asks again about both people, who are neither merged nor locked nor cut off before the command is written.
 func (f *wanted) stillAllowed(ctx context.Context, tx pgx.Tx, actor account.Actor) error {
 	if _, err := tx.Exec(ctx, keepPatients, []string{string(cmp.Or(f.Owner, f.BelongsTo)), string(cmp.Or(f.BelongsTo, f.Owner))}); err != nil {
@@ -221,6 +236,13 @@ func (f *wanted) stillAllowed(ctx context.Context, tx pgx.Tx, actor account.Acto
 		}
 		if err == nil {
 			err = f.Concerns(&p, uid == f.BelongsTo)
+		}
+		var erasure safe.ErasureState
+		if err == nil {
+			erasure, err = openErasureOf(ctx, tx, p.ID)
+		}
+		if err == nil {
+			err = f.WhileErased(erasure)
 		}
 		if err != nil {
 			return err
@@ -303,6 +325,10 @@ func (a *App) UndoRefile(ctx context.Context, actor account.Actor, uid vital.UID
 			return fault.New(fault.Conflict, "only what is done can be undone, and this is %s", was.State)
 		case was.UndoneBy != "":
 			return fault.New(fault.Conflict, "somebody has undone this already")
+		}
+		back := wanted{Wish: safe.Wish{Owner: was.BelongsTo.UID, BelongsTo: was.Owner.UID}}
+		if err := back.stillAllowed(ctx, tx, actor); err != nil {
+			return err
 		}
 		made, err = undoRefile(ctx, tx, actor, now, was, reason, 0)
 		return err

@@ -20,9 +20,11 @@ func (w *Work) Version(ctx context.Context) (int64, error) {
 	return v, nil
 }
 
-const allDevices = `
-SELECT d.id, d.org_id, d.uid, d.model, d.secret_hash, d.revoked_at IS NOT NULL, s.id
-FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.device_id = d.id`
+const allDevices = `SELECT d.id, d.org_id, d.uid, d.model, d.secret_hash, d.revoked_at IS NOT NULL, s.id ` + devicesWithOwn
+
+// listedDevices are devices as people see them: nobody who looks at a list needs the hash of a secret.
+const listedDevices = `SELECT d.id, d.org_id, d.uid, d.model, ''::bytea, d.revoked_at IS NOT NULL, s.id ` + devicesWithOwn
+const devicesWithOwn = `FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.device_id = d.id`
 
 const allGrants = `SELECT d.uid, s.uid, s.id FROM gateway_grant g JOIN device d ON d.id = g.device_id JOIN sensor s ON s.id = g.sensor_id`
 
@@ -37,7 +39,7 @@ func (w *Work) Snapshot(ctx context.Context) (*devices.Snapshot, error) {
 		if err := tx.QueryRow(ctx, `SELECT version FROM registry_version`).Scan(&s.Version); err != nil {
 			return err
 		}
-		if err := readDevices(ctx, tx, s); err != nil {
+		if err := readDevices(ctx, tx, allDevices, s); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, allAssignments)
@@ -56,8 +58,8 @@ func (w *Work) Snapshot(ctx context.Context) (*devices.Snapshot, error) {
 	return s, nil
 }
 
-func readDevices(ctx context.Context, tx pgx.Tx, s *devices.Snapshot) error {
-	rows, err := tx.Query(ctx, allDevices)
+func readDevices(ctx context.Context, tx pgx.Tx, which string, s *devices.Snapshot) error {
+	rows, err := tx.Query(ctx, which)
 	if err != nil {
 		return err
 	}

@@ -79,10 +79,10 @@ func apart() map[string]string {
 		"UPDATE recovery_code": "staff",
 		"DELETE recovery_code": "staff",
 		// What the care team does.
-		"UPDATE patient":          "staff",
+		"UPDATE patient":          "staff patient", // of the patient: that care ends
 		"INSERT rule":             "staff",
 		"INSERT rule_version":     "staff",
-		"INSERT situation_change": "staff",
+		"INSERT situation_change": "staff patient",
 		"UPDATE episode":          "staff",
 		"INSERT timeline":         "staff",
 		"UPDATE assignment":       "staff",
@@ -95,6 +95,7 @@ func apart() map[string]string {
 		// What patients do about themselves, with or without the team, and what a guardian asks.
 		"INSERT consent_decision": "staff patient",
 		"INSERT caregiver":        "staff patient",
+		"UPDATE caregiver":        "staff patient",
 		"INSERT caregiver_grant":  "staff patient",
 		"UPDATE caregiver_grant":  "staff patient",
 		"INSERT private_item":     "staff patient",
@@ -103,7 +104,7 @@ func apart() map[string]string {
 		"INSERT correction":       "patient caregiver",
 		"UPDATE correction":       "staff patient caregiver",
 		"INSERT share":            "patient caregiver",
-		"UPDATE share":            "patient caregiver",
+		"UPDATE share":            "staff patient caregiver",
 		"UPDATE erasure":          "patient caregiver",
 	}
 }

@@ -19,8 +19,12 @@ func (a *App) BeginExport(ctx context.Context, actor account.Actor, p account.Pa
 	var at time.Time
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		at = now
-		if err := tx.QueryRow(ctx, `SELECT name FROM org WHERE id = $1`, int32(p.Org)).Scan(&h.Organisation); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT name, $2 || uid::text FROM org WHERE id = $1`, int32(p.Org), numberSystem).Scan(&h.Organisation, &h.NumberSystem); err != nil {
 			return fmt.Errorf("name the organisation: %w", err)
+		}
+		var err error
+		if h.Identifiers, err = identifiersOf(ctx, tx, p.ID); err != nil {
+			return err
 		}
 		if how == "" {
 			return nil

@@ -14,9 +14,9 @@ import (
 
 const insertLooks = `
 INSERT INTO audit (org_id, at, actor_id, actor_name, actor_role, session_uid, action, object, detail, patient_id)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, seen FROM unnest($10::bigint[]) seen`
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, nullif(seen, 0) FROM unnest($10::bigint[]) seen`
 
-// RecordLooks writes one audit row for each patient who is about to be seen. See account.LookLog.
+// RecordLooks writes one audit row for each patient who is about to be seen; patient 0 is a list that names many. See account.LookLog.
 func (a *App) RecordLooks(ctx context.Context, row account.Audit, patients []vital.PatientID) error {
 	ids := make([]int64, len(patients))
 	for i, p := range patients {

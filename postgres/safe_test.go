@@ -477,29 +477,3 @@ func TestEveryTableWithAPatientIsInTheCopyOrSaysWhyNot(t *testing.T) {
 		}
 	}
 }
-
-func TestAnEmergencySheetTellsWhatIsKnownAndNeverNone(t *testing.T) {
-	t.Parallel()
-	r := newRecord(t)
-	r.advance(t, r.pressure(10, 190, 100))
-	s, self := r.safeOf()
-	red := 170.0
-	limits := &alerts.Limits{Book: r.app, Now: time.Now}
-	limit := alerts.Limit{K: 1, N: 1, ClearAfter: 1, Components: []alerts.Bounds{{RedHigh: &red}}}
-	if _, err := limits.Set(t.Context(), r.nurse, r.patient.UID, vital.BloodPressure, 1, alerts.Version{Enabled: true, Limit: limit, Reason: "stroke in October"}); err != nil {
-		t.Fatal(err)
-	}
-	sheet, err := s.Sheets.Of(t.Context(), self, r.patient.UID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(sheet.Latest) != 1 || sheet.Latest[0].Values[0] != 190 || len(sheet.Limits) != 1 || *sheet.Limits[0].High != 170 || sheet.Limits[0].Reason != "stroke in October" {
-		t.Errorf("%+v", sheet)
-	}
-	if len(sheet.Teams) != 1 || sheet.Teams[0].Name != "Home care" || sheet.Patient.UID != r.patient.UID {
-		t.Errorf("%+v", sheet)
-	}
-	if _, err := s.Sheets.Of(t.Context(), r.staff(t, "Elsewhere", "eva"), r.patient.UID); !fault.Is(err, fault.NotFound) {
-		t.Errorf("a stranger saw the sheet: %v", err)
-	}
-}

@@ -25,7 +25,7 @@ func (b *book) Patient(_ context.Context, _ account.Actor, uid vital.UID) (accou
 	if uid != "p" {
 		return account.Patient{}, fault.New(fault.NotFound, "nobody")
 	}
-	return account.Patient{ID: 7, UID: "p", Org: 1}, nil
+	return account.Patient{ID: 7, UID: "p", Org: 1, Relation: account.Relation{Shared: account.ScopesOf(account.AskErasure), Guardian: true}}, nil
 }
 
 func (b *book) AskErasure(_ context.Context, _ account.Actor, e safe.Erasure) (safe.Erasure, error) {
@@ -153,6 +153,27 @@ func TestARequestGoesThroughTwoPeople(t *testing.T) {
 	b.e.State = safe.ErasureErasing
 	if _, err := s.Withdraw(ctx, self, "e"); !fault.Is(err, fault.Conflict) {
 		t.Errorf("withdrawn while it is carried out: %v", err)
+	}
+}
+
+func TestAGuardianTakesBackOnlyWhatAGuardianAsked(t *testing.T) {
+	t.Parallel()
+	b, s, self, one, _ := desk(t)
+	ctx := t.Context()
+	guardian := account.Actor{Org: 1, Caregiver: 4, Role: account.CaregiverRole}
+	for _, asks := range []account.Actor{self, one} {
+		if _, err := s.Ask(ctx, asks, "p", "please"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Withdraw(ctx, guardian, "e"); !fault.Is(err, fault.Forbidden) || b.e.State != safe.ErasureAsked {
+			t.Errorf("a guardian took back what %s asked: %v", asks.Role, err)
+		}
+	}
+	if _, err := s.Ask(ctx, guardian, "p", "please"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Withdraw(ctx, guardian, "e"); err != nil {
+		t.Errorf("a guardian's own: %v", err)
 	}
 }
 

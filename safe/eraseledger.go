@@ -28,7 +28,14 @@ type LedgerEntry struct {
 	Classes []Class          `json:"erased"`
 	Kept    []ErasureItem    `json:"kept"`
 	Spans   []ErasedSpan     `json:"spans"`
+	Also    []ErasedRecord   `json:"also,omitempty"`
 	At      time.Time        `json:"at"`
+}
+
+// ErasedRecord is another record of the same person, merged into theirs by then: in an older backup it stands by itself.
+type ErasedRecord struct {
+	Patient vital.PatientID  `json:"row"`
+	Hash    account.HexBytes `json:"hash"`
 }
 
 // ErasedSpan is when a sensor was worn by somebody who was erased; without an end: until it is somebody else's.

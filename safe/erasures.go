@@ -29,6 +29,7 @@ type ErasureBook interface {
 type Erasures struct {
 	Book   ErasureBook
 	People People
+	Looks  *account.Looks // nil writes nothing
 }
 
 // Ask writes down a request: the patient's own, or one that came to the officer on paper.
@@ -65,12 +66,18 @@ func (s *Erasures) Of(ctx context.Context, actor account.Actor, patient vital.UI
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Looks.Saw(ctx, actor, "erasures", "", p.ID); err != nil {
+		return nil, err
+	}
 	return s.Book.ErasureList(ctx, actor, p.ID)
 }
 
 // List returns the organisation's requests, for those who decide.
 func (s *Erasures) List(ctx context.Context, actor account.Actor) ([]Erasure, error) {
 	if err := account.Allow(actor, account.DecideErasure, nil); err != nil {
+		return nil, err
+	}
+	if err := s.Looks.Listed(ctx, actor, "erasures"); err != nil {
 		return nil, err
 	}
 	return s.Book.ErasureList(ctx, actor, 0)
@@ -85,7 +92,13 @@ func (s *Erasures) Get(ctx context.Context, actor account.Actor, uid vital.UID) 
 	if err != nil {
 		return Erasure{}, err
 	}
-	return e, s.reached(ctx, actor, e)
+	if err := s.reached(ctx, actor, e); err != nil {
+		return Erasure{}, err
+	}
+	if e.Patient == 0 {
+		return e, nil // nobody's any more
+	}
+	return e, s.Looks.Saw(ctx, actor, "erasures", "", e.Patient)
 }
 
 // reached asks whether the actor may do something about the request's patient; one that is about nobody any more is for those

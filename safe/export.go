@@ -102,6 +102,8 @@ type Table struct {
 type Holder struct {
 	account.Patient
 	Organisation string
+	Identifiers  []account.Identifier // all, also those that are over
+	NumberSystem string               // URI under which Patient.Number is known to others
 }
 
 // ExportBook is the record as Exports needs it, bound to the actor's organisation and view. Each call is a short

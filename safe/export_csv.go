@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"hale/account"
 	"hale/vital"
 )
 
@@ -38,12 +39,7 @@ func (t *table) end() error {
 }
 
 // plain keeps what a person wrote from being taken for a formula by a spreadsheet: it then begins with an apostrophe.
-func plain(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
+func plain(s string) string { return account.GuardCell(s) }
 
 // at writes a moment by the clock of the patient's home, with its offset from UTC; empty when it is not set.
 func (e *Export) at(t time.Time) string {
@@ -179,7 +175,7 @@ func (e *Export) tables(ctx context.Context, a *archive) error {
 			}
 			for _, cells := range one.Rows {
 				for i := range cells {
-					cells[i] = plain(cells[i])
+					cells[i] = plain(e.told(one.Columns[i], cells[i]))
 				}
 				if err := t.row(cells...); err != nil {
 					return err
@@ -192,6 +188,20 @@ func (e *Export) tables(ctx context.Context, a *archive) error {
 		}
 	}
 	return nil
+}
+
+// recordTime is how the record writes a moment as text.
+const recordTime = "2006-01-02 15:04:05.999999-07"
+
+// told writes a cell of a table of the record as people read it: a moment by the clock of the home, a metric by its code.
+func (e *Export) told(column, cell string) string {
+	if n, err := strconv.ParseInt(cell, 10, 16); err == nil && column == "metric" {
+		return vital.Metric(n).String()
+	}
+	if at, err := time.Parse(recordTime, cell); err == nil {
+		return e.at(at)
+	}
+	return cell
 }
 
 func (e *Export) readme(w io.Writer) error {

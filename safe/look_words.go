@@ -91,42 +91,83 @@ func (l *Look) did(whose Whose) string {
 	if l.Action == account.LookAction {
 		return l.saw(my)
 	}
-	switch account.Action(l.Action) { //nolint:exhaustive // what needs no words of its own is said as it is named
-	case account.AddPatient:
-		return "began " + my + "record"
-	case account.SetLimits:
-		return "changed " + my + "limits (" + l.Detail + ")"
-	case account.AssignDevice:
-		return "gave a device to " + whose.them() + " (" + l.Object + ")"
-	case account.InvitePatient:
+	if words, ok := actWords()[l.Action]; ok {
+		return strings.NewReplacer("{my}", string(whose), "{them}", whose.them(), "{they}", whose.they(), "{detail}", l.plain(), "{object}", l.Object).Replace(words)
+	}
+	switch l.Action {
+	case string(account.InvitePatient):
 		if l.Detail != "" { // names the caregiver
 			return "made a code with which a person whom " + whose.they() + " let in can sign in"
 		}
 		return "made a code with which " + whose.they() + " can sign in"
-	case account.BreakGlass:
-		return "broke the glass to see " + my + "data in an emergency"
-	case account.ExportRecord:
-		return "took a copy of " + my + "whole record"
-	case account.ShareRecord:
-		return l.Detail + " a link to " + my + "data"
-	case account.AskCorrection:
-		return l.Detail + " a correction"
-	case account.DecideCorrection:
-		return l.Detail + " a correction that was asked for"
-	}
-	switch l.Action {
 	case "sign in":
 		if l.By != "" {
 			return "signed in on a new device, with a code of " + l.By
 		}
 		return "signed in"
-	case "sign out":
-		return "signed out"
 	}
-	if act, ok := strings.CutPrefix(l.Action, "alert "); ok {
-		return act + " an alert of " + whose.own()
+	act, _ := strings.CutPrefix(l.Action, "alert ")
+	if words, ok := alertWords()[act]; ok {
+		return words + " an alert of " + whose.own()
 	}
-	return "did this: " + l.Action
+	return "did something else with " + my + "record"
+}
+
+// alertWords tells what happens to an alert, by the kind of the entry in its log.
+func alertWords() map[string]string {
+	return map[string]string{
+		"opened": "opened", "occurred": "added a reading to", "worsened": "raised the level of", "cleared": "saw the end of what had raised", "resumed": "saw the return of what had raised",
+		"annotated": "added what came late to", "acknowledged": "took on", "resolved": "closed", "noted": "wrote a note to",
+	}
+}
+
+// actWords tells what was done, by the action of the audit row; {my}, {them} and {they} are whose data it is.
+func actWords() map[string]string {
+	return map[string]string{
+		string(account.SeePatients): "looked at {my} record", string(account.SeeReadings): "looked at {my} readings", string(account.SeeAlerts): "looked at {my} alerts",
+		string(account.SeeDevices): "looked at {my} devices", string(account.SeeTeams): "looked at {my} care teams", string(account.SeeConsents): "looked at what {they} agreed to",
+		string(account.SeeLooks): "looked at who had looked at {my} data", string(account.SeeSheet): "looked at {my} emergency sheet", string(account.ReviewAccess): "looked at who used {my} data",
+		string(account.AddPatient): "began {my} record", string(account.ImportPeople): "took {my} data in from a file", "change patient": "changed {my} name, birth or number",
+		"add identifier": "added a number by which others know {them}", "end identifier": "ended a number by which others knew {them}",
+		string(account.HandleAlert): "handled an alert of {them}", string(account.SetLimits): "changed {my} limits ({detail})",
+		string(account.EnrolDevice): "took a device in", "revoke device": "shut a device out", string(account.AssignDevice): "gave a device to {them} ({object})",
+		string(account.ManageTeams): "changed {my} care team", string(account.ManageStaff): "changed somebody of the staff", string(account.ManageKeys): "changed the key of a program",
+		string(account.BreakGlass): "broke the glass to see {my} data in an emergency", "close the glass": "ended an emergency look at {my} data",
+		"review broken glass": "checked an emergency look at {my} data", "break the glass of nobody": "tried to break the glass with a number that nobody has",
+		string(account.RecordConsent): "wrote down what {they} decided on a consent", string(account.WriteConsent): "changed the words of a consent",
+		string(account.ManageCaregiver): "changed who is let in to {my} data", string(account.EndCare): "took a step in ending or resuming {my} care",
+		string(account.Protect): "changed what relatives are not shown",
+		string(account.Refile):  "moved readings to the person whom they belong to", string(account.MergePatients): "joined two records of {them}",
+		"merge failed": "could not finish joining two records of {them}", "undo merge": "began to part two records that had been joined", "merge done": "finished joining two records of {them}", "merge undone": "parted two records that had been joined",
+		"two people":                 "said that {my} record and another are two people's",
+		string(account.ExportRecord): "took a copy of {my} whole record", string(account.ShareRecord): "{detail} a link to {my} data",
+		string(account.AskCorrection): "{detail} a correction", string(account.DecideCorrection): "{detail} a correction that was asked for",
+		string(account.AskErasure): "asked that {my} data be erased", string(account.DecideErasure): "decided on a request to erase {my} data",
+		"withdraw erasure": "took a request to erase {my} data back", "refuse erasure": "refused a request to erase {my} data", "confirm erasure": "confirmed a request to erase {my} data",
+		"begin erasure": "began to erase {my} data", "erase": "erased {my} data", "finish erasure": "finished erasing {my} data", "replay erasure": "erased {my} data again after a backup was put back",
+		"list erasures": "looked at the requests for erasure", "set retention": "changed how long data is kept", account.BlankingAction: "took names out of the trail",
+		"sign out": "signed out", "end session": "signed a device out", "end sessions": "signed devices out", "refuse session of another device": "refused a session that came from another device",
+		"refuse sign-in": "refused a sign-in", "lock login": "locked a sign-in", "unlock login": "unlocked a sign-in", "change password": "changed a password",
+		"turn second factor on": "turned a second factor on", "turn second factor off": "turned a second factor off", "reset second factor": "took a second factor away",
+		"use recovery code": "signed in with a recovery code", "set staff": "changed somebody of the staff", "disable staff": "shut somebody of the staff out",
+		"invite staff": "invited somebody of the staff", "accept invitation": "took an invitation", "create organisation": "began the organisation",
+		"make API key": "made a key for a program", "revoke API key": "ended the key of a program", "list API keys": "looked at the keys of programs", "list sessions": "looked at who is signed in",
+		"set identifier system": "changed which numbers are kept", "check import": "checked a file of people", "export audit": "copied the trail",
+	}
+}
+
+// plain is the detail in words: metrics by their names, without the numbers of versions and the signs of a program.
+func (l *Look) plain() string {
+	if l.Action != string(account.SetLimits) {
+		return l.Detail
+	}
+	for word := range strings.FieldsSeq(l.Detail) {
+		if m, ok := vital.ParseMetric(strings.Trim(word, ":,")); ok {
+			d, _ := vital.Define(m)
+			return lower(d.Display)
+		}
+	}
+	return "of a vital sign"
 }
 
 func (w Whose) them() string {
@@ -165,6 +206,22 @@ func (l *Look) saw(my string) string {
 		return my + "emergency sheet"
 	case "share":
 		return l.Detail
+	case "consents":
+		return "what was agreed to"
+	case "caregivers":
+		return "who is let in to " + my + "data"
+	case "private":
+		return "what relatives are not shown"
+	case "end":
+		return "how " + my + "care ends"
+	case "identity":
+		return my + "numbers and names"
+	case "sessions":
+		return "where " + my + "devices are signed in"
+	case "refiles":
+		return "which readings were moved"
+	case "erasures":
+		return my + "requests for erasure"
 	}
 	if m, ok := vital.ParseMetric(l.Detail); ok {
 		d, _ := vital.Define(m)
@@ -175,6 +232,12 @@ func (l *Look) saw(my string) string {
 		return my + "record"
 	case "newest of each metric":
 		return my + "newest readings"
+	}
+	for word := range strings.FieldsSeq(l.Detail) { // "alert blood_pressure": the chart of an alert
+		if m, ok := vital.ParseMetric(word); ok {
+			d, _ := vital.Define(m)
+			return my + lower(d.Display) + " around an alert"
+		}
 	}
 	return my + "record (" + l.Detail + ")"
 }

@@ -33,6 +33,8 @@ type Twin struct {
 	Identifiers []Known // in force
 	Sensors     int
 	OpenAlerts  int
+	Erasure     ErasureState                       // of a request that is open; empty: there is none
+	Choices     map[account.Purpose]account.Choice // the newest of each purpose
 }
 
 // Comparison sets two records side by side. Whoever merges them confirms that they have seen this.
@@ -72,8 +74,8 @@ type MergeBook interface {
 	// AskMerge loads both, lets decide look, and then marks the first as merged, moves what belongs to the person and asks
 	// for the refiles of all the sensors. Both patients get an audit row.
 	AskMerge(ctx context.Context, actor account.Actor, w MergeWish, decide func(Comparison) error) (Merge, error)
-	// UndoMerge takes it all back and asks for the refiles back.
-	UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID, reason string) (Merge, error)
+	// UndoMerge loads the open erasure of either, lets decide look, takes it all back and asks for the refiles back.
+	UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID, reason string, decide func(ErasureState) error) (Merge, error)
 	Merge(ctx context.Context, actor account.Actor, uid vital.UID) (Merge, error)
 	// MergesOf returns the merges of the patient, newest first.
 	MergesOf(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]Merge, error)
@@ -98,7 +100,7 @@ func (m *Merges) Compare(ctx context.Context, actor account.Actor, from, into vi
 }
 
 // Ask merges two records. Errors: fault.Invalid when what speaks against it was not answered (Override), fault.Conflict when
-// the comparison was not seen as it is now, or when one of them is merged, locked or being refiled.
+// the comparison was not seen as it is now, or when one of them is merged, locked, being refiled or to be erased.
 func (m *Merges) Ask(ctx context.Context, actor account.Actor, w MergeWish) (Merge, error) {
 	if err := m.both(ctx, actor, w.Patient, w.Into); err != nil {
 		return Merge{}, err
@@ -184,6 +186,14 @@ func (c Comparison) decide(w MergeWish) error {
 			return fault.New(fault.Conflict, "only records that are in use can be merged, and one of these is %s", p.State)
 		}
 	}
+	for _, t := range []*Twin{&c.From, &c.Into} {
+		if err := apartWhileErased(t.Erasure); err != nil {
+			return err
+		}
+	}
+	if err := c.overruled(); err != nil {
+		return err
+	}
 	switch {
 	case w.Confirm == "":
 		return fault.New(fault.Invalid, "confirm: compare the identifiers and the dates of birth first, and give the value that the comparison shows")
@@ -195,6 +205,26 @@ func (c Comparison) decide(w MergeWish) error {
 		return fault.New(fault.Invalid, "override: nothing but the name speaks for one person; say how it is known")
 	}
 	return nil
+}
+
+// overruled refuses to let what was agreed to under the record that stays hold for what was refused under the other: only the
+// decisions of the one that stays count afterwards.
+func (c *Comparison) overruled() error {
+	for purpose, choice := range c.From.Choices {
+		if choice != account.Given && c.Into.Choices[purpose] == account.Given {
+			return fault.New(fault.Conflict, "consent differs: what the person refused under one record (%s) is agreed to under the one that is to stay; ask them, and write the answer down there first", purpose)
+		}
+	}
+	return nil
+}
+
+// apartWhileErased refuses to make one record of two, or two of one, while somebody has asked for the erasure of either: the request
+// is about what stands in that record, and neither more nor less may stand there when it is carried out.
+func apartWhileErased(s ErasureState) error {
+	if s == "" {
+		return nil
+	}
+	return fault.New(fault.Conflict, "the erasure of one of these records was asked for: let the privacy officer settle that request first, or withdraw it, and ask again afterwards")
 }
 
 // Undo makes two records of them again. What was measured since by sensors that were the first one's goes with them; what is
@@ -213,7 +243,7 @@ func (m *Merges) Undo(ctx context.Context, actor account.Actor, uid vital.UID, r
 	if reason, err = text("reason", reason); err != nil {
 		return Merge{}, err
 	}
-	return m.Book.UndoMerge(ctx, actor, uid, reason)
+	return m.Book.UndoMerge(ctx, actor, uid, reason, apartWhileErased)
 }
 
 // Get returns one merge, for who may merge.

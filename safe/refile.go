@@ -109,6 +109,7 @@ type Refiles struct {
 	People People
 	Book   RefileBook
 	Now    func() time.Time
+	Looks  *account.Looks // of a patient's refiles; nil writes nothing
 }
 
 // usualUndo is the reason of an undo that was asked for with one click.
@@ -174,6 +175,15 @@ func (w *Wish) Concerns(p *account.Patient, belongs bool) error {
 	return nil
 }
 
+// WhileErased refuses a patient of whose open erasure this is the state, once two people have decided and confirmed it: what stands
+// in the record by then is what is erased, and what leaves it would stay. fault.Conflict.
+func (w *Wish) WhileErased(s ErasureState) error {
+	if s == ErasureConfirmed || s == ErasureErasing || s == ErasureKept {
+		return fault.New(fault.Conflict, "the erasure of the data of one of the patients is confirmed: if readings of somebody else stand there, have the request withdrawn first")
+	}
+	return nil
+}
+
 func (w *Wish) check(now time.Time) error {
 	w.From = w.From.UTC().Truncate(time.Microsecond)
 	if !w.To.IsZero() {
@@ -231,6 +241,9 @@ func (r *Refiles) WornBy(ctx context.Context, actor account.Actor, uid vital.UID
 	if err != nil {
 		return nil, err
 	}
+	if err := r.Looks.Saw(ctx, actor, "refiles", "", p.ID); err != nil {
+		return nil, err
+	}
 	return r.Book.WornBy(ctx, actor, p.ID)
 }
 
@@ -238,6 +251,9 @@ func (r *Refiles) WornBy(ctx context.Context, actor account.Actor, uid vital.UID
 func (r *Refiles) Of(ctx context.Context, actor account.Actor, uid vital.UID) ([]Refile, error) {
 	p, err := reach(ctx, r.People, actor, account.SeePatients, uid)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.Looks.Saw(ctx, actor, "refiles", "", p.ID); err != nil {
 		return nil, err
 	}
 	return r.Book.RefilesOf(ctx, actor, p.ID, mostRefiles)

@@ -111,7 +111,7 @@ func (w *Web) dateOf(c *fiber.Ctx, patient vital.UID, field string, later int) (
 }
 
 func (w *Web) letIn(c *fiber.Ctx, actor account.Actor, patient vital.UID) error {
-	l := account.LetIn{Who: vital.UID(c.FormValue("who")), Name: c.FormValue("name"), Reason: c.FormValue("reason"), Document: c.FormValue("document"), Guardian: c.FormValue("guardian") == "yes"}
+	l := account.LetIn{Who: vital.UID(c.FormValue("who")), Name: c.FormValue("name"), Phone: c.FormValue("phone"), Reason: c.FormValue("reason"), Document: c.FormValue("document"), Guardian: c.FormValue("guardian") == "yes"}
 	var scopes []account.Action
 	for _, name := range c.Context().PostArgs().PeekMulti("scope") {
 		scopes = append(scopes, account.Action(name))

@@ -133,7 +133,8 @@ func sentFile(c *fiber.Ctx) ([]byte, error) {
 type importView struct {
 	importLine
 	Checked, Running, Done bool
-	Came                   int // rows that are done
+	Nothing                bool // it was checked, and there is nothing to take in
+	Came                   int  // rows that are done
 	Kept                   bool
 	Parts                  []importPart
 	Codes                  []codeLine // once
@@ -150,7 +151,7 @@ type importPart struct {
 }
 
 type rowLine struct {
-	Line    int
+	Place   string
 	Patient vital.UID
 	Others  []vital.UID
 	Text    string
@@ -176,7 +177,8 @@ func (w *Web) importPage(c *fiber.Ctx) error {
 func (w *Web) viewImport(i *account.Import, lines []account.ImportLine) importView {
 	view := importView{
 		importLine: lineOf(i, w.clock()), Checked: i.State == account.ImportChecked, Running: i.State == account.ImportRunning, Done: i.State == account.ImportDone,
-		Came: i.Done, Kept: i.Kept, Days: int(account.InvitationLasts / (24 * time.Hour)),
+		Nothing: i.State == account.ImportChecked && i.Counts.New+i.Counts.Changed == 0,
+		Came:    i.Done, Kept: i.Kept, Days: int(account.InvitationLasts / (24 * time.Hour)),
 	}
 	for _, o := range []struct {
 		outcome    account.Outcome
@@ -207,10 +209,10 @@ func (w *Web) viewImport(i *account.Import, lines []account.ImportLine) importVi
 }
 
 func rowWords(l *account.ImportLine) rowLine {
-	row := rowLine{Line: l.Line, Patient: l.Patient}
+	row := rowLine{Place: l.Place(), Patient: l.Patient}
 	var words []string
 	if l.Problem != "" {
-		words = append(words, strings.TrimPrefix(l.Field+": "+sentence(strings.TrimPrefix(l.Problem, l.Field+": ")), ": "))
+		words = append(words, strings.TrimPrefix(l.Field+": "+sentence(strings.TrimPrefix(l.Told(), l.Field+": ")), ": "))
 	}
 	for _, ch := range l.Changes {
 		text := ch.Field + ": " + ch.After

@@ -28,6 +28,7 @@ type patientLine struct {
 	ID     vital.UID
 	Name   string
 	Number string
+	Before string // the number that was searched for: of a record that was merged into this one
 	Born   string
 	Sees   bool // the reader may see this patient's alerts
 	Open   int
@@ -61,7 +62,7 @@ func (w *Web) patients(c *fiber.Ctx) error {
 	}
 	for i := range people {
 		p := &people[i]
-		line := patientLine{ID: p.UID, Name: p.Name, Number: p.Number, Born: bornWord(p.BirthYear), Sees: account.Allow(actor, account.SeeAlerts, p) == nil}
+		line := patientLine{ID: p.UID, Name: p.Name, Number: p.Number, Before: p.Before, Born: bornWord(p.BirthYear), Sees: account.Allow(actor, account.SeeAlerts, p) == nil}
 		if one, some := open[p.UID]; some {
 			line.Open, line.Worst = len(one.Alerts), viewLevel(worst(one.Alerts))
 		}

@@ -23,6 +23,7 @@ type Directory interface {
 	Patients(ctx context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error)
 	Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error)
 	Readings(ctx context.Context, actor account.Actor, uid vital.UID, what string) (account.Patient, error)
+	AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error)
 }
 
 // Triage is what staff see of alerts and do with them (alerts.Triage).
@@ -126,6 +127,8 @@ func (w *Web) Mount(app *fiber.App) {
 	post("/alerts/:id/resolve", w.resolve)
 	get("/patients", w.patients)
 	get("/patients/:id", w.patient)
+	get("/new-patient", w.newPatient)
+	post("/new-patient", w.addPatient)
 	w.mountTeams(get, post)
 	w.mountStaff(get, post)
 	w.mountGlass(get, post)

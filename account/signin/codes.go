@@ -69,6 +69,9 @@ func (s *Service) Inviting(ctx context.Context, actor account.Actor, patient vit
 	if err != nil {
 		return account.Patient{}, nil, nil, err
 	}
+	if err := s.Looks.Saw(ctx, actor, "sessions", "", p.ID); err != nil {
+		return account.Patient{}, nil, nil, err
+	}
 	caregivers, err := s.record.Invitees(ctx, actor, &p)
 	if err != nil {
 		return account.Patient{}, nil, nil, err

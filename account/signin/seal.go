@@ -71,6 +71,9 @@ const ticketFor = 5 * time.Minute
 
 const ticketPurpose = "sign-in ticket"
 
+// longestTicket is more than one with the longest login (account.CheckLogin) needs, in bytes.
+const longestTicket = 4096
+
 // ticket says that a login was shown with the right password. It names the hash of that password, so that a new one ends it.
 type ticket struct {
 	Login string    `json:"l"`
@@ -88,7 +91,7 @@ func (k *Key) ticket(t ticket) (string, error) {
 
 // readTicket returns the ticket, when it is one of ours and still good.
 func (k *Key) readTicket(text string, now time.Time) (t ticket, ok bool) {
-	if k == nil || len(text) > 4*longestLogin {
+	if k == nil || len(text) > longestTicket {
 		return ticket{}, false
 	}
 	b, err := base64.RawURLEncoding.DecodeString(text)

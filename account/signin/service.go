@@ -32,7 +32,6 @@ const (
 	atOnce          = 2    // verifications at once: each takes 19 MiB and a core
 	mostVerifying   = 64   // those that wait for one of the slots, and those that have one
 	longestPassword = 1024 // bytes
-	longestLogin    = 200  // bytes
 	tokenBytes      = 32
 )
 
@@ -84,6 +83,9 @@ type Service struct {
 	// are as unknown here as one that nobody has.
 	Only []string
 
+	// Looks writes down who is about to see where a patient is signed in; nil writes nothing.
+	Looks *account.Looks
+
 	record    Record
 	key       *Key
 	now       func() time.Time
@@ -118,7 +120,7 @@ func (s *Service) SignIn(ctx context.Context, from netip.Addr, p account.Proof) 
 		}
 		p.Login = shown.Login
 	}
-	if p.Login == "" || len(p.Login) > longestLogin || len(p.Password) > longestPassword || !account.Storable(p.Login) {
+	if account.CheckLogin(p.Login) != nil || len(p.Password) > longestPassword {
 		return "", account.Session{}, errWrong()
 	}
 	if wait := s.addresses.begin(from, s.now()); wait > 0 {

@@ -26,7 +26,7 @@ func (Exporter) Begin(w io.Writer, h safe.Holder, at time.Time) (safe.Document, 
 	d := &document{w: w, holder: h, zone: zoneOf(h.Zone), devices: map[string]string{}}
 	d.patient = d.name("patient", string(h.UID))
 	d.text(`{"resourceType":"Bundle","type":"collection","timestamp":` + quoted(d.instant(at)) + `,"entry":[`)
-	d.entry(d.patient, patientOf(h))
+	d.entry(d.patient, PatientOf(&h.Patient, h.Identifiers, h.NumberSystem, at))
 	return d, d.err
 }
 
@@ -117,16 +117,6 @@ func zoneOf(name string) *time.Location {
 }
 
 func (d *document) subject() fhir.Reference { return fhir.Reference{Reference: d.patient} }
-
-func patientOf(h safe.Holder) fhir.Patient {
-	p := fhir.Patient{ResourceType: "Patient", Name: []fhir.HumanName{{Text: h.Name}}, Gender: h.Sex}
-	p.Identifier = []fhir.Identifier{{System: System + "patient", Value: string(h.UID)}}
-	if h.Number != "" {
-		p.Identifier = append(p.Identifier, fhir.Identifier{System: System + "number", Value: h.Number})
-	}
-	p.BirthDate = string(h.BirthDate)
-	return p
-}
 
 // device writes what measured. One that was the patient's twice is one Device.
 func (d *document) device(t *safe.Device) {

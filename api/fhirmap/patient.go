@@ -89,7 +89,7 @@ func current(p *fhir.Patient) []fhir.Identifier {
 }
 
 func record(r *fhir.Read, width int, column map[string][]int) account.ImportRecord {
-	out := account.ImportRecord{Line: r.Line, Fields: make([]string, width)}
+	out := account.ImportRecord{Line: r.Line, Entry: r.Entry, Fields: make([]string, width)}
 	p := &r.Patient
 	out.Fields[0], out.Fields[1], out.Fields[2] = p.FullName(), p.BirthDate, p.Gender
 	for _, e := range p.Extension {

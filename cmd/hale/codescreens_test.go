@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,17 @@ func TestACodeFromTheNursesScreenToThePatientsPhone(t *testing.T) {
 	t.Parallel()
 	_, told := up(t, dataDir(t), "--demo=false")
 	staff := signIn(t, told)
+	nina := told // a nurse: whoever runs the place lets nobody in
+	nina.Login, nina.Password = "nina", frontPassword
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(nina.Password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said, wrong bytes.Buffer
+	set := []string{"staff", "--database", told.Database, "--organisation", organisation, "--login", nina.Login, "--name", "Nina Nurse", "--role", "nurse", "--new-password-file", file}
+	if code := run(t.Context(), set, &said, &wrong, func(string) string { return "" }); code != 0 {
+		t.Fatal(wrong.String())
+	}
 	patient, err := staff.AddPatient(t.Context(), simulators.Person{Name: "Marija Zupančič", Number: "17", Sex: "female", Zone: "Europe/Ljubljana"})
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +44,7 @@ func TestACodeFromTheNursesScreenToThePatientsPhone(t *testing.T) {
 			t.Errorf("%s is wider than the screen", name)
 		}
 	}
-	signInAt(nurse, told)
+	signInAt(nurse, nina)
 	nurse.Open(told.URL + "/patients/" + patient.ID)
 	nurse.Do(chromedp.Click(`a[href$="/signin"]`))
 	nurse.Until("the page of signing in", `document.querySelector('#make') !== null`)
@@ -61,7 +73,7 @@ func TestACodeFromTheNursesScreenToThePatientsPhone(t *testing.T) {
 	phone.Until("signed in", `document.querySelector('form.who') !== null && document.querySelector('form.who').textContent.includes('Marija')`)
 	look(phone, "code-opened")
 	phone.Open(told.URL + "/me")
-	phone.Until("her devices", `document.querySelectorAll('.devices li').length === 1 && document.body.innerText.includes('this device')`)
+	phone.Until("her devices", `document.querySelectorAll('.devices li').length === 1 && document.body.innerText.includes('this device') && document.body.innerText.includes('with a code of nurse Nina Nurse')`)
 	look(phone, "me-patient")
 
 	nurse.Open(told.URL + "/patients/" + patient.ID + "/signin")
@@ -72,15 +84,19 @@ func TestACodeFromTheNursesScreenToThePatientsPhone(t *testing.T) {
 	phone.Open(told.URL + "/me")
 	phone.Until("the phone is out", `location.pathname === '/signin'`)
 
+	narrow := browser.Start(t).Tab(t, 390, 844)
+	signInAt(narrow, nina)
+	narrow.Open(told.URL + "/patients/" + patient.ID + "/signin")
+	narrow.Do(chromedp.Click(`form[action$="/signin"] button`))
+	narrow.Until("the code", `document.querySelector('#newcode') !== null`)
+	look(narrow, "inviting-code")
+
 	// The administrator's own page, a password, and keys; on both widths.
-	for name, tab := range map[string]*browser.Tab{"": chrome.Tab(t, 390, 844), "-wide": nurse} {
-		if name == "" {
-			tab.Open(told.URL + "/patients/" + patient.ID + "/signin")
+	boss := browser.Start(t)
+	for name, tab := range map[string]*browser.Tab{"": boss.Tab(t, 390, 844), "-wide": boss.Tab(t, 1280, 900)} {
+		tab.Open(told.URL + "/me")
+		if !browser.Eval[bool](tab, `document.querySelector('.devices') !== null`) { // the other width has not signed in yet
 			signInAt(tab, told)
-			tab.Open(told.URL + "/patients/" + patient.ID + "/signin")
-			tab.Do(chromedp.Click(`form[action$="/signin"] button`))
-			tab.Until("the code", `document.querySelector('#newcode') !== null`)
-			look(tab, "inviting-code")
 		}
 		tab.Open(told.URL + "/me")
 		tab.Until("the sessions", `document.querySelector('.devices') !== null`)

@@ -54,7 +54,7 @@ func TestAPatientDecidesOnThePhoneAndTheNurseEndsCare(t *testing.T) {
 		tab.Do(chromedp.Click(`.door button`))
 		tab.Until("the own data", `location.pathname.startsWith('/safe/')`)
 	}
-	signInAt(nurse, told)
+	signInAt(nurse, asNurse(t, told))
 	signUp(phone, `form[action$="/signin"] button`)
 	safe, desk := told.URL+"/safe/"+k.patient.ID, told.URL+"/patients/"+k.patient.ID+"/consents"
 

@@ -452,3 +452,22 @@ func nothingLeft(t *testing.T, told announcement, dir string, needles []needle) 
 		}
 	}
 }
+
+func TestALedgerWithoutEntriesIsAFileToo(t *testing.T) {
+	t.Parallel()
+	l := &ledgerFile{path: filepath.Join(t.TempDir(), "erasures.jsonl")}
+	for range 2 {
+		if err := l.keep(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(l.path); err != nil || len(text) != 0 {
+			t.Fatalf("the file holds %q, %v", text, err)
+		}
+	}
+	if err := l.keep(t.Context(), []safe.LedgerEntry{{UID: "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := (&ledgerFile{path: l.path}).read(); err != nil || len(there) != 1 {
+		t.Errorf("the file has %v, %v", there, err)
+	}
+}

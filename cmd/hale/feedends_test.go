@@ -9,6 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"hale/account"
+	"hale/account/signin"
+	"hale/postgres"
 	"hale/simulators"
 )
 
@@ -59,14 +62,22 @@ func TestTheEndOfASessionClosesItsFeedsOnEveryAPI(t *testing.T) {
 	addr := freeAddr(t)
 	isReady(t, a.serve(t, "api", "--http", addr))
 	here, there := &front{url: "http://" + a.http}, &front{url: "http://" + addr}
-	signIn := func() []string {
-		in := here.ask(t, "POST", "/v1/session", `{"login":"ana","password":"`+a.password+`"}`)
+	signInAs := func(login, password string) []string {
+		in := here.ask(t, "POST", "/v1/session", `{"login":"`+login+`","password":"`+password+`"}`)
 		if in.status != http.StatusOK {
 			t.Fatalf("%d %s", in.status, in.body)
 		}
 		return bearer(in.text(t, "token"))
 	}
+	signIn := func() []string { return signInAs("ana", a.password) }
 	boss := signIn()
+	_, err := postgres.Operator{AdminURL: a.db.AdminURL()}.SetStaff(t.Context(), postgres.Staff{
+		Organisation: "Home", Login: "nina", Name: "Nina", Role: account.Nurse, PasswordHash: signin.Hash(frontPassword), Founding: postgres.KnownOnly,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nurse := signInAs("nina", frontPassword)
 	patient, err := a.staff.AddPatient(t.Context(), simulators.Person{Name: "Person", Number: "1", Sex: "unknown", Zone: "Europe/Ljubljana"})
 	if err != nil {
 		t.Fatal(err)
@@ -106,11 +117,11 @@ func TestTheEndOfASessionClosesItsFeedsOnEveryAPI(t *testing.T) {
 		}},
 		{"a lost phone", func(t *testing.T) ([]<-chan struct{}, func()) {
 			t.Helper()
-			code := here.ask(t, "POST", "/v1/patients/"+patient.ID+"/codes", `{}`, boss...).text(t, "code")
+			code := here.ask(t, "POST", "/v1/patients/"+patient.ID+"/codes", `{}`, nurse...).text(t, "code")
 			in := there.redeem(t, code)
 			who := phone{token: in.text(t, "token"), device: in.text(t, "device")}.headers()
 			path := "/v1/patients/" + patient.ID + "/sessions/" + id(who)
-			return []<-chan struct{}{follow(t, here.url, who...), follow(t, there.url, who...)}, func() { want(http.StatusNoContent, here.ask(t, "DELETE", path, "", boss...)) }
+			return []<-chan struct{}{follow(t, here.url, who...), follow(t, there.url, who...)}, func() { want(http.StatusNoContent, here.ask(t, "DELETE", path, "", nurse...)) }
 		}},
 		{"a revoked key", func(t *testing.T) ([]<-chan struct{}, func()) {
 			t.Helper()

@@ -318,34 +318,35 @@ const nudgeRegistry = "registry"
 // answering serves people: the API, the live feed and the screens.
 func (h *house) answering() []stage {
 	feeder := h.conn.Feed()
-	directory := &account.Directory{People: h.app, Now: time.Now}
 	looks := &account.Looks{Log: h.app, Now: time.Now}
-	consents, caregivers, offboarding := &account.Consents{Store: h.app}, &account.Caregivers{Store: h.app}, &account.Offboarding{Store: h.app}
+	directory := &account.Directory{People: h.app, Now: time.Now, Looks: looks}
+	consents, caregivers, offboarding := &account.Consents{Store: h.app, Looks: looks}, &account.Caregivers{Store: h.app, Looks: looks}, &account.Offboarding{Store: h.app, Looks: looks}
 	ownData := safe.New(h.app, fhirmap.Exporter{}, looks, time.Now)
-	erasures := &safe.Erasures{Book: h.app, People: h.app}
+	erasures := &safe.Erasures{Book: h.app, People: h.app, Looks: looks}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Now: time.Now, Changed: h.registryChanged}
 	door := signin.New(h.app, h.secondKey, time.Now)
 	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Proxies: h.proxies}
+	door.Looks = looks
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
 	hub.Ended, door.Ended = h.app.EndedSessions, tellEnded(hub, feeder)
 	h.ways.join(h.app, door)
-	teams, rosters := &account.Teams{Book: h.app, Now: time.Now}, &account.Rosters{Book: h.app, Now: time.Now}
+	teams, rosters := &account.Teams{Book: h.app, Now: time.Now, Looks: looks}, &account.Rosters{Book: h.app, Now: time.Now}
 	emergency := &account.Emergency{Book: h.app}
 	staffing := &account.Staffing{Book: h.app, Code: signin.NewInvitation, Now: time.Now}
-	identities, doubles := newIdentities(h.app), &account.Doubles{Book: h.app, Now: time.Now}
+	identities, doubles := newIdentities(h.app, looks), &account.Doubles{Book: h.app, Now: time.Now, Looks: looks}
 	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
 	pages := web.New(h.ways.onScreens(web.Config{
 		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(), Merges: h.merges(), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk,
 		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
-		Refiles: h.refiles(), Merges: h.merges(),
+		Refiles: h.refiles(looks), Merges: h.merges(),
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
 		Safe: ownData, Erasures: erasures, Session: keeper, Door: door, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
 		Organisation: h.app.Organisation,

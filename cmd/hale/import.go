@@ -27,8 +27,8 @@ func newImports(app *postgres.App) *account.Imports {
 	}
 }
 
-func newIdentities(app *postgres.App) *account.Identities {
-	return &account.Identities{Book: app, NFC: norm.NFC.String, Now: time.Now}
+func newIdentities(app *postgres.App, looks *account.Looks) *account.Identities {
+	return &account.Identities{Book: app, NFC: norm.NFC.String, Now: time.Now, Looks: looks}
 }
 
 type importCommand struct {
@@ -174,7 +174,7 @@ func tellImport(p *program, i account.Import, lines []account.ImportLine, commit
 	for _, l := range lines {
 		switch l.Outcome {
 		case account.OutcomeDouble, account.OutcomeRefused:
-			text += fmt.Sprintf("  line %d: %s: %s\n", l.Line, l.Outcome, strings.TrimPrefix(l.Field+": "+strings.TrimPrefix(l.Problem, l.Field+": "), ": "))
+			text += fmt.Sprintf("  line %s: %s: %s\n", l.Place(), l.Outcome, strings.TrimPrefix(l.Field+": "+strings.TrimPrefix(l.Told(), l.Field+": "), ": "))
 		case account.OutcomeNew, account.OutcomeSame, account.OutcomeChanged:
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
@@ -87,9 +88,38 @@ func TestPeopleComeInByFiles(t *testing.T) {
 	if got := fmt.Sprint(again["counts"]); got != "map[changed:0 double:1 new:0 refused:3 same:200]" {
 		t.Errorf("the same file: %s", got)
 	}
+	a.exportComesBack(t, dir, found.Patients[0].ID)
 	a.byVerb(t, dir)
 	a.staffComeIn(t, dir, told)
 	a.lookAtImports(t, told, found.Patients[0].ID)
+}
+
+// exportComesBack sends what was exported of a patient back: it is known, by the number and by what others call the person.
+func (a *asker) exportComesBack(t *testing.T, dir, patient string) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "copy.zip")
+	var told, errs bytes.Buffer
+	if code := run(t.Context(), []string{"export", "--org", organisation, "--patient", patient, "--data", dir, "--out", out}, &told, &errs, func(string) string { return "" }); code != 0 {
+		t.Fatalf("%s%s", told.String(), errs.String())
+	}
+	archive, err := zip.OpenReader(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = archive.Close() }()
+	file, err := archive.Open("fhir.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := io.ReadAll(file)
+	if err != nil || !bytes.Contains(bundle, []byte(`"system":"urn:hale:number:0`)) || !bytes.Contains(bundle, []byte(`"system":"urn:example:card"`)) || !bytes.Contains(bundle, []byte("urn:hale:zone")) {
+		t.Errorf("the Patient says too little: %.2000s %v", bundle, err)
+	}
+	checked := a.send("kind=patients", string(bundle), http.StatusCreated)
+	first, _ := checked["lines"].([]any)[0].(map[string]any)
+	if first["outcome"] != "same" || first["patient"] != patient || first["entry"] != 1.0 {
+		t.Errorf("what was exported comes back as %v", first)
+	}
 }
 
 // byVerb takes people in at the console.
@@ -128,7 +158,8 @@ func (a *asker) byVerb(t *testing.T, dir string) {
 func (a *asker) staffComeIn(t *testing.T, dir string, told announcement) {
 	t.Helper()
 	file, result := filepath.Join(t.TempDir(), "staff.csv"), filepath.Join(t.TempDir(), "codes.csv")
-	if err := os.WriteFile(file, []byte("login,name,role,team\nnina,Nina Kos,nurse,Home care\n"), 0o600); err != nil {
+	login := "nina-" + strings.Repeat("č", 105) // who may be invited can sign in
+	if err := os.WriteFile(file, []byte("login,name,role,team\n"+login+",Nina Kos,nurse,Home care\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
@@ -159,7 +190,7 @@ func (a *asker) staffComeIn(t *testing.T, dir string, told announcement) {
 	}
 	nina := &asker{T: t, url: told.URL}
 	var s struct{ Role, Token string }
-	nina.ask(http.MethodPost, "/v1/session", map[string]string{"login": "nina", "password": chosen}, http.StatusOK, &s)
+	nina.ask(http.MethodPost, "/v1/session", map[string]string{"login": login, "password": chosen}, http.StatusOK, &s)
 	if s.Role != "nurse" {
 		t.Errorf("she is %q", s.Role)
 	}
@@ -170,6 +201,10 @@ func (a *asker) staffComeIn(t *testing.T, dir string, told announcement) {
 // lookAtImports goes through the screens on a phone and at a desk.
 func (a *asker) lookAtImports(t *testing.T, told announcement, patient string) {
 	t.Helper()
+	axe, err := os.ReadFile("../../web/testdata/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
 	start := browser.Start(t)
 	for _, screen := range []struct {
 		name       string
@@ -184,12 +219,15 @@ func (a *asker) lookAtImports(t *testing.T, told announcement, patient string) {
 			if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 				t.Errorf("%s is wider than the %s", name, screen.name)
 			}
+			for _, violation := range tab.Axe(string(axe)) {
+				t.Errorf("%s on the %s: axe: %s", name, screen.name, violation)
+			}
 		}
 		signInAt(tab, told)
 		tab.Open(told.URL + "/imports")
 		look("imports")
-		text := "name,zone,number,identifier:urn:example:card,as_new\nBor " + screen.name + ",,,bor " + screen.name + ",\nMira " + screen.name + ",,,,\nMira " + screen.name + ",,,,yes\n" +
-			"Ana " + screen.name + ",,N-7,card 7,\nEva,soon,,,\nEva,,N-1,card 2,\n"
+		text := "name,birth_date,zone,number,identifier:urn:example:card,as_new\nBor " + screen.name + ",,,,bor " + screen.name + ",\nMira " + screen.name + ",,,,,\nMira " + screen.name + ",,,,,yes\n" +
+			"Ana " + screen.name + ",1937-03-02,,N-7,card 7,\nF F,,,N-8,,\nEva,,soon,,,\nEva,,,N-1,card 2,\n"
 		file := filepath.Join(t.TempDir(), "people.csv")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -200,6 +238,27 @@ func (a *asker) lookAtImports(t *testing.T, told announcement, patient string) {
 		tab.Do(chromedp.Click(`main form button`))
 		tab.Until("what became of it", `document.body.innerText.includes('came in')`)
 		look("import-done")
+		tab.Open(told.URL + "/imports")
+		if err := os.WriteFile(file, []byte("name,zone\nEva,soon\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tab.Do(chromedp.SetUploadFiles(`input[name="file"]`, []string{file}), chromedp.Click(`main form button`))
+		tab.Until("nothing to take in", `document.querySelector('#sum') !== null && document.body.innerText.includes('No row of this file') && document.querySelector('main form') === null`)
+		look("import-nothing")
+		tab.Open(told.URL + "/new-patient")
+		look("new-patient")
+		tab.Do(chromedp.SendKeys(`input[name="name"]`, "Kos Žiga "+screen.name), chromedp.SendKeys(`input[name="birth_date"]`, "1941-02-30"), chromedp.SetValue(`input[name="zone"]`, "Europe/Ljubljana"), chromedp.Click(`main form button`))
+		tab.Until("the date is wrong", `document.querySelector('#wrong') !== null`)
+		look("new-patient-wrong")
+		tab.Do(chromedp.SetValue(`input[name="birth_date"]`, "1941-02-03"), chromedp.Click(`main form button`))
+		tab.Until("the patient is there", `location.pathname.startsWith('/patients/')`)
+		tab.Open(told.URL + "/new-patient")
+		tab.Do(chromedp.SendKeys(`input[name="name"]`, "ziga kos "+screen.name), chromedp.SetValue(`input[name="zone"]`, "Europe/Ljubljana"), chromedp.Click(`main form button`))
+		tab.Until("it may be the same person", `location.pathname === '/doubles' && document.body.innerText.includes('ziga kos')`)
+		tab.Do(chromedp.Click(`//main//a[contains(., "ziga kos")]`))
+		tab.Until("both", `document.querySelector('#side') !== null`)
+		tab.Do(chromedp.SendKeys(`textarea[name="reason"]`, "uncle and nephew"), chromedp.Click(`section[aria-labelledby="two"] button`))
+		tab.Until("it is settled", `location.pathname === '/doubles'`)
 		tab.Open(told.URL + "/patients/" + patient + "/identity")
 		tab.Until("the change by the file", `document.body.innerText.includes('became Ana `+screen.name+`')`)
 		tab.Do(chromedp.SendKeys(`input[name="system"]`, "urn:example:card"), chromedp.SendKeys(`input[name="value"]`, "card 8"), chromedp.Click(`section[aria-labelledby="add"] button`))

@@ -80,7 +80,7 @@ func special() map[string]question {
 		"POST /v1/refiles/:id/undo":                                       {json: `{"reason":"It was right."}`},
 		"POST /v1/merges":                                                 {json: `{"patient":"{patient}","into":"{spare}","reason":"She was taken in twice.","confirm":"{confirm}","override":"Both came."}`, state: twoRecords(), learn: compared},
 		"POST /v1/merges (to look first)":                                 {json: `{"patient":"{patient}","into":"{twin}","dry_run":true}`},
-		"POST /v1/merges/:id/undo":                                        {json: `{"reason":"They are two."}`},
+		"POST /v1/merges/:id/undo":                                        {json: `{"reason":"They are two."}`, state: noErasure()},
 		"DELETE /v1/teams/:id/members/:staff":                             {path: "/v1/teams/{team}/members/{member}"},
 		"DELETE /v1/teams/:id/patients/:patient":                          {path: "/v1/teams/{spareteam}/patients/{patient}"},
 		"POST /v1/patients/:id/consents":                                  {json: `{"purpose":"research","version":1,"language":"en","choice":"given","through":"in_person","witness":"A colleague"}`},
@@ -130,6 +130,7 @@ func special() map[string]question {
 		"POST /v1/staff-invitations/accept":                    {json: `{"code":"{newcode}","password":"a heron over the reeds"}`},
 		"POST /welcome":                                        {form: "code={newcode}&password=a+heron+over+the+reeds"},
 		"POST /code":                                           {form: "code={code}"},
+		"POST /new-patient":                                    {form: "name=Somebody+New&zone=Europe/Ljubljana&sex=unknown"},
 		"POST /imports":                                        {form: "kind=patients", file: "name,zone\nSomebody New,Europe/Ljubljana\n"},
 		"POST /patients/:id/identity":                          {form: "system=urn:oid:1.2.36.1&value={number}"},
 		"PUT /v1/erasure-policy":                               {json: `{"cooling_days":14,"backup_days":90,"retention":[` + keptNothing() + `]}`},
@@ -149,7 +150,7 @@ func special() map[string]question {
 		"POST /me/sessions/:session/end":                       {path: "/me/sessions/{mine}/end"},
 		"POST /keys":                                           {form: "name=Hospital&scope=see+patients&days=30"},
 		"POST /refiles/:id/undo":                               {form: "reason=It+was+right."},
-		"POST /merges/:id/undo":                                {form: "reason=They+are+two."},
+		"POST /merges/:id/undo":                                {form: "reason=They+are+two.", state: noErasure()},
 		"POST /patients/:id/merge":                             {form: "into={spare}&seen=yes&confirm={confirm}&reason=She+was+taken+in+twice.&override=Both+came.", state: twoRecords(), learn: compared},
 		"POST /patients/:id/refile":                            {form: "way=nobody&sensor={device}&from={began_local}&reason=It+was+the+wrong+box.&seen=yes"},
 		"POST /patients/:id/refile (to look first)":            {form: "way=nobody&sensor={device}&from={began_local}&reason=It+was+the+wrong+box."},
@@ -203,6 +204,7 @@ func twoRecords() []string {
 	return []string{
 		`UPDATE merge SET state = 'undone', undo_name = 'Desk', undo_at = now() WHERE uid = '{merge}'`,
 		`UPDATE patient SET state = 'active', merged_into = NULL WHERE uid = '{spare}'`,
+		noErasure()[0], // none is merged who asks to be forgotten
 	}
 }
 
@@ -299,7 +301,7 @@ func byCollection() map[string]string {
 		"patients": "{patient}", "alerts": "{alert}", "devices": "{device}", "limits": "heart_rate", "teams": "{team}", "sessions": "{session}", "keys": "{key}",
 		"break-glass": "{glass}", "shifts": "{shift}", "members": "{member}", "caregivers": "{caregiver}", "grants": "{grant}", "refiles": "{refile}", "merges": "{merge}",
 		"safe": "{patient}", "shares": "{share}", "corrections": "{correction}", "private": "{item}", "identifiers": "{identifier}", "erasures": "{erasure}", "requests": "{request}",
-		"accounts": "{joiner}", "staff": "{joiner}", "doubles": "{double}", "imports": "{import}", "guardians": "{caregiver}", "access": "{glass}", "consents": "{patient}",
+		"accounts": "{member}", "staff": "{member}", "doubles": "{double}", "imports": "{import}", "guardians": "{caregiver}", "access": "{glass}", "consents": "{patient}",
 	}
 }
 

@@ -5,12 +5,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hale/account"
 	"hale/safe"
 )
 
 // refiles is where wrong pairings are undone.
-func (h *house) refiles() *safe.Refiles {
-	return &safe.Refiles{People: h.app, Book: h.app, Now: time.Now}
+func (h *house) refiles(looks *account.Looks) *safe.Refiles {
+	return &safe.Refiles{People: h.app, Book: h.app, Now: time.Now, Looks: looks}
 }
 
 // merges is where two records of one person become one.

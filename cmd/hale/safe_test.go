@@ -81,7 +81,7 @@ func TestAPatientsDataSafeFromThePhone(t *testing.T) {
 
 	chrome := browser.Start(t)
 	nurse, phone := chrome.Tab(t, 1280, 900), browser.Start(t).Tab(t, 390, 844)
-	signInAt(nurse, told)
+	signInAt(nurse, asNurse(t, told))
 	nurse.Until("the nurse sees the alert", `document.querySelector('article.case') !== null`)
 	nurse.Open(told.URL + "/patients/" + k.patient.ID)
 	nurse.Until("the chart", `document.querySelector('.uplot canvas') !== null`)
@@ -100,7 +100,7 @@ func TestAPatientsDataSafeFromThePhone(t *testing.T) {
 	phone.Until("who looked", `document.querySelector('.looks li') !== null`)
 	pages.look(t, phone, "safe-looks")
 	text := browser.Eval[string](phone, `document.body.innerText`)
-	for _, want := range []string{"your open alerts, in the list of everybody's", "your newest readings", "your limits", "administrator"} {
+	for _, want := range []string{"your open alerts, in the list of everybody's", "your newest readings", "your limits", "nurse"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page of looks lacks %q: %s", want, text)
 		}

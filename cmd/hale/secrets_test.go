@@ -89,7 +89,7 @@ func (p planted) plant(what string, secret any) string {
 }
 
 // furnish makes a patient with everything that is secret about one, and plants it.
-func furnish(t *testing.T, told announcement) (planted, *caller, kit) {
+func furnish(t *testing.T, told announcement) (planted, *caller, *caller, kit) {
 	t.Helper()
 	p := planted{}
 	p.plant("the password", told.Password)
@@ -105,7 +105,8 @@ func furnish(t *testing.T, told announcement) (planted, *caller, kit) {
 	c.json(t, http.MethodPost, "/v1/devices/"+k.device+"/assignments", map[string]any{"patient": uid, "from": time.Now().Add(-time.Hour)})
 	key := c.json(t, http.MethodPost, "/v1/keys", map[string]any{"name": p.plant("the name of a key", "Qorvex interface"), "scopes": []string{"see patients"}})
 	p.plant("an API key", key["token"])
-	code := nurseAt(t, told, p).json(t, http.MethodPost, "/v1/patients/"+uid+"/codes", map[string]string{})
+	nurse := nurseAt(t, told, p)
+	code := nurse.json(t, http.MethodPost, "/v1/patients/"+uid+"/codes", map[string]string{})
 	p.plant("an invitation's code", code["code"])
 	phone := &caller{base: c.base, client: c.client, signed: http.Header{}}
 	theirs := phone.json(t, http.MethodPost, "/v1/session/code", map[string]any{"code": code["code"], "label": p.plant("the name of a phone", "Quillphone Eleven")})
@@ -136,7 +137,7 @@ func furnish(t *testing.T, told announcement) (planted, *caller, kit) {
 	c.json(t, http.MethodPost, "/v1/patients/"+uid+"/identifiers", map[string]string{"system": "urn:oid:1.2.36.1", "value": p.plant("an identifier of a patient", "QZ-5519-7741-KV")})
 	p.plant("a reading", "173.53125")
 	p.plant("a diagnosis", "pneumothorax quirk")
-	return p, c, k
+	return p, c, nurse, k
 }
 
 // nurseAt is a nurse of the patient's team: only those who look after a patient let them sign in.
@@ -246,7 +247,7 @@ func TestNoLogHoldsASecretANameOrAValue(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	process, told := up(t, dir, "--demo=false")
-	p, c, k := furnish(t, told)
+	p, c, nurse, k := furnish(t, told)
 	turnedAway := k.sendOddly(t, told, p)
 	for _, secret := range p {
 		c.tryEverywhere(t.Context(), secret)
@@ -257,6 +258,7 @@ func TestNoLogHoldsASecretANameOrAValue(t *testing.T) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
+		nurse.tryEverywhere(t.Context(), p["a patient's name"]) // what fails is logged of her, and not her name
 		for _, secret := range p {
 			c.tryEverywhere(t.Context(), secret)
 		}

@@ -175,3 +175,18 @@ $$;
 -- +goose StatementEnd
 REVOKE ALL ON FUNCTION unfile_readings(integer, bigint, timestamptz, timestamptz, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION unfile_readings(integer, bigint, timestamptz, timestamptz, integer) TO hale_work;
+
+-- +goose StatementBegin
+-- Under which record somebody is known now whose number was that of a record that is merged: also to who never saw that one.
+-- Whom of these the caller sees is decided where it joins them.
+CREATE FUNCTION merged_as(given_number text) RETURNS SETOF bigint LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH RECURSIVE way AS (
+        SELECT p.org_id, p.merged_into AS id FROM patient p
+        WHERE p.org_id = nullif(current_setting('app.org', true), '')::integer AND p.number = given_number AND p.number <> '' AND p.state = 'merged'
+        UNION
+        SELECT n.org_id, n.merged_into FROM way w JOIN patient n ON n.org_id = w.org_id AND n.id = w.id WHERE n.state = 'merged'
+    ) SELECT w.id FROM way w JOIN patient p ON p.org_id = w.org_id AND p.id = w.id WHERE p.state <> 'merged'
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION merged_as(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION merged_as(text) TO hale_app;

@@ -108,6 +108,7 @@ CREATE TABLE erasure_ledger (
     classes      text NOT NULL,  -- that were erased, separated by commas
     kept         jsonb NOT NULL, -- [{class, until, linked, ground}]
     spans        jsonb NOT NULL, -- [{sensor, from, to}]
+    also         jsonb NOT NULL, -- [{row, hash}] of records that were merged into theirs
     at           timestamptz NOT NULL,
     PRIMARY KEY (org_id, id)
 );

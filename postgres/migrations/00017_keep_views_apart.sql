@@ -47,13 +47,13 @@ SELECT keep_to_views(t, '{INSERT}', '{}') FROM unnest(ARRAY['session', 'patient'
 SELECT keep_to_views(t, '{INSERT,UPDATE,DELETE}', '{staff}')
     FROM unnest(ARRAY['rule', 'rule_version', 'timeline', 'invitation', 'patient_change', 'refile']::regclass[]) t;
 SELECT keep_to_views(t, '{UPDATE,DELETE}', '{staff}') FROM unnest(ARRAY['assignment', 'episode', 'guardian_request']::regclass[]) t;
--- Whoever takes back the consent to their care begins its end.
+-- Whoever takes back the consent to their care begins its end, and undoes it by giving it again.
 SELECT keep_to_views('situation_change', '{INSERT,UPDATE,DELETE}', '{staff,patient}');
-SELECT keep_to_views('ending_step', '{INSERT,UPDATE,DELETE}', '{staff,patient}', $$(SELECT current_setting('app.view', true) = 'staff') OR kind = 'started'$$);
-SELECT keep_to_views('patient', '{UPDATE,DELETE}', '{staff,patient}', $$(SELECT current_setting('app.view', true) = 'staff') OR state = 'ending'$$);
+SELECT keep_to_views('ending_step', '{INSERT,UPDATE,DELETE}', '{staff,patient}', $$(SELECT current_setting('app.view', true) = 'staff') OR kind IN ('started', 'undone')$$);
+SELECT keep_to_views('patient', '{UPDATE,DELETE}', '{staff,patient}', $$(SELECT current_setting('app.view', true) = 'staff') OR state IN ('active', 'ending')$$);
 -- and what patients do about themselves, and relatives for them.
 SELECT keep_to_views(t, '{INSERT,UPDATE,DELETE}', '{staff,patient}') FROM unnest(ARRAY['consent_decision', 'caregiver_grant', 'private_item']::regclass[]) t;
-SELECT keep_to_views('caregiver', '{INSERT}', '{staff,patient}'), keep_to_views('caregiver', '{UPDATE,DELETE}', '{}');
+SELECT keep_to_views('caregiver', '{INSERT,UPDATE,DELETE}', '{staff,patient}');
 SELECT keep_to_views('guardian_request', '{INSERT}', '{caregiver}');
 SELECT keep_to_views('correction', '{INSERT}', '{patient,caregiver}'), keep_to_views('correction', '{UPDATE,DELETE}', '{staff,patient,caregiver}');
 SELECT keep_to_views('share', '{INSERT}', '{patient,caregiver}'), keep_to_views('share', '{UPDATE,DELETE}', '{staff,patient,caregiver}');
