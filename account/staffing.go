@@ -73,8 +73,8 @@ func (s *Staffing) Add(ctx context.Context, actor Actor, login, name string, rol
 		return Employee{}, "", err
 	}
 	login, name = strings.TrimSpace(login), strings.TrimSpace(name)
-	if !printable(login, longestStaffLogin) || login == "" || strings.ContainsAny(login, " \t") {
-		return Employee{}, "", fault.New(fault.Invalid, "login: give 1 to %d printable characters without spaces", longestStaffLogin)
+	if err := CheckLogin(login); err != nil {
+		return Employee{}, "", err
 	}
 	if err := checkEmployee(name, role); err != nil {
 		return Employee{}, "", err
@@ -86,8 +86,6 @@ func (s *Staffing) Add(ctx context.Context, actor Actor, login, name string, rol
 	}
 	return made, code, nil
 }
-
-const longestStaffLogin = 64
 
 func checkEmployee(name string, role Role) error {
 	if name == "" || !printable(name, longestName) {
