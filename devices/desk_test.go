@@ -30,7 +30,7 @@ type book struct {
 func (b *book) Patient(_ context.Context, _ account.Actor, uid vital.UID) (account.Patient, error) {
 	p, ok := b.patients[uid]
 	if !ok {
-		return p, fault.New(fault.NotFound, "there is no such patient")
+		return p, fault.New(fault.NotFound, "there is no patient %s", uid)
 	}
 	return p, nil
 }
@@ -185,8 +185,8 @@ func TestAssignSaysWhatToMend(t *testing.T) {
 		"a start in another century":        {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from.AddDate(73, 0, 0)}, fault.Invalid, "at most a year ahead, not in 2099"},
 		"an end at the start":               {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from, To: from}, fault.Invalid, "to:"},
 		"an end within the microsecond":     {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from, To: from.Add(999)}, fault.Invalid, "to:"},
-		"nobody of that name":               {devices.Binding{Sensor: "cuff-7", Patient: "bruno", From: from}, fault.NotFound, "no such patient"},
-		"a patient of another organisation": {devices.Binding{Sensor: "cuff-7", Patient: "elsewhere", From: from}, fault.NotFound, "no such patient"},
+		"nobody of that name":               {devices.Binding{Sensor: "cuff-7", Patient: "bruno", From: from}, fault.NotFound, "there is no patient"},
+		"a patient of another organisation": {devices.Binding{Sensor: "cuff-7", Patient: "elsewhere", From: from}, fault.NotFound, "there is no patient"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -375,7 +375,7 @@ func TestTheApplicationReachesFlowsAndIdentitiesByItsFunctionsOnly(t *testing.T)
 		{"1", "SELECT * FROM sign_in_flow", "42501"},
 		{"1", "DELETE FROM provider_sign_out", "42501"},
 		{"1", "UPDATE staff_identity SET staff_id = 1", "42501"},
-		{"1", "UPDATE staff SET disabled_at = NULL", "42501"},
+		{"1", "UPDATE staff SET password_hash = ''", "42501"},
 		{"2", "INSERT INTO staff_identity (org_id, staff_id, issuer, subject, created_at) VALUES (1, 1, 'i', 's', now())", "42501"},
 	} {
 		if got := r.asRole(t, postgres.RoleApp, c.org, c.statement); got != c.want {

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -85,7 +86,8 @@ func (h *house) SignIn(_ context.Context, _ netip.Addr, p account.Proof) (string
 	n := strconv.Itoa(len(h.sessions) + 1)
 	actor.Session = vital.UID("session-" + n)
 	s := account.Session{UID: actor.Session, Actor: actor, CSRF: "csrf-" + n, CreatedAt: h.now, SeenAt: h.now, ExpiresAt: h.now.Add(24 * 365 * 10 * time.Hour)}
-	h.sessions["token-"+n] = s
+	token := "token-" + rand.Text() // no two houses have the same: a browser keeps cookies by host, whatever the port
+	h.sessions[token] = s
 	return "token-" + n, s, nil
 }
 
