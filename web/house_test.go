@@ -88,7 +88,7 @@ func (h *house) SignIn(_ context.Context, _ netip.Addr, p account.Proof) (string
 	s := account.Session{UID: actor.Session, Actor: actor, CSRF: "csrf-" + n, CreatedAt: h.now, SeenAt: h.now, ExpiresAt: h.now.Add(24 * 365 * 10 * time.Hour)}
 	token := "token-" + rand.Text() // no two houses have the same: a browser keeps cookies by host, whatever the port
 	h.sessions[token] = s
-	return "token-" + n, s, nil
+	return token, s, nil
 }
 
 func (h *house) SessionOf(_ context.Context, token string) (account.Session, error) {
