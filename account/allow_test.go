@@ -60,7 +60,7 @@ func someone(role account.Role) account.Actor {
 		a.Caregiver = 7
 	case account.SystemRole:
 		a.Key, a.Scopes = 7, account.ScopesOf(account.Actions()...)
-	default:
+	case account.Nurse, account.Pharmacist, account.Physician, account.DeviceDesk, account.Manager, account.Researcher, account.PrivacyOfficer, account.Administrator:
 		a.Staff = 7
 	}
 	return a
