@@ -36,7 +36,7 @@ func theHouse() law {
 		"api", "api/session", "api/feed", "web", "simulators",
 	}
 	all := append(slices.Clone(toPeople),
-		"fhir", "account/signin", "account/signin/oidc", "push/webpush", "push/webhook", "ingest/edge", "ingest/bridge", "stream",
+		"fhir", "account/guess", "account/signin", "account/signin/oidc", "push/webpush", "push/webhook", "ingest/edge", "ingest/bridge", "stream",
 		"postgres", "postgres/embedded", "api", "api/session", "api/feed", "api/fhirmap", "web", "simulators", "authority")
 	fiber := []string{"api", "api/session", "api/feed", "web"}
 
@@ -48,14 +48,15 @@ func theHouse() law {
 			"fhir":                {"vital", "fault"},
 			"account":             {"vital", "fault"},
 			"push":                {"vital", "fault"},
-			"account/signin":      {"account", "vital", "fault"},
+			"account/guess":       {"fault"},
+			"account/signin":      {"account", "account/guess", "vital", "fault"},
 			"account/signin/oidc": {"account", "account/signin", "vital", "fault"},
 			"push/webpush":        {"push", "fault"},
 			"push/webhook":        {"push", "fault"},
 			"devices":             {"vital", "fault", "account"},
 			"careplan":            {"vital", "fault", "account", "push", "devices"},
 			"alerts":              {"vital", "fault", "account", "push", "devices", "careplan"},
-			"safe":                {"vital", "fault", "account"},
+			"safe":                {"vital", "fault", "account", "account/guess"},
 			"ingest":              {"vital", "fault", "fhir", "devices"},
 			"ingest/edge":         {"ingest", "vital", "fault", "devices"},
 			"ingest/bridge":       {"ingest", "vital", "fault", "devices"},
@@ -67,7 +68,7 @@ func theHouse() law {
 			"api/session":         toPeople,
 			"api/feed":            toPeople,
 			"api/fhirmap":         append(slices.Clone(domains), "fhir"),
-			"web":                 append(slices.Clone(toPeople), "api/session", "api/feed"),
+			"web":                 append(slices.Clone(toPeople), "account/guess", "api/session", "api/feed"),
 			"simulators":          {"vital"},
 			"cmd/hale":            all,
 		},

@@ -111,7 +111,7 @@ func TestAFrozenGuardianIsShownNothingThatCameLaterAndSeesNoGap(t *testing.T) {
 	if _, err := s.Corrections.Decide(ctx, r.nurse, asked.UID, safe.Decision{Accept: true, Answer: "seen", Name: "Ana Novak"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Shares.Open(ctx, hers, from); err != nil {
+	if _, _, err := s.Shares.Open(ctx, hers, from); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := (&safe.Erasures{Book: r.app, People: r.app}).Ask(ctx, self, r.patient.UID, "before he finds me"); err != nil {
@@ -145,7 +145,7 @@ func TestAFrozenGuardianIsShownNothingThatCameLaterAndSeesNoGap(t *testing.T) {
 	if _, list, err := s.Shares.List(ctx, son, r.patient.UID); err != nil || len(list) != 2 || list[0].UID != share.UID {
 		t.Errorf("his own link is not in his list: %+v, %v", list, err)
 	}
-	o, err := s.Shares.Open(ctx, secret, from)
+	o, _, err := s.Shares.Open(ctx, secret, from)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestAFrozenGuardianIsShownNothingThatCameLaterAndSeesNoGap(t *testing.T) {
 	if err := r.caregivers().End(ctx, r.nurse, r.patient.UID, caregiverUID(t, r, son)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Shares.Open(ctx, secret, from); !fault.Is(err, fault.NotFound) {
+	if _, _, err := s.Shares.Open(ctx, secret, from); !fault.Is(err, fault.NotFound) {
 		t.Errorf("his link opens after he was shut out: %v", err)
 	}
 }

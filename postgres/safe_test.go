@@ -266,7 +266,7 @@ func TestAShareOpensAsOftenAsItMayAndIsCounted(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
-			switch _, err := s.Shares.Open(ctx, safe.Spelled(strings.ToLower(secret)), from); {
+			switch _, _, err := s.Shares.Open(ctx, strings.ToUpper(secret), from); {
 			case err == nil:
 				opened.Add(1)
 			case !fault.Is(err, fault.NotFound):
@@ -305,7 +305,7 @@ func TestAShareThatEndedOrRanOutOpensNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := s.Shares.Open(ctx, secret, from)
+	o, _, err := s.Shares.Open(ctx, secret, from)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,14 +323,14 @@ func TestAShareThatEndedOrRanOutOpensNoMore(t *testing.T) {
 	if err := s.Shares.End(ctx, self, share.UID); err != nil {
 		t.Errorf("ending it twice: %v", err)
 	}
-	_, ended := s.Shares.Open(ctx, secret, from)
+	_, _, ended := s.Shares.Open(ctx, secret, from)
 	_, late, err := s.Shares.Make(ctx, self, r.patient.UID, safe.ShareSheet, time.Hour, 9)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.exec(t, `UPDATE share SET created_at = created_at - interval '2 hours', expires_at = expires_at - interval '2 hours' WHERE ended_at IS NULL`)
-	_, expired := s.Shares.Open(ctx, late, from)
-	_, never := s.Shares.Open(ctx, strings.Repeat("A", 20), from)
+	_, _, expired := s.Shares.Open(ctx, late, from)
+	_, _, never := s.Shares.Open(ctx, strings.Repeat("A", 20), from)
 	for what, err := range map[string]error{"ended": ended, "expired": expired, "never made": never} {
 		if !fault.Is(err, fault.NotFound) || fault.MessageOf(err) != fault.MessageOf(never) {
 			t.Errorf("%s: %v", what, err)

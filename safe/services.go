@@ -31,7 +31,7 @@ func New(record Record, fhir Exporter, looks *account.Looks, now func() time.Tim
 	return &Safe{
 		Looks:       &Looks{People: record, Log: record, Now: now},
 		Corrections: &Corrections{People: record, Book: record, Looks: looks, Now: now},
-		Shares:      &Shares{People: record, Book: record, Now: now},
+		Shares:      NewShares(record, record, now),
 		Sheets:      &Sheets{People: record, Book: record, Looks: looks, Now: now},
 		Exports:     &Exports{People: record, Book: record, FHIR: fhir, Now: now},
 	}

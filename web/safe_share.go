@@ -9,6 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/api/session"
 	"hale/fault"
 	"hale/safe"
@@ -138,7 +139,7 @@ func (w *Web) safeShare(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	fresh := &freshShare{Address: session.Address(ctx) + "/s#" + secret, Code: safe.Spelled(secret), ends: share.ExpiresAt}
+	fresh := &freshShare{Address: session.Address(ctx) + "/s#" + secret, Code: guess.Spelled(secret), ends: share.ExpiresAt}
 	if fresh.QR, err = qrCode(fresh.Address); err != nil {
 		return err
 	}
@@ -172,18 +173,14 @@ type sharedView struct {
 // shareOpened answers POST /s.
 func (w *Web) shareOpened(c *fiber.Ctx) error {
 	ctx := c.UserContext()
-	opened, err := w.Safe.Shares.Open(ctx, c.FormValue("code"), session.From(ctx))
-	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Forbidden) {
-		if wait, ok := session.RetryAfter(err); ok {
+	opened, p, err := w.Safe.Shares.Open(ctx, c.FormValue("code"), session.From(ctx))
+	if wait, tooMany := session.RetryAfter(err); tooMany || fault.Is(err, fault.NotFound) {
+		if tooMany {
 			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(wait.Seconds())))
 		}
 		c.Status(session.Status(err))
 		return w.page(c, "share-door", "Open a record", "", doorView{Error: sentence(fault.MessageOf(err))})
 	}
-	if err != nil {
-		return err
-	}
-	p, err := w.Safe.Shares.People.Patient(ctx, opened.Actor, opened.Patient)
 	if err != nil {
 		return err
 	}

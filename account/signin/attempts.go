@@ -2,10 +2,10 @@ package signin
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
+	"hale/account/guess"
 	"hale/fault"
 )
 
@@ -13,30 +13,9 @@ import (
 // is short so that nobody can keep a nurse out for long by guessing at her login.
 const (
 	freeFailures = 5
-	firstWait    = time.Second
-	longestWait  = time.Minute
-	forgetAfter  = 15 * time.Minute // without a further attempt the slate is clean
-	mostWaiting  = 8                // attempts at one login that wait for their turn
-	mostLogins   = 10_000           // logins that are remembered; a flood of invented ones is swept out
+	mostWaiting  = 8      // attempts at one login that wait for their turn
+	mostLogins   = 10_000 // logins that are remembered; a flood of invented ones is swept out
 )
-
-// TooManyError says that a login has to wait before its next attempt.
-type TooManyError struct{ After time.Duration }
-
-// Error says how long to wait.
-func (e *TooManyError) Error() string {
-	return fmt.Sprintf("too many wrong attempts; try again in %d s", int(e.RetryAfter().Seconds()))
-}
-
-// RetryAfter returns how long to wait, in whole seconds; the HTTP edge turns it into 429 with Retry-After.
-func (e *TooManyError) RetryAfter() time.Duration {
-	return max(time.Second, (e.After + time.Second - 1).Truncate(time.Second))
-}
-
-func tooMany(after time.Duration) error {
-	e := &TooManyError{After: after}
-	return &fault.Error{Kind: fault.Unavailable, Message: e.Error(), Err: e}
-}
 
 // attempts remembers who failed how often. Attempts at one login take turns, so that guesses sent all at once are
 // counted one by one. The zero value is not usable; see newAttempts.
@@ -66,7 +45,7 @@ func (a *attempts) begin(ctx context.Context, login string, now func() time.Time
 	}
 	if h.waiting >= mostWaiting {
 		a.mu.Unlock()
-		return nil, tooMany(firstWait)
+		return nil, guess.TooMany(guess.FirstWait)
 	}
 	h.waiting++
 	a.mu.Unlock()
@@ -78,7 +57,7 @@ func (a *attempts) begin(ctx context.Context, login string, now func() time.Time
 		return nil, fault.Wrap(fault.Unavailable, ctx.Err(), "signing in took too long; try again")
 	}
 	a.mu.Lock()
-	if now().Sub(h.last) > forgetAfter {
+	if now().Sub(h.last) > guess.ForgetAfter {
 		h.failures = 0
 	}
 	wait := h.until.Sub(now())
@@ -86,7 +65,7 @@ func (a *attempts) begin(ctx context.Context, login string, now func() time.Time
 	if wait > 0 {
 		<-h.turn
 		a.leave(h)
-		return nil, tooMany(wait)
+		return nil, guess.TooMany(wait)
 	}
 	return h, nil
 }
@@ -116,7 +95,7 @@ func (a *attempts) end(login string, h *history, o outcome, now time.Time) {
 	case wrong:
 		h.failures++
 		if over := h.failures - freeFailures; over >= 0 {
-			h.until = now.Add(min(longestWait, firstWait<<min(over, 10)))
+			h.until = now.Add(min(guess.LongestWait, guess.FirstWait<<min(over, 10)))
 		}
 	case right:
 		h.failures, h.until = 0, time.Time{}
@@ -135,7 +114,7 @@ func (a *attempts) sweep(now time.Time) {
 	}
 	crowded := len(a.byLogin) >= mostLogins
 	for login, h := range a.byLogin {
-		if h.waiting == 0 && (now.Sub(h.last) > forgetAfter || crowded && h.failures < freeFailures) {
+		if h.waiting == 0 && (now.Sub(h.last) > guess.ForgetAfter || crowded && h.failures < freeFailures) {
 			delete(a.byLogin, login)
 		}
 	}

@@ -2,8 +2,6 @@ package signin
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"net/netip"
 	"strings"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/fault"
 	"hale/vital"
 )
@@ -53,12 +52,12 @@ func (s *Service) Invite(ctx context.Context, actor account.Actor, whom account.
 	}
 	i := account.Invitation{ExpiresAt: s.now().Add(CodeLasts).UTC()}
 	for try := 1; ; try++ {
-		code := newCode()
+		code := guess.NewCode(signsOfCode)
 		i.Name, err = s.record.Invite(ctx, actor, &p, whom.Caregiver, code[:signsOfLookup], hashOf(code), i.ExpiresAt)
 		if fault.Is(err, fault.Conflict) && try < triesOfSigns {
 			continue
 		}
-		i.Code = strings.ToUpper(code[:4] + "-" + code[4:8] + "-" + code[8:])
+		i.Code = guess.Spelled(code)
 		return i, err
 	}
 }
@@ -96,51 +95,19 @@ func (s *Service) invited(ctx context.Context, actor account.Actor, patient vita
 	return p, nil
 }
 
-// newCode returns the signs of a code without what makes it readable.
-func newCode() string {
-	b := make([]byte, 8)
-	rand.Read(b)
-	return base32.NewEncoding(readable).WithPadding(base32.NoPadding).EncodeToString(b)[:signsOfCode]
-}
-
-// codeOf reads what a person typed: the case, spaces and dashes do not matter, nor which of the signs that look alike it is.
-// ok is false for what cannot be a code.
-func codeOf(typed string) (code string, ok bool) {
-	if len(typed) > longestCode {
-		return "", false
-	}
-	var signs strings.Builder
-	for _, r := range strings.ToLower(typed) {
-		switch {
-		case unicode.IsSpace(r), unicode.Is(unicode.Dash, r), r == '.', r == '_':
-		case r == 'o':
-			signs.WriteByte('0')
-		case r == 'i', r == 'l':
-			signs.WriteByte('1')
-		case r == 'u':
-			signs.WriteByte('v')
-		case strings.ContainsRune(readable, r):
-			signs.WriteRune(r)
-		default:
-			return "", false
-		}
-	}
-	return signs.String(), signs.Len() == signsOfCode
-}
-
 // Redeem opens a session for a code, once, bound to the device that gets its secret. What is no code at all is fault.Invalid
 // and says so; every other code that is not good is one and the same fault.Unauthenticated, after the same work: wrong,
 // used, too old, tried too often, replaced by a newer one. Attempts are bounded under the code's first signs, by address, and,
 // for codes that are not good, over all of them (TooManyError). token and device exist nowhere else; SessionOf wants both.
 func (s *Service) Redeem(ctx context.Context, from netip.Addr, typed, label string) (token, device string, _ account.Session, err error) {
-	code, ok := codeOf(typed)
+	code, ok := guess.Typed(typed, signsOfCode)
 	if !ok {
 		return "", "", account.Session{}, fault.New(fault.Invalid, "that is not a whole code: it has twelve letters and digits, for example K7W2-9XQ4-M0ST")
 	}
-	if wait := s.addresses.begin(from, s.now()); wait > 0 {
-		return "", "", account.Session{}, tooMany(wait)
+	if wait := s.addresses.Begin(from, s.now()); wait > 0 {
+		return "", "", account.Session{}, guess.TooMany(wait)
 	}
-	defer s.addresses.leave(from)
+	defer s.addresses.Leave(from)
 	token, hash, session := fresh(s.now(), s.now().Add(LongestBoundSession))
 	device, session.Label = random(tokenBytes), labelOf(label)
 	attempt := account.Redemption{
@@ -150,10 +117,10 @@ func (s *Service) Redeem(ctx context.Context, from netip.Addr, typed, label stri
 	session, busy, err := s.record.Redeem(context.WithoutCancel(ctx), attempt, session)
 	switch {
 	case busy:
-		s.addresses.failed(from, s.now())
-		return "", "", account.Session{}, tooMany(time.Minute)
+		s.addresses.Failed(from, s.now())
+		return "", "", account.Session{}, guess.TooMany(time.Minute)
 	case fault.Is(err, fault.Unauthenticated):
-		s.addresses.failed(from, s.now())
+		s.addresses.Failed(from, s.now())
 		return "", "", account.Session{}, errCodeNotGood()
 	case err != nil:
 		return "", "", account.Session{}, err

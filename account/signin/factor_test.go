@@ -10,6 +10,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/account/signin"
 	"hale/fault"
 )
@@ -162,7 +163,7 @@ func TestWrongCodesLeadToTheSameLockAsWrongPasswords(t *testing.T) {
 			c.pass(time.Minute)
 		}
 		right := account.Proof{Login: wrong.Login, Password: "correct horse", Code: phone(0)}
-		var wait *signin.TooManyError
+		var wait *guess.TooManyError
 		if err := try(t, s, right); !errors.As(err, &wait) || wait.RetryAfter() != 14*time.Minute {
 			t.Errorf("wrong %s: after ten %v, want 14 minutes more", what, err)
 		}

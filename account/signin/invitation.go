@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/fault"
 )
 
@@ -38,14 +39,14 @@ func NoPassword() string { return nobodysHash() }
 // nothing up.
 func (v *Invitations) Accept(ctx context.Context, from netip.Addr, code, password string) (login string, err error) {
 	s := v.Door
-	if wait := s.addresses.begin(from, s.now()); wait > 0 {
-		return "", tooMany(wait)
+	if wait := s.addresses.Begin(from, s.now()); wait > 0 {
+		return "", guess.TooMany(wait)
 	}
-	defer s.addresses.leave(from)
+	defer s.addresses.Leave(from)
 	hash := hashOf(strings.ToLower(strings.TrimSpace(code)))
 	who, err := v.Book.Invitation(ctx, hash, s.now())
 	if fault.Is(err, fault.NotFound) {
-		s.addresses.failed(from, s.now())
+		s.addresses.Failed(from, s.now())
 		return "", errNoInvitation()
 	}
 	if err != nil {

@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base32"
 	"encoding/binary"
 	"hash/crc32"
 	"net/netip"
@@ -15,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/fault"
 	"hale/vital"
 )
@@ -46,14 +46,14 @@ type KeyRing interface {
 func NewAPIKey() (token string, hash []byte) {
 	b := make([]byte, tokenBytes)
 	rand.Read(b)
-	token = keyPrefix + base32.NewEncoding(readable).WithPadding(base32.NoPadding).EncodeToString(b)
+	token = keyPrefix + guess.Readable(b)
 	token += checksum(token)
 	return token, hashOf(token)
 }
 
 func checksum(of string) string {
 	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(of)))
-	return base32.NewEncoding(readable).WithPadding(base32.NoPadding).EncodeToString(sum)
+	return guess.Readable(sum)
 }
 
 func isKey(shown string) bool { return strings.HasPrefix(shown, keyPrefix) }
@@ -154,14 +154,14 @@ func (s *Service) KeySession(ctx context.Context, from netip.Addr, token string)
 		}
 		return session, err
 	}
-	if wait := s.addresses.begin(from, now); wait > 0 {
-		return account.Session{}, tooMany(wait)
+	if wait := s.addresses.Begin(from, now); wait > 0 {
+		return account.Session{}, guess.TooMany(wait)
 	}
-	defer s.addresses.leave(from)
+	defer s.addresses.Leave(from)
 	session, err := s.keySession(ctx, token)
 	switch {
 	case fault.Is(err, fault.Unauthenticated):
-		s.addresses.failed(from, s.now())
+		s.addresses.Failed(from, s.now())
 	case err == nil:
 		s.keys.right(hash, now)
 	}
@@ -182,7 +182,7 @@ func (k *knownKeys) lately(hash string, now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	at, known := k.seen[hash]
-	return known && now.Sub(at) < forgetAfter
+	return known && now.Sub(at) < guess.ForgetAfter
 }
 
 func (k *knownKeys) right(hash string, now time.Time) {

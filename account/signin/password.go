@@ -5,13 +5,14 @@ package signin
 import (
 	"crypto/rand"
 	"crypto/subtle"
-	"encoding/base32"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
+
+	"hale/account/guess"
 )
 
 // The cost of a hash: argon2id with 19 MiB, 2 passes, 1 lane (OWASP Password Storage Cheat Sheet, minimum for argon2id).
@@ -76,13 +77,10 @@ func Verify(password, hash string) (bool, error) {
 // the answer does not tell which logins exist.
 func nobodysHash() string { return phc(make([]byte, saltBytes), make([]byte, keyBytes)) }
 
-// readable holds 32 signs that are hard to confuse when read from a screen: no i, l, o, u (as Crockford's base 32).
-const readable = "0123456789abcdefghjkmnpqrstvwxyz"
-
 // NewPassword returns a random password of 80 bits in four groups, for example "k7w2-9xq4-m0st-83bd".
 func NewPassword() string {
 	b := make([]byte, 10)
 	rand.Read(b)
-	s := base32.NewEncoding(readable).WithPadding(base32.NoPadding).EncodeToString(b)
+	s := guess.Readable(b)
 	return s[0:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:16]
 }

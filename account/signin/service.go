@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/fault"
 	"hale/vital"
 )
@@ -34,6 +35,10 @@ const (
 	longestPassword = 1024 // bytes
 	tokenBytes      = 32
 )
+
+// freeFromAddress is how many wrong passwords and codes from one address cost nothing: this is what slows down somebody who
+// tries one password at many logins. Who is signed in already is not concerned.
+const freeFromAddress = 30
 
 // The lock: the tenth wrong password or code of a login within a day, with no right one in between, locks it for a quarter
 // of an hour, in every process. It is the same for a login that does not exist. An operator can end it sooner.
@@ -90,7 +95,7 @@ type Service struct {
 	key       *Key
 	now       func() time.Time
 	attempts  *attempts
-	addresses *addresses
+	addresses *guess.Addresses
 	keys      *knownKeys
 	queue     chan struct{}
 	slots     chan struct{}
@@ -100,7 +105,7 @@ type Service struct {
 // in. now is the clock that sessions, waits and codes are judged by.
 func New(record Record, key *Key, now func() time.Time) *Service {
 	return &Service{
-		record: record, key: key, now: now, attempts: newAttempts(), addresses: newAddresses(), keys: newKnownKeys(),
+		record: record, key: key, now: now, attempts: newAttempts(), addresses: guess.NewAddresses(freeFromAddress), keys: newKnownKeys(),
 		queue: make(chan struct{}, mostVerifying), slots: make(chan struct{}, atOnce),
 	}
 }
@@ -123,13 +128,13 @@ func (s *Service) SignIn(ctx context.Context, from netip.Addr, p account.Proof) 
 	if account.CheckLogin(p.Login) != nil || len(p.Password) > longestPassword {
 		return "", account.Session{}, errWrong()
 	}
-	if wait := s.addresses.begin(from, s.now()); wait > 0 {
-		return "", account.Session{}, tooMany(wait)
+	if wait := s.addresses.Begin(from, s.now()); wait > 0 {
+		return "", account.Session{}, guess.TooMany(wait)
 	}
-	defer s.addresses.leave(from)
+	defer s.addresses.Leave(from)
 	actor, err := s.counted(ctx, p.Login, func() (account.Actor, error) { return s.prove(ctx, p, shown) })
 	if failure(err) {
-		s.addresses.failed(from, s.now())
+		s.addresses.Failed(from, s.now())
 	}
 	if err != nil {
 		return "", account.Session{}, err
@@ -157,7 +162,7 @@ func (s *Service) counted(ctx context.Context, login string, attempt func() (acc
 		return account.Actor{}, err
 	}
 	if until.After(now) {
-		return account.Actor{}, tooMany(until.Sub(now))
+		return account.Actor{}, guess.TooMany(until.Sub(now))
 	}
 	actor, err := attempt()
 	switch {

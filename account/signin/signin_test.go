@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/account/signin"
 	"hale/fault"
 	"hale/vital"
@@ -341,7 +342,7 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			want *= time.Second
 			_, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: login, Password: "correct horse"})
-			var wait *signin.TooManyError
+			var wait *guess.TooManyError
 			if !errors.As(err, &wait) || wait.RetryAfter() != want || !fault.Is(err, fault.Unavailable) {
 				t.Fatalf("%s: got %v, want a wait of %s", login, err, want)
 			}
@@ -448,7 +449,7 @@ func TestOnePasswordAtManyLoginsIsSlowedDownByTheAddress(t *testing.T) {
 			t.Fatalf("guess %d: %v", i, err)
 		}
 	}
-	var wait *signin.TooManyError
+	var wait *guess.TooManyError
 	if _, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: "nurse", Password: "correct horse"}); !errors.As(err, &wait) || wait.RetryAfter() != time.Second {
 		t.Errorf("guess 31 was answered with %v", err)
 	}

@@ -41,7 +41,7 @@ func Status(err error) int {
 	return http.StatusInternalServerError
 }
 
-// RetryAfter returns how long the caller has to wait, when that is what the error says (account/signin.TooManyError).
+// RetryAfter returns how long the caller has to wait, when that is what the error says (account/guess.TooManyError).
 func RetryAfter(err error) (time.Duration, bool) {
 	var wait interface {
 		error

@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"hale/account/guess"
 	"hale/internal/browser"
 	"hale/safe"
 )
@@ -157,7 +158,7 @@ func shareOnce(t *testing.T, pages safePages, phone *browser.Tab, home string) s
 	pages.look(t, phone, "safe-shares-fresh")
 	address := browser.Eval[string](phone, `document.querySelector('#share-address').textContent`)
 	_, secret, found := strings.Cut(address, "/s#")
-	if !found || safe.Spelled(secret) != browser.Eval[string](phone, `document.querySelector('#share-code').textContent`) {
+	if !found || guess.Spelled(secret) != browser.Eval[string](phone, `document.querySelector('#share-code').textContent`) {
 		t.Fatalf("the address is %s", address)
 	}
 	spills().plant("a share's secret", secret)

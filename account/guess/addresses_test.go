@@ -1,4 +1,4 @@
-package signin
+package guess
 
 import (
 	"net/netip"
@@ -6,11 +6,14 @@ import (
 	"time"
 )
 
+// free is how many mistakes cost nothing in these tests.
+const free = 30
+
 // waits tells how long an attempt that begins now would have to wait.
-func waits(a *addresses, addr netip.Addr, now time.Time) time.Duration {
-	wait := a.begin(addr, now)
+func waits(a *Addresses, addr netip.Addr, now time.Time) time.Duration {
+	wait := a.Begin(addr, now)
 	if wait <= 0 {
-		a.leave(addr)
+		a.Leave(addr)
 	}
 	return wait
 }
@@ -37,14 +40,14 @@ func TestWhoSharesTheWaitOfAnAddress(t *testing.T) {
 				addr, _ := netip.ParseAddr(text) // "" is no address
 				return addr
 			}
-			a := newAddresses()
-			for range freeFromAddress - 1 {
-				a.failed(at(c.guesser), now)
+			a := NewAddresses(free)
+			for range free - 1 {
+				a.Failed(at(c.guesser), now)
 			}
 			if wait := waits(a, at(c.guesser), now); wait > 0 {
-				t.Fatalf("%d mistakes cost %s", freeFromAddress-1, wait)
+				t.Fatalf("%d mistakes cost %s", free-1, wait)
 			}
-			a.failed(at(c.guesser), now)
+			a.Failed(at(c.guesser), now)
 			if got := waits(a, at(c.guesser), now) > 0; got != c.slowed {
 				t.Errorf("the guesser waits: %v", got)
 			}
@@ -52,13 +55,13 @@ func TestWhoSharesTheWaitOfAnAddress(t *testing.T) {
 				t.Errorf("the other waits: %v", got)
 			}
 			for range 20 {
-				a.failed(at(c.guesser), now)
+				a.Failed(at(c.guesser), now)
 			}
-			if wait := waits(a, at(c.guesser), now); wait > longestWait {
+			if wait := waits(a, at(c.guesser), now); wait > LongestWait {
 				t.Errorf("the wait grew to %s", wait)
 			}
-			if wait := waits(a, at(c.guesser), now.Add(forgetAfter+time.Second)); wait > 0 {
-				t.Errorf("after %s: %s", forgetAfter, wait)
+			if wait := waits(a, at(c.guesser), now.Add(ForgetAfter+time.Second)); wait > 0 {
+				t.Errorf("after %s: %s", ForgetAfter, wait)
 			}
 		})
 	}
@@ -67,13 +70,13 @@ func TestWhoSharesTheWaitOfAnAddress(t *testing.T) {
 func TestAFloodOfAddressesIsSweptOutAndTheGuesserIsNot(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	a := newAddresses()
+	a := NewAddresses(free)
 	guesser := netip.MustParseAddr("192.0.2.7")
-	for range freeFromAddress + 5 {
-		a.failed(guesser, now)
+	for range free + 5 {
+		a.Failed(guesser, now)
 	}
 	for i := range 3 * mostAddresses {
-		a.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+		a.Failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
 	}
 	if len(a.seen) > mostAddresses+1 || waits(a, guesser, now) <= 0 {
 		t.Errorf("%d addresses are kept; the guesser waits %s", len(a.seen), waits(a, guesser, now))
@@ -83,32 +86,32 @@ func TestAFloodOfAddressesIsSweptOutAndTheGuesserIsNot(t *testing.T) {
 func TestAttemptsThatAreUnderWayAreNotAllFree(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	a, addr := newAddresses(), netip.MustParseAddr("192.0.2.7")
+	a, addr := NewAddresses(free), netip.MustParseAddr("192.0.2.7")
 	begun := func() (n int) {
-		for range 3 * freeFromAddress {
-			if a.begin(addr, now) <= 0 {
+		for range 3 * free {
+			if a.Begin(addr, now) <= 0 {
 				n++
 			}
 		}
 		return n
 	}
-	if n := begun(); n != freeFromAddress {
-		t.Errorf("%d attempts at once, want %d", n, freeFromAddress)
+	if n := begun(); n != free {
+		t.Errorf("%d attempts at once, want %d", n, free)
 	}
-	for i := range freeFromAddress {
+	for i := range free {
 		if i%2 == 0 { // the others were right
-			a.failed(addr, now)
+			a.Failed(addr, now)
 		}
-		a.leave(addr)
+		a.Leave(addr)
 	}
-	if n := begun(); n != freeFromAddress/2 {
-		t.Errorf("with %d mistakes %d attempts at once, want as many", freeFromAddress/2, n)
+	if n := begun(); n != free/2 {
+		t.Errorf("with %d mistakes %d attempts at once, want as many", free/2, n)
 	}
-	for range freeFromAddress / 2 {
-		a.failed(addr, now)
-		a.leave(addr)
+	for range free / 2 {
+		a.Failed(addr, now)
+		a.Leave(addr)
 	}
-	for _, pass := range []time.Duration{firstWait, 2 * firstWait, 4 * firstWait} {
+	for _, pass := range []time.Duration{FirstWait, 2 * FirstWait, 4 * FirstWait} {
 		if n := begun(); n != 0 {
 			t.Errorf("%d attempts began in spite of the wait", n)
 		}
@@ -116,15 +119,15 @@ func TestAttemptsThatAreUnderWayAreNotAllFree(t *testing.T) {
 		if n := begun(); n != 1 {
 			t.Errorf("after the wait %d attempts at once, want one", n)
 		}
-		a.failed(addr, now)
-		a.leave(addr)
+		a.Failed(addr, now)
+		a.Leave(addr)
 	}
-	now = now.Add(forgetAfter + time.Second)
-	if n := begun(); n != freeFromAddress {
+	now = now.Add(ForgetAfter + time.Second)
+	if n := begun(); n != free {
 		t.Errorf("on a clean slate %d attempts at once", n)
 	}
-	for range freeFromAddress {
-		a.leave(addr)
+	for range free {
+		a.Leave(addr)
 	}
 	if len(a.seen) != 0 {
 		t.Errorf("%d addresses are kept that did nothing wrong", len(a.seen))
