@@ -141,10 +141,10 @@ func (l *LetIn) grant(actor Actor, now time.Time) (Grant, error) {
 		can = ForGuardians()
 	}
 	switch {
-	case l.Who == "" && (g.Name == "" || !printable(g.Name, longestName)):
-		return g, fault.New(fault.Invalid, "name: give 1 to %d printable characters", longestName)
-	case !phoneLike(g.Phone):
-		return g, fault.New(fault.Invalid, "phone: give digits, with spaces, +, -, / or brackets between them, %d characters at most; or leave it empty", longestPhone)
+	case l.Who == "" && (g.Name == "" || !Printable(g.Name, LongestName)):
+		return g, fault.New(fault.Invalid, "name: give 1 to %d printable characters", LongestName)
+	case CheckPhone(g.Phone) != nil:
+		return g, CheckPhone(g.Phone)
 	case g.Scopes == "" || slices.ContainsFunc(g.Scopes.Actions(), func(a Action) bool { return !slices.Contains(can, a) }):
 		return g, fault.New(fault.Invalid, "scopes: choose at least one of what can be shared, and nothing else")
 	case !g.Scopes.Has(SeePatients):
@@ -155,7 +155,7 @@ func (l *LetIn) grant(actor Actor, now time.Time) (Grant, error) {
 		return g, fault.New(fault.Invalid, "to: give an end after the beginning, or none")
 	case actor.Staff != 0 && g.Reason == "":
 		return g, fault.New(fault.Invalid, "reason: say how you know that it is the patient's wish")
-	case !printable(g.Reason, longestGrantReason) || !printable(g.Document, longestReference):
+	case !Printable(g.Reason, longestGrantReason) || !Printable(g.Document, longestReference):
 		return g, fault.New(fault.Invalid, "reason and document: at most %d and %d printable characters", longestGrantReason, longestReference)
 	case !l.Guardian:
 		g.Document = ""

@@ -303,7 +303,7 @@ func actedDecision(f *ConsentFile, actor Actor, act ConsentAct, now time.Time) (
 		return Decision{}, fault.New(fault.Invalid, "document: say where the signed paper is kept")
 	case d.Document == "" && d.Witness == "":
 		return Decision{}, fault.New(fault.Invalid, "witness: say who heard it beside you")
-	case !printable(d.Document, longestReference) || !printable(d.Witness, longestReference):
+	case !Printable(d.Document, longestReference) || !Printable(d.Witness, longestReference):
 		return Decision{}, fault.New(fault.Invalid, "document and witness: at most %d printable characters each", longestReference)
 	}
 	if !act.At.IsZero() {

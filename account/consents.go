@@ -77,7 +77,7 @@ func nextText(texts []ConsentText, actor Actor, t ConsentText, now time.Time) (C
 		return t, fault.New(fault.Invalid, "purpose: give care, caregiver_sharing or research")
 	case t.Body == "" || utf8.RuneCountInString(t.Body) > longestText || !utf8.ValidString(t.Body):
 		return t, fault.New(fault.Invalid, "text: give 1 to %d characters", longestText)
-	case t.Language == "" || len(t.Language) > 35 || !printable(t.Language, 35):
+	case t.Language == "" || len(t.Language) > 35 || !Printable(t.Language, 35):
 		return t, fault.New(fault.Invalid, `language: give a tag such as "en" or "sl"`)
 	case translates && (t.Version != newest || known):
 		return t, fault.New(fault.Conflict, "a text is never changed: leave version out for the next one, or translate version %d into another language", newest)

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"hale/fault"
 	"hale/vital"
@@ -132,25 +130,17 @@ func (d *Directory) AddPatient(ctx context.Context, actor Actor, p Patient) (Pat
 	return p, err
 }
 
-// The longest name and number of a patient, in characters, and the earliest year of birth of a living person.
-const (
-	longestName   = 200
-	longestNumber = 64
-	firstBirth    = 1900
-	maxAhead      = 14 * time.Hour // by which the earliest zone is ahead of UTC
-)
-
 func (p *Patient) check(now time.Time) error {
-	if !printable(p.Name, longestName) || p.Name == "" {
-		return fault.New(fault.Invalid, "name: give 1 to %d printable characters", longestName)
+	if !Printable(p.Name, LongestName) || p.Name == "" {
+		return fault.New(fault.Invalid, "name: give 1 to %d printable characters", LongestName)
 	}
-	if !printable(p.Number, longestNumber) {
-		return fault.New(fault.Invalid, "number: give at most %d printable characters", longestNumber)
+	if !Printable(p.Number, LongestNumber) {
+		return fault.New(fault.Invalid, "number: give at most %d printable characters", LongestNumber)
 	}
-	if p.BirthYear != 0 && (p.BirthYear < firstBirth || p.BirthYear > now.Year()) {
-		return fault.New(fault.Invalid, "birth_year: give a year from %d to %d, or leave it out", firstBirth, now.Year())
+	if p.BirthYear != 0 && (p.BirthYear < FirstBirth || p.BirthYear > now.Year()) {
+		return fault.New(fault.Invalid, "birth_year: give a year from %d to %d, or leave it out", FirstBirth, now.Year())
 	}
-	if p.BirthDate != "" && (!p.BirthDate.Valid() || p.BirthDate.Year() != p.BirthYear || string(p.BirthDate) > now.UTC().Add(maxAhead).Format(time.DateOnly)) {
+	if p.BirthDate != "" && (!Born(p.BirthDate, now) || p.BirthDate.Year() != p.BirthYear) {
 		return fault.New(fault.Invalid, "birth_date: give YYYY, YYYY-MM or YYYY-MM-DD, not in the future, and of the year of birth when that is given too")
 	}
 	switch p.Sex {
@@ -158,19 +148,5 @@ func (p *Patient) check(now time.Time) error {
 	default:
 		return fault.New(fault.Invalid, "sex: give female, male, other or unknown")
 	}
-	return checkZone(p.Zone)
-}
-
-// checkZone refuses what is no time zone. The empty zone and "Local" would load, but mean the server's clock and not the
-// patient's home.
-func checkZone(zone string) error {
-	if _, err := time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
-		return fault.New(fault.Invalid, "zone: give a time zone of the IANA data base, for example Europe/Ljubljana")
-	}
-	return nil
-}
-
-func printable(s string, most int) bool {
-	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= most &&
-		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	return CheckZone(p.Zone)
 }

@@ -137,8 +137,8 @@ func (d *Doubles) TwoPeople(ctx context.Context, actor Actor, uid vital.UID, rea
 		return Double{}, err
 	}
 	reason = strings.TrimSpace(reason)
-	if reason == "" || !printable(reason, longestReason) {
-		return Double{}, fault.New(fault.Invalid, "reason: say in 1 to %d characters how it is known that they are two people", longestReason)
+	if reason == "" || !Printable(reason, LongestReason) {
+		return Double{}, fault.New(fault.Invalid, "reason: say in 1 to %d characters how it is known that they are two people", LongestReason)
 	}
 	return d.Book.TwoPeople(ctx, actor, uid, reason)
 }

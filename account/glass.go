@@ -38,7 +38,6 @@ const (
 	GlassFor       = time.Hour
 	GlassAtMost    = 8 * time.Hour
 	shortestReason = 10
-	longestReason  = 500
 )
 
 // GlassBook is the record as BreakTheGlass needs it.
@@ -73,8 +72,8 @@ func (e *Emergency) Break(ctx context.Context, actor Actor, patient, reason stri
 	switch n := utf8.RuneCountInString(reason); {
 	case patient == "":
 		return Glass{}, fault.New(fault.Invalid, "patient: give the patient's number")
-	case n < shortestReason || n > longestReason || !utf8.ValidString(reason):
-		return Glass{}, fault.New(fault.Invalid, "reason: say in %d to %d characters why you must see this record", shortestReason, longestReason)
+	case n < shortestReason || n > LongestReason || !utf8.ValidString(reason):
+		return Glass{}, fault.New(fault.Invalid, "reason: say in %d to %d characters why you must see this record", shortestReason, LongestReason)
 	case lasts < time.Minute || lasts > GlassAtMost:
 		return Glass{}, fault.New(fault.Invalid, "minutes: 1 to %d", int(GlassAtMost.Minutes()))
 	}
@@ -107,8 +106,8 @@ func (e *Emergency) Review(ctx context.Context, actor Actor, uid vital.UID, find
 		return err
 	}
 	finding = strings.TrimSpace(finding)
-	if n := utf8.RuneCountInString(finding); n == 0 || n > longestReason || !utf8.ValidString(finding) {
-		return fault.New(fault.Invalid, "finding: say in up to %d characters what you found", longestReason)
+	if n := utf8.RuneCountInString(finding); n == 0 || n > LongestReason || !utf8.ValidString(finding) {
+		return fault.New(fault.Invalid, "finding: say in up to %d characters what you found", LongestReason)
 	}
 	return e.Book.Review(ctx, actor, uid, finding)
 }

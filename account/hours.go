@@ -52,15 +52,15 @@ func RoundTheClock(zone string, w Watch) Hours {
 }
 
 const (
-	minutesOfDay  = 24 * 60
-	mostHolidays  = 400 // some ten years of them
-	longestName2  = 80
-	lookAheadDays = 400 // a change of watch that comes later is no change
+	minutesOfDay   = 24 * 60
+	mostHolidays   = 400 // some ten years of them
+	longestHoliday = 80
+	lookAheadDays  = 400 // a change of watch that comes later is no change
 )
 
 // Check reports what is wrong with the hours, as fault.Invalid.
 func (h *Hours) Check() error {
-	if _, err := h.place(); err != nil {
+	if _, err := LoadZone(h.Zone); err != nil {
 		return err
 	}
 	for day := range h.Weekly {
@@ -80,8 +80,8 @@ func (h *Hours) Check() error {
 			return fault.New(fault.Invalid, "holidays: %s is there twice", f.Date)
 		}
 		seen[f.Date] = true
-		if f.Name == "" || !printable(f.Name, longestName2) {
-			return fault.New(fault.Invalid, "holidays: give %s a name of 1 to %d printable characters", f.Date, longestName2)
+		if f.Name == "" || !Printable(f.Name, longestHoliday) {
+			return fault.New(fault.Invalid, "holidays: give %s a name of 1 to %d printable characters", f.Date, longestHoliday)
 		}
 		if err := checkSpans(f.Date, f.Spans); err != nil {
 			return err
@@ -113,14 +113,6 @@ func checkSpans(day string, spans []Span) error {
 // clock writes minutes after midnight as a clock shows them.
 func clock(minutes int) string { return fmt.Sprintf("%02d:%02d", minutes/60, minutes%60) }
 
-func (h *Hours) place() (*time.Location, error) {
-	place, err := time.LoadLocation(h.Zone)
-	if err != nil || h.Zone == "" || h.Zone == "Local" {
-		return nil, fault.New(fault.Invalid, "zone: give a time zone of the IANA data base, for example Europe/Ljubljana")
-	}
-	return place, nil
-}
-
 // spansOn returns the spans of a local date.
 func (h *Hours) spansOn(day time.Time) []Span {
 	date := day.Format(time.DateOnly)
@@ -134,7 +126,7 @@ func (h *Hours) spansOn(day time.Time) []Span {
 
 // At returns who watches at a moment. Hours that fail Check are unstaffed.
 func (h *Hours) At(t time.Time) Watch {
-	place, err := h.place()
+	place, err := LoadZone(h.Zone)
 	if err != nil {
 		return Unstaffed
 	}
@@ -174,7 +166,7 @@ func (h *Hours) Until(t time.Time) (Watch, time.Time) { return h.At(t), h.next(t
 // next returns the first moment after t at which the watch is another. The watch can change only where a span begins or ends, at
 // midnight, and where the clocks are changed; each of those is looked at.
 func (h *Hours) next(t time.Time) time.Time {
-	place, err := h.place()
+	place, err := LoadZone(h.Zone)
 	if err != nil {
 		return time.Time{}
 	}

@@ -89,7 +89,7 @@ const (
 func checkSystem(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" || u.Scheme+":" == text || !printable(text, longestSystem) || strings.ContainsAny(text, " |") {
+	if err != nil || u.Scheme == "" || u.Scheme+":" == text || !Printable(text, longestSystem) || strings.ContainsAny(text, " |") {
 		return "", fault.New(fault.Invalid, "system: give the URI of the system that gives the identifier, for example urn:oid:1.2.36.146 or https://clinic.example.org/mrn")
 	}
 	return text, nil
@@ -102,7 +102,7 @@ func (i Identifier) normal(nfc func(string) string, folds map[string]bool) (Iden
 		return i, err
 	}
 	i.Value = strings.TrimSpace(nfc(i.Value))
-	if i.Value == "" || !printable(i.Value, longestValue) {
+	if i.Value == "" || !Printable(i.Value, longestValue) {
 		return i, fault.New(fault.Invalid, "value: give 1 to %d printable characters", longestValue)
 	}
 	i.Key = i.Value
@@ -152,8 +152,8 @@ func (d *Identities) SetSystem(ctx context.Context, actor Actor, s IdentifierSys
 		return s, err
 	}
 	s.Title = strings.TrimSpace(d.NFC(s.Title))
-	if s.Title == "" || !printable(s.Title, longestName) {
-		return s, fault.New(fault.Invalid, "title: give 1 to %d printable characters", longestName)
+	if s.Title == "" || !Printable(s.Title, LongestName) {
+		return s, fault.New(fault.Invalid, "title: give 1 to %d printable characters", LongestName)
 	}
 	number, err := d.Book.NumberSystem(ctx, actor)
 	if err != nil {
@@ -240,8 +240,8 @@ func (d *Identities) End(ctx context.Context, actor Actor, patient, identifier v
 		return err
 	}
 	reason = strings.TrimSpace(reason)
-	if reason == "" || !printable(reason, longestReason) {
-		return fault.New(fault.Invalid, "reason: say in 1 to %d characters why the identifier is ended", longestReason)
+	if reason == "" || !Printable(reason, LongestReason) {
+		return fault.New(fault.Invalid, "reason: say in 1 to %d characters why the identifier is ended", LongestReason)
 	}
 	return d.Book.EndIdentifier(ctx, actor, patient, identifier, reason)
 }

@@ -219,7 +219,7 @@ func (m *Imports) Check(ctx context.Context, actor Actor, kind ImportKind, o Imp
 		return Import{}, nil, fault.New(fault.Invalid, "the file is larger than %d MiB: split it", MostImportBytes>>20)
 	}
 	if o.Zone != "" {
-		if err := checkZone(o.Zone); err != nil {
+		if err := CheckZone(o.Zone); err != nil {
 			return Import{}, nil, err
 		}
 	}

@@ -340,17 +340,17 @@ func (read *rowReader) cell(row *ImportRow, name, text string, more []Identifier
 	switch name {
 	case columnName:
 		row.Name = strings.Join(strings.Fields(text), " ")
-		return check(printable(row.Name, longestName), "give 1 to %d printable characters", longestName)
+		return check(Printable(row.Name, LongestName), "give 1 to %d printable characters", LongestName)
 	case columnBirth:
 		row.Birth = vital.Date(text)
-		ok := row.Birth.Valid() && row.Birth.Year() >= firstBirth && text <= read.now.UTC().Add(maxAhead).Format(time.DateOnly)
-		return check(ok, "give a date as YYYY-MM-DD, or YYYY-MM or YYYY when no more is known, from %d on and not in the future", firstBirth)
+		ok := Born(row.Birth, read.now)
+		return check(ok, "give a date as YYYY-MM-DD, or YYYY-MM or YYYY when no more is known, from %d on and not in the future", FirstBirth)
 	case columnSex:
 		row.Sex = strings.ToLower(text)
 		return check(slices.Contains([]string{"female", "male", "other", "unknown"}, row.Sex), "give female, male, other or unknown")
 	case columnZone:
 		row.Zone = text
-		return checkZone(text)
+		return CheckZone(text)
 	case columnNumber:
 		return read.ownNumber(row, text)
 	case columnTeam:
@@ -388,7 +388,7 @@ func (read *rowReader) ownNumber(row *ImportRow, text string) error {
 		return fault.New(fault.Invalid, "the row has two different numbers of the programme")
 	}
 	row.Number = text
-	return check(printable(text, longestNumber), "give at most %d printable characters", longestNumber)
+	return check(Printable(text, LongestNumber), "give at most %d printable characters", LongestNumber)
 }
 
 func (read *rowReader) identifier(row *ImportRow, i Identifier) error {

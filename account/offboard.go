@@ -103,7 +103,7 @@ const longestEndingNote = 500
 // DecideEnding decides whether a step can be taken. open is how many alerts of the patient are not closed.
 func DecideEnding(steps []EndingStep, open int, act EndingAct) error {
 	stage := StageOf(steps)
-	if !printable(act.Note, longestEndingNote) {
+	if !Printable(act.Note, longestEndingNote) {
 		return fault.New(fault.Invalid, "note: give at most %d printable characters", longestEndingNote)
 	}
 	switch act.Kind {

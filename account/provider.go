@@ -29,8 +29,8 @@ type Admission struct {
 // Check refuses an admission that says too little.
 func (a *Admission) Check() error {
 	a.Name = strings.TrimSpace(a.Name)
-	if a.Name == "" || !printable(a.Name, longestName) {
-		return fault.New(fault.Forbidden, "your name is missing, or is no text of 1 to %d printable characters", longestName)
+	if a.Name == "" || !Printable(a.Name, LongestName) {
+		return fault.New(fault.Forbidden, "your name is missing, or is no text of 1 to %d printable characters", LongestName)
 	}
 	return nil
 }

@@ -94,8 +94,8 @@ func (r *Rosters) SetHours(ctx context.Context, actor Actor, team vital.UID, exp
 	now := r.Now().UTC()
 	v.Reason = strings.TrimSpace(v.Reason)
 	switch n := utf8.RuneCountInString(v.Reason); {
-	case n == 0 || n > longestReason || !utf8.ValidString(v.Reason):
-		return HoursVersion{}, fault.New(fault.Invalid, "reason: say in up to %d characters why", longestReason)
+	case n == 0 || n > LongestReason || !utf8.ValidString(v.Reason):
+		return HoursVersion{}, fault.New(fault.Invalid, "reason: say in up to %d characters why", LongestReason)
 	case v.EffectiveFrom.IsZero():
 		v.EffectiveFrom = now
 	case v.EffectiveFrom.Before(now.Add(-time.Minute)):

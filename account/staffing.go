@@ -88,8 +88,8 @@ func (s *Staffing) Add(ctx context.Context, actor Actor, login, name string, rol
 }
 
 func checkEmployee(name string, role Role) error {
-	if name == "" || !printable(name, longestName) {
-		return fault.New(fault.Invalid, "name: give 1 to %d printable characters", longestName)
+	if name == "" || !Printable(name, LongestName) {
+		return fault.New(fault.Invalid, "name: give 1 to %d printable characters", LongestName)
 	}
 	if !slices.Contains(StaffRoles(), role) {
 		return fault.New(fault.Invalid, "role: %q is no role of staff", role)

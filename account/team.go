@@ -138,8 +138,10 @@ func (t *Teams) Set(ctx context.Context, actor Actor, team vital.UID, name, phon
 			return err
 		}
 	}
-	if phone != nil && !phoneLike(*phone) {
-		return fault.New(fault.Invalid, "phone: give digits, with spaces, +, -, / or brackets between them, %d characters at most; or leave it empty", longestPhone)
+	if phone != nil {
+		if err := CheckPhone(*phone); err != nil {
+			return err
+		}
 	}
 	return t.Book.SetTeam(ctx, actor, team, name, phone)
 }
@@ -152,15 +154,8 @@ func trimmed(text *string) *string {
 	return &short
 }
 
-const longestPhone = 40
-
-// phoneLike reports whether a text is empty or can be dialled.
-func phoneLike(text string) bool {
-	return len(text) <= longestPhone && strings.Trim(text, "0123456789 +-/().") == "" && (text == "" || strings.ContainsAny(text, "0123456789"))
-}
-
 func checkTeamName(name string) error {
-	if name == "" || !printable(name, longestTeamName) {
+	if name == "" || !Printable(name, longestTeamName) {
 		return fault.New(fault.Invalid, "name: give the care team a name of 1 to %d printable characters", longestTeamName)
 	}
 	return nil

@@ -94,10 +94,7 @@ func (z zones) load(name string) *time.Location {
 	if loc, ok := z[name]; ok {
 		return loc
 	}
-	loc, err := time.LoadLocation(name)
-	if err != nil {
-		loc = time.UTC
-	}
+	loc := vital.ZoneOrUTC(name)
 	if z != nil {
 		z[name] = loc
 	}

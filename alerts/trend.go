@@ -2,11 +2,9 @@ package alerts
 
 import (
 	"math"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -210,8 +208,6 @@ const mostSteps = 8
 // longestName is how many characters the name of a reference may have: it stands in the sentence of an alert.
 const longestName = 100
 
-func unprintable(r rune) bool { return !unicode.IsPrint(r) }
-
 // Check returns fault.Invalid with what to mend when the trend cannot judge readings of the metric. Its zone is not
 // looked at: it is the patient's.
 func (t *Trend) Check(metric vital.Metric) error {
@@ -267,7 +263,7 @@ func (r *TrendReference) check(d *vital.Definition) error {
 	switch {
 	case bad(r.Value, c.Min, c.Max):
 		return fault.New(fault.Invalid, "the reference must be a number from %s to %s", number(c.Min), number(c.Max))
-	case r.Name == "" || !utf8.ValidString(r.Name) || utf8.RuneCountInString(r.Name) > longestName || strings.ContainsFunc(r.Name, unprintable):
+	case r.Name == "" || !account.Printable(r.Name, longestName):
 		return fault.New(fault.Invalid, "say in up to %d printable characters what the reference is, for example dry weight", longestName)
 	}
 	if err := checkUnlike(r.Unlike, d); err != nil {

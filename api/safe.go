@@ -164,10 +164,7 @@ func (s *Server) listLooks(ctx context.Context, actor account.Actor, in *looksIn
 	if err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(p.Zone)
-	if err != nil {
-		zone = time.UTC
-	}
+	zone := vital.ZoneOrUTC(p.Zone)
 	whose := safe.Theirs
 	if actor.Role == account.SelfRole {
 		whose = safe.Yours

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"hale/account"
 	"hale/fault"
@@ -96,8 +94,7 @@ func (e *Enrolment) check() error {
 	if err := checkUID("uid", e.UID); err != nil {
 		return err
 	}
-	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
-	if e.Model == "" || !utf8.ValidString(e.Model) || utf8.RuneCountInString(e.Model) > longestModel || strings.ContainsFunc(e.Model, unprintable) {
+	if e.Model == "" || !account.Printable(e.Model, longestModel) {
 		return fault.New(fault.Invalid, "model: give 1 to %d printable characters", longestModel)
 	}
 	if len(e.Sensors) > mostSensors {

@@ -3,8 +3,6 @@ package safe
 import (
 	"context"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"hale/account"
 	"hale/fault"
@@ -226,27 +224,14 @@ func (c *Correction) decide(d Decision, actor account.Actor, now time.Time) (Set
 	s.State = Accepted
 	switch c.Kind {
 	case WrongName:
-		if s.Name = d.Name; !goodName(d.Name) {
-			return Settled{}, fault.New(fault.Invalid, "name: write the right name, 1 to %d printable characters", longestName)
+		if s.Name = d.Name; d.Name == "" || !account.Printable(d.Name, account.LongestName) {
+			return Settled{}, fault.New(fault.Invalid, "name: write the right name, 1 to %d printable characters", account.LongestName)
 		}
 	case WrongBirth:
-		if s.Birth = d.Birth; !d.Birth.Valid() || d.Birth.Year() < firstBirth || string(d.Birth) > now.Format(time.DateOnly) {
-			return Settled{}, fault.New(fault.Invalid, "birth: give the right date from %d on, such as 1941-05-17, or 1941 when only the year is known", firstBirth)
+		if s.Birth = d.Birth; !account.Born(d.Birth, now) {
+			return Settled{}, fault.New(fault.Invalid, "birth: give the right date from %d on, such as 1941-05-17, or 1941 when only the year is known", account.FirstBirth)
 		}
 	case WrongReading, WrongNote: // marked, and told in words; nothing that was measured or written is changed
 	}
 	return s, nil
-}
-
-// firstBirth is the earliest year of birth of a living person, as account.Directory has it.
-const firstBirth = 1900
-
-func goodName(s string) bool {
-	n := 0
-	for _, r := range s {
-		if n++; !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return n > 0 && n <= longestName && utf8.ValidString(s)
 }

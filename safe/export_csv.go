@@ -46,16 +46,7 @@ func (e *Export) at(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.In(zoneOf(e.Holder.Zone)).Format(time.RFC3339Nano)
-}
-
-// zoneOf loads a zone; what this machine does not know is UTC, and the times then say so.
-func zoneOf(name string) *time.Location {
-	loc, err := time.LoadLocation(name)
-	if err != nil || name == "" || name == "Local" {
-		return time.UTC
-	}
-	return loc
+	return t.In(vital.ZoneOrUTC(e.Holder.Zone)).Format(time.RFC3339Nano)
 }
 
 func float(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

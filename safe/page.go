@@ -61,7 +61,7 @@ const (
 
 func newPage(e *Export) *page {
 	return &page{
-		export: e, zone: zoneOf(e.Holder.Zone), trail: true,
+		export: e, zone: vital.ZoneOrUTC(e.Holder.Zone), trail: true,
 		days: map[dayOf]*day{}, counts: map[vital.Metric]int{}, newest: map[vital.Metric]*Reading{},
 	}
 }

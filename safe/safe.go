@@ -31,11 +31,8 @@ func reach(ctx context.Context, people People, actor account.Actor, action accou
 	return p, account.Allow(actor, action, &p)
 }
 
-// The longest text that a person writes here, and the longest name, in characters.
-const (
-	longestText = 2000
-	longestName = 200
-)
+// longestText is the longest text that a person writes here, in characters.
+const longestText = 2000
 
 // text returns what a person wrote, without the space around it; fault.Invalid when there is nothing or too much of it.
 func text(field, s string) (string, error) {

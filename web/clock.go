@@ -3,6 +3,8 @@ package web
 import (
 	"strconv"
 	"time"
+
+	"hale/vital"
 )
 
 // clock speaks of times as a page does: from one moment on, in one zone.
@@ -87,11 +89,7 @@ func span(d time.Duration) string {
 
 // in returns the clock of a patient's home; whatever zone cannot be loaded is UTC, and says so.
 func (k clock) in(zone string) clock {
-	loc, err := time.LoadLocation(zone)
-	if err != nil || zone == "" || zone == "Local" {
-		loc = time.UTC
-	}
-	return clock{now: k.now, zone: loc}
+	return clock{now: k.now, zone: vital.ZoneOrUTC(zone)}
 }
 
 // formTime is how a browser sends a local date and time (HTML, section 2.3.5.5).

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"hale/account"
 	"hale/account/guess"
@@ -68,7 +66,7 @@ func wellFormedKey(token string) bool {
 // DefaultKeyLasts.
 func CheckKey(k account.Key, now time.Time) (account.Key, error) {
 	k.Name = strings.TrimSpace(k.Name)
-	if k.Name == "" || utf8.RuneCountInString(k.Name) > longestKeyName || strings.ContainsFunc(k.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if k.Name == "" || !account.Printable(k.Name, longestKeyName) {
 		return k, fault.New(fault.Invalid, "name: say in 1 to %d printable characters which program the key is for", longestKeyName)
 	}
 	actions := k.Scopes.Actions()

@@ -23,7 +23,7 @@ type Exporter struct{}
 
 // Begin writes the head of the Bundle and the Patient.
 func (Exporter) Begin(w io.Writer, h safe.Holder, at time.Time) (safe.Document, error) {
-	d := &document{w: w, holder: h, zone: zoneOf(h.Zone), devices: map[string]string{}}
+	d := &document{w: w, holder: h, zone: vital.ZoneOrUTC(h.Zone), devices: map[string]string{}}
 	d.patient = d.name("patient", string(h.UID))
 	d.text(`{"resourceType":"Bundle","type":"collection","timestamp":` + quoted(d.instant(at)) + `,"entry":[`)
 	d.entry(d.patient, PatientOf(&h.Patient, h.Identifiers, h.NumberSystem, at))
@@ -107,14 +107,6 @@ func (d *document) name(kind, id string) string {
 func (d *document) dateTime(t time.Time) string { return t.In(d.zone).Format(time.RFC3339Nano) }
 
 func (d *document) instant(t time.Time) string { return d.dateTime(t) }
-
-func zoneOf(name string) *time.Location {
-	loc, err := time.LoadLocation(name)
-	if err != nil || name == "" || name == "Local" {
-		return time.UTC
-	}
-	return loc
-}
 
 func (d *document) subject() fhir.Reference { return fhir.Reference{Reference: d.patient} }
 
