@@ -43,9 +43,10 @@
 //
 // The domains, which decide and use the standard library only:
 //
-//   - account: organisation, person, role, care team, hours and roster, broken glass, consent, caregiver, identifier and import,
-//     audit, and Allow, which says who may do what to whom; account/signin holds passwords, codes, sessions and API keys
-//     (account/signin/oidc single sign-on), account/guess the waits and the codes that keep guessers out.
+//   - account: organisation, person, role, care team, hours and roster, broken glass, audit, and Allow, which says who may do what
+//     to whom. account/consent is what patients decide (consents, caregivers, private items, the end of care), account/identity who
+//     they are (identifiers, imports, doubles), account/audit the seal of the trail. account/signin holds passwords, codes, sessions
+//     and API keys (account/signin/oidc single sign-on), account/guess the waits and the codes that keep guessers out.
 //   - devices: device, sensor, credential, assignment to a patient over time. Pairing, presence and clocks are to come.
 //   - careplan (empty yet): goals, medication plan, schedule, doses, adherence, reminders.
 //   - alerts: rules (limits and trends so far), the condition track, the episode, the Processor, triage. Escalation is to come.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/fault"
 	"hale/vital"
 )
@@ -24,7 +25,7 @@ type grantBody struct {
 	Frozen    bool       `json:"frozen" doc:"They see nothing new and do not notice"`
 }
 
-func grantOf(g *account.Grant) grantBody {
+func grantOf(g *consent.Grant) grantBody {
 	b := grantBody{
 		Caregiver: g.Who, Name: g.Name, Guardian: g.Guardian, Scopes: []string{}, From: g.From, To: timeOrNone(g.To), Document: g.Document, Reason: g.Reason, By: g.RecordedBy,
 		Confirmed: !g.ConfirmedAt.IsZero(), Frozen: !g.SuspendedAt.IsZero(),
@@ -54,8 +55,8 @@ type LetInBody struct {
 	Reason    string     `json:"reason,omitempty" maxLength:"500" doc:"Of staff: how they know that it is the patient's wish"`
 }
 
-func (b *LetInBody) letIn() (account.LetIn, error) {
-	l := account.LetIn{Who: b.Caregiver, Name: b.Name, Phone: b.Phone, From: timeOrZero(b.From), To: timeOrZero(b.To), Reason: b.Reason}
+func (b *LetInBody) letIn() (consent.LetIn, error) {
+	l := consent.LetIn{Who: b.Caregiver, Name: b.Name, Phone: b.Phone, From: timeOrZero(b.From), To: timeOrZero(b.To), Reason: b.Reason}
 	var actions []account.Action
 	for _, name := range b.Scopes {
 		actions = append(actions, account.Action(name))
@@ -101,7 +102,7 @@ type privateBody struct {
 	By     string     `json:"by,omitempty" readOnly:"true"`
 }
 
-func privateOf(i *account.PrivateItem) privateBody {
+func privateOf(i *consent.PrivateItem) privateBody {
 	b := privateBody{ID: i.UID, Kind: string(i.Kind), Ref: i.Ref, From: timeOrNone(i.From), To: timeOrNone(i.To), By: i.MarkedBy}
 	if i.Metric != 0 {
 		b.Metric = i.Metric.String()
@@ -109,8 +110,8 @@ func privateOf(i *account.PrivateItem) privateBody {
 	return b
 }
 
-func (b *privateBody) item() (account.PrivateItem, error) {
-	i := account.PrivateItem{Kind: account.PrivateKind(b.Kind), Ref: b.Ref, From: timeOrZero(b.From), To: timeOrZero(b.To)}
+func (b *privateBody) item() (consent.PrivateItem, error) {
+	i := consent.PrivateItem{Kind: consent.PrivateKind(b.Kind), Ref: b.Ref, From: timeOrZero(b.From), To: timeOrZero(b.To)}
 	if b.Metric == "" {
 		return i, nil
 	}
@@ -194,7 +195,7 @@ func (s *Server) listCaregivers(ctx context.Context, actor account.Actor, in *pa
 	return s.caregivers(ctx, actor, vital.UID(in.ID))
 }
 
-func (s *Server) let(ctx context.Context, actor account.Actor, uid vital.UID, l account.LetIn, err error) (*grantOutput, error) {
+func (s *Server) let(ctx context.Context, actor account.Actor, uid vital.UID, l consent.LetIn, err error) (*grantOutput, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/vital"
 )
 
@@ -19,7 +20,7 @@ type consentTextBody struct {
 	By            string    `json:"by"`
 }
 
-func consentTextOf(t *account.ConsentText) consentTextBody {
+func consentTextOf(t *consent.Text) consentTextBody {
 	return consentTextBody{ID: t.UID, Purpose: string(t.Purpose), Version: t.Version, Language: t.Language, Text: t.Body, EffectiveFrom: t.EffectiveFrom, By: t.AuthorName}
 }
 
@@ -33,7 +34,7 @@ type standingBody struct {
 	LapsesAt *time.Time `json:"lapses_at,omitempty" doc:"When it ends by itself if nobody answers"`
 }
 
-func standingOf(s *account.Standing) standingBody {
+func standingOf(s *consent.Standing) standingBody {
 	return standingBody{
 		Purpose: string(s.Purpose), State: string(s.State), Version: s.Version, Newest: s.Newest, Since: timeOrNone(s.Since), Due: string(s.Due), LapsesAt: timeOrNone(s.LapsesAt),
 	}
@@ -71,7 +72,7 @@ type stepBody struct {
 	Note string    `json:"note,omitempty"`
 }
 
-func stepsOf(steps []account.EndingStep) []stepBody {
+func stepsOf(steps []consent.EndingStep) []stepBody {
 	list := make([]stepBody, len(steps))
 	for i, s := range steps {
 		list[i] = stepBody{Kind: string(s.Kind), At: s.At, By: s.ActorName, How: s.How, Note: s.Note}
@@ -88,13 +89,13 @@ type consentsOutput struct {
 	}
 }
 
-func consentsOf(f *account.ConsentFile, now time.Time) *consentsOutput {
+func consentsOf(f *consent.File, now time.Time) *consentsOutput {
 	out := &consentsOutput{}
 	b := &out.Body
 	b.Standings, b.Decisions, b.Texts, b.Requests = []standingBody{}, make([]decisionBody, len(f.Log)), []consentTextBody{}, make([]requestBody, len(f.Requests))
 	for _, s := range f.Standings(now) {
 		b.Standings = append(b.Standings, standingOf(&s))
-		if t, ok := account.TextInForce(f.Texts, s.Purpose, "", now); ok {
+		if t, ok := consent.TextInForce(f.Texts, s.Purpose, "", now); ok {
 			b.Texts = append(b.Texts, consentTextOf(&t))
 		}
 	}
@@ -126,8 +127,8 @@ type OwnConsent struct {
 	Choice   string `json:"choice" enum:"given,refused,withdrawn"`
 }
 
-func (o *OwnConsent) act() account.ConsentAct {
-	return account.ConsentAct{Purpose: account.Purpose(o.Purpose), Version: o.Version, Language: o.Language, Choice: account.Choice(o.Choice)}
+func (o *OwnConsent) act() consent.Act {
+	return consent.Act{Purpose: consent.Purpose(o.Purpose), Version: o.Version, Language: o.Language, Choice: consent.Choice(o.Choice)}
 }
 
 type ownConsentInput struct{ Body OwnConsent }
@@ -241,7 +242,7 @@ func (s *Server) decideOwnConsent(ctx context.Context, actor account.Actor, in *
 
 func (s *Server) recordConsent(ctx context.Context, actor account.Actor, in *consentInput) (*consentsOutput, error) {
 	act, b := in.Body.act(), &in.Body
-	act.Through, act.Guardian, act.Document, act.Witness, act.At = account.Through(b.Through), b.Guardian, b.Document, b.Witness, timeOrZero(b.At)
+	act.Through, act.Guardian, act.Document, act.Witness, act.At = consent.Through(b.Through), b.Guardian, b.Document, b.Witness, timeOrZero(b.At)
 	if err := s.Consents.Decide(ctx, actor, vital.UID(in.ID), act); err != nil {
 		return nil, err
 	}
@@ -287,8 +288,8 @@ func (s *Server) listConsentTexts(ctx context.Context, actor account.Actor, _ *s
 
 func (s *Server) addConsentText(ctx context.Context, actor account.Actor, in *consentTextInput) (*consentTextOutput, error) {
 	b := &in.Body
-	t, err := s.Consents.AddText(ctx, actor, account.ConsentText{
-		Purpose: account.Purpose(b.Purpose), Version: b.Version, Language: b.Language, Body: b.Text, EffectiveFrom: timeOrZero(b.EffectiveFrom),
+	t, err := s.Consents.AddText(ctx, actor, consent.Text{
+		Purpose: consent.Purpose(b.Purpose), Version: b.Version, Language: b.Language, Body: b.Text, EffectiveFrom: timeOrZero(b.EffectiveFrom),
 	})
 	if err != nil {
 		return nil, err
@@ -302,12 +303,12 @@ func (s *Server) getOffboarding(ctx context.Context, actor account.Actor, in *pa
 		return nil, err
 	}
 	out := &endingOutput{}
-	out.Body.Stage, out.Body.OpenAlerts, out.Body.Steps = string(account.StageOf(steps)), open, stepsOf(steps)
+	out.Body.Stage, out.Body.OpenAlerts, out.Body.Steps = string(consent.StageOf(steps)), open, stepsOf(steps)
 	return out, nil
 }
 
 func (s *Server) takeEndingStep(ctx context.Context, actor account.Actor, in *endingInput) (*endingOutput, error) {
-	act := account.EndingAct{Kind: account.EndingKind(in.Body.Step), How: in.Body.How, Note: in.Body.Note}
+	act := consent.EndingAct{Kind: consent.EndingKind(in.Body.Step), How: in.Body.How, Note: in.Body.Note}
 	if err := s.Offboarding.Take(ctx, actor, vital.UID(in.ID), act); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/vital"
 )
 
@@ -39,7 +40,7 @@ type identifierBody struct {
 	Reason  string     `json:"reason,omitempty" doc:"Why it was ended"`
 }
 
-func identifierOf(i *account.Identifier, now time.Time) identifierBody {
+func identifierOf(i *identity.Identifier, now time.Time) identifierBody {
 	b := identifierBody{ID: i.UID, System: i.System, Value: i.Value, Use: i.Use, From: i.From, To: i.To, InForce: i.InForce(now), AddedAt: i.AddedAt, Reason: i.Reason}
 	if !i.EndedAt.IsZero() {
 		b.EndedAt = &i.EndedAt
@@ -119,7 +120,7 @@ type partBody struct {
 	Agree bool   `json:"agree"`
 }
 
-func doubleOf(d *account.Double) doubleBody {
+func doubleOf(d *identity.Double) doubleBody {
 	b := doubleBody{
 		ID: d.UID, State: string(d.State), FoundAt: d.FoundAt, DecidedBy: d.DecidedBy, Reason: d.Reason,
 		One: sideBody{d.One.UID, d.One.Name, d.One.Number}, Other: sideBody{d.Other.UID, d.Other.Name, d.Other.Number},
@@ -181,7 +182,7 @@ func (s *Server) listSystems(ctx context.Context, actor account.Actor, _ *struct
 }
 
 func (s *Server) setSystem(ctx context.Context, actor account.Actor, in *systemInput) (*systemOutput, error) {
-	set, err := s.Identities.SetSystem(ctx, actor, account.IdentifierSystem(in.Body))
+	set, err := s.Identities.SetSystem(ctx, actor, identity.IdentifierSystem(in.Body))
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +204,7 @@ func (s *Server) listIdentifiers(ctx context.Context, actor account.Actor, in *p
 
 func (s *Server) addIdentifier(ctx context.Context, actor account.Actor, in *newIdentifierInput) (*identifierOutput, error) {
 	b := in.Body
-	i, err := s.Identities.Add(ctx, actor, vital.UID(in.ID), account.Identifier{System: b.System, Value: b.Value, Use: b.Use, From: b.From, To: b.To})
+	i, err := s.Identities.Add(ctx, actor, vital.UID(in.ID), identity.Identifier{System: b.System, Value: b.Value, Use: b.Use, From: b.From, To: b.To})
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +229,7 @@ func (s *Server) listChanges(ctx context.Context, actor account.Actor, in *patie
 }
 
 func (s *Server) listDoubles(ctx context.Context, actor account.Actor, in *doublesInput) (*doublesOutput, error) {
-	list, err := s.Doubles.List(ctx, actor, account.DoubleState(in.State), in.Limit)
+	list, err := s.Doubles.List(ctx, actor, identity.DoubleState(in.State), in.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/api/session"
 	"hale/vital"
 )
@@ -40,7 +41,7 @@ type importBody struct {
 	Lines      []lineBody `json:"lines,omitempty" doc:"What became, or would become, of rows: at most 500; see the lines for all"`
 }
 
-func importOf(i *account.Import, lines []account.ImportLine) importBody {
+func importOf(i *identity.Import, lines []identity.ImportLine) importBody {
 	b := importBody{
 		ID: i.UID, Kind: string(i.Kind), SHA256: i.Hash, State: string(i.State), Rows: i.Rows, Done: i.Done, Counts: countsBody(i.Counts), By: i.By, CreatedAt: i.CreatedAt,
 		Lines: linesOf(lines[:min(len(lines), mostLines)]),
@@ -81,7 +82,7 @@ type candidateBody struct {
 
 const mostLines = 500
 
-func linesOf(lines []account.ImportLine) []lineBody {
+func linesOf(lines []identity.ImportLine) []lineBody {
 	list := make([]lineBody, len(lines))
 	for i := range lines {
 		l := &lines[i]
@@ -174,7 +175,7 @@ func (s *Server) addImports() {
 }
 
 func (s *Server) checkImport(ctx context.Context, actor account.Actor, in *newImportInput) (*importOutput, error) {
-	i, lines, err := s.Imports.Check(ctx, actor, account.ImportKind(in.Kind), account.ImportOptions{Zone: in.Zone, Team: in.Team, AsNew: in.AsNew}, in.RawBody)
+	i, lines, err := s.Imports.Check(ctx, actor, identity.ImportKind(in.Kind), identity.ImportOptions{Zone: in.Zone, Team: in.Team, AsNew: in.AsNew}, in.RawBody)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +212,7 @@ func (s *Server) commitImport(ctx context.Context, actor account.Actor, in *impo
 }
 
 func (s *Server) listImportLines(ctx context.Context, actor account.Actor, in *linesInput) (*linesOutput, error) {
-	_, lines, err := s.Imports.Lines(ctx, actor, vital.UID(in.ID), account.Outcome(in.Outcome), in.After, in.Limit)
+	_, lines, err := s.Imports.Lines(ctx, actor, vital.UID(in.ID), identity.Outcome(in.Outcome), in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hale/account"
+	"hale/account/consent"
+	"hale/account/identity"
 	"hale/alerts"
 	"hale/api/feed"
 	"hale/api/session"
@@ -90,14 +92,14 @@ type Config struct {
 	Refiles   *safe.Refiles
 
 	// What patients agree to, whom they let in, and how care ends.
-	Consents    *account.Consents
-	Caregivers  *account.Caregivers
-	Offboarding *account.Offboarding
+	Consents    *consent.Consents
+	Caregivers  *consent.Caregivers
+	Offboarding *consent.Offboarding
 
 	// Who is who, and people who come in by files.
-	Identities       *account.Identities
-	Doubles          *account.Doubles
-	Imports          *account.Imports
+	Identities       *identity.Identities
+	Doubles          *identity.Doubles
+	Imports          *identity.Imports
 	StaffInvitations StaffInvitations
 
 	Merges  *safe.Merges

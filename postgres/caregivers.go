@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/fault"
 	"hale/vital"
 )
@@ -18,13 +19,13 @@ SELECT g.id, g.uid::text, g.caregiver_id, c.uid::text, c.name, g.guardian, g.sco
     g.confirmed_at, g.suspended_at
 FROM caregiver_grant g JOIN caregiver c ON c.org_id = g.org_id AND c.id = g.caregiver_id WHERE g.patient_id = $1 ORDER BY g.id`
 
-func grantsOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]account.Grant, error) {
+func grantsOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]consent.Grant, error) {
 	rows, err := tx.Query(ctx, selectGrants, int64(patient))
 	if err != nil {
 		return nil, fmt.Errorf("load who was let in: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.Grant, error) {
-		var g account.Grant
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.Grant, error) {
+		var g consent.Grant
 		var to, confirmed, suspended *time.Time
 		err := row.Scan(&g.ID, &g.UID, &g.Caregiver, &g.Who, &g.Name, &g.Guardian, &g.Scopes, &g.From, &to, &g.Document, &g.Reason, &g.Staff, &g.RecordedBy, &confirmed, &suspended)
 		g.From, g.To, g.ConfirmedAt, g.SuspendedAt = g.From.UTC(), timeOf(to), timeOf(confirmed), timeOf(suspended)
@@ -46,8 +47,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
 const amendGrant = `UPDATE caregiver_grant SET to_at = $2, confirmed_at = $3, confirmed_by = CASE WHEN $3::timestamptz IS NULL THEN NULL ELSE coalesce(confirmed_by, $4) END, suspended_at = $5 WHERE id = $1`
 
-// LetIn stores a grant and ends those that it takes the place of. See account.CaregiverStore.
-func (a *App) LetIn(ctx context.Context, actor account.Actor, uid vital.UID, decide func(*account.ConsentFile, time.Time) (account.Grant, []account.Grant, error)) (made account.Grant, err error) {
+// LetIn stores a grant and ends those that it takes the place of. See consent.CaregiverStore.
+func (a *App) LetIn(ctx context.Context, actor account.Actor, uid vital.UID, decide func(*consent.File, time.Time) (consent.Grant, []consent.Grant, error)) (made consent.Grant, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		f, now, err := lockPatient(ctx, tx, actor, uid)
 		if err != nil {
@@ -97,16 +98,16 @@ const cancelForCaregiver = `
 UPDATE outbox SET cancelled_at = $3, cancelled_for = $4 WHERE patient_id = $1 AND audience = 'caregiver' AND caregiver_id = $2 AND sent_at IS NULL AND cancelled_at IS NULL`
 
 // AmendGrants changes the grants of one caregiver. Notices that wait for somebody whose reading ends or freezes are cancelled
-// with it. See account.CaregiverStore.
+// with it. See consent.CaregiverStore.
 func (a *App) AmendGrants(ctx context.Context, actor account.Actor, uid, caregiver vital.UID, action account.Action, what string,
-	decide func(*account.ConsentFile, []account.Grant, time.Time) ([]account.Grant, error),
+	decide func(*consent.File, []consent.Grant, time.Time) ([]consent.Grant, error),
 ) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		f, now, err := lockPatient(ctx, tx, actor, uid)
 		if err != nil {
 			return err
 		}
-		var theirs []account.Grant
+		var theirs []consent.Grant
 		for _, g := range f.Grants {
 			if g.Who == caregiver {
 				theirs = append(theirs, g)
@@ -142,8 +143,8 @@ const selectPrivate = `
 SELECT uid::text, kind, coalesce(ref::text, ''), coalesce(metric, 0), from_at, to_at, marked_by, marked_at FROM private_item
 WHERE patient_id = $1 AND unmarked_at IS NULL ORDER BY id`
 
-// PrivateItems returns what is kept from caregivers. See account.CaregiverStore.
-func (a *App) PrivateItems(ctx context.Context, actor account.Actor, uid vital.UID) (p account.Patient, items []account.PrivateItem, err error) {
+// PrivateItems returns what is kept from caregivers. See consent.CaregiverStore.
+func (a *App) PrivateItems(ctx context.Context, actor account.Actor, uid vital.UID) (p account.Patient, items []consent.PrivateItem, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		if p, err = theirs(ctx, tx, actor, uid); err != nil {
 			return err
@@ -152,8 +153,8 @@ func (a *App) PrivateItems(ctx context.Context, actor account.Actor, uid vital.U
 		if err != nil {
 			return fmt.Errorf("load private items: %w", err)
 		}
-		items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.PrivateItem, error) {
-			var i account.PrivateItem
+		items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.PrivateItem, error) {
+			var i consent.PrivateItem
 			var from, to *time.Time
 			err := row.Scan(&i.UID, &i.Kind, &i.Ref, &i.Metric, &from, &to, &i.MarkedBy, &i.MarkedAt)
 			i.From, i.To, i.MarkedAt = timeOf(from), timeOf(to), i.MarkedAt.UTC()
@@ -173,8 +174,8 @@ SELECT CASE $1::text WHEN 'alert' THEN EXISTS (SELECT FROM episode WHERE uid = $
 const insertPrivate = `
 INSERT INTO private_item (org_id, uid, patient_id, kind, ref, metric, from_at, to_at, marked_at, staff_id, marked_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
-// MarkPrivate keeps something from caregivers. See account.CaregiverStore.
-func (a *App) MarkPrivate(ctx context.Context, actor account.Actor, uid vital.UID, item account.PrivateItem, allow func(*account.Patient) error) (account.PrivateItem, error) {
+// MarkPrivate keeps something from caregivers. See consent.CaregiverStore.
+func (a *App) MarkPrivate(ctx context.Context, actor account.Actor, uid vital.UID, item consent.PrivateItem, allow func(*account.Patient) error) (consent.PrivateItem, error) {
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		p, err := theirs(ctx, tx, actor, uid)
 		if err != nil {
@@ -217,7 +218,7 @@ func (a *App) MarkPrivate(ctx context.Context, actor account.Actor, uid vital.UI
 
 const unmarkPrivate = `UPDATE private_item SET unmarked_at = $3, unmarked_by = $4 WHERE uid = $1 AND patient_id = $2 AND unmarked_at IS NULL RETURNING kind`
 
-// UnmarkPrivate shows something again. See account.CaregiverStore.
+// UnmarkPrivate shows something again. See consent.CaregiverStore.
 func (a *App) UnmarkPrivate(ctx context.Context, actor account.Actor, uid, item vital.UID, allow func(*account.Patient) error) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		p, err := theirs(ctx, tx, actor, uid)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/alerts"
 	"hale/fault"
 	"hale/vital"
@@ -17,7 +18,7 @@ func TestAFrozenViewShowsNeitherWhatCameLaterNorThatItIsFrozen(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	r.arrive(t, r.pressure(0, 190, 100))
-	r.agree(t, account.ForSharing)
+	r.agree(t, consent.ForSharing)
 	son, eva := r.letIn(t, "Son"), r.letIn(t, "Eva")
 	before := r.see(t, son)
 	if len(before.Open) != 1 || len(before.Series) != 1 {
@@ -50,7 +51,7 @@ func TestAFrozenViewShowsNeitherWhatCameLaterNorThatItIsFrozen(t *testing.T) {
 	}
 	same("what a nurse did shows")
 	r.arrive(t, r.weight(0, 70_000))
-	r.agree(t, account.ForResearch)
+	r.agree(t, consent.ForResearch)
 	same("a metric, or a consent, that is new shows")
 	if heard, err := r.app.AlertsHeard(t.Context(), son, []vital.UID{alert.UID}); err != nil || len(heard) != 0 {
 		t.Errorf("his feed tells of %v, %v", heard, err)
@@ -101,7 +102,7 @@ func (r *record) inView(t *testing.T, view string, who int64, statement string) 
 func TestWhatIsPrivateIsNotThereForARelative(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
-	r.agree(t, account.ForSharing)
+	r.agree(t, consent.ForSharing)
 	eva := r.letIn(t, "Eva")
 	r.arrive(t, r.pressure(0, 190, 100), r.pressure(0, 120, 80), r.weight(0, 70_000))
 	alert := r.see(t, r.nurse).Alerts[0]
@@ -110,7 +111,7 @@ func TestWhatIsPrivateIsNotThereForARelative(t *testing.T) {
 		t.Fatalf("before: %+v", all)
 	}
 	log := all.Log
-	mark := func(item account.PrivateItem) func() {
+	mark := func(item consent.PrivateItem) func() {
 		t.Helper()
 		made, err := r.caregivers().MarkPrivate(t.Context(), r.self(), "", item)
 		if err != nil {
@@ -126,12 +127,12 @@ func TestWhatIsPrivateIsNotThereForARelative(t *testing.T) {
 			}
 		}
 	}
-	undo := mark(account.PrivateItem{Kind: account.PrivateMetric, Metric: vital.BodyWeight})
+	undo := mark(consent.PrivateItem{Kind: consent.PrivateMetric, Metric: vital.BodyWeight})
 	if got := r.see(t, eva); len(got.Latest) != 1 || len(got.Series) != 2 {
 		t.Errorf("weight is private, and she sees %+v", got.Latest)
 	}
 	undo()
-	undo = mark(account.PrivateItem{Kind: account.PrivateAlert, Ref: alert.UID})
+	undo = mark(consent.PrivateItem{Kind: consent.PrivateAlert, Ref: alert.UID})
 	if got := r.see(t, eva); len(got.Alerts)+len(got.Worklist)+len(got.Open) != 0 || len(got.Series) != 2 {
 		t.Errorf("the alert is private, and she sees %+v", got.Alerts)
 	}
@@ -142,18 +143,18 @@ func TestWhatIsPrivateIsNotThereForARelative(t *testing.T) {
 		t.Errorf("her feed tells of %v, %v", heard, err)
 	}
 	undo()
-	undo = mark(account.PrivateItem{Kind: account.PrivateSpan, From: alert.First.At.Add(-time.Hour), To: alert.First.At.Add(time.Microsecond)})
+	undo = mark(consent.PrivateItem{Kind: consent.PrivateSpan, From: alert.First.At.Add(-time.Hour), To: alert.First.At.Add(time.Microsecond)})
 	if got := r.see(t, eva); len(got.Alerts) != 0 || len(got.Series) != 1 {
 		t.Errorf("the time is private, and she sees %+v", got)
 	}
 	undo()
-	undo = mark(account.PrivateItem{Kind: account.PrivateConsent, Ref: log[0].UID})
+	undo = mark(consent.PrivateItem{Kind: consent.PrivateConsent, Ref: log[0].UID})
 	if got := r.see(t, eva); len(got.Log) != 0 {
 		t.Errorf("the consent is private, and she sees %+v", got.Log)
 	}
 	undo()
-	for name, item := range map[string]account.PrivateItem{
-		"an alert that is not there": {Kind: account.PrivateAlert, Ref: r.patient.UID}, "a correction that is not there": {Kind: account.PrivateCorrection, Ref: r.patient.UID},
+	for name, item := range map[string]consent.PrivateItem{
+		"an alert that is not there": {Kind: consent.PrivateAlert, Ref: r.patient.UID}, "a correction that is not there": {Kind: consent.PrivateCorrection, Ref: r.patient.UID},
 	} {
 		if _, err := r.caregivers().MarkPrivate(t.Context(), r.self(), "", item); !fault.Is(err, fault.NotFound) {
 			t.Errorf("%s: %v", name, err)
@@ -171,7 +172,7 @@ func TestAGuardianAsksAndTheTeamSettles(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	second := r.staff(t, "Home", "bor")
-	g, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, account.LetIn{
+	g, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, consent.LetIn{
 		Name: "Gal", Guardian: true, Scopes: account.ScopesOf(account.ForGuardians()...), Document: "court 12/26", Reason: "seen", To: time.Now().Add(24 * time.Hour),
 	})
 	if err != nil {
@@ -187,15 +188,15 @@ func TestAGuardianAsksAndTheTeamSettles(t *testing.T) {
 	if err := r.caregivers().Confirm(t.Context(), second, r.patient.UID, g.Who); err != nil {
 		t.Fatal(err)
 	}
-	ask := func(c account.Choice) {
+	ask := func(c consent.Choice) {
 		t.Helper()
-		if err := r.consents().Decide(t.Context(), guardian, r.patient.UID, account.ConsentAct{Purpose: account.ForResearch, Version: 1, Choice: c}); err != nil {
+		if err := r.consents().Decide(t.Context(), guardian, r.patient.UID, consent.Act{Purpose: consent.ForResearch, Version: 1, Choice: c}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ask(account.Given)
+	ask(consent.Given)
 	f, now, err := r.consents().File(t.Context(), guardian, r.patient.UID)
-	if err != nil || len(f.Log) != 0 || len(f.Requests) != 1 || f.Grants != nil || account.Stand(account.ForResearch, f.Texts, f.Log, now).Stands() {
+	if err != nil || len(f.Log) != 0 || len(f.Requests) != 1 || f.Grants != nil || consent.Stand(consent.ForResearch, f.Texts, f.Log, now).Stands() {
 		t.Fatalf("a guardian's word alone: %+v, %v", f, err)
 	}
 	if err := r.consents().Settle(t.Context(), guardian, r.patient.UID, f.Requests[0].UID, true); !fault.Is(err, fault.Forbidden) {
@@ -205,7 +206,7 @@ func TestAGuardianAsksAndTheTeamSettles(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, now, err = r.consents().File(t.Context(), r.self(), "")
-	if err != nil || !account.Stand(account.ForResearch, f.Texts, f.Log, now).Stands() || f.Log[0].By != account.ByGuardian || f.Log[0].Document != "court 12/26" {
+	if err != nil || !consent.Stand(consent.ForResearch, f.Texts, f.Log, now).Stands() || f.Log[0].By != consent.ByGuardian || f.Log[0].Document != "court 12/26" {
 		t.Errorf("settled: %+v, %v", f.Log, err)
 	}
 	if err := r.consents().Settle(t.Context(), r.nurse, r.patient.UID, f.Requests[0].UID, true); !fault.Is(err, fault.Conflict) {
@@ -215,7 +216,7 @@ func TestAGuardianAsksAndTheTeamSettles(t *testing.T) {
 	if err := r.caregivers().Suspend(t.Context(), r.self(), "", g.Who, true); err != nil {
 		t.Fatal(err)
 	}
-	ask(account.Withdrawn)
+	ask(consent.Withdrawn)
 	f, _, err = r.consents().File(t.Context(), r.nurse, r.patient.UID)
 	if err != nil || len(f.Requests) != 2 {
 		t.Fatalf("%+v, %v", f.Requests, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/fault"
 	"hale/push"
 	"hale/vital"
@@ -16,13 +17,13 @@ import (
 
 const selectTexts = `SELECT uid::text, purpose, version, language, body, effective_from, author_name, created_at FROM consent_text ORDER BY purpose, version, language`
 
-func textsOf(ctx context.Context, tx pgx.Tx) ([]account.ConsentText, error) {
+func textsOf(ctx context.Context, tx pgx.Tx) ([]consent.Text, error) {
 	rows, err := tx.Query(ctx, selectTexts)
 	if err != nil {
 		return nil, fmt.Errorf("load consent texts: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.ConsentText, error) {
-		var t account.ConsentText
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.Text, error) {
+		var t consent.Text
 		err := row.Scan(&t.UID, &t.Purpose, &t.Version, &t.Language, &t.Body, &t.EffectiveFrom, &t.AuthorName, &t.CreatedAt)
 		t.EffectiveFrom, t.CreatedAt = t.EffectiveFrom.UTC(), t.CreatedAt.UTC()
 		return t, err
@@ -33,8 +34,8 @@ func textsOf(ctx context.Context, tx pgx.Tx) ([]account.ConsentText, error) {
 	return list, nil
 }
 
-// ConsentTexts returns the organisation's texts. See account.ConsentStore.
-func (a *App) ConsentTexts(ctx context.Context, actor account.Actor) (list []account.ConsentText, err error) {
+// ConsentTexts returns the organisation's texts. See consent.Store.
+func (a *App) ConsentTexts(ctx context.Context, actor account.Actor) (list []consent.Text, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		list, err = textsOf(ctx, tx)
 		return err
@@ -45,8 +46,8 @@ func (a *App) ConsentTexts(ctx context.Context, actor account.Actor) (list []acc
 const insertText = `
 INSERT INTO consent_text (org_id, uid, purpose, version, language, body, effective_from, author_id, author_name, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
-// AddConsentText stores the next text. See account.ConsentStore.
-func (a *App) AddConsentText(ctx context.Context, actor account.Actor, decide func([]account.ConsentText, time.Time) (account.ConsentText, error)) (t account.ConsentText, err error) {
+// AddConsentText stores the next text. See consent.Store.
+func (a *App) AddConsentText(ctx context.Context, actor account.Actor, decide func([]consent.Text, time.Time) (consent.Text, error)) (t consent.Text, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		texts, err := textsOf(ctx, tx)
 		if err != nil {
@@ -71,8 +72,8 @@ func (a *App) AddConsentText(ctx context.Context, actor account.Actor, decide fu
 	return t, err
 }
 
-// ConsentFile returns what is known of a patient's consents. See account.ConsentStore.
-func (a *App) ConsentFile(ctx context.Context, actor account.Actor, uid vital.UID) (f account.ConsentFile, at time.Time, err error) {
+// ConsentFile returns what is known of a patient's consents. See consent.Store.
+func (a *App) ConsentFile(ctx context.Context, actor account.Actor, uid vital.UID) (f consent.File, at time.Time, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) (err error) {
 		at = now
 		f, err = consentFile(ctx, tx, actor, uid)
@@ -96,7 +97,7 @@ func theirs(ctx context.Context, tx pgx.Tx, actor account.Actor, uid vital.UID) 
 }
 
 // lockPatient keeps two acts about one patient's consents apart, and reads the clock again: the lock may have taken its time.
-func lockPatient(ctx context.Context, tx pgx.Tx, actor account.Actor, uid vital.UID) (f account.ConsentFile, now time.Time, err error) {
+func lockPatient(ctx context.Context, tx pgx.Tx, actor account.Actor, uid vital.UID) (f consent.File, now time.Time, err error) {
 	p, err := theirs(ctx, tx, actor, uid)
 	if err != nil {
 		return f, now, err
@@ -117,8 +118,8 @@ SELECT d.id, d.uid::text, d.purpose, d.version, d.language, d.choice, d.decided_
     EXISTS (SELECT FROM private_item i WHERE i.org_id = d.org_id AND i.kind = 'consent' AND i.ref = d.uid AND i.unmarked_at IS NULL)
 FROM consent_decision d WHERE d.patient_id = $1 ORDER BY d.decided_at, d.id`
 
-func scanDecision(row pgx.CollectableRow, more ...any) (account.Decision, error) {
-	var d account.Decision
+func scanDecision(row pgx.CollectableRow, more ...any) (consent.Decision, error) {
+	var d consent.Decision
 	err := row.Scan(append([]any{
 		&d.ID, &d.UID, &d.Purpose, &d.Version, &d.Language, &d.Choice, &d.By, &d.Guardian, &d.Through, &d.Staff, &d.RecordedBy,
 		&d.Document, &d.Witness, &d.DecidedAt, &d.RecordedAt, &d.Private,
@@ -127,7 +128,7 @@ func scanDecision(row pgx.CollectableRow, more ...any) (account.Decision, error)
 	return d, err
 }
 
-func consentFile(ctx context.Context, tx pgx.Tx, actor account.Actor, uid vital.UID) (f account.ConsentFile, err error) {
+func consentFile(ctx context.Context, tx pgx.Tx, actor account.Actor, uid vital.UID) (f consent.File, err error) {
 	if f.Patient, err = theirs(ctx, tx, actor, uid); err != nil {
 		return f, err
 	}
@@ -138,7 +139,7 @@ func consentFile(ctx context.Context, tx pgx.Tx, actor account.Actor, uid vital.
 	if err != nil {
 		return f, fmt.Errorf("load consents: %w", err)
 	}
-	if f.Log, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.Decision, error) { return scanDecision(row) }); err != nil {
+	if f.Log, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.Decision, error) { return scanDecision(row) }); err != nil {
 		return f, fmt.Errorf("load consents: %w", err)
 	}
 	if f.Grants, err = grantsOf(ctx, tx, f.Patient.ID); err != nil {
@@ -155,13 +156,13 @@ const selectRequests = `
 SELECT r.uid::text, c.uid::text, c.name, r.purpose, r.version, r.choice, r.made_at, r.settled_at, coalesce(r.accepted, false)
 FROM guardian_request r JOIN caregiver c ON c.org_id = r.org_id AND c.id = r.caregiver_id WHERE r.patient_id = $1 ORDER BY r.id`
 
-func requestsOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]account.GuardianRequest, error) {
+func requestsOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]consent.GuardianRequest, error) {
 	rows, err := tx.Query(ctx, selectRequests, int64(patient))
 	if err != nil {
 		return nil, fmt.Errorf("load guardians' requests: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.GuardianRequest, error) {
-		var r account.GuardianRequest
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.GuardianRequest, error) {
+		var r consent.GuardianRequest
 		var settled *time.Time
 		err := row.Scan(&r.UID, &r.Guardian, &r.Name, &r.Purpose, &r.Version, &r.Choice, &r.MadeAt, &settled, &r.Accepted)
 		r.MadeAt, r.SettledAt = r.MadeAt.UTC(), timeOf(settled)
@@ -175,8 +176,8 @@ func requestsOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]acco
 
 const insertRequest = `INSERT INTO guardian_request (org_id, uid, patient_id, caregiver_id, purpose, version, choice, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
-// DecideConsent takes a decision down, or a guardian's request. See account.ConsentStore.
-func (a *App) DecideConsent(ctx context.Context, actor account.Actor, uid vital.UID, decide func(*account.ConsentFile, time.Time) (account.ConsentEffect, error)) error {
+// DecideConsent takes a decision down, or a guardian's request. See consent.Store.
+func (a *App) DecideConsent(ctx context.Context, actor account.Actor, uid vital.UID, decide func(*consent.File, time.Time) (consent.Effect, error)) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		f, now, err := lockPatient(ctx, tx, actor, uid)
 		if err != nil {
@@ -205,14 +206,14 @@ func (a *App) DecideConsent(ctx context.Context, actor account.Actor, uid vital.
 
 const settleRequest = `UPDATE guardian_request SET settled_at = $2, settled_by = $3, accepted = $4 WHERE uid = $1 AND settled_at IS NULL`
 
-// SettleRequest answers a guardian's request. See account.ConsentStore.
-func (a *App) SettleRequest(ctx context.Context, actor account.Actor, uid, request vital.UID, accept bool, decide func(*account.ConsentFile, account.GuardianRequest, time.Time) (account.ConsentEffect, error)) error {
+// SettleRequest answers a guardian's request. See consent.Store.
+func (a *App) SettleRequest(ctx context.Context, actor account.Actor, uid, request vital.UID, accept bool, decide func(*consent.File, consent.GuardianRequest, time.Time) (consent.Effect, error)) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		f, now, err := lockPatient(ctx, tx, actor, uid)
 		if err != nil {
 			return err
 		}
-		var asked account.GuardianRequest
+		var asked consent.GuardianRequest
 		for _, r := range f.Requests {
 			if r.UID == request {
 				asked = r
@@ -244,7 +245,7 @@ INSERT INTO consent_decision (org_id, uid, patient_id, purpose, version, languag
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
 
 // saveDecision writes a decision with all that follows from it.
-func saveDecision(ctx context.Context, tx pgx.Tx, actor account.Actor, p *account.Patient, e account.ConsentEffect, now time.Time) error {
+func saveDecision(ctx context.Context, tx pgx.Tx, actor account.Actor, p *account.Patient, e consent.Effect, now time.Time) error {
 	d := &e.Decision
 	d.UID = newUID()
 	_, err := tx.Exec(ctx, insertDecision, int32(p.Org), string(d.UID), int64(p.ID), string(d.Purpose), d.Version, d.Language, string(d.Choice), string(d.By),
@@ -265,7 +266,7 @@ func saveDecision(ctx context.Context, tx pgx.Tx, actor account.Actor, p *accoun
 	if e.Step == "" {
 		return nil
 	}
-	return saveEnding(ctx, tx, actor, p, account.EndingStep{Kind: e.Step, At: now}, e.State)
+	return saveEnding(ctx, tx, actor, p, consent.EndingStep{Kind: e.Step, At: now}, e.State)
 }
 
 // cancelPurpose leaves the notices that speak of the care itself: the team and the patient go on being told.
@@ -282,7 +283,7 @@ func notify(ctx context.Context, tx pgx.Tx, n push.Notice) error {
 		n.Audience = push.ToTeam
 	}
 	if n.Purpose == "" {
-		n.Purpose = string(account.ForCare)
+		n.Purpose = string(consent.ForCare)
 	}
 	if n.Severity == "" {
 		n.Severity = push.SeverityNone
@@ -301,7 +302,7 @@ FROM consent_decision d WHERE d.decided_at <= $1 ORDER BY d.patient_id, d.purpos
 
 // ConsentFiles returns, of all whom the actor reaches and whose care has not ended, how their consents stand: of each log the
 // newest decision of each purpose, which is what a standing is made of.
-func (a *App) ConsentFiles(ctx context.Context, actor account.Actor) (files []account.ConsentFile, at time.Time, err error) {
+func (a *App) ConsentFiles(ctx context.Context, actor account.Actor) (files []consent.File, at time.Time, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		at = now
 		texts, err := textsOf(ctx, tx)
@@ -319,7 +320,7 @@ func (a *App) ConsentFiles(ctx context.Context, actor account.Actor) (files []ac
 		if rows, err = tx.Query(ctx, newestDecisions, now); err != nil {
 			return fmt.Errorf("list consents: %w", err)
 		}
-		logs := map[vital.PatientID][]account.Decision{}
+		logs := map[vital.PatientID][]consent.Decision{}
 		_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 			var patient vital.PatientID
 			d, err := scanDecision(row, &patient)
@@ -330,7 +331,7 @@ func (a *App) ConsentFiles(ctx context.Context, actor account.Actor) (files []ac
 			return fmt.Errorf("list consents: %w", err)
 		}
 		for _, p := range people {
-			files = append(files, account.ConsentFile{Patient: p, Texts: texts, Log: logs[p.ID]})
+			files = append(files, consent.File{Patient: p, Texts: texts, Log: logs[p.ID]})
 		}
 		return nil
 	})

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"hale/account"
+	"hale/account/consent"
 	"hale/push"
 )
 
@@ -31,9 +31,9 @@ const cancelLapsed = `
 UPDATE outbox o SET cancelled_at = @now, cancelled_for = 'consent lapsed'
 WHERE o.sent_at IS NULL AND o.cancelled_at IS NULL AND o.purpose <> 'care' AND NOT consent_stands(o.org_id, o.patient_id, o.purpose, @now)`
 
-// AskAgain owes notices of consents to ask again. See account.AskStore.
+// AskAgain owes notices of consents to ask again. See consent.AskStore.
 func (w *Work) AskAgain(ctx context.Context, now time.Time) (asked, cancelled int, err error) {
-	args := pgx.NamedArgs{"now": now, "again": account.AskAgainAfter, "topic": string(push.ConsentDue), "severity": push.SeverityNone}
+	args := pgx.NamedArgs{"now": now, "again": consent.AskAgainAfter, "topic": string(push.ConsentDue), "severity": push.SeverityNone}
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		done, err := tx.Exec(ctx, dueNotices, args)
 		if err != nil {

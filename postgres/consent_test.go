@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/alerts"
 	"hale/fault"
 	"hale/vital"
@@ -22,23 +23,23 @@ func (r *record) self() account.Actor {
 	return account.Actor{Org: r.nurse.Org, Self: r.patient.ID, UID: r.patient.UID, Name: "Person 1", Role: account.SelfRole}
 }
 
-func caregiverOf(r *record, g account.Grant) account.Actor {
+func caregiverOf(r *record, g consent.Grant) account.Actor {
 	return account.Actor{Org: r.nurse.Org, Caregiver: g.Caregiver, UID: g.Who, Name: g.Name, Role: account.CaregiverRole}
 }
 
-func (r *record) consents() *account.Consents { return &account.Consents{Store: r.app} }
+func (r *record) consents() *consent.Consents { return &consent.Consents{Store: r.app} }
 
-func (r *record) caregivers() *account.Caregivers { return &account.Caregivers{Store: r.app} }
+func (r *record) caregivers() *consent.Caregivers { return &consent.Caregivers{Store: r.app} }
 
 // agree is the patient's own yes.
-func (r *record) agree(t *testing.T, purpose account.Purpose) {
+func (r *record) agree(t *testing.T, purpose consent.Purpose) {
 	t.Helper()
-	r.decide(t, purpose, account.Given)
+	r.decide(t, purpose, consent.Given)
 }
 
-func (r *record) decide(t *testing.T, purpose account.Purpose, c account.Choice) {
+func (r *record) decide(t *testing.T, purpose consent.Purpose, c consent.Choice) {
 	t.Helper()
-	if err := r.consents().Decide(t.Context(), r.self(), "", account.ConsentAct{Purpose: purpose, Version: 1, Choice: c}); err != nil {
+	if err := r.consents().Decide(t.Context(), r.self(), "", consent.Act{Purpose: purpose, Version: 1, Choice: c}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -46,7 +47,7 @@ func (r *record) decide(t *testing.T, purpose account.Purpose, c account.Choice)
 // letIn lets a caregiver see all that can be shared.
 func (r *record) letIn(t *testing.T, name string) account.Actor {
 	t.Helper()
-	g, err := r.caregivers().LetIn(t.Context(), r.self(), "", account.LetIn{Name: name, Scopes: account.ScopesOf(account.ForCaregivers()...)})
+	g, err := r.caregivers().LetIn(t.Context(), r.self(), "", consent.LetIn{Name: name, Scopes: account.ScopesOf(account.ForCaregivers()...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,9 +90,9 @@ type seen struct {
 	Worklist []alerts.Alert
 	Logs     [][]alerts.Entry
 	Rules    int
-	Log      []account.Decision
-	Grants   []account.Grant
-	Ending   []account.EndingStep
+	Log      []consent.Decision
+	Grants   []consent.Grant
+	Ending   []consent.EndingStep
 }
 
 func (r *record) see(t *testing.T, actor account.Actor) seen {
@@ -178,19 +179,19 @@ func TestReachIsTheSameFoldInSQL(t *testing.T) {
 		var caregiver account.CaregiverID
 		must(conn.QueryRow(ctx, `INSERT INTO patient (org_id, uid, name, sex, zone, created_at) VALUES (1, gen_random_uuid(), 'x', 'other', 'UTC', $1) RETURNING id`, start).Scan(&patient))
 		must(conn.QueryRow(ctx, `INSERT INTO caregiver (org_id, uid, name, created_at) VALUES (1, gen_random_uuid(), 'y', $1) RETURNING id`, start).Scan(&caregiver))
-		var log []account.Decision
+		var log []consent.Decision
 		for range rapid.IntRange(0, 6).Draw(rt, "decisions") {
-			d := account.Decision{
-				Purpose: rapid.SampledFrom([]account.Purpose{account.ForSharing, account.ForSharing, account.ForCare}).Draw(rt, "purpose"), Version: 1,
-				Choice: rapid.SampledFrom([]account.Choice{account.Given, account.Given, account.Refused, account.Withdrawn}).Draw(rt, "choice"), DecidedAt: moment.Draw(rt, "decided"),
+			d := consent.Decision{
+				Purpose: rapid.SampledFrom([]consent.Purpose{consent.ForSharing, consent.ForSharing, consent.ForCare}).Draw(rt, "purpose"), Version: 1,
+				Choice: rapid.SampledFrom([]consent.Choice{consent.Given, consent.Given, consent.Refused, consent.Withdrawn}).Draw(rt, "choice"), DecidedAt: moment.Draw(rt, "decided"),
 			}
 			must(conn.QueryRow(ctx, `INSERT INTO consent_decision (org_id, uid, patient_id, purpose, version, language, choice, decided_by, through, recorded_by, decided_at, created_at)
 				VALUES (1, gen_random_uuid(), $1, $2, 1, 'en', $3, 'self', 'own_session', 'x', $4, $4) RETURNING id`, int64(patient), string(d.Purpose), string(d.Choice), d.DecidedAt).Scan(&d.ID))
 			log = append(log, d)
 		}
-		var grants []account.Grant
+		var grants []consent.Grant
 		for range rapid.IntRange(0, 4).Draw(rt, "grants") {
-			g := account.Grant{
+			g := consent.Grant{
 				Caregiver: caregiver, Guardian: rapid.Bool().Draw(rt, "guardian"), From: moment.Draw(rt, "from"),
 				Scopes: account.ScopesOf(rapid.SliceOfN(rapid.SampledFrom(account.ForGuardians()), 1, 3).Draw(rt, "scopes")...),
 			}
@@ -227,7 +228,7 @@ func TestReachIsTheSameFoldInSQL(t *testing.T) {
 		}
 		edges := []time.Time{{}} // where something begins or ends; zero: anywhere
 		for _, d := range log {
-			edges = append(edges, d.DecidedAt, d.DecidedAt.Add(account.AskAgainAfter+account.AskGrace))
+			edges = append(edges, d.DecidedAt, d.DecidedAt.Add(consent.AskAgainAfter+consent.AskGrace))
 		}
 		for _, g := range grants {
 			edges = append(edges, g.From, g.To, g.ConfirmedAt, g.SuspendedAt)
@@ -238,7 +239,7 @@ func TestReachIsTheSameFoldInSQL(t *testing.T) {
 				at = moment.Draw(rt, "now")
 			}
 			at = at.Add(time.Duration(rapid.IntRange(-1, 1).Draw(rt, "beside")) * time.Microsecond)
-			want := account.WayOf(caregiver, grants, log, at)
+			want := consent.WayOf(caregiver, grants, log, at)
 			var got account.Relation
 			tx, err := conn.Begin(ctx)
 			must(err)
@@ -273,10 +274,10 @@ func TestWithdrawingSharingStopsReadsAndNoticesAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	r.arrive(t, r.pressure(0, 190, 100))
-	if _, err := r.caregivers().LetIn(t.Context(), r.self(), "", account.LetIn{Name: "Eva", Scopes: account.ScopesOf(account.SeeReadings)}); !fault.Is(err, fault.Conflict) {
+	if _, err := r.caregivers().LetIn(t.Context(), r.self(), "", consent.LetIn{Name: "Eva", Scopes: account.ScopesOf(account.SeeReadings)}); !fault.Is(err, fault.Conflict) {
 		t.Fatalf("let in without consent to sharing: %v", err)
 	}
-	r.agree(t, account.ForSharing)
+	r.agree(t, consent.ForSharing)
 	eva := r.letIn(t, "Eva")
 	p, err := r.app.Patient(t.Context(), eva, r.patient.UID)
 	if err != nil || account.Allow(eva, account.SeeReadings, &p) != nil || account.Allow(eva, account.RecordConsent, &p) == nil {
@@ -293,7 +294,7 @@ func TestWithdrawingSharingStopsReadsAndNoticesAtOnce(t *testing.T) {
 	owe("for eva", "caregiver_sharing", "caregiver", fmt.Sprint(eva.Caregiver))
 	owe("for research", "research", "team", "NULL")
 	owe("for the team", "care", "team", "NULL")
-	r.decide(t, account.ForSharing, account.Withdrawn)
+	r.decide(t, consent.ForSharing, consent.Withdrawn)
 	if _, err := r.app.Patient(t.Context(), eva, r.patient.UID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("after the withdrawal a caregiver finds the patient: %v", err)
 	}
@@ -309,7 +310,7 @@ func TestWithdrawingSharingStopsReadsAndNoticesAtOnce(t *testing.T) {
 	if n := r.count(t, `SELECT count(*) FROM outbox WHERE cancelled_at IS NOT NULL`); n != 1 {
 		t.Errorf("%d notices were cancelled", n)
 	}
-	r.agree(t, account.ForSharing)
+	r.agree(t, consent.ForSharing)
 	if _, err := r.app.Patient(t.Context(), eva, r.patient.UID); err != nil {
 		t.Errorf("sharing is agreed to again: %v", err)
 	}
@@ -325,8 +326,8 @@ func TestConsentsAreAskedForAgain(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	ctx := t.Context()
-	r.agree(t, account.ForCare)
-	r.agree(t, account.ForSharing)
+	r.agree(t, consent.ForCare)
+	r.agree(t, consent.ForSharing)
 	eva := r.letIn(t, "Eva")
 	r.exec(t, fmt.Sprintf(`INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience, caregiver_id, purpose)
 		VALUES (%d, %d, 'x', 'y', 'red', clock_timestamp(), 'caregiver', %d, 'caregiver_sharing')`, r.nurse.Org, r.patient.ID, eva.Caregiver))
@@ -338,8 +339,8 @@ func TestConsentsAreAskedForAgain(t *testing.T) {
 		after            time.Duration
 		asked, cancelled int
 	}{
-		{0, 0, 0}, {account.AskAgainAfter - time.Hour, 0, 0}, {account.AskAgainAfter + time.Hour, 4, 0}, {account.AskAgainAfter + 2*time.Hour, 0, 0},
-		{account.AskAgainAfter + account.AskGrace - time.Hour, 0, 0}, {account.AskAgainAfter + account.AskGrace + time.Hour, 0, 1},
+		{0, 0, 0}, {consent.AskAgainAfter - time.Hour, 0, 0}, {consent.AskAgainAfter + time.Hour, 4, 0}, {consent.AskAgainAfter + 2*time.Hour, 0, 0},
+		{consent.AskAgainAfter + consent.AskGrace - time.Hour, 0, 0}, {consent.AskAgainAfter + consent.AskGrace + time.Hour, 0, 1},
 	} {
 		asked, cancelled, err := r.work.AskAgain(ctx, now.Add(step.after))
 		if err != nil || asked != step.asked || cancelled != step.cancelled {
@@ -347,18 +348,18 @@ func TestConsentsAreAskedForAgain(t *testing.T) {
 		}
 	}
 	// A new text is asked about once, and by everybody who agreed to the older one.
-	text, err := r.consents().AddText(ctx, r.nurse, account.ConsentText{Purpose: account.ForCare, Language: "en", Body: "Other words."})
+	text, err := r.consents().AddText(ctx, r.nurse, consent.Text{Purpose: consent.ForCare, Language: "en", Body: "Other words."})
 	if err != nil || text.Version != 2 {
 		t.Fatalf("%+v, %v", text, err)
 	}
-	if _, err := r.consents().AddText(ctx, r.nurse, account.ConsentText{Purpose: account.ForCare, Version: 2, Language: "en", Body: "Yet others."}); !fault.Is(err, fault.Conflict) {
+	if _, err := r.consents().AddText(ctx, r.nurse, consent.Text{Purpose: consent.ForCare, Version: 2, Language: "en", Body: "Yet others."}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a text was changed: %v", err)
 	}
 	if asked, _, err := r.work.AskAgain(ctx, now.Add(time.Hour)); err != nil || asked != 2 {
 		t.Errorf("%d asked about the new text, %v", asked, err)
 	}
 	due, endings, err := r.consents().DueList(ctx, r.nurse)
-	if err != nil || len(due) != 1 || due[0].Standing.Due != account.DueText || due[0].Standing.Version != 1 || len(endings) != 0 {
+	if err != nil || len(due) != 1 || due[0].Standing.Due != consent.DueText || due[0].Standing.Version != 1 || len(endings) != 0 {
 		t.Errorf("due: %+v, %v, %v", due, endings, err)
 	}
 	for _, statement := range []string{`UPDATE consent_text SET body = 'x'`, `DELETE FROM consent_text`, `UPDATE consent_decision SET choice = 'given'`, `DELETE FROM consent_decision`, `UPDATE ending_step SET at = at`} {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/fault"
 	"hale/vital"
 )
@@ -18,8 +19,8 @@ const doubleColumns = `SELECT d.uid::text, d.state, d.found_at, d.decided_at, d.
     b.id, b.uid::text, b.org_id, b.name, b.birth_year, b.birth_date, b.sex, b.zone, b.number, b.state
 FROM possible_double d JOIN patient a ON a.org_id = d.org_id AND a.id = d.patient_id JOIN patient b ON b.org_id = d.org_id AND b.id = d.other_id `
 
-func scanDouble(row pgx.CollectableRow) (account.Double, error) {
-	var d account.Double
+func scanDouble(row pgx.CollectableRow) (identity.Double, error) {
+	var d identity.Double
 	var decided *time.Time
 	targets := []any{&d.UID, &d.State, &d.FoundAt, &decided, &d.DecidedBy, &d.Reason, &d.SameName}
 	for _, p := range []*account.Patient{&d.One, &d.Other} {
@@ -31,8 +32,8 @@ func scanDouble(row pgx.CollectableRow) (account.Double, error) {
 }
 
 // Doubles lists two people each who may be one, the oldest first. A record that was merged away is no open question.
-func (a *App) Doubles(ctx context.Context, actor account.Actor, state account.DoubleState, limit int) ([]account.Double, error) {
-	var list []account.Double
+func (a *App) Doubles(ctx context.Context, actor account.Actor, state identity.DoubleState, limit int) ([]identity.Double, error) {
+	var list []identity.Double
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		rows, err := tx.Query(ctx, doubleColumns+`WHERE d.state = $1 AND (d.state <> 'open' OR a.state <> 'merged' AND b.state <> 'merged') ORDER BY d.found_at, d.id LIMIT $2`, string(state), limit)
 		if err != nil {
@@ -45,8 +46,8 @@ func (a *App) Doubles(ctx context.Context, actor account.Actor, state account.Do
 }
 
 // Double returns one of them.
-func (a *App) Double(ctx context.Context, actor account.Actor, uid vital.UID) (account.Double, error) {
-	var d account.Double
+func (a *App) Double(ctx context.Context, actor account.Actor, uid vital.UID) (identity.Double, error) {
+	var d identity.Double
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		d, err = oneDouble(ctx, tx, uid)
 		return err
@@ -54,14 +55,14 @@ func (a *App) Double(ctx context.Context, actor account.Actor, uid vital.UID) (a
 	return d, err
 }
 
-func oneDouble(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Double, error) {
+func oneDouble(ctx context.Context, tx pgx.Tx, uid vital.UID) (identity.Double, error) {
 	u, err := parseUID(uid, "possible double")
 	if err != nil {
-		return account.Double{}, err
+		return identity.Double{}, err
 	}
 	rows, err := tx.Query(ctx, doubleColumns+`WHERE d.uid = $1`, u)
 	if err != nil {
-		return account.Double{}, fmt.Errorf("load a possible double: %w", err)
+		return identity.Double{}, fmt.Errorf("load a possible double: %w", err)
 	}
 	d, err := pgx.CollectExactlyOneRow(rows, scanDouble)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -105,7 +106,7 @@ func findAlike(ctx context.Context, tx pgx.Tx, now time.Time, p *account.Patient
 	var q account.Patient
 	var ones, others []int64
 	err := each(ctx, tx, selectAlike, []any{int32(p.Org), int64(p.ID)}, []any{&q.ID, &q.UID, &q.BirthDate}, func() {
-		if account.BornAlike(p.BirthDate, q.BirthDate) && len(others) < mostAlike {
+		if identity.BornAlike(p.BirthDate, q.BirthDate) && len(others) < mostAlike {
 			ones, others, p.Alike = append(ones, int64(p.ID)), append(others, int64(q.ID)), append(p.Alike, q.UID)
 		}
 	})
@@ -119,9 +120,9 @@ const settleDouble = `
 UPDATE possible_double SET state = 'two_people', decided_at = $3, decided_by = $4, decided_name = $5, reason = $6
 WHERE org_id = $1 AND uid = $2 AND state = 'open'`
 
-// TwoPeople settles an open double. See account.DoubleBook.
-func (a *App) TwoPeople(ctx context.Context, actor account.Actor, uid vital.UID, reason string) (account.Double, error) {
-	var d account.Double
+// TwoPeople settles an open double. See identity.DoubleBook.
+func (a *App) TwoPeople(ctx context.Context, actor account.Actor, uid vital.UID, reason string) (identity.Double, error) {
+	var d identity.Double
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var err error
 		if d, err = oneDouble(ctx, tx, uid); err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/audit"
+	"hale/account/identity"
 	"hale/devices"
 	"hale/fault"
 	"hale/safe"
@@ -215,7 +217,7 @@ func TestOthersAreMeasuredAndSealedWhileAPersonIsErased(t *testing.T) {
 	r := newRecord(t)
 	r.measured(t, 25_000)
 	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
-	before := mustHold(t, r.export(t), account.Expected{}) // the whole trail is sealed
+	before := mustHold(t, r.export(t), audit.Expected{}) // the whole trail is sealed
 	if err := r.eraser(&still{end: 40}).RunOnce(t.Context(), r.now(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +251,7 @@ func TestOthersAreMeasuredAndSealedWhileAPersonIsErased(t *testing.T) {
 	if n := r.count(t, `SELECT count(*) FROM reading`); n != 0 {
 		t.Errorf("%d readings are left", n)
 	}
-	if v := mustHold(t, r.export(t), account.Expected{Seq: before.Sealed, Hash: before.Head}); v.Blanked == 0 {
+	if v := mustHold(t, r.export(t), audit.Expected{Seq: before.Sealed, Hash: before.Head}); v.Blanked == 0 {
 		t.Error("no row of the audit was blanked")
 	}
 }
@@ -334,7 +336,7 @@ INSERT INTO possible_double (org_id, uid, patient_id, other_id, found_at) VALUES
 	if _, err := merges.Undo(t.Context(), r.nurse, made.UID, ""); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := r.app.Doubles(t.Context(), r.nurse, account.DoubleOpen, 10); err != nil || len(list) != 1 {
+	if list, err := r.app.Doubles(t.Context(), r.nurse, identity.DoubleOpen, 10); err != nil || len(list) != 1 {
 		t.Errorf("after the merge was undone the question is open: %v, %v", list, err)
 	}
 	if n := r.count(t, `SELECT count(*) FROM session WHERE ended_at IS NULL`); n != 1 {

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/audit"
 	"hale/fault"
 	"hale/postgres"
 	"hale/safe"
@@ -124,7 +125,7 @@ func (r *record) passAll(t *testing.T, seq int64) {
 
 func (r *record) export(t *testing.T) []byte {
 	t.Helper()
-	sealer := &account.Sealer{Store: r.work, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: slog.New(slog.DiscardHandler), Every: 10 * time.Millisecond}
+	sealer := &audit.Sealer{Store: r.work, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: slog.New(slog.DiscardHandler), Every: 10 * time.Millisecond}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- sealer.Run(ctx) }()
@@ -136,15 +137,15 @@ func (r *record) export(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	var file bytes.Buffer
-	if err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ExportAudit(t.Context(), "Home", account.NewExport(&file)); err != nil {
+	if err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ExportAudit(t.Context(), "Home", audit.NewExport(&file)); err != nil {
 		t.Fatal(err)
 	}
 	return file.Bytes()
 }
 
-func mustHold(t *testing.T, export []byte, expected account.Expected) account.Verdict {
+func mustHold(t *testing.T, export []byte, expected audit.Expected) audit.Verdict {
 	t.Helper()
-	v, err := account.VerifyExport(bytes.NewReader(export), expected)
+	v, err := audit.Verify(bytes.NewReader(export), expected)
 	if err != nil || v.Broken != nil {
 		t.Fatalf("the audit does not hold: %+v, %v", v.Broken, err)
 	}
@@ -160,7 +161,7 @@ func TestAPersonIsErasedFromEveryTableAndOthersStay(t *testing.T) {
 	if _, err := directory.Patient(t.Context(), r.nurse, r.patient.UID); err != nil {
 		t.Fatal(err)
 	}
-	before := mustHold(t, r.export(t), account.Expected{})
+	before := mustHold(t, r.export(t), audit.Expected{})
 	rows := r.count(t, "SELECT count(*) FROM rule WHERE patient_id = "+fmt.Sprint(int64(other.ID)))
 
 	e := r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
@@ -211,7 +212,7 @@ func TestAPersonIsErasedFromEveryTableAndOthersStay(t *testing.T) {
 	if n := r.count(t, "SELECT count(*) FROM rule WHERE patient_id = "+fmt.Sprint(int64(other.ID))); n != rows || n == 0 {
 		t.Errorf("the other patient has %d rules, and had %d", n, rows)
 	}
-	v := mustHold(t, r.export(t), account.Expected{Seq: before.Sealed, Hash: before.Head})
+	v := mustHold(t, r.export(t), audit.Expected{Seq: before.Sealed, Hash: before.Head})
 	if v.Blanked == 0 || len(v.Blankings) != 1 {
 		t.Errorf("the audit tells of %d blanked rows, %v", v.Blanked, v.Blankings)
 	}
@@ -327,5 +328,5 @@ func TestEverythingOfAPersonGoesAndNothingOfOthers(t *testing.T) {
 			t.Errorf("%s: %d, want %d", query, n, want)
 		}
 	}
-	mustHold(t, r.export(t), account.Expected{})
+	mustHold(t, r.export(t), audit.Expected{})
 }

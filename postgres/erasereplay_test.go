@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/audit"
 	"hale/internal/pgtest"
 	"hale/postgres"
 	"hale/safe"
@@ -92,7 +93,7 @@ func TestWhatMustBeKeptIsNobodysAndGoesByItselfOnItsDay(t *testing.T) {
 	if list, err := r.app.Patients(t.Context(), r.nurse, "", 0); err != nil || len(list) != 0 {
 		t.Errorf("a list shows %v, %v", list, err)
 	}
-	mustHold(t, r.export(t), account.Expected{})
+	mustHold(t, r.export(t), audit.Expected{})
 	receipt, _, err := safe.ReadReceipt([]byte(r.text(t, "SELECT receipt FROM erasure")), nil)
 	if err != nil || len(receipt.Kept) != 2 || receipt.Kept[0].Ground == "" || receipt.Kept[0].Until.Before(r.now(t).AddDate(2, 11, 0)) {
 		t.Errorf("the receipt says of what is kept: %+v, %v", receipt.Kept, err)
@@ -105,7 +106,7 @@ func TestWhatMustBeKeptIsNobodysAndGoesByItselfOnItsDay(t *testing.T) {
 	if n := r.count(t, "SELECT (SELECT count(*) FROM reading) + (SELECT count(*) FROM patient)"); n != 0 {
 		t.Errorf("%d readings and patients are left", n)
 	}
-	if v := mustHold(t, r.export(t), account.Expected{}); len(v.Blankings) != 2 {
+	if v := mustHold(t, r.export(t), audit.Expected{}); len(v.Blankings) != 2 {
 		t.Errorf("the audit tells of blankings %v, want two", v.Blankings)
 	}
 }
@@ -177,5 +178,5 @@ func TestARestoreFromAnEarlierBackupRepeatsTheErasure(t *testing.T) {
 	if got := r.text(t, "SELECT string_agg(state, ' ' ORDER BY number) FROM erasure"); got != "done done" {
 		t.Errorf("the requests are %s", got)
 	}
-	mustHold(t, r.export(t), account.Expected{})
+	mustHold(t, r.export(t), audit.Expected{})
 }

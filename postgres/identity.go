@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/fault"
 	"hale/vital"
 )
@@ -34,14 +35,14 @@ func (a *App) NumberSystem(ctx context.Context, actor account.Actor) (string, er
 const selectSystems = `SELECT uri, title, folds FROM identifier_system ORDER BY title COLLATE "und-x-icu", uri`
 
 // Systems returns what the organisation says about systems.
-func (a *App) Systems(ctx context.Context, actor account.Actor) ([]account.IdentifierSystem, error) {
-	var list []account.IdentifierSystem
+func (a *App) Systems(ctx context.Context, actor account.Actor) ([]identity.IdentifierSystem, error) {
+	var list []identity.IdentifierSystem
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		rows, err := tx.Query(ctx, selectSystems)
 		if err != nil {
 			return fmt.Errorf("list systems: %w", err)
 		}
-		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[account.IdentifierSystem])
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[identity.IdentifierSystem])
 		return err
 	})
 	return list, err
@@ -54,8 +55,8 @@ WHERE $4 = coalesce((SELECT s.folds FROM identifier_system s WHERE s.org_id = $1
     OR NOT EXISTS (SELECT FROM patient_identifier i WHERE i.org_id = $1 AND i.system = $2)
 ON CONFLICT (org_id, uri) DO UPDATE SET title = excluded.title, folds = excluded.folds`
 
-// SetSystem stores what is said about a system. See account.IdentityBook.
-func (a *App) SetSystem(ctx context.Context, actor account.Actor, s account.IdentifierSystem) error {
+// SetSystem stores what is said about a system. See identity.IdentityBook.
+func (a *App) SetSystem(ctx context.Context, actor account.Actor, s identity.IdentifierSystem) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		if err := lockIdentities(ctx, tx, actor.Org); err != nil {
 			return err
@@ -82,8 +83,8 @@ func lockIdentities(ctx context.Context, tx pgx.Tx, org vital.OrgID) error {
 
 const identifierColumns = `i.uid::text, i.system, i.value, i.key, i.use, i.from_when, i.to_when, i.added_at, as_of_freeze(i.patient_id, i.ended_at), CASE WHEN i.ended_at IS DISTINCT FROM as_of_freeze(i.patient_id, i.ended_at) THEN '' ELSE i.end_reason END`
 
-func scanIdentifier(row pgx.CollectableRow) (account.Identifier, error) {
-	var i account.Identifier
+func scanIdentifier(row pgx.CollectableRow) (identity.Identifier, error) {
+	var i identity.Identifier
 	var ended *time.Time
 	err := row.Scan(&i.UID, &i.System, &i.Value, &i.Key, &i.Use, &i.From, &i.To, &i.AddedAt, &ended, &i.Reason)
 	i.AddedAt, i.EndedAt = i.AddedAt.UTC(), timeOf(ended)
@@ -93,8 +94,8 @@ func scanIdentifier(row pgx.CollectableRow) (account.Identifier, error) {
 const selectIdentifiers = `SELECT ` + identifierColumns + ` FROM patient_identifier i WHERE i.patient_id = $1 ORDER BY i.ended_at IS NOT NULL, i.system, i.id`
 
 // Identifiers returns all identifiers of a patient, those in force first.
-func (a *App) Identifiers(ctx context.Context, actor account.Actor, patient vital.UID) ([]account.Identifier, error) {
-	var list []account.Identifier
+func (a *App) Identifiers(ctx context.Context, actor account.Actor, patient vital.UID) ([]identity.Identifier, error) {
+	var list []identity.Identifier
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		p, err := onePatient(ctx, tx, patient)
 		if err != nil {
@@ -106,7 +107,7 @@ func (a *App) Identifiers(ctx context.Context, actor account.Actor, patient vita
 	return list, err
 }
 
-func identifiersOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]account.Identifier, error) {
+func identifiersOf(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]identity.Identifier, error) {
 	rows, err := tx.Query(ctx, selectIdentifiers, int64(patient))
 	if err != nil {
 		return nil, fmt.Errorf("list identifiers: %w", err)
@@ -132,7 +133,7 @@ FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::te
 // given is an identifier for a patient.
 type given struct {
 	patient vital.PatientID
-	account.Identifier
+	identity.Identifier
 }
 
 // giveIdentifiers stores identifiers. One that is in force for somebody is fault.Conflict.
@@ -165,7 +166,7 @@ func giveIdentifiers(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.T
 }
 
 // AddIdentifier stores an identifier with the audit row, which names the system and not the value.
-func (a *App) AddIdentifier(ctx context.Context, actor account.Actor, patient vital.UID, i account.Identifier) (account.Identifier, error) {
+func (a *App) AddIdentifier(ctx context.Context, actor account.Actor, patient vital.UID, i identity.Identifier) (identity.Identifier, error) {
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		p, err := onePatient(ctx, tx, patient)
 		if err != nil {
@@ -241,8 +242,8 @@ func (a *App) somePatients(ctx context.Context, actor account.Actor, query func(
 const selectChanges = `SELECT at, actor_name, source, field, before, after FROM patient_change WHERE patient_id = $1 ORDER BY at DESC, id DESC LIMIT 200`
 
 // Changes returns what was changed of who the patient is, the newest first.
-func (a *App) Changes(ctx context.Context, actor account.Actor, patient vital.UID) ([]account.PatientChange, error) {
-	var list []account.PatientChange
+func (a *App) Changes(ctx context.Context, actor account.Actor, patient vital.UID) ([]identity.PatientChange, error) {
+	var list []identity.PatientChange
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		p, err := onePatient(ctx, tx, patient)
 		if err != nil {
@@ -252,7 +253,7 @@ func (a *App) Changes(ctx context.Context, actor account.Actor, patient vital.UI
 		if err != nil {
 			return fmt.Errorf("list changes: %w", err)
 		}
-		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[account.PatientChange])
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[identity.PatientChange])
 		return err
 	})
 	return list, err

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/fault"
 	"hale/vital"
 )
@@ -20,8 +21,8 @@ INSERT INTO import (org_id, uid, kind, hash, content, options, rows, actor_id, a
 
 const forgetImports = `UPDATE import SET content = NULL WHERE org_id = $1 AND content IS NOT NULL AND created_at < $2`
 
-// KeepImport stores a file that was checked. See account.ImportBook.
-func (a *App) KeepImport(ctx context.Context, actor account.Actor, i account.Import, content []byte) (account.Import, error) {
+// KeepImport stores a file that was checked. See identity.ImportBook.
+func (a *App) KeepImport(ctx context.Context, actor account.Actor, i identity.Import, content []byte) (identity.Import, error) {
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		hash, err := hex.DecodeString(i.Hash)
 		if err != nil {
@@ -32,7 +33,7 @@ func (a *App) KeepImport(ctx context.Context, actor account.Actor, i account.Imp
 			return fmt.Errorf("write the options of an import: %w", err)
 		}
 		i.UID, i.CreatedAt, i.Kept = newUID(), now, true
-		if _, err := tx.Exec(ctx, forgetImports, int32(actor.Org), now.Add(-account.KeepImports)); err != nil {
+		if _, err := tx.Exec(ctx, forgetImports, int32(actor.Org), now.Add(-identity.KeepImports)); err != nil {
 			return fmt.Errorf("forget old files: %w", err)
 		}
 		_, err = tx.Exec(ctx, insertImport, int32(actor.Org), string(i.UID), string(i.Kind), hash, content, options, i.Rows, nullID(actor.Staff), actor.Name, now)
@@ -55,8 +56,8 @@ FROM import i CROSS JOIN LATERAL (
         count(*) FILTER (WHERE outcome = 'double') AS double, count(*) FILTER (WHERE outcome = 'refused') AS refused
     FROM import_line l WHERE l.org_id = i.org_id AND l.import_id = i.id) n `
 
-func scanImport(row pgx.CollectableRow) (account.Import, error) {
-	var i account.Import
+func scanImport(row pgx.CollectableRow) (identity.Import, error) {
+	var i identity.Import
 	var options []byte
 	var finished *time.Time
 	c := &i.Counts
@@ -70,14 +71,14 @@ func scanImport(row pgx.CollectableRow) (account.Import, error) {
 
 const selectImport = `SELECT ` + importColumns + `WHERE i.uid = $1`
 
-func oneImport(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Import, error) {
+func oneImport(ctx context.Context, tx pgx.Tx, uid vital.UID) (identity.Import, error) {
 	u, err := parseUID(uid, "import")
 	if err != nil {
-		return account.Import{}, err
+		return identity.Import{}, err
 	}
 	rows, err := tx.Query(ctx, selectImport, u)
 	if err != nil {
-		return account.Import{}, fmt.Errorf("load import: %w", err)
+		return identity.Import{}, fmt.Errorf("load import: %w", err)
 	}
 	i, err := pgx.CollectExactlyOneRow(rows, scanImport)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -90,8 +91,8 @@ func oneImport(ctx context.Context, tx pgx.Tx, uid vital.UID) (account.Import, e
 }
 
 // ImportOf returns an import with its text.
-func (a *App) ImportOf(ctx context.Context, actor account.Actor, uid vital.UID) (account.Import, []byte, error) {
-	var i account.Import
+func (a *App) ImportOf(ctx context.Context, actor account.Actor, uid vital.UID) (identity.Import, []byte, error) {
+	var i identity.Import
 	var content []byte
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		if i, err = oneImport(ctx, tx, uid); err != nil {
@@ -105,12 +106,12 @@ func (a *App) ImportOf(ctx context.Context, actor account.Actor, uid vital.UID) 
 const selectImports = `SELECT ` + importColumns + `WHERE i.kind = ANY($1) ORDER BY i.created_at DESC, i.id DESC LIMIT $2`
 
 // ImportsOf returns the newest imports of some kinds.
-func (a *App) ImportsOf(ctx context.Context, actor account.Actor, kinds []account.ImportKind, limit int) ([]account.Import, error) {
+func (a *App) ImportsOf(ctx context.Context, actor account.Actor, kinds []identity.ImportKind, limit int) ([]identity.Import, error) {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
 		names[i] = string(k)
 	}
-	var list []account.Import
+	var list []identity.Import
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		rows, err := tx.Query(ctx, selectImports, names, limit)
 		if err != nil {
@@ -132,8 +133,8 @@ CROSS JOIN LATERAL (
 WHERE i.uid = $1 AND ($2 = '' OR l.outcome = $2) AND l.row > $3 ORDER BY l.row LIMIT $4`
 
 // ImportLines returns what became of rows.
-func (a *App) ImportLines(ctx context.Context, actor account.Actor, uid vital.UID, o account.Outcome, after, limit int) ([]account.ImportLine, error) {
-	var list []account.ImportLine
+func (a *App) ImportLines(ctx context.Context, actor account.Actor, uid vital.UID, o identity.Outcome, after, limit int) ([]identity.ImportLine, error) {
+	var list []identity.ImportLine
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		i, err := oneImport(ctx, tx, uid)
 		if err != nil {
@@ -149,20 +150,20 @@ func (a *App) ImportLines(ctx context.Context, actor account.Actor, uid vital.UI
 	return list, err
 }
 
-func scanLine(row pgx.CollectableRow) (account.ImportLine, error) {
-	var l account.ImportLine
+func scanLine(row pgx.CollectableRow) (identity.ImportLine, error) {
+	var l identity.ImportLine
 	var ids []int64
 	var uids, names, numbers []string
 	err := row.Scan(&l.Row, &l.Line, &l.Entry, &l.Outcome, &l.Patient, &l.Field, &l.Problem, &ids, &uids, &names, &numbers)
 	for i := range ids {
-		l.Others = append(l.Others, account.Candidate{ID: vital.PatientID(ids[i]), Patient: vital.UID(uids[i]), Name: names[i], Number: numbers[i]})
+		l.Others = append(l.Others, identity.Candidate{ID: vital.PatientID(ids[i]), Patient: vital.UID(uids[i]), Name: names[i], Number: numbers[i]})
 	}
 	return l, err
 }
 
 // Situate returns what the record knows about rows.
-func (a *App) Situate(ctx context.Context, actor account.Actor, q account.ImportQuestion) (account.ImportFacts, error) {
-	var f account.ImportFacts
+func (a *App) Situate(ctx context.Context, actor account.Actor, q identity.ImportQuestion) (identity.ImportFacts, error) {
+	var f identity.ImportFacts
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) (err error) {
 		f, err = situate(ctx, tx, q, now)
 		return err
@@ -170,24 +171,24 @@ func (a *App) Situate(ctx context.Context, actor account.Actor, q account.Import
 	return f, err
 }
 
-// AdvanceImport takes in the next rows of an import. See account.ImportBook. Whoever brings people in does so one after the
+// AdvanceImport takes in the next rows of an import. See identity.ImportBook. Whoever brings people in does so one after the
 // other, so that no two files make the same person.
-func (a *App) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(account.Import) account.ImportQuestion, decide func(account.ImportFacts) []account.Decided) (account.Import, []account.ImportLine, error) {
-	var after account.Import
-	var lines []account.ImportLine
+func (a *App) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(identity.Import) identity.ImportQuestion, decide func(identity.ImportFacts) []identity.Decided) (identity.Import, []identity.ImportLine, error) {
+	var after identity.Import
+	var lines []identity.ImportLine
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		if err := lockIdentities(ctx, tx, actor.Org); err != nil {
 			return err
 		}
 		i, err := oneImport(ctx, tx, uid)
-		if err != nil || i.State == account.ImportDone {
+		if err != nil || i.State == identity.ImportDone {
 			after = i
 			return err
 		}
 		if err := stillKept(ctx, tx, i); err != nil {
 			return err
 		}
-		if batches := i.Done / account.ImportBatch; batches > 0 && batches&(batches-1) == 0 { // the file has come to twice as many
+		if batches := i.Done / identity.ImportBatch; batches > 0 && batches&(batches-1) == 0 { // the file has come to twice as many
 			if _, err := tx.Exec(ctx, `SELECT look_anew_at_people()`); err != nil {
 				return fmt.Errorf("look anew at how many people there are: %w", err)
 			}
@@ -211,7 +212,7 @@ func (a *App) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.
 
 // stillKept refuses to go on when the text has been forgotten meanwhile, as it is when somebody is erased whom it may name; the
 // row stays locked, so that forgetting waits for the batch.
-func stillKept(ctx context.Context, tx pgx.Tx, i account.Import) error {
+func stillKept(ctx context.Context, tx pgx.Tx, i identity.Import) error {
 	var kept bool
 	if err := tx.QueryRow(ctx, `SELECT content IS NOT NULL FROM import WHERE uid = $1 FOR NO KEY UPDATE`, string(i.UID)).Scan(&kept); err != nil {
 		return fmt.Errorf("hold the import: %w", err)
@@ -243,10 +244,10 @@ const selectKnown = `SELECT id, uid::text, org_id, name, birth_year, birth_date,
 const selectStaffNames = `SELECT login, name, role FROM staff WHERE login = ANY($1)`
 
 // situate loads what rows have to be held against: a number of queries that does not grow with the rows.
-func situate(ctx context.Context, tx pgx.Tx, q account.ImportQuestion, now time.Time) (account.ImportFacts, error) {
-	f := account.ImportFacts{
-		Now: now, Teams: map[string]vital.UID{}, Taken: map[int]vital.UID{}, Owners: map[account.IdentifierKey]vital.PatientID{},
-		Numbers: map[string]vital.PatientID{}, Keys: map[string]string{}, Named: map[string][]vital.PatientID{}, Staff: map[string]account.KnownStaff{},
+func situate(ctx context.Context, tx pgx.Tx, q identity.ImportQuestion, now time.Time) (identity.ImportFacts, error) {
+	f := identity.ImportFacts{
+		Now: now, Teams: map[string]vital.UID{}, Taken: map[int]vital.UID{}, Owners: map[identity.IdentifierKey]vital.PatientID{},
+		Numbers: map[string]vital.PatientID{}, Keys: map[string]string{}, Named: map[string][]vital.PatientID{}, Staff: map[string]identity.KnownStaff{},
 	}
 	var text, second string
 	var number int64
@@ -254,9 +255,9 @@ func situate(ctx context.Context, tx pgx.Tx, q account.ImportQuestion, now time.
 	if err != nil {
 		return f, err
 	}
-	if q.Kind == account.ImportStaff {
+	if q.Kind == identity.ImportStaff {
 		var role string
-		return f, each(ctx, tx, selectStaffNames, []any{q.Logins}, []any{&text, &second, &role}, func() { f.Staff[text] = account.KnownStaff{Name: second, Role: account.Role(role)} })
+		return f, each(ctx, tx, selectStaffNames, []any{q.Logins}, []any{&text, &second, &role}, func() { f.Staff[text] = identity.KnownStaff{Name: second, Role: account.Role(role)} })
 	}
 	hash, err := hex.DecodeString(q.Hash)
 	if err != nil {
@@ -272,7 +273,7 @@ func situate(ctx context.Context, tx pgx.Tx, q account.ImportQuestion, now time.
 	}
 	people := map[int64]bool{}
 	err = each(ctx, tx, selectOwners, []any{systems, keys, now}, []any{&text, &second, &number}, func() {
-		f.Owners[account.IdentifierKey{System: text, Key: second}], people[number] = vital.PatientID(number), true
+		f.Owners[identity.IdentifierKey{System: text, Key: second}], people[number] = vital.PatientID(number), true
 	})
 	if err != nil {
 		return f, err
@@ -297,7 +298,7 @@ func situate(ctx context.Context, tx pgx.Tx, q account.ImportQuestion, now time.
 }
 
 // knownPeople loads people, and notes the keys of their names.
-func knownPeople(ctx context.Context, tx pgx.Tx, people map[int64]bool, nameKeys map[string]string) ([]account.Known, error) {
+func knownPeople(ctx context.Context, tx pgx.Tx, people map[int64]bool, nameKeys map[string]string) ([]identity.Known, error) {
 	ids := make([]int64, 0, len(people))
 	for id := range people {
 		ids = append(ids, id)
@@ -306,7 +307,7 @@ func knownPeople(ctx context.Context, tx pgx.Tx, people map[int64]bool, nameKeys
 	if err != nil {
 		return nil, fmt.Errorf("load patients: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k account.Known, err error) {
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k identity.Known, err error) {
 		var key string
 		err = row.Scan(&k.ID, &k.UID, &k.Org, &k.Name, &k.BirthYear, &k.BirthDate, &k.Sex, &k.Zone, &k.Number, &k.State, &key)
 		nameKeys[k.Name] = key

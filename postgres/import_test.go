@@ -13,22 +13,23 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/fault"
 	"hale/vital"
 )
 
-func (r *record) imports() *account.Imports {
-	return &account.Imports{
+func (r *record) imports() *identity.Imports {
+	return &identity.Imports{
 		Book: r.app, NFC: norm.NFC.String, Now: time.Now, NoPassword: "none",
 		Invite: func() (string, []byte) { return "code", []byte(strings.Repeat("h", 32)) },
 	}
 }
 
 // bring takes a file of patients in, and returns the import and what became of its rows.
-func (r *record) bring(t *testing.T, o account.ImportOptions, text string) (account.Import, []account.ImportLine) {
+func (r *record) bring(t *testing.T, o identity.ImportOptions, text string) (identity.Import, []identity.ImportLine) {
 	t.Helper()
 	m := r.imports()
-	i, foreseen, err := m.Check(t.Context(), r.nurse, account.ImportPatients, o, []byte(text))
+	i, foreseen, err := m.Check(t.Context(), r.nurse, identity.ImportPatients, o, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func (r *record) bring(t *testing.T, o account.ImportOptions, text string) (acco
 	return i, lines
 }
 
-func outcomes(lines []account.ImportLine) string {
+func outcomes(lines []identity.ImportLine) string {
 	var list []string
 	for _, l := range lines {
 		list = append(list, string(l.Outcome))
@@ -57,9 +58,9 @@ const columns = "name,birth_date,sex,zone,number,as_new,identifier:urn:a\n"
 func TestAFileOfPatientsComesIn(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
-	zone := account.ImportOptions{Zone: "Europe/Ljubljana"}
+	zone := identity.ImportOptions{Zone: "Europe/Ljubljana"}
 	i, lines := r.bring(t, zone, columns+"Ana Novak,1941-03-02,female,,A-1,,7\nJan Kovač,,,,,,8\nJan Kovač,,,,,,9\n")
-	if outcomes(lines) != "new new double" || i.State != account.ImportDone || i.Counts != (account.ImportCounts{New: 2, Double: 1}) {
+	if outcomes(lines) != "new new double" || i.State != identity.ImportDone || i.Counts != (identity.ImportCounts{New: 2, Double: 1}) {
 		t.Fatalf("%s %+v", outcomes(lines), i)
 	}
 	p, err := r.app.Patient(t.Context(), r.nurse, lines[0].Patient)
@@ -75,11 +76,11 @@ func TestAFileOfPatientsComesIn(t *testing.T) {
 			t.Errorf("%s: %d, and of somebody who was added alone %d", query, one, other)
 		}
 	}
-	_, lines = r.bring(t, account.ImportOptions{}, columns+"Ana Kovač,1941-03-02,,,,,7\nAna Kovač,,male,,A-1,,17\n")
+	_, lines = r.bring(t, identity.ImportOptions{}, columns+"Ana Kovač,1941-03-02,,,,,7\nAna Kovač,,male,,A-1,,17\n")
 	if outcomes(lines) != "changed changed" {
 		t.Fatalf("%+v", lines)
 	}
-	ids := &account.Identities{Book: r.app, NFC: norm.NFC.String, Now: time.Now}
+	ids := &identity.Identities{Book: r.app, NFC: norm.NFC.String, Now: time.Now}
 	changes, err := ids.Changes(t.Context(), r.nurse, p.UID)
 	var told []string
 	for _, c := range changes {
@@ -116,7 +117,7 @@ func TestTheSameFileAtOnceMakesOneSetOfPeople(t *testing.T) {
 	m := r.imports()
 	var wait sync.WaitGroup
 	for range 2 {
-		i, _, err := m.Check(t.Context(), r.nurse, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+		i, _, err := m.Check(t.Context(), r.nurse, identity.ImportPatients, identity.ImportOptions{Zone: "UTC"}, []byte(text.String()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,15 +143,15 @@ func TestTheSameFileAtOnceMakesOneSetOfPeople(t *testing.T) {
 
 // breaking is a record that goes away in the middle of the second batch, after the people were stored and before the commit.
 type breaking struct {
-	account.ImportBook
+	identity.ImportBook
 	batches int
 }
 
-func (b *breaking) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(account.Import) account.ImportQuestion, decide func(account.ImportFacts) []account.Decided) (account.Import, []account.ImportLine, error) {
+func (b *breaking) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(identity.Import) identity.ImportQuestion, decide func(identity.ImportFacts) []identity.Decided) (identity.Import, []identity.ImportLine, error) {
 	b.batches++
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return b.ImportBook.AdvanceImport(ctx, actor, uid, ask, func(f account.ImportFacts) []account.Decided {
+	return b.ImportBook.AdvanceImport(ctx, actor, uid, ask, func(f identity.ImportFacts) []identity.Decided {
 		list := decide(f)
 		if b.batches == 2 {
 			cancel()
@@ -169,7 +170,7 @@ func TestACrashHalfWayAndThenAgainCompletes(t *testing.T) {
 	}
 	m := r.imports()
 	m.Book = &breaking{ImportBook: r.app}
-	i, _, err := m.Check(t.Context(), r.nurse, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+	i, _, err := m.Check(t.Context(), r.nurse, identity.ImportPatients, identity.ImportOptions{Zone: "UTC"}, []byte(text.String()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,13 +180,13 @@ func TestACrashHalfWayAndThenAgainCompletes(t *testing.T) {
 	if n := r.count(t, `SELECT count(*) FROM patient_identifier`); n != 500 {
 		t.Fatalf("%d came in before the break", n)
 	}
-	if i, _, err = m.Advance(t.Context(), r.nurse, i.UID, time.Minute, nil); err != nil || i.State != account.ImportDone || i.Counts.New != 1100 {
+	if i, _, err = m.Advance(t.Context(), r.nurse, i.UID, time.Minute, nil); err != nil || i.State != identity.ImportDone || i.Counts.New != 1100 {
 		t.Fatalf("%+v %v", i, err)
 	}
 	if n := r.count(t, `SELECT count(*) FROM patient_identifier`); n != 1100 {
 		t.Errorf("%d identifiers", n)
 	}
-	if _, again := r.bring(t, account.ImportOptions{Zone: "UTC"}, text.String()); strings.Contains(outcomes(again), "new") {
+	if _, again := r.bring(t, identity.ImportOptions{Zone: "UTC"}, text.String()); strings.Contains(outcomes(again), "new") {
 		t.Error("the same file brought people in again")
 	}
 }
@@ -202,14 +203,14 @@ func TestTenThousandRowsCostTenTimesAThousand(t *testing.T) {
 		fmt.Fprintf(&text, "Person of %d,1940,,,,,%d\n", n, n)
 	}
 	m := r.imports()
-	i, _, err := m.Check(t.Context(), r.nurse, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+	i, _, err := m.Check(t.Context(), r.nurse, identity.ImportPatients, identity.ImportOptions{Zone: "UTC"}, []byte(text.String()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if i, _, err = m.Advance(t.Context(), r.nurse, i.UID, time.Hour, nil); err != nil || i.Counts.New != people {
 		t.Fatalf("%+v %v", i, err)
 	}
-	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'import people'`); n != people/account.ImportBatch {
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'import people'`); n != people/identity.ImportBatch {
 		t.Errorf("%d batches", n)
 	}
 	r.app.Close() // what its connections have counted is known when they have ended
@@ -227,7 +228,7 @@ func TestTenThousandRowsCostTenTimesAThousand(t *testing.T) {
 	}
 	// Each is read by the checks of the references to them (about fifteen) and when asked about; the references of the first
 	// batch may have been checked by reading all of that batch.
-	const first = 20 * account.ImportBatch * account.ImportBatch
+	const first = 20 * identity.ImportBatch * identity.ImportBatch
 	if read := r.count(t, `SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'patient'`); read < people || read > first+60*people {
 		t.Errorf("%d rows of patient were read for %d people", read, people)
 	}
@@ -238,31 +239,31 @@ func TestIdentifiersAreSomebodysUntilTheyEnd(t *testing.T) {
 	r := newRecord(t)
 	ctx := t.Context()
 	other := r.addPatient(t, r.nurse, "2")
-	ids := &account.Identities{Book: r.app, NFC: norm.NFC.String, Now: time.Now}
-	add := func(p account.Patient, i account.Identifier) (account.Identifier, error) {
+	ids := &identity.Identities{Book: r.app, NFC: norm.NFC.String, Now: time.Now}
+	add := func(p account.Patient, i identity.Identifier) (identity.Identifier, error) {
 		return ids.Add(ctx, r.nurse, p.UID, i)
 	}
-	if _, err := ids.SetSystem(ctx, r.nurse, account.IdentifierSystem{URI: "urn:card", Title: "Card", Folds: true}); err != nil {
+	if _, err := ids.SetSystem(ctx, r.nurse, identity.IdentifierSystem{URI: "urn:card", Title: "Card", Folds: true}); err != nil {
 		t.Fatal(err)
 	}
-	one, err := add(r.patient, account.Identifier{System: "urn:card", Value: " K-7 ", Use: "official", From: "2001"})
+	one, err := add(r.patient, identity.Identifier{System: "urn:card", Value: " K-7 ", Use: "official", From: "2001"})
 	if err != nil || one.Value != "K-7" || one.Key != "k-7" {
 		t.Fatalf("%+v %v", one, err)
 	}
-	if _, err := add(other, account.Identifier{System: "urn:card", Value: "k-7"}); !fault.Is(err, fault.Conflict) {
+	if _, err := add(other, identity.Identifier{System: "urn:card", Value: "k-7"}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("two people have one identifier: %v", err)
 	}
-	if _, err := ids.SetSystem(ctx, r.nurse, account.IdentifierSystem{URI: "urn:card", Title: "Card"}); !fault.Is(err, fault.Conflict) {
+	if _, err := ids.SetSystem(ctx, r.nurse, identity.IdentifierSystem{URI: "urn:card", Title: "Card"}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("how identifiers compare was changed under them: %v", err)
 	}
-	if _, err := ids.SetSystem(ctx, r.nurse, account.IdentifierSystem{URI: "urn:card", Title: "Health card", Folds: true}); err != nil {
+	if _, err := ids.SetSystem(ctx, r.nurse, identity.IdentifierSystem{URI: "urn:card", Title: "Health card", Folds: true}); err != nil {
 		t.Error(err)
 	}
 	_, number, err := ids.Systems(ctx, r.nurse)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, i := range map[string]account.Identifier{
+	for what, i := range map[string]identity.Identifier{
 		"the programme's own number": {System: number, Value: "9"}, "no system": {System: "card", Value: "9"}, "no value": {System: "urn:card", Value: " "},
 		"a control character": {System: "urn:card", Value: "a\x00"}, "one that is over": {System: "urn:card", Value: "9", To: "2001"}, "an odd use": {System: "urn:card", Value: "9", Use: "main"},
 		"an odd date": {System: "urn:card", Value: "9", From: "soon"},
@@ -287,14 +288,14 @@ func TestIdentifiersAreSomebodysUntilTheyEnd(t *testing.T) {
 		t.Errorf("ended twice: %v", err)
 	}
 	// What has run out by its own period is free again, though nobody has ended it.
-	if _, err := add(other, account.Identifier{System: "urn:card", Value: "K-7", To: time.Now().Add(24 * time.Hour).Format(time.RFC3339)}); err != nil {
+	if _, err := add(other, identity.Identifier{System: "urn:card", Value: "K-7", To: time.Now().Add(24 * time.Hour).Format(time.RFC3339)}); err != nil {
 		t.Fatal(err)
 	}
 	r.exec(t, `UPDATE patient_identifier SET until_at = clock_timestamp() - interval '1 s' WHERE ended_at IS NULL`)
 	if found, err := ids.Find(ctx, r.nurse, "urn:card|K-7"); err != nil || len(found) != 0 {
 		t.Errorf("an identifier that is over finds %v %v", found, err)
 	}
-	if _, err := add(r.patient, account.Identifier{System: "urn:card", Value: "K-7"}); err != nil {
+	if _, err := add(r.patient, identity.Identifier{System: "urn:card", Value: "K-7"}); err != nil {
 		t.Error(err)
 	}
 	_, list, err := ids.Of(ctx, r.nurse, r.patient.UID)
@@ -306,14 +307,14 @@ func TestIdentifiersAreSomebodysUntilTheyEnd(t *testing.T) {
 func TestDoublesAreDecidedOnce(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
-	_, lines := r.bring(t, account.ImportOptions{Zone: "UTC", AsNew: true}, columns+"Ana,1941-03-02,,,,,1\nAna,1941,,,,,2\n")
-	desk := &account.Doubles{Book: r.app, Now: time.Now}
-	open, err := desk.List(t.Context(), r.nurse, account.DoubleOpen, 10)
+	_, lines := r.bring(t, identity.ImportOptions{Zone: "UTC", AsNew: true}, columns+"Ana,1941-03-02,,,,,1\nAna,1941,,,,,2\n")
+	desk := &identity.Doubles{Book: r.app, Now: time.Now}
+	open, err := desk.List(t.Context(), r.nurse, identity.DoubleOpen, 10)
 	if err != nil || len(open) != 1 || open[0].One.UID != lines[0].Patient || open[0].Other.UID != lines[1].Patient {
 		t.Fatalf("%+v %v", open, err)
 	}
 	_, parts, err := desk.Get(t.Context(), r.nurse, open[0].UID)
-	want := []account.DoublePart{
+	want := []identity.DoublePart{
 		{Field: "name", One: "Ana", Other: "Ana", Agree: true}, {Field: "birth_date", One: "1941-03-02", Other: "1941"}, {Field: "sex"},
 		{Field: "zone", One: "UTC", Other: "UTC", Agree: true}, {Field: "number"}, {Field: "urn:a", One: "1", Other: "2"},
 	}
@@ -332,7 +333,7 @@ func TestDoublesAreDecidedOnce(t *testing.T) {
 	// Nobody is asked again: not by a list, and not when the pair turns up once more.
 	r.exec(t, `INSERT INTO possible_double (org_id, uid, patient_id, other_id, found_at) SELECT org_id, gen_random_uuid(), patient_id, other_id, found_at FROM possible_double
 		ON CONFLICT (org_id, patient_id, other_id) DO NOTHING`)
-	if open, err := desk.List(t.Context(), r.nurse, account.DoubleOpen, 10); err != nil || len(open) != 0 {
+	if open, err := desk.List(t.Context(), r.nurse, identity.DoubleOpen, 10); err != nil || len(open) != 0 {
 		t.Errorf("%v %v", open, err)
 	}
 }
@@ -361,7 +362,7 @@ func TestStaffComeInWithCodesOfWhichTheRecordKeepsTheHash(t *testing.T) {
 		n++
 		return fmt.Sprintf("code-%d", n), []byte(strings.Repeat(string(rune('a'+n)), 32))
 	}
-	i, _, err := m.Check(t.Context(), r.nurse, account.ImportStaff, account.ImportOptions{}, []byte("login,name,role\nnina,Nina,nurse\neva,Eva,nurse\nana,Nurse ana,administrator\n"))
+	i, _, err := m.Check(t.Context(), r.nurse, identity.ImportStaff, identity.ImportOptions{}, []byte("login,name,role\nnina,Nina,nurse\neva,Eva,nurse\nana,Nurse ana,administrator\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +384,7 @@ func TestAnInvitationIsUsedOnce(t *testing.T) {
 	now := time.Now()
 	code := []byte(strings.Repeat("h", 32))
 	m := r.imports()
-	i, _, err := m.Check(t.Context(), r.nurse, account.ImportStaff, account.ImportOptions{}, []byte("login,name,role\nnina,Nina,nurse\n"))
+	i, _, err := m.Check(t.Context(), r.nurse, identity.ImportStaff, identity.ImportOptions{}, []byte("login,name,role\nnina,Nina,nurse\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,8 +453,8 @@ func TestSomebodyAddedByHandMayBeSomebodyWhoIsThere(t *testing.T) {
 	if diff := cmp.Diff([][]vital.UID{nil, nil, {first.UID}, {first.UID, other.UID, second.UID}}, [][]vital.UID{first.Alike, other.Alike, second.Alike, third.Alike}); diff != "" {
 		t.Error(diff)
 	}
-	desk := &account.Doubles{Book: r.app, Now: time.Now}
-	open, err := desk.List(t.Context(), dora, account.DoubleOpen, 10)
+	desk := &identity.Doubles{Book: r.app, Now: time.Now}
+	open, err := desk.List(t.Context(), dora, identity.DoubleOpen, 10)
 	if err != nil || len(open) != 4 || open[0].One.UID != first.UID || open[0].Other.UID != second.UID || !open[0].SameName {
 		t.Errorf("%+v %v", open, err)
 	}
@@ -468,19 +469,19 @@ func TestAFileThatWasForgottenIsNotTakenIn(t *testing.T) {
 	r := newRecord(t)
 	var text strings.Builder
 	text.WriteString(columns)
-	for n := range account.ImportBatch + 1 {
+	for n := range identity.ImportBatch + 1 {
 		fmt.Fprintf(&text, "Person of %d,1940,,,,,%d\n", n, n)
 	}
 	m := r.imports()
-	i, _, err := m.Check(t.Context(), r.nurse, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+	i, _, err := m.Check(t.Context(), r.nurse, identity.ImportPatients, identity.ImportOptions{Zone: "UTC"}, []byte(text.String()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	forget := func(account.Import) { r.exec(t, `UPDATE import SET content = NULL`) }
+	forget := func(identity.Import) { r.exec(t, `UPDATE import SET content = NULL`) }
 	if _, _, err := m.Advance(t.Context(), r.nurse, i.UID, time.Minute, forget); !fault.Is(err, fault.Gone) {
 		t.Errorf("it went on: %v", err)
 	}
-	if n := r.count(t, `SELECT count(*) FROM patient_identifier`); n != account.ImportBatch {
+	if n := r.count(t, `SELECT count(*) FROM patient_identifier`); n != identity.ImportBatch {
 		t.Errorf("%d came in", n)
 	}
 }
@@ -489,12 +490,12 @@ func TestAFileThatWasForgottenIsNotTakenIn(t *testing.T) {
 func TestRowsThatAreDoneTellWhomTheyMayBe(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
-	i, lines := r.bring(t, account.ImportOptions{Zone: "UTC"}, columns+"Ana Novak,1941-03-02,,,A-1,,7\nNovak Ana,1941,,,,,8\n")
+	i, lines := r.bring(t, identity.ImportOptions{Zone: "UTC"}, columns+"Ana Novak,1941-03-02,,,A-1,,7\nNovak Ana,1941,,,,,8\n")
 	if outcomes(lines) != "new double" {
 		t.Fatalf("%+v", lines)
 	}
 	r.exec(t, `UPDATE patient SET name = 'Ana Kos' WHERE number = 'A-1'`)
-	_, kept, err := r.imports().Lines(t.Context(), r.nurse, i.UID, account.OutcomeDouble, 0, 10)
+	_, kept, err := r.imports().Lines(t.Context(), r.nurse, i.UID, identity.OutcomeDouble, 0, 10)
 	if err != nil || len(kept) != 1 || !strings.HasSuffix(kept[0].Told(), " (Ana Kos, number A-1)") {
 		t.Errorf("%+v %v", kept, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/fault"
 	"hale/vital"
 )
@@ -19,9 +20,9 @@ import (
 type settling struct {
 	tx      pgx.Tx
 	actor   account.Actor
-	run     account.Import
+	run     identity.Import
 	now     time.Time
-	decided []account.Decided
+	decided []identity.Decided
 	made    map[vital.PatientID]*account.Patient // by the ID that the decision gave them
 }
 
@@ -84,7 +85,7 @@ func (s *settling) changePeople(ctx context.Context) error {
 	last := map[vital.PatientID]*account.Patient{} // several rows of a file may change one person
 	for i := range s.decided {
 		d := &s.decided[i]
-		if d.Line.Outcome != account.OutcomeChanged {
+		if d.Line.Outcome != identity.OutcomeChanged {
 			continue
 		}
 		if d.Update != nil {
@@ -93,7 +94,7 @@ func (s *settling) changePeople(ctx context.Context) error {
 		var what []string
 		for _, c := range d.Line.Changes {
 			what = append(what, c.Field)
-			if !strings.HasPrefix(c.Field, account.IdentifierColumn("")) {
+			if !strings.HasPrefix(c.Field, identity.IdentifierColumn("")) {
 				changed, fields, befores, afters = append(changed, int64(s.id(d.Patient))), append(fields, c.Field), append(befores, c.Before), append(afters, c.After)
 			}
 		}
@@ -163,7 +164,7 @@ SELECT t.org_id, t.id, g.staff_id, $2 FROM unnest($3::bigint[], $4::uuid[]) AS g
 // addStaff makes accounts that nobody can sign in to until the invitation is used. A login that another organisation has,
 // which only the record knows, is refused here.
 func (s *settling) addStaff(ctx context.Context) error {
-	rows := map[string]*account.Decided{}
+	rows := map[string]*identity.Decided{}
 	var uids, logins, names, roles []string
 	for i := range s.decided {
 		if n := s.decided[i].Staff; n != nil {
@@ -190,7 +191,7 @@ func (s *settling) addStaff(ctx context.Context) error {
 		d := rows[login]
 		id, made := ids[login]
 		if !made {
-			d.Line.Outcome, d.Line.Code, d.Line.Field, d.Line.Problem = account.OutcomeRefused, "", "login", "this login is taken elsewhere: choose another"
+			d.Line.Outcome, d.Line.Code, d.Line.Field, d.Line.Problem = identity.OutcomeRefused, "", "login", "this login is taken elsewhere: choose another"
 			continue
 		}
 		invited, codes = append(invited, id), append(codes, d.Staff.CodeHash)
@@ -223,7 +224,7 @@ FROM unnest($3::int[], $4::int[], $5::int[], $6::text[], $7::uuid[], $8::text[],
 WHERE i.org_id = $1 AND i.uid = $2`
 
 // others returns whom a row may be, as an array is written for the database.
-func (s *settling) others(l *account.ImportLine) string {
+func (s *settling) others(l *identity.ImportLine) string {
 	ids := make([]string, len(l.Others))
 	for i, c := range l.Others {
 		ids[i] = strconv.FormatInt(int64(s.id(c.ID)), 10)
@@ -240,7 +241,7 @@ func (s *settling) keepLines(ctx context.Context) error {
 	var numbers, lines, entries []int32
 	var outcomes, fields, problems, others []string
 	var patients []*string
-	counts := map[account.Outcome]int{}
+	counts := map[identity.Outcome]int{}
 	for i := range s.decided {
 		l := &s.decided[i].Line
 		counts[l.Outcome]++
@@ -262,6 +263,6 @@ func (s *settling) keepLines(ctx context.Context) error {
 	return writeAudit(ctx, s.tx, account.Audit{
 		Org: s.actor.Org, At: s.now, Actor: s.actor, Action: string(account.ImportPeople), Object: "import " + string(s.run.UID),
 		Detail: fmt.Sprintf("rows %d to %d: %d new, %d the same, %d changed, %d possible doubles, %d refused", s.run.Done+1, s.run.Done+len(s.decided),
-			counts[account.OutcomeNew], counts[account.OutcomeSame], counts[account.OutcomeChanged], counts[account.OutcomeDouble], counts[account.OutcomeRefused]),
+			counts[identity.OutcomeNew], counts[identity.OutcomeSame], counts[identity.OutcomeChanged], counts[identity.OutcomeDouble], counts[identity.OutcomeRefused]),
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/fault"
 	"hale/safe"
 )
@@ -200,23 +201,23 @@ func TestAMergeOverrulesNoRefusal(t *testing.T) {
 	r := newRecord(t)
 	y := r.addPatient(t, r.nurse, "2")
 	day := 0
-	decide := func(p account.Patient, c account.Choice) {
+	decide := func(p account.Patient, c consent.Choice) {
 		day++
 		r.exec(t, fmt.Sprintf(`INSERT INTO consent_decision (org_id, uid, patient_id, purpose, version, language, choice, decided_by, through, recorded_by, decided_at, created_at)
 SELECT %d, gen_random_uuid(), %d, '%s', v.version, v.language, '%s', 'self', 'own_session', 'x', '2026-01-01Z'::timestamptz + %d * interval '1 day', now()
-FROM consent_text v WHERE v.purpose = '%[3]s' LIMIT 1`, int32(p.Org), int64(p.ID), account.ForSharing, c, day))
+FROM consent_text v WHERE v.purpose = '%[3]s' LIMIT 1`, int32(p.Org), int64(p.ID), consent.ForSharing, c, day))
 	}
-	decide(r.patient, account.Given)
-	decide(y, account.Given)
-	decide(r.patient, account.Withdrawn)
+	decide(r.patient, consent.Given)
+	decide(y, consent.Given)
+	decide(r.patient, consent.Withdrawn)
 	if n := r.count(t, "SELECT count(*) FROM consent_decision"); n != 3 {
 		t.Fatalf("%d decisions were written, want 3", n)
 	}
 	if _, err := r.tryMerge(t, r.patient, y); !fault.Is(err, fault.Conflict) {
 		t.Errorf("merged although sharing was withdrawn under the first record: %v", err)
 	}
-	decide(y, account.Withdrawn)
-	decide(r.patient, account.Given) // the record that stays is the more protective one
+	decide(y, consent.Withdrawn)
+	decide(r.patient, consent.Given) // the record that stays is the more protective one
 	if _, err := r.tryMerge(t, r.patient, y); err != nil {
 		t.Errorf("merged into the more protective one: %v", err)
 	}

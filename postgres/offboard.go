@@ -8,19 +8,20 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/push"
 	"hale/vital"
 )
 
 const selectSteps = `SELECT uid::text, kind, at, actor_name, actor_role, how, note FROM ending_step WHERE patient_id = $1 ORDER BY id`
 
-func endingSteps(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]account.EndingStep, error) {
+func endingSteps(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]consent.EndingStep, error) {
 	rows, err := tx.Query(ctx, selectSteps, int64(patient))
 	if err != nil {
 		return nil, fmt.Errorf("load the end of care: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.EndingStep, error) {
-		var s account.EndingStep
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.EndingStep, error) {
+		var s consent.EndingStep
 		err := row.Scan(&s.UID, &s.Kind, &s.At, &s.ActorName, &s.ActorRole, &s.How, &s.Note)
 		s.At = s.At.UTC()
 		return s, err
@@ -33,8 +34,8 @@ func endingSteps(ctx context.Context, tx pgx.Tx, patient vital.PatientID) ([]acc
 
 const countOpen = `SELECT count(*) FROM episode WHERE patient_id = $1 AND state <> 'closed'`
 
-// Ending returns how care of a patient ends. See account.EndingStore.
-func (a *App) Ending(ctx context.Context, actor account.Actor, uid vital.UID) (p account.Patient, steps []account.EndingStep, open int, err error) {
+// Ending returns how care of a patient ends. See consent.EndingStore.
+func (a *App) Ending(ctx context.Context, actor account.Actor, uid vital.UID) (p account.Patient, steps []consent.EndingStep, open int, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		if p, err = theirs(ctx, tx, actor, uid); err != nil {
 			return err
@@ -56,9 +57,9 @@ WHERE patient_id = $1 AND (to_at IS NULL OR to_at > $2)`
 // barAssignments makes what still arrives of a time before the end doubtful too: the record is closed, so it is parked.
 const barAssignments = `UPDATE assignment SET epoch = epoch + 1 WHERE patient_id = $1`
 
-// TakeEndingStep takes a step of off-boarding with what follows from it. See account.EndingStore. The cursor row, held shared,
+// TakeEndingStep takes a step of off-boarding with what follows from it. See consent.EndingStore. The cursor row, held shared,
 // comes first in the lock order: a batch comes wholly before, or wholly after.
-func (a *App) TakeEndingStep(ctx context.Context, actor account.Actor, uid vital.UID, act account.EndingAct, decide func(*account.Patient, []account.EndingStep, int) error) error {
+func (a *App) TakeEndingStep(ctx context.Context, actor account.Actor, uid vital.UID, act consent.EndingAct, decide func(*account.Patient, []consent.EndingStep, int) error) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, entered time.Time) error {
 		p, err := onePatient(ctx, tx, uid)
 		if err != nil {
@@ -82,8 +83,8 @@ func (a *App) TakeEndingStep(ctx context.Context, actor account.Actor, uid vital
 		if err := decide(&f.Patient, f.Steps, open); err != nil {
 			return err
 		}
-		step := account.EndingStep{Kind: act.Kind, At: now, How: act.How, Note: act.Note}
-		return saveEnding(ctx, tx, actor, &f.Patient, step, account.StateOf(account.StageOf(append(f.Steps, step))))
+		step := consent.EndingStep{Kind: act.Kind, At: now, How: act.How, Note: act.Note}
+		return saveEnding(ctx, tx, actor, &f.Patient, step, consent.StateOf(consent.StageOf(append(f.Steps, step))))
 	})
 }
 
@@ -91,7 +92,7 @@ const insertStep = `
 INSERT INTO ending_step (org_id, uid, patient_id, kind, at, actor_id, actor_name, actor_role, how, note) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
 // saveEnding writes a step, the patient's state after it, and what follows: see account.EndingKind.
-func saveEnding(ctx context.Context, tx pgx.Tx, actor account.Actor, p *account.Patient, s account.EndingStep, state account.State) error {
+func saveEnding(ctx context.Context, tx pgx.Tx, actor account.Actor, p *account.Patient, s consent.EndingStep, state account.State) error {
 	uid := newUID()
 	_, err := tx.Exec(ctx, insertStep, int32(p.Org), string(uid), int64(p.ID), string(s.Kind), s.At, nullID(actor.Staff), actor.Name, string(actor.Role), s.How, s.Note)
 	if err != nil {
@@ -111,14 +112,14 @@ func saveEnding(ctx context.Context, tx pgx.Tx, actor account.Actor, p *account.
 		}
 	}
 	switch s.Kind {
-	case account.StepTold:
+	case consent.StepTold:
 		_, err = tx.Exec(ctx, endAssignments, int64(p.ID), s.At)
-	case account.StepFinished:
+	case consent.StepFinished:
 		if _, err = tx.Exec(ctx, barAssignments, int64(p.ID)); err == nil {
 			err = endCaregivers(ctx, tx, p.ID, s.At)
 		}
-	case account.StepReadmitted:
-	case account.StepStarted, account.StepUndone:
+	case consent.StepReadmitted:
+	case consent.StepStarted, consent.StepUndone:
 		return nil // the watch went on, and goes on
 	}
 	if err != nil {
@@ -127,15 +128,15 @@ func saveEnding(ctx context.Context, tx pgx.Tx, actor account.Actor, p *account.
 	return touchRegistry(ctx, tx)
 }
 
-func topicOf(k account.EndingKind) push.Topic {
+func topicOf(k consent.EndingKind) push.Topic {
 	switch k {
-	case account.StepStarted:
+	case consent.StepStarted:
 		return push.CareEnding
-	case account.StepTold:
+	case consent.StepTold:
 		return push.CareStopped
-	case account.StepFinished:
+	case consent.StepFinished:
 		return push.CareEnded
-	case account.StepUndone, account.StepReadmitted:
+	case consent.StepUndone, consent.StepReadmitted:
 		return push.CareResumed
 	}
 	return push.CareEnding

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/alerts"
 	"hale/fault"
 )
@@ -16,14 +17,14 @@ func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	ctx := t.Context()
-	off := &account.Offboarding{Store: r.app}
-	take := func(kind account.EndingKind) error {
-		return off.Take(ctx, r.nurse, r.patient.UID, account.EndingAct{Kind: kind, How: "phone"})
+	off := &consent.Offboarding{Store: r.app}
+	take := func(kind consent.EndingKind) error {
+		return off.Take(ctx, r.nurse, r.patient.UID, consent.EndingAct{Kind: kind, How: "phone"})
 	}
-	state := func(want account.State, kinds ...account.EndingKind) {
+	state := func(want account.State, kinds ...consent.EndingKind) {
 		t.Helper()
 		p, steps, _, err := off.Get(ctx, r.nurse, r.patient.UID)
-		var got []account.EndingKind
+		var got []consent.EndingKind
 		for _, s := range steps {
 			got = append(got, s.Kind)
 		}
@@ -31,19 +32,19 @@ func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
 			t.Fatalf("%s after %v, %v; want %s after %v", p.State, got, err, want, kinds)
 		}
 	}
-	r.agree(t, account.ForCare)
-	r.agree(t, account.ForSharing)
+	r.agree(t, consent.ForCare)
+	r.agree(t, consent.ForSharing)
 	eva := r.letIn(t, "Eva")
-	r.decide(t, account.ForCare, account.Withdrawn)
-	state(account.Ending, account.StepStarted)
-	r.agree(t, account.ForCare)
-	state(account.Active, account.StepStarted, account.StepUndone)
-	r.decide(t, account.ForCare, account.Withdrawn)
+	r.decide(t, consent.ForCare, consent.Withdrawn)
+	state(account.Ending, consent.StepStarted)
+	r.agree(t, consent.ForCare)
+	state(account.Active, consent.StepStarted, consent.StepUndone)
+	r.decide(t, consent.ForCare, consent.Withdrawn)
 	// Nobody has told the patient: an extreme is an extreme.
 	if res := r.arrive(t, r.pressure(0, 230, 120)); res.Stored != 1 || len(res.Events) != 1 {
 		t.Fatalf("while care ends nobody watches: %+v", res)
 	}
-	if err := take(account.StepFinished); !fault.Is(err, fault.Conflict) {
+	if err := take(consent.StepFinished); !fault.Is(err, fault.Conflict) {
 		t.Errorf("finished before the patient was told: %v", err)
 	}
 	early := r.pressure(0, 232, 121) // measured before the stop, and on its way
@@ -52,7 +53,7 @@ func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	early.Reading.SentAt, early.Reading.MeasuredAt, early.Reading.ReceivedAt = clock, clock, clock
-	if err := take(account.StepTold); err != nil {
+	if err := take(consent.StepTold); err != nil {
 		t.Fatal(err)
 	}
 	if res := r.arrive(t, r.pressure(0, 240, 125)); res.Parked != 1 || len(res.Events) != 0 {
@@ -65,7 +66,7 @@ func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
 	if _, owned := snapshot.Owner(r.device.Own, time.Now()); owned {
 		t.Error("the edges still take the sensor for the patient's")
 	}
-	if err := take(account.StepFinished); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "1 alerts are open") {
+	if err := take(consent.StepFinished); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "1 alerts are open") {
 		t.Errorf("finished over an open alert: %v", err)
 	}
 	resolve := func(_ alerts.Alert, now time.Time) ([]alerts.Entry, error) {
@@ -74,10 +75,10 @@ func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
 	if _, _, err := r.app.Amend(ctx, r.nurse, r.see(t, r.nurse).Alerts[0].UID, resolve); err != nil {
 		t.Fatal(err)
 	}
-	if err := take(account.StepFinished); err != nil {
+	if err := take(consent.StepFinished); err != nil {
 		t.Fatal(err)
 	}
-	state(account.Locked, account.StepStarted, account.StepUndone, account.StepStarted, account.StepTold, account.StepFinished)
+	state(account.Locked, consent.StepStarted, consent.StepUndone, consent.StepStarted, consent.StepTold, consent.StepFinished)
 	if res := r.commit(t, early); res.Parked != 1 || len(res.Events) != 0 {
 		t.Errorf("a locked record takes a late reading: %+v", res)
 	}
@@ -91,15 +92,15 @@ func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
 	if _, err := r.app.Patient(ctx, eva, r.patient.UID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a caregiver of somebody whose care has ended: %v", err)
 	}
-	again := account.ConsentAct{Purpose: account.ForCare, Version: 1, Choice: account.Given}
+	again := consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}
 	if err := r.consents().Decide(ctx, r.self(), "", again); !fault.Is(err, fault.Conflict) {
 		t.Errorf("took themselves in again: %v", err)
 	}
-	again.Through, again.Witness = account.ThroughInPerson, "Dr. B"
+	again.Through, again.Witness = consent.ThroughInPerson, "Dr. B"
 	if err := r.consents().Decide(ctx, r.nurse, r.patient.UID, again); err != nil {
 		t.Fatal(err)
 	}
-	state(account.Active, account.StepStarted, account.StepUndone, account.StepStarted, account.StepTold, account.StepFinished, account.StepReadmitted)
+	state(account.Active, consent.StepStarted, consent.StepUndone, consent.StepStarted, consent.StepTold, consent.StepFinished, consent.StepReadmitted)
 	if res := r.arrive(t, r.pressure(0, 240, 125)); res.Parked != 1 {
 		t.Errorf("a device that was taken back measures again by itself: %+v", res)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hale/account"
+	"hale/account/consent"
+	"hale/account/identity"
 	"hale/alerts"
 	"hale/fault"
 	"hale/safe"
@@ -19,7 +21,7 @@ import (
 // guardian is somebody who acts for the patient by a court's word, with a session of their own.
 func (r *record) guardian(t *testing.T, name string) account.Actor {
 	t.Helper()
-	g, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, account.LetIn{
+	g, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, consent.LetIn{
 		Name: name, Guardian: true, Scopes: account.ScopesOf(account.ForGuardians()...), Document: "court 12/26", Reason: "seen", To: time.Now().Add(24 * time.Hour),
 	})
 	if err != nil {
@@ -55,12 +57,12 @@ func (r *record) shown(t *testing.T, s *safe.Safe, who account.Actor) map[string
 		all[name] = text
 	}
 	ctx := t.Context()
-	p, numbers, err := (&account.Identities{Book: r.app, Now: time.Now}).Of(ctx, who, r.patient.UID)
+	p, numbers, err := (&identity.Identities{Book: r.app, Now: time.Now}).Of(ctx, who, r.patient.UID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.Relation.Frozen = time.Time{}
-	changes, err := (&account.Identities{Book: r.app, Now: time.Now}).Changes(ctx, who, r.patient.UID)
+	changes, err := (&identity.Identities{Book: r.app, Now: time.Now}).Changes(ctx, who, r.patient.UID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,17 +181,17 @@ func TestTheTrailTellsARelativeOfNoPrivateItem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.agree(t, account.ForResearch)
+	r.agree(t, consent.ForResearch)
 	decision := vital.UID(r.column(t, `SELECT uid::text FROM consent_decision ORDER BY id DESC LIMIT 1`)[0])
 	alert := r.see(t, r.nurse).Alerts[0].UID
 	looks := &account.Looks{Log: r.app, Now: time.Now}
-	hidden := map[account.PrivateKind]vital.UID{account.PrivateAlert: alert, account.PrivateConsent: decision, account.PrivateCorrection: asked.UID}
+	hidden := map[consent.PrivateKind]vital.UID{consent.PrivateAlert: alert, consent.PrivateConsent: decision, consent.PrivateCorrection: asked.UID}
 	for kind, ref := range hidden {
-		if _, err := r.caregivers().MarkPrivate(ctx, self, "", account.PrivateItem{Kind: kind, Ref: ref}); err != nil {
+		if _, err := r.caregivers().MarkPrivate(ctx, self, "", consent.PrivateItem{Kind: kind, Ref: ref}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.caregivers().MarkPrivate(ctx, self, "", account.PrivateItem{Kind: account.PrivateMetric, Metric: vital.PainScore}); err != nil {
+	if _, err := r.caregivers().MarkPrivate(ctx, self, "", consent.PrivateItem{Kind: consent.PrivateMetric, Metric: vital.PainScore}); err != nil {
 		t.Fatal(err)
 	}
 	for object, detail := range map[string]string{"alert " + string(alert): "", "patient " + string(r.patient.UID): "pain_score", "private items": "", "limits": ""} {
@@ -198,7 +200,7 @@ func TestTheTrailTellsARelativeOfNoPrivateItem(t *testing.T) {
 		}
 	}
 	for name, text := range copyOf(t, s, son, r.patient.UID) {
-		for kind, word := range map[account.PrivateKind]string{
+		for kind, word := range map[consent.PrivateKind]string{
 			"alert": string(alert), "consent": string(decision), "correction": string(asked.UID), "metric": "pain_score", "list": "private",
 		} {
 			if strings.Contains(text, word) && name != "manifest.json" && name != "README.txt" && name != "tables/rule.csv" { // limits stand for what may be measured
@@ -262,13 +264,13 @@ func TestAnEmergencySheetTellsWhatIsKnownAndNeverNone(t *testing.T) {
 		t.Errorf("%+v", sheet)
 	}
 	// A guardian whose document one person only has seen is nobody to call yet.
-	if _, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, account.LetIn{
+	if _, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, consent.LetIn{
 		Name: "Gal", Guardian: true, Scopes: account.ScopesOf(account.ForGuardians()...), Document: "court 12/26", Reason: "seen", To: time.Now().Add(24 * time.Hour),
 	}); err != nil {
 		t.Fatal(err)
 	}
-	r.agree(t, account.ForSharing)
-	letIn := account.LetIn{Name: "Eva", Phone: "040 111 222", Scopes: account.ScopesOf(account.ForCaregivers()...)}
+	r.agree(t, consent.ForSharing)
+	letIn := consent.LetIn{Name: "Eva", Phone: "040 111 222", Scopes: account.ScopesOf(account.ForCaregivers()...)}
 	g, err := r.caregivers().LetIn(t.Context(), self, "", letIn)
 	if err != nil {
 		t.Fatal(err)
@@ -282,7 +284,7 @@ func TestAnEmergencySheetTellsWhatIsKnownAndNeverNone(t *testing.T) {
 	}
 	helpers(safe.Helper{Name: "Eva", Phone: "040 111 222"})
 	letIn.Who, letIn.Phone = g.Who, "040 333 444"
-	if _, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, account.LetIn{Who: g.Who, Phone: letIn.Phone, Scopes: letIn.Scopes, Reason: "she said so"}); err != nil {
+	if _, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, consent.LetIn{Who: g.Who, Phone: letIn.Phone, Scopes: letIn.Scopes, Reason: "she said so"}); err != nil {
 		t.Fatal(err)
 	}
 	helpers(safe.Helper{Name: "Eva", Phone: "040 333 444"})

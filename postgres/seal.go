@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/audit"
 	"hale/fault"
 	"hale/vital"
 )
@@ -21,11 +22,11 @@ WHERE EXISTS (SELECT FROM audit a WHERE a.org_id = o.id AND a.seq IS NULL)
 ORDER BY o.id`
 
 // Unsealed returns the organisations with something to seal or to sign, and when the oldest row to seal was written.
-func (w *Work) Unsealed(ctx context.Context, sign bool, signedBefore time.Time) (orgs []account.ChainHead, oldest time.Time, err error) {
+func (w *Work) Unsealed(ctx context.Context, sign bool, signedBefore time.Time) (orgs []audit.ChainHead, oldest time.Time, err error) {
 	rows, err := w.pool.Query(ctx, unsealedOrgs, pgx.NamedArgs{"sign": sign, "before": signedBefore})
 	if err == nil {
-		orgs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.ChainHead, error) {
-			var h account.ChainHead
+		orgs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (audit.ChainHead, error) {
+			var h audit.ChainHead
 			var at *time.Time
 			err := row.Scan(&h.Org, &h.UID, &at)
 			if at != nil && (oldest.IsZero() || at.Before(oldest)) {
@@ -64,8 +65,8 @@ const noteCheckpoint = `UPDATE audit_chain SET number = $2, signed = $3, signed_
 
 // Seal chains the next rows of an organisation as decide says. The lock of the chain's row is the lease: one process at
 // a time holds it, the others go on, and it ends with the transaction or the connection, which a paused process loses.
-func (w *Work) Seal(ctx context.Context, org account.ChainHead, most int, decide func(account.ChainHead, []account.AuditRow) account.Sealing) (int, error) {
-	sealed, genesis := 0, account.Genesis(org.UID)
+func (w *Work) Seal(ctx context.Context, org audit.ChainHead, most int, decide func(audit.ChainHead, []audit.Row) audit.Sealing) (int, error) {
+	sealed, genesis := 0, audit.Genesis(org.UID)
 	// Committed by itself: others would wait for a row that is being inserted, and not pass it by.
 	if _, err := w.pool.Exec(ctx, beginChain, int32(org.Org), genesis[:]); err != nil {
 		return 0, classify(fmt.Errorf("begin the chain of organisation %d: %w", org.Org, err))
@@ -95,7 +96,7 @@ func (w *Work) Seal(ctx context.Context, org account.ChainHead, most int, decide
 	return sealed, nil
 }
 
-func takeChain(ctx context.Context, tx pgx.Tx, org account.ChainHead) (account.ChainHead, error) {
+func takeChain(ctx context.Context, tx pgx.Tx, org audit.ChainHead) (audit.ChainHead, error) {
 	var hash []byte
 	var signedAt *time.Time
 	err := tx.QueryRow(ctx, lockChain, int32(org.Org)).Scan(&org.Seq, &hash, &org.Number, &org.Signed, &signedAt)
@@ -104,27 +105,27 @@ func takeChain(ctx context.Context, tx pgx.Tx, org account.ChainHead) (account.C
 	return org, err
 }
 
-func scanAudit(row pgx.CollectableRow) (account.AuditRow, error) {
-	var r account.AuditRow
+func scanAudit(row pgx.CollectableRow) (audit.Row, error) {
+	var r audit.Row
 	err := scanAuditInto(row, &r)
 	return r, err
 }
 
 // scanAuditInto reads auditColumns, and whatever columns follow them into more.
-func scanAuditInto(row pgx.CollectableRow, r *account.AuditRow, more ...any) error {
+func scanAuditInto(row pgx.CollectableRow, r *audit.Row, more ...any) error {
 	var subject []byte
 	err := row.Scan(append([]any{
 		&r.ID, &r.At, &r.Actor, &r.Name, &r.Role, &r.Session, &r.Action, (*[]byte)(&r.Salt), &r.Patient, &r.Object, &r.Detail, &subject, &r.Blanked,
 	}, more...)...)
 	r.At = r.At.UTC()
 	if len(subject) > 0 {
-		r.Subject = new(account.Hash)
+		r.Subject = new(audit.Hash)
 		copy(r.Subject[:], subject)
 	}
 	return err
 }
 
-func storeSealing(ctx context.Context, tx pgx.Tx, head account.ChainHead, rows []account.AuditRow, s account.Sealing) error {
+func storeSealing(ctx context.Context, tx pgx.Tx, head audit.ChainHead, rows []audit.Row, s audit.Sealing) error {
 	if len(s.Links) != len(rows) {
 		return fault.New(fault.Internal, "%d links for %d rows", len(s.Links), len(rows))
 	}
@@ -166,7 +167,7 @@ const exportCheckpoints = `SELECT number, seq, hash, at, public_key, signature F
 
 // ExportAudit hands an organisation's audit trail to export, as it stands at one moment. That it was exported is written
 // down, and committed, before anything is handed out. An unknown organisation is fault.NotFound.
-func (o Operator) ExportAudit(ctx context.Context, organisation string, export *account.Export) error {
+func (o Operator) ExportAudit(ctx context.Context, organisation string, export *audit.Export) error {
 	var org vital.OrgID
 	var uid vital.UID
 	err := o.do(ctx, func(tx pgx.Tx, now time.Time) error {
@@ -195,20 +196,20 @@ func (o Operator) ExportAudit(ctx context.Context, organisation string, export *
 		if err := eachAudit(ctx, tx, exportSealed, org, export.Sealed); err != nil {
 			return err
 		}
-		if err := eachAudit(ctx, tx, exportUnsealed, org, func(r *account.AuditRow, _ int64, _ account.Hash) error { return export.Unsealed(r) }); err != nil {
+		if err := eachAudit(ctx, tx, exportUnsealed, org, func(r *audit.Row, _ int64, _ audit.Hash) error { return export.Unsealed(r) }); err != nil {
 			return err
 		}
 		return export.End()
 	})
 }
 
-func readCheckpoints(ctx context.Context, tx pgx.Tx, org vital.OrgID) ([]account.Checkpoint, error) {
+func readCheckpoints(ctx context.Context, tx pgx.Tx, org vital.OrgID) ([]audit.Checkpoint, error) {
 	rows, err := tx.Query(ctx, exportCheckpoints, int32(org))
 	if err != nil {
 		return nil, fmt.Errorf("read the checkpoints: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (account.Checkpoint, error) {
-		var c account.Checkpoint
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (audit.Checkpoint, error) {
+		var c audit.Checkpoint
 		var hash []byte
 		err := row.Scan(&c.Number, &c.Seq, &hash, &c.At, (*[]byte)(&c.Key), (*[]byte)(&c.Signature))
 		copy(c.Hash[:], hash)
@@ -221,14 +222,14 @@ func readCheckpoints(ctx context.Context, tx pgx.Tx, org vital.OrgID) ([]account
 	return list, nil
 }
 
-func eachAudit(ctx context.Context, tx pgx.Tx, query string, org vital.OrgID, f func(*account.AuditRow, int64, account.Hash) error) error {
+func eachAudit(ctx context.Context, tx pgx.Tx, query string, org vital.OrgID, f func(*audit.Row, int64, audit.Hash) error) error {
 	rows, err := tx.Query(ctx, query, int32(org))
 	if err != nil {
 		return fmt.Errorf("read the audit trail: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var r account.AuditRow
+		var r audit.Row
 		var seq int64
 		var raw []byte
 		var into []any
@@ -238,7 +239,7 @@ func eachAudit(ctx context.Context, tx pgx.Tx, query string, org vital.OrgID, f 
 		if err := scanAuditInto(rows, &r, into...); err != nil {
 			return fmt.Errorf("read the audit trail: %w", err)
 		}
-		var hash account.Hash
+		var hash audit.Hash
 		copy(hash[:], raw)
 		if err := f(&r, seq, hash); err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"hale/account"
+	"hale/account/audit"
 	"hale/fault"
 	"hale/postgres"
 )
@@ -30,7 +31,7 @@ func (r *record) sealing(t *testing.T, sealers int) {
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for range sealers {
-		s := &account.Sealer{Store: r.work, Key: sealKey(), Every: time.Millisecond, Log: slog.New(slog.DiscardHandler), Watch: account.SealWatch{
+		s := &audit.Sealer{Store: r.work, Key: sealKey(), Every: time.Millisecond, Log: slog.New(slog.DiscardHandler), Watch: audit.Watch{
 			Failed: func(err error) { t.Error(err) },
 		}}
 		all.Go(func() { _ = s.Run(ctx) })
@@ -47,13 +48,13 @@ func (r *record) sealing(t *testing.T, sealers int) {
 }
 
 // exported is the export of an organisation and what it proves.
-func (r *record) exported(t *testing.T, org string) (string, account.Verdict) {
+func (r *record) exported(t *testing.T, org string) (string, audit.Verdict) {
 	t.Helper()
 	var file bytes.Buffer
-	if err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ExportAudit(t.Context(), org, account.NewExport(&file)); err != nil {
+	if err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ExportAudit(t.Context(), org, audit.NewExport(&file)); err != nil {
 		t.Fatal(err)
 	}
-	v, err := account.VerifyExport(bytes.NewReader(file.Bytes()), account.Expected{})
+	v, err := audit.Verify(bytes.NewReader(file.Bytes()), audit.Expected{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func TestEveryAuditRowOfEveryOrganisationIsSealedOnce(t *testing.T) {
 	if v.Broken != nil || v.Sealed != int64(rows)+1 || !strings.Contains(text, `"export audit"`) {
 		t.Errorf("an export is not in the next one: %+v", v)
 	}
-	err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ExportAudit(t.Context(), "Nowhere", account.NewExport(&bytes.Buffer{}))
+	err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ExportAudit(t.Context(), "Nowhere", audit.NewExport(&bytes.Buffer{}))
 	if !fault.Is(err, fault.NotFound) {
 		t.Errorf("an unknown organisation: %v", err)
 	}
@@ -121,10 +122,10 @@ func TestAnExportShowsOneMomentAlthoughRowsAreSealedMeanwhile(t *testing.T) {
 	write()
 	rows := r.count(t, "SELECT count(*) FROM audit") + 1 // the export's own
 	file := &meanwhile{do: func() { r.sealing(t, 1) }}
-	if err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ExportAudit(t.Context(), "Home", account.NewExport(file)); err != nil {
+	if err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ExportAudit(t.Context(), "Home", audit.NewExport(file)); err != nil {
 		t.Fatal(err)
 	}
-	v, err := account.VerifyExport(bytes.NewReader(file.Bytes()), account.Expected{})
+	v, err := audit.Verify(bytes.NewReader(file.Bytes()), audit.Expected{})
 	if err != nil || v.Broken != nil || v.Unsealed != 101 || v.Sealed+v.Unsealed != int64(rows) {
 		t.Errorf("%d rows, verdict %+v, broken %+v, %v", rows, v, v.Broken, err)
 	}
@@ -137,15 +138,15 @@ func TestAProcessThatIsPausedWhileItSealsHoldsUpNobody(t *testing.T) {
 	if err != nil || len(orgs) != 1 || oldest.IsZero() {
 		t.Fatalf("%v, %s, %v", orgs, oldest, err)
 	}
-	_, err = r.work.Seal(t.Context(), orgs[0], 100, func(head account.ChainHead, rows []account.AuditRow) account.Sealing {
-		other, err := r.work.Seal(t.Context(), orgs[0], 100, func(account.ChainHead, []account.AuditRow) account.Sealing {
+	_, err = r.work.Seal(t.Context(), orgs[0], 100, func(head audit.ChainHead, rows []audit.Row) audit.Sealing {
+		other, err := r.work.Seal(t.Context(), orgs[0], 100, func(audit.ChainHead, []audit.Row) audit.Sealing {
 			t.Error("two were let at one chain")
-			return account.Sealing{}
+			return audit.Sealing{}
 		})
 		if err != nil || other != 0 {
 			t.Errorf("the second sealed %d, %v", other, err)
 		}
-		return account.Seal(head, rows, nil, time.Now())
+		return audit.Seal(head, rows, nil, time.Now())
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +165,7 @@ func TestABacklogIsSealedInOneLook(t *testing.T) {
 	var behind []time.Duration
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	s := &account.Sealer{Store: r.work, Key: sealKey(), Every: time.Hour, Log: slog.New(slog.DiscardHandler), Watch: account.SealWatch{
+	s := &audit.Sealer{Store: r.work, Key: sealKey(), Every: time.Hour, Log: slog.New(slog.DiscardHandler), Watch: audit.Watch{
 		Behind: func(age time.Duration) { behind = append(behind, age) },
 	}}
 	go func() { ended <- s.Run(ctx) }()

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"hale/account"
+	"hale/account/audit"
 	"hale/fault"
 	"hale/vital"
 )
@@ -18,24 +18,24 @@ const ledgerForm = "hale-erasures-1"
 // LedgerEntry is an execution of an erasure, with what is needed to do it again in a record that was restored from a backup
 // and nothing that names the person: the number of their row and a hash of its unguessable uid.
 type LedgerEntry struct {
-	Form    string           `json:"form"`
-	UID     vital.UID        `json:"uid"`
-	Org     vital.UID        `json:"organisation"`
-	Erasure vital.UID        `json:"erasure"`
-	Number  int              `json:"request"`
-	Patient vital.PatientID  `json:"row"`
-	Hash    account.HexBytes `json:"hash"`
-	Classes []Class          `json:"erased"`
-	Kept    []ErasureItem    `json:"kept"`
-	Spans   []ErasedSpan     `json:"spans"`
-	Also    []ErasedRecord   `json:"also,omitempty"`
-	At      time.Time        `json:"at"`
+	Form    string          `json:"form"`
+	UID     vital.UID       `json:"uid"`
+	Org     vital.UID       `json:"organisation"`
+	Erasure vital.UID       `json:"erasure"`
+	Number  int             `json:"request"`
+	Patient vital.PatientID `json:"row"`
+	Hash    audit.HexBytes  `json:"hash"`
+	Classes []Class         `json:"erased"`
+	Kept    []ErasureItem   `json:"kept"`
+	Spans   []ErasedSpan    `json:"spans"`
+	Also    []ErasedRecord  `json:"also,omitempty"`
+	At      time.Time       `json:"at"`
 }
 
 // ErasedRecord is another record of the same person, merged into theirs by then: in an older backup it stands by itself.
 type ErasedRecord struct {
-	Patient vital.PatientID  `json:"row"`
-	Hash    account.HexBytes `json:"hash"`
+	Patient vital.PatientID `json:"row"`
+	Hash    audit.HexBytes  `json:"hash"`
 }
 
 // ErasedSpan is when a sensor was worn by somebody who was erased; without an end: until it is somebody else's.

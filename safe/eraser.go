@@ -1,11 +1,13 @@
 package safe
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"log/slog"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -94,33 +96,19 @@ const eraseRest = 30 * time.Second
 
 // Run looks for what is due until ctx ends. What fails is tried again at the next look.
 func (r *Eraser) Run(ctx context.Context) error {
-	every := r.Every
-	if every <= 0 {
-		every = eraseEvery
-	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	said := ""
-	for {
-		now, err := r.Store.Clock(ctx)
-		if err == nil {
-			err = r.RunOnce(ctx, now)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			said = ""
-		case err.Error() != said:
-			said = err.Error()
+	return account.Rounds(ctx, cmp.Or(r.Every, eraseEvery), r.look, func(err error, first bool) {
+		if first {
 			r.Log.Error("an erasure cannot go on just now", "error", err, "kind", string(fault.KindOf(err)))
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	})
+}
+
+func (r *Eraser) look(ctx context.Context) error {
+	now, err := r.Store.Clock(ctx)
+	if err != nil {
+		return err
 	}
+	return r.RunOnce(ctx, now)
 }
 
 // RunOnce takes one erasure that is due at now as far as it goes.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/vital"
 )
 
@@ -102,8 +103,8 @@ type Table struct {
 type Holder struct {
 	account.Patient
 	Organisation string
-	Identifiers  []account.Identifier // all, also those that are over
-	NumberSystem string               // URI under which Patient.Number is known to others
+	Identifiers  []identity.Identifier // all, also those that are over
+	NumberSystem string                // URI under which Patient.Number is known to others
 }
 
 // ExportBook is the record as Exports needs it, bound to the actor's organisation and view. Each call is a short

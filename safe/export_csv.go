@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"hale/account"
+	"hale/account/identity"
 	"hale/vital"
 )
 
@@ -39,7 +39,7 @@ func (t *table) end() error {
 }
 
 // plain keeps what a person wrote from being taken for a formula by a spreadsheet: it then begins with an apostrophe.
-func plain(s string) string { return account.GuardCell(s) }
+func plain(s string) string { return identity.GuardCell(s) }
 
 // at writes a moment by the clock of the patient's home, with its offset from UTC; empty when it is not set.
 func (e *Export) at(t time.Time) string {

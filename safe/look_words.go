@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/audit"
 	"hale/vital"
 )
 
@@ -145,7 +146,7 @@ func actWords() map[string]string {
 		string(account.AskErasure): "asked that {my} data be erased", string(account.DecideErasure): "decided on a request to erase {my} data",
 		"withdraw erasure": "took a request to erase {my} data back", "refuse erasure": "refused a request to erase {my} data", "confirm erasure": "confirmed a request to erase {my} data",
 		"begin erasure": "began to erase {my} data", "erase": "erased {my} data", "finish erasure": "finished erasing {my} data", "replay erasure": "erased {my} data again after a backup was put back",
-		"list erasures": "looked at the requests for erasure", "set retention": "changed how long data is kept", account.BlankingAction: "took names out of the trail",
+		"list erasures": "looked at the requests for erasure", "set retention": "changed how long data is kept", audit.BlankingAction: "took names out of the trail",
 		"sign out": "signed out", "end session": "signed a device out", "end sessions": "signed devices out", "refuse session of another device": "refused a session that came from another device",
 		"refuse sign-in": "refused a sign-in", "lock login": "locked a sign-in", "unlock login": "unlocked a sign-in", "change password": "changed a password",
 		"turn second factor on": "turned a second factor on", "turn second factor off": "turned a second factor off", "reset second factor": "took a second factor away",

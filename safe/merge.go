@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/fault"
 	"hale/vital"
 )
@@ -34,7 +35,7 @@ type Twin struct {
 	Sensors     int
 	OpenAlerts  int
 	Erasure     ErasureState                       // of a request that is open; empty: there is none
-	Choices     map[account.Purpose]account.Choice // the newest of each purpose
+	Choices     map[consent.Purpose]consent.Choice // the newest of each purpose
 }
 
 // Comparison sets two records side by side. Whoever merges them confirms that they have seen this.
@@ -211,7 +212,7 @@ func (c Comparison) decide(w MergeWish) error {
 // decisions of the one that stays count afterwards.
 func (c *Comparison) overruled() error {
 	for purpose, choice := range c.From.Choices {
-		if choice != account.Given && c.Into.Choices[purpose] == account.Given {
+		if choice != consent.Given && c.Into.Choices[purpose] == consent.Given {
 			return fault.New(fault.Conflict, "consent differs: what the person refused under one record (%s) is agreed to under the one that is to stay; ask them, and write the answer down there first", purpose)
 		}
 	}

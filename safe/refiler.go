@@ -1,10 +1,12 @@
 package safe
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 )
 
@@ -47,30 +49,11 @@ const (
 
 // Run carries out what there is until ctx ends. What fails is tried again later, and the others go on: a step is a transaction.
 func (r *Refiler) Run(ctx context.Context) error {
-	every := r.Every
-	if every == 0 {
-		every = refileEvery
-	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	said := ""
-	for {
-		err := r.runOnce(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			said = ""
-		case err.Error() != said:
-			said = err.Error()
+	return account.Rounds(ctx, cmp.Or(r.Every, refileEvery), r.runOnce, func(err error, first bool) {
+		if first {
 			r.Log.Error("readings cannot be filed anew just now", "kind", fault.KindOf(err), "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 // runOnce does steps until there is nothing more to do.

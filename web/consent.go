@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/api/session"
 	"hale/fault"
 	"hale/vital"
@@ -28,13 +29,13 @@ func (w *Web) mountConsent(get, post func(string, fiber.Handler)) {
 }
 
 // purposeWords is a purpose as a heading: to whom it belongs is said around it.
-func purposeWords(p account.Purpose) string {
+func purposeWords(p consent.Purpose) string {
 	switch p {
-	case account.ForCare:
+	case consent.ForCare:
 		return "Being looked after at home"
-	case account.ForSharing:
+	case consent.ForSharing:
 		return "Letting family or friends see"
-	case account.ForResearch:
+	case consent.ForResearch:
 		return "Research"
 	}
 	return string(p)
@@ -54,26 +55,26 @@ type purposeView struct {
 	Lasts    string // until when it goes on if nobody answers
 	IsCare   bool
 	IsShare  bool
-	Standing account.Standing
+	Standing consent.Standing
 }
 
-func (w *Web) purposeViews(f *account.ConsentFile, k clock) []purposeView {
+func (w *Web) purposeViews(f *consent.File, k clock) []purposeView {
 	var list []purposeView
 	for _, s := range f.Standings(k.now) {
 		v := purposeView{
-			Purpose: string(s.Purpose), Title: purposeWords(s.Purpose), Given: s.State == account.StateGiven || s.State == account.StateLapsed, Standing: s,
-			IsCare: s.Purpose == account.ForCare, IsShare: s.Purpose == account.ForSharing, State: stateWords(&s, k), Due: dueWords(s.Due),
+			Purpose: string(s.Purpose), Title: purposeWords(s.Purpose), Given: s.State == consent.StateGiven || s.State == consent.StateLapsed, Standing: s,
+			IsCare: s.Purpose == consent.ForCare, IsShare: s.Purpose == consent.ForSharing, State: stateWords(&s, k), Due: dueWords(s.Due),
 		}
-		if t, ok := account.TextInForce(f.Texts, s.Purpose, "en", k.now); ok {
+		if t, ok := consent.TextInForce(f.Texts, s.Purpose, "en", k.now); ok {
 			v.Text, v.Version = t.Body, t.Version
 		}
 		switch {
 		case !v.Given && f.Patient.State != account.Locked:
-			v.Agree, v.Refuse = "Yes, I agree", s.State == account.StateUnasked
-		case v.Given && s.Due != account.DueNot:
+			v.Agree, v.Refuse = "Yes, I agree", s.State == consent.StateUnasked
+		case v.Given && s.Due != consent.DueNot:
 			v.Agree = "Yes, I still agree"
 		}
-		if s.Due == account.DueTime && !s.LapsesAt.IsZero() && s.Stands() {
+		if s.Due == consent.DueTime && !s.LapsesAt.IsZero() && s.Stands() {
 			v.Lasts = day(s.LapsesAt, k)
 		}
 		list = append(list, v)
@@ -83,31 +84,31 @@ func (w *Web) purposeViews(f *account.ConsentFile, k clock) []purposeView {
 
 func day(t time.Time, k clock) string { return t.In(k.zone).Format("2 January 2006") }
 
-func stateWords(s *account.Standing, k clock) string {
+func stateWords(s *consent.Standing, k clock) string {
 	switch s.State {
-	case account.StateUnasked:
+	case consent.StateUnasked:
 		return "Not decided yet."
-	case account.StateGiven:
+	case consent.StateGiven:
 		return "Agreed on " + day(s.Since, k) + "."
-	case account.StateRefused:
+	case consent.StateRefused:
 		return "Not agreed, since " + day(s.Since, k) + "."
-	case account.StateWithdrawn:
+	case consent.StateWithdrawn:
 		return "Stopped on " + day(s.Since, k) + "."
-	case account.StateLapsed:
+	case consent.StateLapsed:
 		return "Ended by itself on " + day(s.LapsesAt, k) + ", because nobody answered when it was asked for again."
 	}
 	return ""
 }
 
-func dueWords(d account.Due) string {
+func dueWords(d consent.Due) string {
 	switch d {
-	case account.DueFirst:
+	case consent.DueFirst:
 		return "It has not been asked for yet."
-	case account.DueText:
+	case consent.DueText:
 		return "The text has changed. Nothing changes before it is answered."
-	case account.DueTime:
+	case consent.DueTime:
 		return "Half a year has passed, so it is asked for again."
-	case account.DueNot:
+	case consent.DueNot:
 	}
 	return ""
 }
@@ -122,7 +123,7 @@ type agreedView struct {
 }
 
 type endingView struct {
-	Stage    account.EndingStage
+	Stage    consent.EndingStage
 	Words    string
 	Steps    []string
 	Open     int // alerts
@@ -131,17 +132,17 @@ type endingView struct {
 	Late     bool // nobody has told the patient for longer than a day
 }
 
-func viewEnding(steps []account.EndingStep, open int, k clock) endingView {
-	v := endingView{Stage: account.StageOf(steps), Open: open}
-	v.Stopping, v.Stopped = v.Stage == account.StageStopping, v.Stage == account.StageStopped
+func viewEnding(steps []consent.EndingStep, open int, k clock) endingView {
+	v := endingView{Stage: consent.StageOf(steps), Open: open}
+	v.Stopping, v.Stopped = v.Stage == consent.StageStopping, v.Stage == consent.StageStopped
 	switch v.Stage {
-	case account.StageNone:
-	case account.StageStopping:
+	case consent.StageNone:
+	case consent.StageStopping:
 		v.Words = "Care is ending. It is still watched over: until a person of the care team has said that it has stopped, everything goes on."
-		v.Late = k.now.Sub(steps[len(steps)-1].At) > account.LongestUntold
-	case account.StageStopped:
+		v.Late = k.now.Sub(steps[len(steps)-1].At) > consent.LongestUntold
+	case consent.StageStopped:
 		v.Words = "Nobody watches over the measurements any more."
-	case account.StageLocked:
+	case consent.StageLocked:
 		v.Words = "Care has ended. The record is kept, and nothing is added to it."
 	}
 	for _, s := range steps {
@@ -154,47 +155,47 @@ func viewEnding(steps []account.EndingStep, open int, k clock) endingView {
 	return v
 }
 
-func stepWords(s account.EndingStep) string {
+func stepWords(s consent.EndingStep) string {
 	switch s.Kind {
-	case account.StepStarted:
+	case consent.StepStarted:
 		return "consent to care was withdrawn"
-	case account.StepTold:
+	case consent.StepTold:
 		return "the patient was told by " + s.How + " that nobody watches any more"
-	case account.StepFinished:
+	case consent.StepFinished:
 		return "care has ended, the record is locked"
-	case account.StepUndone:
+	case consent.StepUndone:
 		return "care goes on, by new consent"
-	case account.StepReadmitted:
+	case consent.StepReadmitted:
 		return "taken into care again, by new consent"
 	}
 	return string(s.Kind)
 }
 
-func choiceWords(c account.Choice) string {
+func choiceWords(c consent.Choice) string {
 	switch c {
-	case account.Given:
+	case consent.Given:
 		return "agreed"
-	case account.Refused:
+	case consent.Refused:
 		return "not agreed"
-	case account.Withdrawn:
+	case consent.Withdrawn:
 		return "stopped"
 	}
 	return string(c)
 }
 
-func logLine(d *account.Decision, k clock) string {
+func logLine(d *consent.Decision, k clock) string {
 	text := k.exact(d.DecidedAt) + ": " + strings.ToLower(purposeWords(d.Purpose)) + ", " + choiceWords(d.Choice) + " (text " + itoa(d.Version) + ")"
-	if d.By == account.ByGuardian {
+	if d.By == consent.ByGuardian {
 		text += ", by a guardian"
 	}
 	switch d.Through {
-	case account.ThroughOwnSession:
+	case consent.ThroughOwnSession:
 		return text
-	case account.ThroughPaper:
+	case consent.ThroughPaper:
 		text += ", on paper"
-	case account.ThroughInPerson:
+	case consent.ThroughInPerson:
 		text += ", said in person"
-	case account.ThroughPhone:
+	case consent.ThroughPhone:
 		text += ", said on the phone"
 	}
 	text += ", written down by " + d.RecordedBy
@@ -207,7 +208,7 @@ func logLine(d *account.Decision, k clock) string {
 	return text
 }
 
-func requestLine(r *account.GuardianRequest, k clock) string {
+func requestLine(r *consent.GuardianRequest, k clock) string {
 	text := k.exact(r.MadeAt) + ": " + strings.ToLower(purposeWords(r.Purpose)) + ", " + choiceWords(r.Choice)
 	switch {
 	case r.SettledAt.IsZero():
@@ -219,7 +220,7 @@ func requestLine(r *account.GuardianRequest, k clock) string {
 }
 
 // file loads what the consent pages show.
-func (w *Web) file(c *fiber.Ctx) (account.ConsentFile, clock, account.Session, error) {
+func (w *Web) file(c *fiber.Ctx) (consent.File, clock, account.Session, error) {
 	s, _ := session.Of(c.UserContext())
 	f, now, err := w.Consents.File(c.UserContext(), s.Actor, vital.UID(c.Params("id")))
 	return f, clock{now: now}.in(f.Patient.Zone), s, err
@@ -298,13 +299,13 @@ func scopeOffers(chosen account.Scopes) []offer {
 	return list
 }
 
-func viewGrant(g *account.Grant, p *account.Patient, s account.Session, k clock, page string) grantView {
+func viewGrant(g *consent.Grant, p *account.Patient, s account.Session, k clock, page string) grantView {
 	v := grantView{
 		ID: g.Who, Patient: p.UID, CSRF: s.CSRF, Name: g.Name, Guardian: g.Guardian, By: g.RecordedBy, Document: g.Document, Reason: g.Reason, Frozen: !g.SuspendedAt.IsZero(),
 		Waits: g.Guardian && g.ConfirmedAt.IsZero(), Over: g.Ended(k.now), Scopes: scopeOffers(g.Scopes), Page: page, CanEnd: !g.Guardian || s.Actor.Staff != 0,
 		Reasons: s.Actor.Staff != 0,
 	}
-	v.Confirms = v.Waits && account.DecideConfirm(g, s.Actor, k.now) == nil
+	v.Confirms = v.Waits && consent.DecideConfirm(g, s.Actor, k.now) == nil
 	var sees []string
 	for _, a := range g.Scopes.Actions() {
 		if a != account.SeePatients || g.Scopes == account.ScopesOf(account.SeePatients) {
@@ -347,7 +348,7 @@ func (w *Web) peoplePage(c *fiber.Ctx, wrong error) error {
 	if err != nil {
 		return err
 	}
-	sharing := account.Stand(account.ForSharing, f.Texts, f.Log, k.now)
+	sharing := consent.Stand(consent.ForSharing, f.Texts, f.Log, k.now)
 	v := peopleView{CanLet: sharing.Stands() && f.Patient.State == account.Active, Scopes: scopeOffers(account.ScopesOf(account.SeeReadings))}
 	v.People, v.Past = viewGrants(grants, &f.Patient, s, k, "people")
 	page := safeFor(c, &f.Patient, v)
@@ -355,7 +356,7 @@ func (w *Web) peoplePage(c *fiber.Ctx, wrong error) error {
 	return w.safePage(c, "people", "Who may see", page)
 }
 
-func viewGrants(grants []account.Grant, p *account.Patient, s account.Session, k clock, page string) (now, past []grantView) {
+func viewGrants(grants []consent.Grant, p *account.Patient, s account.Session, k clock, page string) (now, past []grantView) {
 	for i := range grants {
 		if v := viewGrant(&grants[i], p, s, k, page); v.Over {
 			past = append(past, v)
@@ -382,7 +383,7 @@ type privateView struct {
 	Metrics []offer
 }
 
-func (w *Web) privateOf(c *fiber.Ctx, p *account.Patient, grants []account.Grant, s account.Session, k clock, page string) (privateView, error) {
+func (w *Web) privateOf(c *fiber.Ctx, p *account.Patient, grants []consent.Grant, s account.Session, k clock, page string) (privateView, error) {
 	items, err := w.Caregivers.Private(c.UserContext(), s.Actor, p.UID)
 	if err != nil {
 		return privateView{}, err
@@ -398,18 +399,18 @@ func (w *Web) privateOf(c *fiber.Ctx, p *account.Patient, grants []account.Grant
 	return v, nil
 }
 
-func itemWords(i *account.PrivateItem, k clock) string {
+func itemWords(i *consent.PrivateItem, k clock) string {
 	text := "Everything measured"
 	switch i.Kind {
-	case account.PrivateAlert:
+	case consent.PrivateAlert:
 		return "An alert"
-	case account.PrivateConsent:
+	case consent.PrivateConsent:
 		return "A consent"
-	case account.PrivateCorrection:
+	case consent.PrivateCorrection:
 		return "Something that was said to be wrong"
-	case account.PrivateMetric:
+	case consent.PrivateMetric:
 		text = metricWord(i.Metric)
-	case account.PrivateSpan:
+	case consent.PrivateSpan:
 	}
 	if !i.From.IsZero() {
 		text += " from " + k.exact(i.From)

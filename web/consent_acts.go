@@ -9,6 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/api/session"
 	"hale/fault"
 	"hale/vital"
@@ -41,7 +42,7 @@ func (w *Web) mountConsentActs(post func(string, fiber.Handler)) {
 		return w.Caregivers.UnmarkPrivate(c.UserContext(), actor, patient, vital.UID(c.Params("item")))
 	})
 	act("/ending", func(c *fiber.Ctx, actor account.Actor, patient vital.UID) error {
-		step := account.EndingAct{Kind: account.EndingKind(c.FormValue("step")), How: c.FormValue("how"), Note: c.FormValue("note")}
+		step := consent.EndingAct{Kind: consent.EndingKind(c.FormValue("step")), How: c.FormValue("how"), Note: c.FormValue("note")}
 		return w.Offboarding.Take(c.UserContext(), actor, patient, step)
 	})
 }
@@ -77,9 +78,9 @@ func (w *Web) decideConsent(c *fiber.Ctx, actor account.Actor, patient vital.UID
 	if err != nil {
 		return fault.New(fault.Invalid, "version: give a number")
 	}
-	act := account.ConsentAct{Purpose: account.Purpose(what[0]), Choice: account.Choice(what[1]), Version: version}
+	act := consent.Act{Purpose: consent.Purpose(what[0]), Choice: consent.Choice(what[1]), Version: version}
 	if actor.Staff != 0 {
-		act.Through, act.Document, act.Witness = account.Through(c.FormValue("through")), c.FormValue("document"), c.FormValue("witness")
+		act.Through, act.Document, act.Witness = consent.Through(c.FormValue("through")), c.FormValue("document"), c.FormValue("witness")
 		act.Guardian = vital.UID(c.FormValue("guardian"))
 		if act.At, err = w.dateOf(c, patient, "decided", 0); err != nil {
 			return err
@@ -111,7 +112,7 @@ func (w *Web) dateOf(c *fiber.Ctx, patient vital.UID, field string, later int) (
 }
 
 func (w *Web) letIn(c *fiber.Ctx, actor account.Actor, patient vital.UID) error {
-	l := account.LetIn{Who: vital.UID(c.FormValue("who")), Name: c.FormValue("name"), Phone: c.FormValue("phone"), Reason: c.FormValue("reason"), Document: c.FormValue("document"), Guardian: c.FormValue("guardian") == "yes"}
+	l := consent.LetIn{Who: vital.UID(c.FormValue("who")), Name: c.FormValue("name"), Phone: c.FormValue("phone"), Reason: c.FormValue("reason"), Document: c.FormValue("document"), Guardian: c.FormValue("guardian") == "yes"}
 	var scopes []account.Action
 	for _, name := range c.Context().PostArgs().PeekMulti("scope") {
 		scopes = append(scopes, account.Action(name))
@@ -129,10 +130,10 @@ func (w *Web) letIn(c *fiber.Ctx, actor account.Actor, patient vital.UID) error 
 }
 
 func (w *Web) markPrivate(c *fiber.Ctx, actor account.Actor, patient vital.UID) error {
-	item := account.PrivateItem{Kind: account.PrivateSpan}
+	item := consent.PrivateItem{Kind: consent.PrivateSpan}
 	var err error
 	if code := c.FormValue("metric"); code != "" {
-		item.Kind = account.PrivateMetric
+		item.Kind = consent.PrivateMetric
 		m, ok := vital.ParseMetric(code)
 		if !ok {
 			return fault.New(fault.Invalid, "choose what is to stay private")
@@ -145,7 +146,7 @@ func (w *Web) markPrivate(c *fiber.Ctx, actor account.Actor, patient vital.UID) 
 	if item.To, err = w.dateOf(c, patient, "to", 1); err != nil {
 		return err
 	}
-	if item.Kind == account.PrivateSpan && item.From.IsZero() && c.FormValue("from") != "" { // today
+	if item.Kind == consent.PrivateSpan && item.From.IsZero() && c.FormValue("from") != "" { // today
 		item.From = item.To.AddDate(0, 0, -1)
 	}
 	_, err = w.Caregivers.MarkPrivate(c.UserContext(), actor, patient, item)

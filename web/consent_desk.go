@@ -6,6 +6,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/api/session"
 	"hale/vital"
 )
@@ -54,15 +55,15 @@ func (w *Web) consentDesk(c *fiber.Ctx, wrong error) error {
 		return w.agreedPage(c, wrong)
 	}
 	can := func(a account.Action) bool { return account.Allow(s.Actor, a, &f.Patient) == nil }
-	sharing := account.Stand(account.ForSharing, f.Texts, f.Log, k.now)
+	sharing := consent.Stand(consent.ForSharing, f.Texts, f.Log, k.now)
 	v := deskView{
 		ID: f.Patient.UID, Name: f.Patient.Name, Error: wrongOf(wrong), Locked: f.Patient.State == account.Locked,
 		Records: can(account.RecordConsent), Manages: can(account.ManageCaregiver), Ends: can(account.EndCare), Protects: can(account.Protect),
 		Purposes: w.purposeViews(&f, k), Scopes: scopeOffers(account.ScopesOf(account.SeeReadings)), CanLet: sharing.Stands() && f.Patient.State == account.Active,
 	}
 	for _, p := range v.Purposes {
-		for _, choice := range []account.Choice{account.Given, account.Refused, account.Withdrawn} {
-			if (choice == account.Withdrawn) == p.Given || choice == account.Given {
+		for _, choice := range []consent.Choice{consent.Given, consent.Refused, consent.Withdrawn} {
+			if (choice == consent.Withdrawn) == p.Given || choice == consent.Given {
 				v.Choices = append(v.Choices, offer{Value: p.Purpose + " " + string(choice) + " " + itoa(p.Version), Text: p.Title + ": " + choiceWords(choice)})
 			}
 		}
@@ -85,7 +86,7 @@ func (w *Web) consentDesk(c *fiber.Ctx, wrong error) error {
 	return w.page(c, "consent-desk", "Consents of "+f.Patient.Name, "patients", v)
 }
 
-func (v *deskView) addRequests(f *account.ConsentFile, s account.Session, k clock) {
+func (v *deskView) addRequests(f *consent.File, s account.Session, k clock) {
 	frozen := map[vital.UID]bool{}
 	for i := range f.Grants {
 		g := &f.Grants[i]
@@ -133,7 +134,7 @@ func (w *Web) dueConsents(c *fiber.Ctx) error {
 	for i := range due {
 		d := &due[i]
 		line := dueLine{Patient: d.Patient, Name: d.Name, Number: d.Number, Title: purposeWords(d.Standing.Purpose), Why: dueWords(d.Standing.Due), Since: k.at(d.Standing.DueSince)}
-		if !d.Standing.LapsesAt.IsZero() && d.Standing.Due == account.DueTime {
+		if !d.Standing.LapsesAt.IsZero() && d.Standing.Due == consent.DueTime {
 			line.Lapses = day(d.Standing.LapsesAt, k)
 		}
 		v.Due = append(v.Due, line)

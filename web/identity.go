@@ -7,6 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/api/session"
 	"hale/fault"
 	"hale/vital"
@@ -34,7 +35,7 @@ type identityView struct {
 	Born          string
 	CanChange     bool
 	System, Value string
-	Systems       []account.IdentifierSystem
+	Systems       []identity.IdentifierSystem
 	Now, Before   []identifierLine
 	Changes       []changeLine
 }
@@ -104,7 +105,7 @@ func (w *Web) identityPage(c *fiber.Ctx, view identityView) error {
 	return w.page(c, "identity", p.Name, "patients", view)
 }
 
-func identifierWords(i *account.Identifier) string {
+func identifierWords(i *identity.Identifier) string {
 	var words []string
 	if i.Use != "" {
 		words = append(words, i.Use)
@@ -125,7 +126,7 @@ func identifierWords(i *account.Identifier) string {
 func (w *Web) addIdentifier(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	view := identityView{System: c.FormValue("system"), Value: c.FormValue("value")}
-	_, err := w.Identities.Add(ctx, session.Actor(ctx), vital.UID(c.Params("id")), account.Identifier{System: view.System, Value: view.Value})
+	_, err := w.Identities.Add(ctx, session.Actor(ctx), vital.UID(c.Params("id")), identity.Identifier{System: view.System, Value: view.Value})
 	return w.identityAgain(c, view, err)
 }
 
@@ -159,7 +160,7 @@ type doubleLine struct {
 // doubles answers GET /doubles.
 func (w *Web) doubles(c *fiber.Ctx) error {
 	ctx := c.UserContext()
-	list, err := w.Doubles.List(ctx, session.Actor(ctx), account.DoubleOpen, listedPatients)
+	list, err := w.Doubles.List(ctx, session.Actor(ctx), identity.DoubleOpen, listedPatients)
 	if err != nil {
 		return err
 	}
@@ -213,7 +214,7 @@ func (w *Web) doublePage(c *fiber.Ctx, view doubleView) error {
 	for _, s := range systems {
 		titles[s.URI] = s.Title
 	}
-	view.ID, view.Open, view.One, view.Other = d.UID, d.State == account.DoubleOpen, d.One.UID, d.Other.UID
+	view.ID, view.Open, view.One, view.Other = d.UID, d.State == identity.DoubleOpen, d.One.UID, d.Other.UID
 	view.Names = [2]string{nameAndNumber(&d.One), nameAndNumber(&d.Other)}
 	if !d.DecidedAt.IsZero() {
 		view.Said = d.DecidedBy + ", " + w.clock().at(d.DecidedAt).Exact + ": " + d.Reason

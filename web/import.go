@@ -13,6 +13,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/api/session"
 	"hale/fault"
 	"hale/vital"
@@ -56,18 +57,18 @@ type importLine struct {
 	At    moment
 	Rows  int
 	Left  int // rows that did not come in
-	account.ImportCounts
+	identity.ImportCounts
 }
 
-func lineOf(i *account.Import, k clock) importLine {
-	states := map[account.ImportState]string{account.ImportChecked: "checked", account.ImportRunning: "not finished", account.ImportDone: "done"}
-	kinds := map[account.ImportKind]string{account.ImportPatients: "Patients", account.ImportStaff: "Staff"}
+func lineOf(i *identity.Import, k clock) importLine {
+	states := map[identity.ImportState]string{identity.ImportChecked: "checked", identity.ImportRunning: "not finished", identity.ImportDone: "done"}
+	kinds := map[identity.ImportKind]string{identity.ImportPatients: "Patients", identity.ImportStaff: "Staff"}
 	return importLine{ID: i.UID, Kind: kinds[i.Kind], State: states[i.State], By: i.By, At: k.at(i.CreatedAt), Rows: i.Rows, Left: i.Counts.Double + i.Counts.Refused, ImportCounts: i.Counts}
 }
 
 // imports answers GET /imports.
 func (w *Web) imports(c *fiber.Ctx) error {
-	view := importsView{Kind: string(account.ImportPatients)}
+	view := importsView{Kind: string(identity.ImportPatients)}
 	if zone := w.Zone.String(); zone != "UTC" && zone != "Local" { // those say nothing of where patients live
 		view.Zone = zone
 	}
@@ -86,7 +87,7 @@ func (w *Web) importsPage(c *fiber.Ctx, view importsView) error {
 		view.List = append(view.List, lineOf(&list[i], k))
 	}
 	view.Staff = may(actor, account.ManageStaff)
-	view.Columns, _ = account.ImportColumns(account.ImportPatients)
+	view.Columns, _ = identity.ImportColumns(identity.ImportPatients)
 	return w.page(c, "imports", "Bring people in", "patients", view)
 }
 
@@ -98,9 +99,9 @@ func (w *Web) checkImport(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	view := importsView{Kind: c.FormValue("kind"), Zone: strings.TrimSpace(c.FormValue("zone")), Team: strings.TrimSpace(c.FormValue("team")), AsNew: c.FormValue("as_new") == "yes"}
 	content, err := sentFile(c)
-	var i account.Import
+	var i identity.Import
 	if err == nil {
-		i, _, err = w.Imports.Check(ctx, session.Actor(ctx), account.ImportKind(view.Kind), account.ImportOptions{Zone: view.Zone, Team: view.Team, AsNew: view.AsNew}, content)
+		i, _, err = w.Imports.Check(ctx, session.Actor(ctx), identity.ImportKind(view.Kind), identity.ImportOptions{Zone: view.Zone, Team: view.Team, AsNew: view.AsNew}, content)
 	}
 	if fault.Is(err, fault.Invalid) {
 		view.Error = sentence(fault.MessageOf(err))
@@ -167,30 +168,30 @@ const shownLines = 200
 // importPage answers GET /imports/{id}.
 func (w *Web) importPage(c *fiber.Ctx) error {
 	ctx := c.UserContext()
-	i, lines, err := w.Imports.Lines(ctx, session.Actor(ctx), vital.UID(c.Params("id")), "", 0, account.MostImportRows)
+	i, lines, err := w.Imports.Lines(ctx, session.Actor(ctx), vital.UID(c.Params("id")), "", 0, identity.MostImportRows)
 	if err != nil {
 		return err
 	}
 	return w.page(c, "import", "Bring people in", "patients", w.viewImport(&i, lines))
 }
 
-func (w *Web) viewImport(i *account.Import, lines []account.ImportLine) importView {
+func (w *Web) viewImport(i *identity.Import, lines []identity.ImportLine) importView {
 	view := importView{
-		importLine: lineOf(i, w.clock()), Checked: i.State == account.ImportChecked, Running: i.State == account.ImportRunning, Done: i.State == account.ImportDone,
-		Nothing: i.State == account.ImportChecked && i.Counts.New+i.Counts.Changed == 0,
+		importLine: lineOf(i, w.clock()), Checked: i.State == identity.ImportChecked, Running: i.State == identity.ImportRunning, Done: i.State == identity.ImportDone,
+		Nothing: i.State == identity.ImportChecked && i.Counts.New+i.Counts.Changed == 0,
 		Came:    i.Done, Kept: i.Kept, Days: int(account.InvitationLasts / (24 * time.Hour)),
 	}
 	for _, o := range []struct {
-		outcome    account.Outcome
+		outcome    identity.Outcome
 		title, why string
 	}{
-		{account.OutcomeRefused, "Refused", "These rows do not come in. Mend them and send them again."},
-		{account.OutcomeDouble, "May be somebody who is there", "The name and the birth fit, but no identifier says so. Nobody comes in from these rows: give an identifier that both have, or write yes under as_new when they are two people."},
-		{account.OutcomeChanged, "Changed", "People who are there, and of whom the file says something new."},
-		{account.OutcomeNew, "New", ""},
-		{account.OutcomeSame, "The same", "People who are there; nothing changes."},
+		{identity.OutcomeRefused, "Refused", "These rows do not come in. Mend them and send them again."},
+		{identity.OutcomeDouble, "May be somebody who is there", "The name and the birth fit, but no identifier says so. Nobody comes in from these rows: give an identifier that both have, or write yes under as_new when they are two people."},
+		{identity.OutcomeChanged, "Changed", "People who are there, and of whom the file says something new."},
+		{identity.OutcomeNew, "New", ""},
+		{identity.OutcomeSame, "The same", "People who are there; nothing changes."},
 	} {
-		part := importPart{Title: o.title, Why: o.why, Open: o.outcome != account.OutcomeSame && o.outcome != account.OutcomeNew}
+		part := importPart{Title: o.title, Why: o.why, Open: o.outcome != identity.OutcomeSame && o.outcome != identity.OutcomeNew}
 		for n := range lines {
 			if lines[n].Outcome != o.outcome {
 				continue
@@ -208,7 +209,7 @@ func (w *Web) viewImport(i *account.Import, lines []account.ImportLine) importVi
 	return view
 }
 
-func rowWords(l *account.ImportLine) rowLine {
+func rowWords(l *identity.ImportLine) rowLine {
 	row := rowLine{Place: l.Place(), Patient: l.Patient}
 	var words []string
 	if l.Problem != "" {

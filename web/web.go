@@ -12,6 +12,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"hale/account"
+	"hale/account/consent"
+	"hale/account/identity"
 	"hale/alerts"
 	"hale/api/session"
 	"hale/safe"
@@ -56,15 +58,15 @@ type Config struct {
 	Factors          Factors           // no page for second factors when nil
 	Door             Door              // no codes, lists of sessions and keys when nil
 	Safe             *safe.Safe        // no screens of the data safe when nil
-	Consents         *account.Consents // no screens of what patients agree to when nil; with the two below
-	Caregivers       *account.Caregivers
-	Offboarding      *account.Offboarding
+	Consents         *consent.Consents // no screens of what patients agree to when nil; with the two below
+	Caregivers       *consent.Caregivers
+	Offboarding      *consent.Offboarding
 	Erasures         *safe.Erasures // no screens for being forgotten when nil; with Safe
 	Refiles          *safe.Refiles  // no screens for filing readings anew when nil; with Merges
 	Merges           *safe.Merges
-	Identities       *account.Identities // no screens that say who is who when nil; with Doubles
-	Doubles          *account.Doubles
-	Imports          *account.Imports // nobody comes in by a file when nil; with StaffInvitations
+	Identities       *identity.Identities // no screens that say who is who when nil; with Doubles
+	Doubles          *identity.Doubles
+	Imports          *identity.Imports // nobody comes in by a file when nil; with StaffInvitations
 	StaffInvitations StaffInvitations
 	Provider         Provider       // nobody signs in by an identity provider when nil
 	LocalOff         bool           // only an account for emergencies has a password

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/fault"
 	"hale/fhir"
 	"hale/vital"
@@ -16,8 +17,8 @@ import (
 const zoneExtension = "urn:hale:zone"
 
 // PatientOf returns a person as FHIR R4 has it. The programme's own number is an identifier of the system number
-// (account.Identities.Systems says which); an identifier that is not in force at now is of use "old".
-func PatientOf(p *account.Patient, list []account.Identifier, number string, now time.Time) fhir.Patient {
+// (identity.Identities.Systems says which); an identifier that is not in force at now is of use "old".
+func PatientOf(p *account.Patient, list []identity.Identifier, number string, now time.Time) fhir.Patient {
 	out := fhir.Patient{ResourceType: "Patient", ID: string(p.UID), Gender: p.Sex, BirthDate: string(p.BirthDate)}
 	if p.Name != "" {
 		out.Name = []fhir.HumanName{{Text: p.Name}}
@@ -58,12 +59,12 @@ const (
 
 // ReadPatients reads Patients of FHIR R4 as the rows of a file of people: a Patient, a Bundle, or one of these on each line.
 // number is the URI of the programme's own numbers. What is wrong with one resource is the problem of its row.
-func ReadPatients(text []byte, number string) (account.ImportTable, error) {
+func ReadPatients(text []byte, number string) (identity.ImportTable, error) {
 	list, err := fhir.Patients(text)
 	if err != nil {
-		return account.ImportTable{}, err
+		return identity.ImportTable{}, err
 	}
-	t := account.ImportTable{Header: []string{columnName, columnBirth, columnSex, columnZone}}
+	t := identity.ImportTable{Header: []string{columnName, columnBirth, columnSex, columnZone}}
 	column := map[string][]int{} // of the identifiers of each system, as many as one person has
 	for i := range list {
 		seen := map[string]int{}
@@ -71,7 +72,7 @@ func ReadPatients(text []byte, number string) (account.ImportTable, error) {
 			system := strings.TrimSpace(id.System)
 			if seen[system]++; seen[system] > len(column[system]) {
 				column[system] = append(column[system], len(t.Header))
-				t.Header = append(t.Header, account.IdentifierColumn(system))
+				t.Header = append(t.Header, identity.IdentifierColumn(system))
 			}
 		}
 	}
@@ -88,8 +89,8 @@ func current(p *fhir.Patient) []fhir.Identifier {
 	})
 }
 
-func record(r *fhir.Read, width int, column map[string][]int) account.ImportRecord {
-	out := account.ImportRecord{Line: r.Line, Entry: r.Entry, Fields: make([]string, width)}
+func record(r *fhir.Read, width int, column map[string][]int) identity.ImportRecord {
+	out := identity.ImportRecord{Line: r.Line, Entry: r.Entry, Fields: make([]string, width)}
 	p := &r.Patient
 	out.Fields[0], out.Fields[1], out.Fields[2] = p.FullName(), p.BirthDate, p.Gender
 	for _, e := range p.Extension {
@@ -100,7 +101,7 @@ func record(r *fhir.Read, width int, column map[string][]int) account.ImportReco
 	}
 	seen := map[string]int{}
 	for _, id := range p.Identifier {
-		one := account.Identifier{System: strings.TrimSpace(id.System), Value: id.Value, Use: id.Use}
+		one := identity.Identifier{System: strings.TrimSpace(id.System), Value: id.Value, Use: id.Use}
 		if id.Period != nil {
 			one.From, one.To = id.Period.Start, id.Period.End
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/api/fhirmap"
 	"hale/fault"
 )
@@ -19,7 +20,7 @@ func TestAPatientAsFHIRHasIt(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	p := account.Patient{UID: "0198c0de-0000-7000-8000-000000000001", Name: "Ana Novak", BirthDate: "1941-03", Sex: "female", Zone: "Europe/Ljubljana", Number: "P-1"}
-	list := []account.Identifier{
+	list := []identity.Identifier{
 		{System: "urn:a", Value: "1", Use: "official", From: "2001"},
 		{System: "urn:a", Value: "2", EndedAt: time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC), Reason: "lost"},
 		{System: "urn:b", Value: "3", To: "2025"},

@@ -18,7 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"hale/account"
+	"hale/account/audit"
 	"hale/fault"
 	"hale/postgres"
 )
@@ -45,7 +45,7 @@ func (c *auditExportCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	err = postgres.Operator{AdminURL: c.Database}.ExportAudit(p.ctx, c.Org, account.NewExport(file))
+	err = postgres.Operator{AdminURL: c.Database}.ExportAudit(p.ctx, c.Org, audit.NewExport(file))
 	if err := kept(file, err); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ const brokenText = "the audit trail is broken at line %d of %s: %s"
 
 // Run prints what the export proves.
 func (c *auditVerifyCommand) Run(p *program) error {
-	var expected account.Expected
+	var expected audit.Expected
 	var err error
 	if c.Key != "" {
 		if expected.Key, err = publicKey(c.Key); err != nil {
@@ -89,12 +89,12 @@ func (c *auditVerifyCommand) Run(p *program) error {
 }
 
 // verifyFile checks one export; one that is broken is fault.Conflict.
-func verifyFile(name string, expected account.Expected) (account.Verdict, error) {
+func verifyFile(name string, expected audit.Expected) (audit.Verdict, error) {
 	file, err := os.Open(name) //nolint:gosec // the user names the file
 	if err != nil {
-		return account.Verdict{}, fault.Wrap(fault.Invalid, err, "%s cannot be read", name)
+		return audit.Verdict{}, fault.Wrap(fault.Invalid, err, "%s cannot be read", name)
 	}
-	v, err := account.VerifyExport(file, expected)
+	v, err := audit.Verify(file, expected)
 	err = errors.Join(err, file.Close())
 	if err == nil && v.Broken != nil {
 		err = fault.New(fault.Conflict, brokenText, v.Broken.Line, name, v.Broken.What)
@@ -102,7 +102,7 @@ func verifyFile(name string, expected account.Expected) (account.Verdict, error)
 	return v, err
 }
 
-func tellVerdict(w io.Writer, v account.Verdict, expected account.Expected) error {
+func tellVerdict(w io.Writer, v audit.Verdict, expected audit.Expected) error {
 	text := fmt.Sprintf("The audit trail of %s (%s) holds, as of %s.\n", v.Organisation, v.UID, v.ExportedAt.Format(time.RFC3339))
 	text += fmt.Sprintf("  sealed     %d rows, the last with hash %s\n", v.Sealed, v.Head)
 	if v.Checkpoints > 0 {
@@ -243,7 +243,7 @@ func (h *house) sealing() stage {
 	failed := prometheus.NewCounter(prometheus.CounterOpts{Name: "hale_audit_seal_failures_total", Help: "Times that the audit trail could not be sealed; it is tried again."})
 	behind := prometheus.NewGauge(prometheus.GaugeOpts{Name: "hale_audit_unsealed_seconds", Help: "Age of the oldest audit row that was not sealed at the last look."})
 	h.registry.MustRegister(sealed, failed, behind)
-	sealer := &account.Sealer{Store: h.work, Key: h.sealKey, Log: h.log, Watch: account.SealWatch{
+	sealer := &audit.Sealer{Store: h.work, Key: h.sealKey, Log: h.log, Watch: audit.Watch{
 		Sealed: func(rows int) { sealed.Add(float64(rows)) },
 		Behind: func(age time.Duration) { behind.Set(age.Seconds()) },
 		Failed: func(error) { failed.Inc() },

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/account/consent"
 	"hale/account/signin"
 	"hale/alerts"
 	"hale/api"
@@ -98,7 +99,7 @@ func newFront(t *testing.T, proxies ...string) *front {
 	pages := web.New(web.Config{Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Sessions: keeper, Factors: door, Log: log, Now: f.clock})
 	server := api.New(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Session: keeper, Door: door,
-		Consents: &account.Consents{Store: f.app}, Caregivers: &account.Caregivers{Store: f.app}, Offboarding: &account.Offboarding{Store: f.app},
+		Consents: &consent.Consents{Store: f.app}, Caregivers: &consent.Caregivers{Store: f.app}, Offboarding: &consent.Offboarding{Store: f.app},
 		Feed: hub, People: f.app, Log: log, Now: f.clock,
 		Organisation: f.app.Organisation, Mount: []api.Mount{pages.Mount}, ErrorPage: pages.ErrorPage,
 	})

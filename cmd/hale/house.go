@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"hale/account"
+	"hale/account/consent"
+	"hale/account/identity"
 	"hale/account/signin"
 	"hale/alerts"
 	"hale/api"
@@ -241,7 +243,7 @@ func (h *house) processing() []stage {
 		}},
 		{name: "janitor of the stream", run: janitor.Run},
 		h.sealing(),
-		{name: "asker for consents", run: (&account.Asker{Store: h.work, Log: h.log}).Run},
+		{name: "asker for consents", run: (&consent.Asker{Store: h.work, Log: h.log}).Run},
 		h.erasing(),
 		h.refiling(),
 		{name: "processor", run: h.processor.Run, bound: 20 * time.Second},
@@ -320,7 +322,7 @@ func (h *house) answering() []stage {
 	feeder := h.conn.Feed()
 	looks := &account.Looks{Log: h.app, Now: time.Now}
 	directory := &account.Directory{People: h.app, Now: time.Now, Looks: looks}
-	consents, caregivers, offboarding := &account.Consents{Store: h.app, Looks: looks}, &account.Caregivers{Store: h.app, Looks: looks}, &account.Offboarding{Store: h.app, Looks: looks}
+	consents, caregivers, offboarding := &consent.Consents{Store: h.app, Looks: looks}, &consent.Caregivers{Store: h.app, Looks: looks}, &consent.Offboarding{Store: h.app, Looks: looks}
 	ownData := safe.New(h.app, fhirmap.Exporter{}, looks, time.Now)
 	erasures := &safe.Erasures{Book: h.app, People: h.app, Looks: looks}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
@@ -335,7 +337,7 @@ func (h *house) answering() []stage {
 	teams, rosters := &account.Teams{Book: h.app, Now: time.Now, Looks: looks}, &account.Rosters{Book: h.app, Now: time.Now}
 	emergency := &account.Emergency{Book: h.app}
 	staffing := &account.Staffing{Book: h.app, Code: signin.NewInvitation, Now: time.Now}
-	identities, doubles := newIdentities(h.app, looks), &account.Doubles{Book: h.app, Now: time.Now, Looks: looks}
+	identities, doubles := newIdentities(h.app, looks), &identity.Doubles{Book: h.app, Now: time.Now, Looks: looks}
 	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
 	pages := web.New(h.ways.onScreens(web.Config{
 		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/account/signin"
 	"hale/api/fhirmap"
 	"hale/fault"
@@ -21,14 +22,14 @@ import (
 )
 
 // newImports joins the parts of which taking people in by files is made.
-func newImports(app *postgres.App) *account.Imports {
-	return &account.Imports{
+func newImports(app *postgres.App) *identity.Imports {
+	return &identity.Imports{
 		Book: app, NFC: norm.NFC.String, FHIR: fhirmap.ReadPatients, Invite: signin.NewInvitation, NoPassword: signin.NoPassword(), Now: time.Now,
 	}
 }
 
-func newIdentities(app *postgres.App, looks *account.Looks) *account.Identities {
-	return &account.Identities{Book: app, NFC: norm.NFC.String, Now: time.Now, Looks: looks}
+func newIdentities(app *postgres.App, looks *account.Looks) *identity.Identities {
+	return &identity.Identities{Book: app, NFC: norm.NFC.String, Now: time.Now, Looks: looks}
 }
 
 type importCommand struct {
@@ -55,7 +56,7 @@ type importPatientsCommand struct {
 
 // Run checks the file, takes it in when that is asked for, and says what became of the rows.
 func (c *importPatientsCommand) Run(p *program) error {
-	return c.run(p, account.ImportPatients, account.ImportOptions{Zone: c.Zone, Team: c.Team, AsNew: c.AsNew}, c.Left, nil)
+	return c.run(p, identity.ImportPatients, identity.ImportOptions{Zone: c.Zone, Team: c.Team, AsNew: c.AsNew}, c.Left, nil)
 }
 
 type importStaffCommand struct {
@@ -66,9 +67,9 @@ type importStaffCommand struct {
 
 // Run checks the file, takes it in when that is asked for, and writes the codes.
 func (c *importStaffCommand) Run(p *program) error {
-	options := account.ImportOptions{Team: c.Team}
+	options := identity.ImportOptions{Team: c.Team}
 	if !c.Commit {
-		return c.run(p, account.ImportStaff, options, c.Left, nil)
+		return c.run(p, identity.ImportStaff, options, c.Left, nil)
 	}
 	if c.Result == "" {
 		return fault.New(fault.Invalid, "say with --result where to write the codes of the new staff: they are nowhere else")
@@ -80,7 +81,7 @@ func (c *importStaffCommand) Run(p *program) error {
 	w := csv.NewWriter(file)
 	err = w.Write([]string{"line", "code"})
 	if err == nil {
-		err = c.run(p, account.ImportStaff, options, c.Left, func(lines []account.ImportLine) error {
+		err = c.run(p, identity.ImportStaff, options, c.Left, func(lines []identity.ImportLine) error {
 			for i := range lines {
 				if lines[i].Code != "" {
 					if err := w.Write([]string{strconv.Itoa(lines[i].Line), lines[i].Code}); err != nil {
@@ -101,7 +102,7 @@ func (c *importStaffCommand) Run(p *program) error {
 }
 
 // run checks the file and takes it in; tell hears of the rows that came in.
-func (c *importFlags) run(p *program, kind account.ImportKind, o account.ImportOptions, left string, tell func([]account.ImportLine) error) error {
+func (c *importFlags) run(p *program, kind identity.ImportKind, o identity.ImportOptions, left string, tell func([]identity.ImportLine) error) error {
 	content, err := os.ReadFile(c.File)
 	if err != nil {
 		return fault.Wrap(fault.Invalid, err, "%s cannot be read", c.File)
@@ -140,22 +141,22 @@ func (c *importFlags) run(p *program, kind account.ImportKind, o account.ImportO
 }
 
 // commit takes all rows in, and shows how far it is.
-func commit(p *program, imports *account.Imports, actor account.Actor, i account.Import, tell func([]account.ImportLine) error) (account.Import, error) {
+func commit(p *program, imports *identity.Imports, actor account.Actor, i identity.Import, tell func([]identity.ImportLine) error) (identity.Import, error) {
 	bar := progressbar.NewOptions(i.Rows, progressbar.OptionSetWriter(p.err), progressbar.OptionSetDescription("rows"),
 		progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	defer func() { _ = bar.Finish() }()
 	for {
-		after, lines, err := imports.Advance(p.ctx, actor, i.UID, 0, func(i account.Import) { _ = bar.Set(i.Done) })
+		after, lines, err := imports.Advance(p.ctx, actor, i.UID, 0, func(i identity.Import) { _ = bar.Set(i.Done) })
 		if err == nil && tell != nil {
 			err = tell(lines)
 		}
-		if err != nil || after.State == account.ImportDone {
+		if err != nil || after.State == identity.ImportDone {
 			return after, err
 		}
 	}
 }
 
-func writeLeft(p *program, imports *account.Imports, actor account.Actor, i account.Import, name string) error {
+func writeLeft(p *program, imports *identity.Imports, actor account.Actor, i identity.Import, name string) error {
 	text, err := imports.Left(p.ctx, actor, i.UID)
 	if err != nil {
 		return err
@@ -168,14 +169,14 @@ func writeLeft(p *program, imports *account.Imports, actor account.Actor, i acco
 	return kept(file, err)
 }
 
-func tellImport(p *program, i account.Import, lines []account.ImportLine, committed bool) error {
+func tellImport(p *program, i identity.Import, lines []identity.ImportLine, committed bool) error {
 	c := i.Counts
 	text := fmt.Sprintf("%d rows: %d new, %d the same, %d changed, %d possible doubles, %d refused (import %s)\n", i.Rows, c.New, c.Same, c.Changed, c.Double, c.Refused, i.UID)
 	for _, l := range lines {
 		switch l.Outcome {
-		case account.OutcomeDouble, account.OutcomeRefused:
+		case identity.OutcomeDouble, identity.OutcomeRefused:
 			text += fmt.Sprintf("  line %s: %s: %s\n", l.Place(), l.Outcome, strings.TrimPrefix(l.Field+": "+strings.TrimPrefix(l.Told(), l.Field+": "), ": "))
-		case account.OutcomeNew, account.OutcomeSame, account.OutcomeChanged:
+		case identity.OutcomeNew, identity.OutcomeSame, identity.OutcomeChanged:
 		}
 	}
 	if !committed {

@@ -1,4 +1,4 @@
-package account
+package audit
 
 import (
 	"bytes"
@@ -44,11 +44,11 @@ type Expected struct {
 	Hash Hash              // this hash
 }
 
-// VerifyExport checks an export without anything but the file. The first line or link that does not hold is in the
+// Verify checks an export without anything but the file. The first line or link that does not hold is in the
 // verdict and ends the check; an error (fault.Invalid, fault.Unavailable) means that the file cannot be read as an export.
 // Without an expected key somebody who has none of Hale's may have written the whole file anew: compare the keys of the
 // verdict with what you know.
-func VerifyExport(r io.ReadSeeker, expected Expected) (Verdict, error) {
+func Verify(r io.ReadSeeker, expected Expected) (Verdict, error) {
 	c := &checker{expected: expected, at: atHeader}
 	line := 0
 	err := eachLine(r, func(number int, text []byte) bool {
@@ -158,12 +158,12 @@ func (c *checker) row(r *sealedRow) {
 		c.breakAt("link %d is missing: link %d stands in its place", want, r.Seq)
 	case r.Seq < want:
 		c.breakAt("link %d stands where link %d belongs: it is there twice or out of order", r.Seq, want)
-	case Link(v.Head, r.Seq, &r.AuditRow) != r.Hash:
+	case Link(v.Head, r.Seq, &r.Row) != r.Hash:
 		c.breakAt("link %d was changed: its hash is not that of its row and of the link before", r.Seq)
 	case c.expected.Seq == r.Seq && c.expected.Hash != r.Hash:
 		c.breakAt("link %d has hash %s, and %s is expected: the chain was written anew", r.Seq, r.Hash, c.expected.Hash)
 	default:
-		c.blanked(&r.AuditRow, r.Seq)
+		c.blanked(&r.Row, r.Seq)
 		v.Sealed, v.Head = r.Seq, r.Hash
 	}
 }

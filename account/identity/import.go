@@ -1,4 +1,4 @@
-package account
+package identity
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -167,20 +168,20 @@ const (
 
 // ImportBook is the record as Imports needs it. Every method is bound to the actor's organisation.
 type ImportBook interface {
-	NumberSystem(ctx context.Context, actor Actor) (string, error)
-	Systems(ctx context.Context, actor Actor) ([]IdentifierSystem, error)
+	NumberSystem(ctx context.Context, actor account.Actor) (string, error)
+	Systems(ctx context.Context, actor account.Actor) ([]IdentifierSystem, error)
 	// KeepImport stores a file that was checked, with the audit row, and forgets the text of files older than KeepImports.
-	KeepImport(ctx context.Context, actor Actor, i Import, content []byte) (Import, error)
+	KeepImport(ctx context.Context, actor account.Actor, i Import, content []byte) (Import, error)
 	// ImportOf returns an import with its text, which is nil when it is not kept any more.
-	ImportOf(ctx context.Context, actor Actor, uid vital.UID) (Import, []byte, error)
-	ImportsOf(ctx context.Context, actor Actor, kinds []ImportKind, limit int) ([]Import, error)
+	ImportOf(ctx context.Context, actor account.Actor, uid vital.UID) (Import, []byte, error)
+	ImportsOf(ctx context.Context, actor account.Actor, kinds []ImportKind, limit int) ([]Import, error)
 	// ImportLines returns what became of the rows that are done, from a row on; an empty outcome is all.
-	ImportLines(ctx context.Context, actor Actor, uid vital.UID, o Outcome, after, limit int) ([]ImportLine, error)
+	ImportLines(ctx context.Context, actor account.Actor, uid vital.UID, o Outcome, after, limit int) ([]ImportLine, error)
 	// Situate returns what the record knows about the rows that are asked about.
-	Situate(ctx context.Context, actor Actor, q ImportQuestion) (ImportFacts, error)
+	Situate(ctx context.Context, actor account.Actor, q ImportQuestion) (ImportFacts, error)
 	// AdvanceImport takes in the next rows of an import in one transaction: it asks from which row on, loads what the
 	// question names, lets decide say what becomes of them, and stores that with the audit rows.
-	AdvanceImport(ctx context.Context, actor Actor, uid vital.UID, ask func(Import) ImportQuestion, decide func(ImportFacts) []Decided) (Import, []ImportLine, error)
+	AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(Import) ImportQuestion, decide func(ImportFacts) []Decided) (Import, []ImportLine, error)
 }
 
 // Imports takes people in by files: a file is checked, then exactly that text is taken in.
@@ -196,22 +197,22 @@ type Imports struct {
 }
 
 // allowed asks for the function. Accounts of staff carry rights, so that only who manages staff may make them.
-func allowed(actor Actor, kind ImportKind) error {
-	if err := Allow(actor, ImportPeople, nil); err != nil {
+func allowed(actor account.Actor, kind ImportKind) error {
+	if err := account.Allow(actor, account.ImportPeople, nil); err != nil {
 		return err
 	}
 	switch kind {
 	case ImportPatients:
 		return nil
 	case ImportStaff:
-		return Allow(actor, ManageStaff, nil)
+		return account.Allow(actor, account.ManageStaff, nil)
 	}
 	return fault.New(fault.Invalid, "kind: give patients or staff")
 }
 
 // Check reads a file, keeps it, and says of each row what would become of it. Nobody comes in. An error of kind
 // fault.Invalid is about the file as a whole; what is wrong with single rows is in their lines.
-func (m *Imports) Check(ctx context.Context, actor Actor, kind ImportKind, o ImportOptions, content []byte) (Import, []ImportLine, error) {
+func (m *Imports) Check(ctx context.Context, actor account.Actor, kind ImportKind, o ImportOptions, content []byte) (Import, []ImportLine, error) {
 	if err := allowed(actor, kind); err != nil {
 		return Import{}, nil, err
 	}
@@ -219,7 +220,7 @@ func (m *Imports) Check(ctx context.Context, actor Actor, kind ImportKind, o Imp
 		return Import{}, nil, fault.New(fault.Invalid, "the file is larger than %d MiB: split it", MostImportBytes>>20)
 	}
 	if o.Zone != "" {
-		if err := CheckZone(o.Zone); err != nil {
+		if err := account.CheckZone(o.Zone); err != nil {
 			return Import{}, nil, err
 		}
 	}
@@ -250,8 +251,8 @@ func countOf(lines []ImportLine) ImportCounts {
 }
 
 // hidden leaves out of the lines what somebody must not learn who may bring people in but not see those who are there.
-func hidden(actor Actor, lines []ImportLine) []ImportLine {
-	if Allow(actor, SeePatients, nil) == nil {
+func hidden(actor account.Actor, lines []ImportLine) []ImportLine {
+	if account.Allow(actor, account.SeePatients, nil) == nil {
 		return lines
 	}
 	for i := range lines {
@@ -266,7 +267,7 @@ func hidden(actor Actor, lines []ImportLine) []ImportLine {
 }
 
 // foresee decides about all rows without storing anything.
-func (m *Imports) foresee(ctx context.Context, actor Actor, i Import, rows []ImportRow) ([]ImportLine, error) {
+func (m *Imports) foresee(ctx context.Context, actor account.Actor, i Import, rows []ImportRow) ([]ImportLine, error) {
 	d := newDecider(i)
 	var lines []ImportLine
 	for part := range slices.Chunk(rows, ImportBatch) {
@@ -285,7 +286,7 @@ func (m *Imports) foresee(ctx context.Context, actor Actor, i Import, rows []Imp
 // Advance takes in the rows of an import that was checked, batch by batch, until all are done or budget is used up; call it
 // again until the import is done. What was taken in before stays: an import that broke off goes on where it was. The lines
 // are those of this call. progress, which may be nil, hears of each batch.
-func (m *Imports) Advance(ctx context.Context, actor Actor, uid vital.UID, budget time.Duration, progress func(Import)) (Import, []ImportLine, error) {
+func (m *Imports) Advance(ctx context.Context, actor account.Actor, uid vital.UID, budget time.Duration, progress func(Import)) (Import, []ImportLine, error) {
 	i, content, err := m.find(ctx, actor, uid)
 	if err != nil || i.State == ImportDone {
 		return i, nil, err
@@ -316,7 +317,7 @@ func (m *Imports) Advance(ctx context.Context, actor Actor, uid vital.UID, budge
 
 // step takes in one batch. Somebody else may do the same at the same time: which rows are next is known inside the
 // transaction only.
-func (m *Imports) step(ctx context.Context, actor Actor, i *Import, rows []ImportRow) ([]ImportLine, error) {
+func (m *Imports) step(ctx context.Context, actor account.Actor, i *Import, rows []ImportRow) ([]ImportLine, error) {
 	var part []ImportRow
 	ask := func(now Import) ImportQuestion {
 		part = rows[now.Done:min(now.Done+ImportBatch, len(rows))]
@@ -345,8 +346,8 @@ func (m *Imports) step(ctx context.Context, actor Actor, i *Import, rows []Impor
 }
 
 // find returns an import that the actor may see.
-func (m *Imports) find(ctx context.Context, actor Actor, uid vital.UID) (Import, []byte, error) {
-	if err := Allow(actor, ImportPeople, nil); err != nil {
+func (m *Imports) find(ctx context.Context, actor account.Actor, uid vital.UID) (Import, []byte, error) {
+	if err := account.Allow(actor, account.ImportPeople, nil); err != nil {
 		return Import{}, nil, err
 	}
 	i, content, err := m.Book.ImportOf(ctx, actor, uid)
@@ -357,26 +358,26 @@ func (m *Imports) find(ctx context.Context, actor Actor, uid vital.UID) (Import,
 }
 
 // Get returns an import and how far it is.
-func (m *Imports) Get(ctx context.Context, actor Actor, uid vital.UID) (Import, error) {
+func (m *Imports) Get(ctx context.Context, actor account.Actor, uid vital.UID) (Import, error) {
 	i, _, err := m.find(ctx, actor, uid)
 	return i, err
 }
 
 // List returns the newest imports.
-func (m *Imports) List(ctx context.Context, actor Actor, limit int) ([]Import, error) {
-	if err := Allow(actor, ImportPeople, nil); err != nil {
+func (m *Imports) List(ctx context.Context, actor account.Actor, limit int) ([]Import, error) {
+	if err := account.Allow(actor, account.ImportPeople, nil); err != nil {
 		return nil, err
 	}
 	kinds := []ImportKind{ImportPatients}
 	if allowed(actor, ImportStaff) == nil {
 		kinds = append(kinds, ImportStaff)
 	}
-	return m.Book.ImportsOf(ctx, actor, kinds, min(max(limit, 1), MostPatients))
+	return m.Book.ImportsOf(ctx, actor, kinds, min(max(limit, 1), account.MostPatients))
 }
 
 // Lines returns what became of the rows that are done, or for an import that has only been checked what would become of
 // them now. after is a row; an empty outcome is all of them.
-func (m *Imports) Lines(ctx context.Context, actor Actor, uid vital.UID, o Outcome, after, limit int) (Import, []ImportLine, error) {
+func (m *Imports) Lines(ctx context.Context, actor account.Actor, uid vital.UID, o Outcome, after, limit int) (Import, []ImportLine, error) {
 	i, content, err := m.find(ctx, actor, uid)
 	if err != nil {
 		return i, nil, err
@@ -404,7 +405,7 @@ func (m *Imports) Lines(ctx context.Context, actor Actor, uid vital.UID, o Outco
 
 // Left returns what did not come in, as a CSV file that can be mended and sent again: the rows that were refused and the
 // possible doubles, as they were sent, each with its line and what is wrong.
-func (m *Imports) Left(ctx context.Context, actor Actor, uid vital.UID) ([]byte, error) {
+func (m *Imports) Left(ctx context.Context, actor account.Actor, uid vital.UID) ([]byte, error) {
 	i, lines, err := m.Lines(ctx, actor, uid, "", 0, MostImportRows)
 	if err != nil {
 		return nil, err

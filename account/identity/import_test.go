@@ -1,4 +1,4 @@
-package account_test
+package identity_test
 
 import (
 	"context"
@@ -13,20 +13,21 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/fault"
 	"hale/vital"
 )
 
 // cabinet is a record in memory for imports: people with their identifiers, and the rows that came in.
 type cabinet struct {
-	account.ImportBook
-	people  []*account.Known
-	systems []account.IdentifierSystem
+	identity.ImportBook
+	people  []*identity.Known
+	systems []identity.IdentifierSystem
 	taken   map[string]map[int]vital.UID // by hash and row
-	staff   map[string]account.KnownStaff
-	runs    map[vital.UID]*account.Import
+	staff   map[string]identity.KnownStaff
+	runs    map[vital.UID]*identity.Import
 	texts   map[vital.UID][]byte
-	lines   map[vital.UID][]account.ImportLine
+	lines   map[vital.UID][]identity.ImportLine
 	pairs   []string
 	asked   int // questions
 	batches int
@@ -35,7 +36,7 @@ type cabinet struct {
 
 func newCabinet() *cabinet {
 	return &cabinet{
-		taken: map[string]map[int]vital.UID{}, staff: map[string]account.KnownStaff{}, runs: map[vital.UID]*account.Import{}, texts: map[vital.UID][]byte{}, lines: map[vital.UID][]account.ImportLine{},
+		taken: map[string]map[int]vital.UID{}, staff: map[string]identity.KnownStaff{}, runs: map[vital.UID]*identity.Import{}, texts: map[vital.UID][]byte{}, lines: map[vital.UID][]identity.ImportLine{},
 	}
 }
 
@@ -45,26 +46,26 @@ func (d *cabinet) NumberSystem(context.Context, account.Actor) (string, error) {
 	return ownNumbers, nil
 }
 
-func (d *cabinet) Systems(context.Context, account.Actor) ([]account.IdentifierSystem, error) {
+func (d *cabinet) Systems(context.Context, account.Actor) ([]identity.IdentifierSystem, error) {
 	return d.systems, nil
 }
 
-func (d *cabinet) KeepImport(_ context.Context, _ account.Actor, i account.Import, content []byte) (account.Import, error) {
+func (d *cabinet) KeepImport(_ context.Context, _ account.Actor, i identity.Import, content []byte) (identity.Import, error) {
 	i.UID = vital.UID(fmt.Sprintf("import-%d", len(d.runs)+1))
 	d.runs[i.UID], d.texts[i.UID] = &i, content
 	return i, nil
 }
 
-func (d *cabinet) ImportOf(_ context.Context, _ account.Actor, uid vital.UID) (account.Import, []byte, error) {
+func (d *cabinet) ImportOf(_ context.Context, _ account.Actor, uid vital.UID) (identity.Import, []byte, error) {
 	i, ok := d.runs[uid]
 	if !ok {
-		return account.Import{}, nil, fault.New(fault.NotFound, "there is no import %s", uid)
+		return identity.Import{}, nil, fault.New(fault.NotFound, "there is no import %s", uid)
 	}
 	return *i, d.texts[uid], nil
 }
 
-func (d *cabinet) ImportLines(_ context.Context, _ account.Actor, uid vital.UID, o account.Outcome, after, limit int) ([]account.ImportLine, error) {
-	var list []account.ImportLine
+func (d *cabinet) ImportLines(_ context.Context, _ account.Actor, uid vital.UID, o identity.Outcome, after, limit int) ([]identity.ImportLine, error) {
+	var list []identity.ImportLine
 	for _, l := range d.lines[uid] {
 		if l.Row > after && (o == "" || l.Outcome == o) && len(list) < limit {
 			list = append(list, l)
@@ -80,11 +81,11 @@ func folded(name string) string {
 	return strings.Join(words, " ")
 }
 
-func (d *cabinet) Situate(_ context.Context, _ account.Actor, q account.ImportQuestion) (account.ImportFacts, error) {
+func (d *cabinet) Situate(_ context.Context, _ account.Actor, q identity.ImportQuestion) (identity.ImportFacts, error) {
 	d.asked++
-	f := account.ImportFacts{
+	f := identity.ImportFacts{
 		Now: mayDay(), Teams: map[string]vital.UID{"Home care": "team-1", "Night": "team-2"}, Taken: d.taken[q.Hash], Staff: d.staff,
-		Owners: map[account.IdentifierKey]vital.PatientID{}, Numbers: map[string]vital.PatientID{}, Named: map[string][]vital.PatientID{}, Keys: map[string]string{},
+		Owners: map[identity.IdentifierKey]vital.PatientID{}, Numbers: map[string]vital.PatientID{}, Named: map[string][]vital.PatientID{}, Keys: map[string]string{},
 	}
 	for _, name := range q.Names {
 		f.Keys[name] = folded(name)
@@ -104,7 +105,7 @@ func (d *cabinet) Situate(_ context.Context, _ account.Actor, q account.ImportQu
 	return f, nil
 }
 
-func (d *cabinet) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(account.Import) account.ImportQuestion, decide func(account.ImportFacts) []account.Decided) (account.Import, []account.ImportLine, error) {
+func (d *cabinet) AdvanceImport(ctx context.Context, actor account.Actor, uid vital.UID, ask func(identity.Import) identity.ImportQuestion, decide func(identity.ImportFacts) []identity.Decided) (identity.Import, []identity.ImportLine, error) {
 	i := d.runs[uid]
 	if d.batches++; d.batches == d.broken {
 		return *i, nil, fault.New(fault.Unavailable, "the record is not reachable just now")
@@ -113,11 +114,11 @@ func (d *cabinet) AdvanceImport(ctx context.Context, actor account.Actor, uid vi
 	if err != nil {
 		return *i, nil, err
 	}
-	var lines []account.ImportLine
-	made := map[vital.PatientID]*account.Known{}
+	var lines []identity.ImportLine
+	made := map[vital.PatientID]*identity.Known{}
 	for _, one := range decide(f) {
 		if one.Add != nil {
-			p := &account.Known{Patient: *one.Add}
+			p := &identity.Known{Patient: *one.Add}
 			p.ID = vital.PatientID(len(d.people) + 1)
 			p.UID = vital.UID(fmt.Sprintf("p%d", p.ID))
 			made[one.Patient] = p
@@ -135,7 +136,7 @@ func (d *cabinet) AdvanceImport(ctx context.Context, actor account.Actor, uid vi
 			}
 			for _, g := range one.Give {
 				if g.InForce(mayDay()) {
-					p.Keys = append(p.Keys, account.IdentifierKey{System: g.System, Key: g.Key})
+					p.Keys = append(p.Keys, identity.IdentifierKey{System: g.System, Key: g.Key})
 				}
 			}
 			one.Line.Patient = p.UID
@@ -147,9 +148,9 @@ func (d *cabinet) AdvanceImport(ctx context.Context, actor account.Actor, uid vi
 			d.pairs = append(d.pairs, fmt.Sprintf("p%d p%d", other, p.ID))
 		}
 		if one.Staff != nil {
-			d.staff[one.Staff.Login] = account.KnownStaff{Name: one.Staff.Name, Role: one.Staff.Role}
+			d.staff[one.Staff.Login] = identity.KnownStaff{Name: one.Staff.Name, Role: one.Staff.Role}
 		}
-		if one.Line.Patient != "" && one.Line.Outcome != account.OutcomeRefused {
+		if one.Line.Patient != "" && one.Line.Outcome != identity.OutcomeRefused {
 			if d.taken[i.Hash] == nil {
 				d.taken[i.Hash] = map[int]vital.UID{}
 			}
@@ -159,21 +160,21 @@ func (d *cabinet) AdvanceImport(ctx context.Context, actor account.Actor, uid vi
 	}
 	d.lines[uid] = append(d.lines[uid], lines...)
 	if i.Done += len(lines); i.Done == i.Rows {
-		i.State = account.ImportDone
+		i.State = identity.ImportDone
 	} else {
-		i.State = account.ImportRunning
+		i.State = identity.ImportRunning
 	}
 	return *i, lines, nil
 }
 
 func mayDay() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 
-func (d *cabinet) imports() *account.Imports {
-	return &account.Imports{
+func (d *cabinet) imports() *identity.Imports {
+	return &identity.Imports{
 		Book: d, NFC: norm.NFC.String, Now: mayDay, NoPassword: "none",
 		Invite: func() (string, []byte) { return "code", make([]byte, 32) },
-		FHIR: func([]byte, string) (account.ImportTable, error) {
-			return account.ImportTable{}, fault.New(fault.Invalid, "this is FHIR")
+		FHIR: func([]byte, string) (identity.ImportTable, error) {
+			return identity.ImportTable{}, fault.New(fault.Invalid, "this is FHIR")
 		},
 	}
 }
@@ -183,7 +184,7 @@ func admin() account.Actor {
 }
 
 // take checks a file and takes it in, and returns what became of each row: its line, outcome and field, and the problem.
-func (d *cabinet) take(t *testing.T, kind account.ImportKind, o account.ImportOptions, text string) []string {
+func (d *cabinet) take(t *testing.T, kind identity.ImportKind, o identity.ImportOptions, text string) []string {
 	t.Helper()
 	m := d.imports()
 	i, foreseen, err := m.Check(t.Context(), admin(), kind, o, []byte(text))
@@ -198,13 +199,13 @@ func (d *cabinet) take(t *testing.T, kind account.ImportKind, o account.ImportOp
 	if got, want := words(came), words(foreseen); !slices.Equal(got, want) {
 		t.Errorf("foreseen\n%s\nand came to\n%s", strings.Join(want, "\n"), strings.Join(got, "\n"))
 	}
-	if before == len(d.people) && i.Counts.New > 0 && kind == account.ImportPatients {
+	if before == len(d.people) && i.Counts.New > 0 && kind == identity.ImportPatients {
 		t.Error("new people were foreseen, and nobody came")
 	}
 	return words(came)
 }
 
-func words(lines []account.ImportLine) []string {
+func words(lines []identity.ImportLine) []string {
 	var list []string
 	for _, l := range lines {
 		text := fmt.Sprintf("%d %s", l.Line, l.Outcome)
@@ -244,10 +245,10 @@ const header = "name,birth_date,sex,zone,number,team,as_new,identifier:urn:a,ide
 
 func TestWhoIsWhoFollowsFromIdentifiersAlone(t *testing.T) {
 	t.Parallel()
-	zone := account.ImportOptions{Zone: "Europe/Ljubljana"}
+	zone := identity.ImportOptions{Zone: "Europe/Ljubljana"}
 	for name, c := range map[string]struct {
 		before, file string
-		options      account.ImportOptions
+		options      identity.ImportOptions
 		want, who    []string
 	}{
 		"new people": {
@@ -336,7 +337,7 @@ func TestWhoIsWhoFollowsFromIdentifiersAlone(t *testing.T) {
 			[]string{"p1 Ana Novak 1941-03 P-1 [urn:a|1 urn:b|5]"},
 		},
 		"what a row lacks": {
-			"", ",1941,,,,,,1,\nAna Novak,,,,,,,2,\nJan Kovač,,,UTC,,Nobody,,3,\n", account.ImportOptions{},
+			"", ",1941,,,,,,1,\nAna Novak,,,,,,,2,\nJan Kovač,,,UTC,,Nobody,,3,\n", identity.ImportOptions{},
 			[]string{"2 refused name: nobody has these identifiers, and a new person n", "3 refused zone: a new person needs the time zone of their home, ", "4 refused team: there is no care team \"Nobody\"; several are sepa"}, nil,
 		},
 		"what a row has wrong": {
@@ -352,9 +353,9 @@ func TestWhoIsWhoFollowsFromIdentifiersAlone(t *testing.T) {
 			t.Parallel()
 			d := newCabinet()
 			if c.before != "" {
-				d.take(t, account.ImportPatients, zone, header+c.before)
+				d.take(t, identity.ImportPatients, zone, header+c.before)
 			}
-			if diff := cmp.Diff(c.want, d.take(t, account.ImportPatients, c.options, header+c.file)); diff != "" {
+			if diff := cmp.Diff(c.want, d.take(t, identity.ImportPatients, c.options, header+c.file)); diff != "" {
 				t.Errorf("rows (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(c.who, d.who()); diff != "" {
@@ -367,9 +368,9 @@ func TestWhoIsWhoFollowsFromIdentifiersAlone(t *testing.T) {
 func TestAPersonMaySayThatTheIdentifierIsRight(t *testing.T) {
 	t.Parallel()
 	d := newCabinet()
-	o := account.ImportOptions{Zone: "UTC"}
-	d.take(t, account.ImportPatients, o, header+"Ana Novak,1941,female,,P-1,,,1,\n")
-	got := d.take(t, account.ImportPatients, o, "name,birth_date,sex,same_person,identifier:urn:a\nEva Kos,1950,male,no,1\nEva Kos,1950,male,yes,1\nEva Kos,,,maybe,1\n")
+	o := identity.ImportOptions{Zone: "UTC"}
+	d.take(t, identity.ImportPatients, o, header+"Ana Novak,1941,female,,P-1,,,1,\n")
+	got := d.take(t, identity.ImportPatients, o, "name,birth_date,sex,same_person,identifier:urn:a\nEva Kos,1950,male,no,1\nEva Kos,1950,male,yes,1\nEva Kos,,,maybe,1\n")
 	want := []string{"2 refused identifier:urn:a: " + otherName, "3 changed name[Ana Novak>Eva Kos] birth_date[1941>1950] sex[female>male]", "4 refused same_person: give yes or no"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -380,8 +381,8 @@ func TestAPersonMaySayThatTheIdentifierIsRight(t *testing.T) {
 func TestARowTellsWhomItMayBe(t *testing.T) {
 	t.Parallel()
 	d := newCabinet()
-	o := account.ImportOptions{Zone: "UTC"}
-	d.take(t, account.ImportPatients, o, header+"Ana Novak,1941,,,P-1,,,1,\nJan Kos,,,,P-2,,,,2\n")
+	o := identity.ImportOptions{Zone: "UTC"}
+	d.take(t, identity.ImportPatients, o, header+"Ana Novak,1941,,,P-1,,,1,\nJan Kos,,,,P-2,,,,2\n")
 	m := d.imports()
 	for _, see := range []bool{true, false} {
 		scopes, want := []account.Action{account.ImportPeople}, []string{"patient p1", "patient p1, by urn:a; patient p2, by urn:b"}
@@ -389,7 +390,7 @@ func TestARowTellsWhomItMayBe(t *testing.T) {
 			scopes, want = append(scopes, account.SeePatients), []string{"Ana Novak, number P-1", "Ana Novak, number P-1, by urn:a; Jan Kos, number P-2, by urn:b"}
 		}
 		key := account.Actor{Org: 1, Key: 1, Role: account.SystemRole, Scopes: account.ScopesOf(scopes...)}
-		_, lines, err := m.Check(t.Context(), key, account.ImportPatients, o, []byte(header+"Ana Novak,1941,,,,,,,\nAna Novak,,,,,,,1,2\n"))
+		_, lines, err := m.Check(t.Context(), key, identity.ImportPatients, o, []byte(header+"Ana Novak,1941,,,,,,,\nAna Novak,,,,,,,1,2\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -404,7 +405,7 @@ func TestARowTellsWhomItMayBe(t *testing.T) {
 func TestPossibleDoublesThatComeInAreListed(t *testing.T) {
 	t.Parallel()
 	d := newCabinet()
-	d.take(t, account.ImportPatients, account.ImportOptions{Zone: "UTC", AsNew: true}, header+"Ana,1941,,,,,,1,\nAna,1941,,,,,,2,\nAna,1950,,,,,,3,\n")
+	d.take(t, identity.ImportPatients, identity.ImportOptions{Zone: "UTC", AsNew: true}, header+"Ana,1941,,,,,,1,\nAna,1941,,,,,,2,\nAna,1950,,,,,,3,\n")
 	if diff := cmp.Diff([]string{"p1 p2"}, d.pairs); diff != "" {
 		t.Error(diff)
 	}
@@ -413,11 +414,11 @@ func TestPossibleDoublesThatComeInAreListed(t *testing.T) {
 func TestTheSameFileTwiceAddsNothing(t *testing.T) {
 	t.Parallel()
 	d := newCabinet()
-	o := account.ImportOptions{Zone: "UTC", AsNew: true} // even so, and without identifiers
+	o := identity.ImportOptions{Zone: "UTC", AsNew: true} // even so, and without identifiers
 	text := header + "Ana,1941,,,,,,1,\nJan,,,,,,,,\nJan,,,,,,,,\n"
-	d.take(t, account.ImportPatients, o, text)
+	d.take(t, identity.ImportPatients, o, text)
 	who := d.who()
-	if diff := cmp.Diff([]string{"2 same", "3 same", "4 same"}, d.take(t, account.ImportPatients, o, text)); diff != "" {
+	if diff := cmp.Diff([]string{"2 same", "3 same", "4 same"}, d.take(t, identity.ImportPatients, o, text)); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(who, d.who()); diff != "" {
@@ -428,11 +429,11 @@ func TestTheSameFileTwiceAddsNothing(t *testing.T) {
 func TestASystemSaysWhetherLargeLettersCount(t *testing.T) {
 	t.Parallel()
 	d := newCabinet()
-	d.systems = []account.IdentifierSystem{{URI: "urn:a", Title: "Card", Folds: true}}
-	o := account.ImportOptions{Zone: "UTC"}
+	d.systems = []identity.IdentifierSystem{{URI: "urn:a", Title: "Card", Folds: true}}
+	o := identity.ImportOptions{Zone: "UTC"}
 	// The second name and identifier are the first ones in decomposed letters.
-	d.take(t, account.ImportPatients, o, header+"Zoë,1941,,,,,,KÉ-7,KÉ-7\n")
-	got := d.take(t, account.ImportPatients, o, header+norm.NFD.String("Zoë,1941,,,,,,ké-7,\nZoë,1941,,,,,,,KÉ-7\nZoë,1941,,,,,,,ké-7\n"))
+	d.take(t, identity.ImportPatients, o, header+"Zoë,1941,,,,,,KÉ-7,KÉ-7\n")
+	got := d.take(t, identity.ImportPatients, o, header+norm.NFD.String("Zoë,1941,,,,,,ké-7,\nZoë,1941,,,,,,,KÉ-7\nZoë,1941,,,,,,,ké-7\n"))
 	if diff := cmp.Diff([]string{"2 same", "3 same", "4 double: this may be somebody who is there, by name and b"}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -449,7 +450,7 @@ func TestAnImportThatBreaksOffGoesOn(t *testing.T) {
 	d := newCabinet()
 	d.broken = 3
 	m := d.imports()
-	i, _, err := m.Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+	i, _, err := m.Check(t.Context(), admin(), identity.ImportPatients, identity.ImportOptions{Zone: "UTC"}, []byte(text.String()))
 	if err != nil || i.Rows != people || i.Counts.New != people {
 		t.Fatalf("%+v %v", i, err)
 	}
@@ -460,8 +461,8 @@ func TestAnImportThatBreaksOffGoesOn(t *testing.T) {
 		t.Fatalf("%d people before the break", n)
 	}
 	var heard []int
-	i, _, err = m.Advance(t.Context(), admin(), i.UID, time.Hour, func(i account.Import) { heard = append(heard, i.Done) })
-	if err != nil || i.State != account.ImportDone || len(d.people) != people || !slices.Equal(heard, []int{people}) {
+	i, _, err = m.Advance(t.Context(), admin(), i.UID, time.Hour, func(i identity.Import) { heard = append(heard, i.Done) })
+	if err != nil || i.State != identity.ImportDone || len(d.people) != people || !slices.Equal(heard, []int{people}) {
 		t.Errorf("%+v, %d people, heard %v, %v", i, len(d.people), heard, err)
 	}
 }
@@ -478,7 +479,7 @@ func TestAnImportIsLinear(t *testing.T) {
 			fmt.Fprintf(&text, "Person %d,%d\n", n, n)
 		}
 		m := d.imports()
-		i, _, err := m.Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text.String()))
+		i, _, err := m.Check(t.Context(), admin(), identity.ImportPatients, identity.ImportOptions{Zone: "UTC"}, []byte(text.String()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -495,13 +496,13 @@ func TestAnImportIsLinear(t *testing.T) {
 func TestStaffComeInWithAnInvitation(t *testing.T) {
 	t.Parallel()
 	d := newCabinet()
-	d.staff["eva"] = account.KnownStaff{Name: "Eva", Role: account.Nurse}
+	d.staff["eva"] = identity.KnownStaff{Name: "Eva", Role: account.Nurse}
 	file := "login,name,role,team\neva,Eva,nurse,\nnina,Nina,Nurse,Home care|Night\nNINA,Nina,nurse,\nnina,Nina,nurse,\neva,Eva,administrator,\nmax,Max,boss,\n,Max,nurse,\n"
 	want := []string{
 		"2 same", "3 new", "4 new", "5 refused login: line 3 has the same login", "6 refused login: this login is of somebody with another name or r",
 		"7 refused role: give nurse, pharmacist, physician, device_desk, ", "8 refused login: a member of staff needs a login, a name and a ro",
 	}
-	if diff := cmp.Diff(want, d.take(t, account.ImportStaff, account.ImportOptions{}, file)); diff != "" {
+	if diff := cmp.Diff(want, d.take(t, identity.ImportStaff, identity.ImportOptions{}, file)); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"NINA", "eva", "nina"}, slices.Sorted(maps.Keys(d.staff))); diff != "" {

@@ -1,9 +1,10 @@
-package account
+package consent
 
 import (
 	"context"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -61,28 +62,28 @@ func StageOf(steps []EndingStep) EndingStage {
 }
 
 // StateOf is the state of a patient whose log stands at a stage.
-func StateOf(stage EndingStage) State {
+func StateOf(stage EndingStage) account.State {
 	switch stage {
 	case StageNone:
-		return Active
+		return account.Active
 	case StageStopping, StageStopped:
-		return Ending
+		return account.Ending
 	case StageLocked:
-		return Locked
+		return account.Locked
 	}
-	return Active
+	return account.Active
 }
 
 // endingAfter is what a decision about care means for a patient in a state. A refusal by somebody who never agreed ends care
 // as a withdrawal does: nobody is watched against their will.
-func endingAfter(before State, care *Standing) (EndingKind, State) {
+func endingAfter(before account.State, care *Standing) (EndingKind, account.State) {
 	switch {
-	case before == Active && (care.State == StateWithdrawn || care.State == StateRefused):
-		return StepStarted, Ending
-	case before == Ending && care.Stands():
-		return StepUndone, Active
-	case before == Locked && care.Stands():
-		return StepReadmitted, Active
+	case before == account.Active && (care.State == StateWithdrawn || care.State == StateRefused):
+		return StepStarted, account.Ending
+	case before == account.Ending && care.Stands():
+		return StepUndone, account.Active
+	case before == account.Locked && care.Stands():
+		return StepReadmitted, account.Active
 	}
 	return "", ""
 }
@@ -103,7 +104,7 @@ const longestEndingNote = 500
 // DecideEnding decides whether a step can be taken. open is how many alerts of the patient are not closed.
 func DecideEnding(steps []EndingStep, open int, act EndingAct) error {
 	stage := StageOf(steps)
-	if !Printable(act.Note, longestEndingNote) {
+	if !account.Printable(act.Note, longestEndingNote) {
 		return fault.New(fault.Invalid, "note: give at most %d printable characters", longestEndingNote)
 	}
 	switch act.Kind {
@@ -130,39 +131,39 @@ func DecideEnding(steps []EndingStep, open int, act EndingAct) error {
 
 // EndingStore is the record as Offboarding needs it: one transaction that loads, asks decide, and saves with what follows.
 type EndingStore interface {
-	Ending(ctx context.Context, actor Actor, uid vital.UID) (p Patient, steps []EndingStep, open int, err error)
-	TakeEndingStep(ctx context.Context, actor Actor, uid vital.UID, act EndingAct, decide func(p *Patient, steps []EndingStep, open int) error) error
+	Ending(ctx context.Context, actor account.Actor, uid vital.UID) (p account.Patient, steps []EndingStep, open int, err error)
+	TakeEndingStep(ctx context.Context, actor account.Actor, uid vital.UID, act EndingAct, decide func(p *account.Patient, steps []EndingStep, open int) error) error
 }
 
 // Offboarding is how the team ends care when a patient does not want it any more.
 type Offboarding struct {
 	Store EndingStore
 	// Looks writes down who is about to see it; nil writes nothing.
-	Looks *Looks
+	Looks *account.Looks
 }
 
 // Get returns a patient's log and how many alerts are still open.
-func (o *Offboarding) Get(ctx context.Context, actor Actor, uid vital.UID) (Patient, []EndingStep, int, error) {
-	if err := Allow(actor, SeeConsents, nil); err != nil {
-		return Patient{}, nil, 0, err
+func (o *Offboarding) Get(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, []EndingStep, int, error) {
+	if err := account.Allow(actor, account.SeeConsents, nil); err != nil {
+		return account.Patient{}, nil, 0, err
 	}
 	p, steps, open, err := o.Store.Ending(ctx, actor, uid)
 	if err != nil {
-		return Patient{}, nil, 0, err
+		return account.Patient{}, nil, 0, err
 	}
-	if err := Allow(actor, SeeConsents, &p); err != nil {
-		return Patient{}, nil, 0, err
+	if err := account.Allow(actor, account.SeeConsents, &p); err != nil {
+		return account.Patient{}, nil, 0, err
 	}
 	return p, steps, open, o.Looks.Saw(ctx, actor, "end of care", "", p.ID)
 }
 
 // Take takes a step: the patient has been told, or everything is done.
-func (o *Offboarding) Take(ctx context.Context, actor Actor, uid vital.UID, act EndingAct) error {
-	if err := Allow(actor, EndCare, nil); err != nil {
+func (o *Offboarding) Take(ctx context.Context, actor account.Actor, uid vital.UID, act EndingAct) error {
+	if err := account.Allow(actor, account.EndCare, nil); err != nil {
 		return err
 	}
-	return o.Store.TakeEndingStep(ctx, actor, uid, act, func(p *Patient, steps []EndingStep, open int) error {
-		if err := Allow(actor, EndCare, p); err != nil {
+	return o.Store.TakeEndingStep(ctx, actor, uid, act, func(p *account.Patient, steps []EndingStep, open int) error {
+		if err := account.Allow(actor, account.EndCare, p); err != nil {
 			return err
 		}
 		return DecideEnding(steps, open, act)

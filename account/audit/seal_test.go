@@ -1,4 +1,4 @@
-package account_test
+package audit_test
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"hale/account"
+	"hale/account/audit"
 	"hale/vital"
 )
 
@@ -33,10 +33,10 @@ func public(t interface{ Fatal(args ...any) }, key ed25519.PrivateKey) ed25519.P
 }
 
 // trail makes n rows of an audit trail.
-func trail(n int) []account.AuditRow {
-	rows := make([]account.AuditRow, n)
+func trail(n int) []audit.Row {
+	rows := make([]audit.Row, n)
 	for i := range rows {
-		rows[i] = account.AuditRow{
+		rows[i] = audit.Row{
 			ID: int64(3*i + 1), At: time.Date(2026, 3, 1, 8, 0, i, 1000*i, time.UTC), Actor: int64(i % 3), Name: fmt.Sprint("Nurse <", i%3, ">"), Role: "nurse",
 			Session: "s", Action: "look", Salt: bytes.Repeat([]byte{byte(i)}, 16), Patient: vital.PatientID(i % 5), Object: fmt.Sprint("patient ", i%5), Detail: "blood_pressure",
 		}
@@ -45,15 +45,15 @@ func trail(n int) []account.AuditRow {
 }
 
 // export seals rows in batches, signed by key after each batch, leaves the last few unsealed, and exports them.
-func export(t interface{ Fatal(args ...any) }, org vital.UID, rows []account.AuditRow, key ed25519.PrivateKey, batch, unsealed int) []string {
-	head := account.ChainHead{UID: org, Hash: account.Genesis(org)}
+func export(t interface{ Fatal(args ...any) }, org vital.UID, rows []audit.Row, key ed25519.PrivateKey, batch, unsealed int) []string {
+	head := audit.ChainHead{UID: org, Hash: audit.Genesis(org)}
 	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
-	var links []account.Hash
-	var checkpoints []account.Checkpoint
+	var links []audit.Hash
+	var checkpoints []audit.Checkpoint
 	sealed := rows[:len(rows)-unsealed]
 	for part := range slices.Chunk(sealed, batch) {
 		now = now.Add(time.Hour)
-		s := account.Seal(head, part, key, now)
+		s := audit.Seal(head, part, key, now)
 		links = append(links, s.Links...)
 		head.Seq, head.Hash = head.Seq+int64(len(part)), s.Links[len(part)-1]
 		if c := s.Checkpoint; c != nil {
@@ -62,7 +62,7 @@ func export(t interface{ Fatal(args ...any) }, org vital.UID, rows []account.Aud
 		}
 	}
 	var file bytes.Buffer
-	x := account.NewExport(&file)
+	x := audit.NewExport(&file)
 	err := x.Begin("Home", org, now, checkpoints)
 	for i := range sealed {
 		if err == nil {
@@ -81,21 +81,21 @@ func export(t interface{ Fatal(args ...any) }, org vital.UID, rows []account.Aud
 	return strings.SplitAfter(strings.TrimSuffix(file.String(), "\n"), "\n")
 }
 
-func verify(lines []string, expected account.Expected) (account.Verdict, error) {
-	return account.VerifyExport(strings.NewReader(strings.Join(lines, "")), expected)
+func verify(lines []string, expected audit.Expected) (audit.Verdict, error) {
+	return audit.Verify(strings.NewReader(strings.Join(lines, "")), expected)
 }
 
 func TestAnExportThatNobodyTouchedHolds(t *testing.T) {
 	t.Parallel()
 	key := sealKey(1)
-	v, err := verify(export(t, home, trail(25), key, 10, 3), account.Expected{Key: public(t, key)})
+	v, err := verify(export(t, home, trail(25), key, 10, 3), audit.Expected{Key: public(t, key)})
 	if err != nil || v.Broken != nil {
 		t.Fatalf("%+v, %v", v.Broken, err)
 	}
 	if v.Sealed != 22 || v.Checkpoints != 3 || v.Signed != 22 || v.Unsealed != 3 || v.UID != home || !v.Oldest.Equal(trail(25)[22].At) {
 		t.Errorf("verdict %+v", v)
 	}
-	empty, err := verify(export(t, home, nil, key, 10, 0), account.Expected{})
+	empty, err := verify(export(t, home, nil, key, 10, 0), audit.Expected{})
 	if err != nil || empty.Broken != nil || empty.Sealed != 0 {
 		t.Errorf("an empty trail: %+v, %v", empty, err)
 	}
@@ -106,7 +106,7 @@ func TestASealIsTheSameForEver(t *testing.T) {
 	t.Parallel()
 	rows := trail(3)
 	const want = "876430d9e80df9a27c910f41b06e127e82b2a676be34f82e9848501728178cfb"
-	if got := account.Link(account.Genesis(home), 1, &rows[2]).String(); got != want {
+	if got := audit.Link(audit.Genesis(home), 1, &rows[2]).String(); got != want {
 		t.Errorf("the link is %s, want %s", got, want)
 	}
 }
@@ -150,14 +150,14 @@ func TestTheFirstBrokenLinkIsNamed(t *testing.T) {
 		{"less than there was before", export(t, home, trail(10), key, 10, 0), true, 11, "links 11 to 20 are missing"},
 		{"another chain than before by the same key", export(t, home, anew, key, 10, 1), true, 20, "the chain was written anew"},
 	}
-	before, err := verify(whole, account.Expected{})
+	before, err := verify(whole, audit.Expected{})
 	if err != nil || before.Broken != nil {
 		t.Fatal(before.Broken, err)
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			expected := account.Expected{Key: public(t, key)}
+			expected := audit.Expected{Key: public(t, key)}
 			if c.since {
 				expected.Seq, expected.Hash = before.Sealed, before.Head
 			}
@@ -171,7 +171,7 @@ func TestTheFirstBrokenLinkIsNamed(t *testing.T) {
 		})
 	}
 	for _, no := range []string{"", "\n", "hello\n", strings.Repeat("x", 100)} {
-		if _, err := account.VerifyExport(strings.NewReader(no), account.Expected{}); err == nil {
+		if _, err := audit.Verify(strings.NewReader(no), audit.Expected{}); err == nil {
 			t.Errorf("%q passed as an export", no)
 		}
 	}
@@ -216,7 +216,7 @@ func TestAnySingleTamperingIsFound(t *testing.T) {
 		if strings.Join(lines, "") == whole {
 			return // as it was
 		}
-		if v, err := verify(lines, account.Expected{Key: public(t, key)}); err == nil && v.Broken == nil {
+		if v, err := verify(lines, audit.Expected{Key: public(t, key)}); err == nil && v.Broken == nil {
 			t.Fatal("the tampering was not found")
 		}
 	})
@@ -225,24 +225,24 @@ func TestAnySingleTamperingIsFound(t *testing.T) {
 // TestEveryFieldIsInTheHash changes each field of a row alone.
 func TestEveryFieldIsInTheHash(t *testing.T) {
 	t.Parallel()
-	changes := map[string]func(r *account.AuditRow){
-		"id": func(r *account.AuditRow) { r.ID++ }, "at": func(r *account.AuditRow) { r.At = r.At.Add(time.Microsecond) },
-		"actor": func(r *account.AuditRow) { r.Actor++ }, "name": func(r *account.AuditRow) { r.Name += "x" }, "role": func(r *account.AuditRow) { r.Role += "x" },
-		"session": func(r *account.AuditRow) { r.Session += "x" }, "action": func(r *account.AuditRow) { r.Action += "x" },
-		"salt": func(r *account.AuditRow) { r.Salt = append(slices.Clone(r.Salt), 0) }, "patient": func(r *account.AuditRow) { r.Patient++ },
-		"object": func(r *account.AuditRow) { r.Object += "x" }, "detail": func(r *account.AuditRow) { r.Detail += "x" },
-		"a letter from one field to the next": func(r *account.AuditRow) { r.Object, r.Detail = r.Object+r.Detail[:1], r.Detail[1:] },
+	changes := map[string]func(r *audit.Row){
+		"id": func(r *audit.Row) { r.ID++ }, "at": func(r *audit.Row) { r.At = r.At.Add(time.Microsecond) },
+		"actor": func(r *audit.Row) { r.Actor++ }, "name": func(r *audit.Row) { r.Name += "x" }, "role": func(r *audit.Row) { r.Role += "x" },
+		"session": func(r *audit.Row) { r.Session += "x" }, "action": func(r *audit.Row) { r.Action += "x" },
+		"salt": func(r *audit.Row) { r.Salt = append(slices.Clone(r.Salt), 0) }, "patient": func(r *audit.Row) { r.Patient++ },
+		"object": func(r *audit.Row) { r.Object += "x" }, "detail": func(r *audit.Row) { r.Detail += "x" },
+		"a letter from one field to the next": func(r *audit.Row) { r.Object, r.Detail = r.Object+r.Detail[:1], r.Detail[1:] },
 	}
 	row := trail(5)[4]
-	was := account.Link(account.Hash{}, 5, &row)
+	was := audit.Link(audit.Hash{}, 5, &row)
 	for name, change := range changes {
 		changed := row
 		change(&changed)
-		if account.Link(account.Hash{}, 5, &changed) == was {
+		if audit.Link(audit.Hash{}, 5, &changed) == was {
 			t.Errorf("%s is not in the hash", name)
 		}
 	}
-	if account.Link(account.Hash{}, 6, &row) == was || account.Link(account.Hash{1}, 5, &row) == was {
+	if audit.Link(audit.Hash{}, 6, &row) == was || audit.Link(audit.Hash{1}, 5, &row) == was {
 		t.Error("the place in the chain is not in the hash")
 	}
 }
@@ -252,23 +252,23 @@ func TestAChainIsSignedEveryMinuteOrTenThousandRows(t *testing.T) {
 	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	cases := []struct {
 		name   string
-		head   account.ChainHead
+		head   audit.ChainHead
 		rows   int
 		signed bool
 	}{
-		{"the first rows", account.ChainHead{}, 1, true},
-		{"a row within the minute", account.ChainHead{Seq: 5, Signed: 5, SignedAt: now.Add(-59 * time.Second)}, 1, false},
-		{"a row after the minute", account.ChainHead{Seq: 5, Signed: 5, SignedAt: now.Add(-time.Minute)}, 1, true},
-		{"nothing new after the minute", account.ChainHead{Seq: 5, Signed: 5, SignedAt: now.Add(-time.Hour)}, 0, false},
-		{"rows that waited for the minute", account.ChainHead{Seq: 7, Signed: 5, SignedAt: now.Add(-time.Minute)}, 0, true},
-		{"many rows within the minute", account.ChainHead{Seq: 10_000, Signed: 5, SignedAt: now.Add(-time.Second)}, 5, true},
+		{"the first rows", audit.ChainHead{}, 1, true},
+		{"a row within the minute", audit.ChainHead{Seq: 5, Signed: 5, SignedAt: now.Add(-59 * time.Second)}, 1, false},
+		{"a row after the minute", audit.ChainHead{Seq: 5, Signed: 5, SignedAt: now.Add(-time.Minute)}, 1, true},
+		{"nothing new after the minute", audit.ChainHead{Seq: 5, Signed: 5, SignedAt: now.Add(-time.Hour)}, 0, false},
+		{"rows that waited for the minute", audit.ChainHead{Seq: 7, Signed: 5, SignedAt: now.Add(-time.Minute)}, 0, true},
+		{"many rows within the minute", audit.ChainHead{Seq: 10_000, Signed: 5, SignedAt: now.Add(-time.Second)}, 5, true},
 	}
 	for _, c := range cases {
-		s := account.Seal(c.head, trail(c.rows), sealKey(1), now)
+		s := audit.Seal(c.head, trail(c.rows), sealKey(1), now)
 		if (s.Checkpoint != nil) != c.signed {
 			t.Errorf("%s: checkpoint %+v", c.name, s.Checkpoint)
 		}
-		if got := account.Seal(c.head, trail(c.rows), nil, now); got.Checkpoint != nil {
+		if got := audit.Seal(c.head, trail(c.rows), nil, now); got.Checkpoint != nil {
 			t.Errorf("%s: signed without a key", c.name)
 		}
 	}

@@ -1,4 +1,6 @@
-package account
+// Package consent is what patients decide about their own data: consents per purpose and version, the people they let in and what
+// is kept from them, guardians, and how care ends when consent does.
+package consent
 
 import (
 	"math"
@@ -6,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -23,8 +26,8 @@ const (
 // Purposes returns every purpose.
 func Purposes() []Purpose { return []Purpose{ForCare, ForSharing, ForResearch} }
 
-// ConsentText is one version of what people agree to, in one language. It is never changed: other words are another version.
-type ConsentText struct {
+// Text is one version of what people agree to, in one language. It is never changed: other words are another version.
+type Text struct {
 	UID           vital.UID
 	Purpose       Purpose
 	Version       int    // counts from 1 for each purpose; its translations share it
@@ -74,9 +77,9 @@ type Decision struct {
 	Language   string
 	Choice     Choice
 	By         Decider
-	Guardian   CaregiverID // with ByGuardian
+	Guardian   account.CaregiverID // with ByGuardian
 	Through    Through
-	Staff      StaffID // who wrote it down; 0: the patient's own session
+	Staff      account.StaffID // who wrote it down; 0: the patient's own session
 	RecordedBy string
 	Document   string // reference of the paper, or of the guardian's document
 	Witness    string
@@ -92,16 +95,16 @@ const (
 	AskGrace      = 30 * 24 * time.Hour
 )
 
-// ConsentState is how a consent stands.
-type ConsentState string
+// State is how a consent stands.
+type State string
 
 // The states. Lapsed: it was given, asked for again, and nobody answered; care never lapses.
 const (
-	StateUnasked   ConsentState = "unasked"
-	StateGiven     ConsentState = "given"
-	StateRefused   ConsentState = "refused"
-	StateWithdrawn ConsentState = "withdrawn"
-	StateLapsed    ConsentState = "lapsed"
+	StateUnasked   State = "unasked"
+	StateGiven     State = "given"
+	StateRefused   State = "refused"
+	StateWithdrawn State = "withdrawn"
+	StateLapsed    State = "lapsed"
 )
 
 // Due says why a consent is to be asked for.
@@ -118,7 +121,7 @@ const (
 // Standing is how one consent of a patient stands at a moment: a fold over the log.
 type Standing struct {
 	Purpose  Purpose
-	State    ConsentState
+	State    State
 	Version  int       // of the text that was decided about; 0 before the first decision
 	Newest   int       // version in force now
 	Since    time.Time // of the newest decision
@@ -132,7 +135,7 @@ func (s Standing) Stands() bool { return s.State == StateGiven }
 
 // Stand folds a patient's log to how the consent for one purpose stands at a moment. The newest decision counts, by the time
 // at which it was made and not written down. A new text renews nothing: who agreed to an older one stays with it until asked.
-func Stand(purpose Purpose, texts []ConsentText, log []Decision, at time.Time) Standing {
+func Stand(purpose Purpose, texts []Text, log []Decision, at time.Time) Standing {
 	s := Standing{Purpose: purpose, State: StateUnasked}
 	var newestFrom time.Time
 	for i := range texts {
@@ -188,18 +191,18 @@ func newestDecision(purpose Purpose, log []Decision, at time.Time) *Decision {
 	return last
 }
 
-// ConsentFile is what is known of a patient's consents.
-type ConsentFile struct {
-	Patient  Patient
-	Texts    []ConsentText // of the organisation, all versions
-	Log      []Decision    // oldest first
-	Grants   []Grant       // of guardians and caregivers, as far as the actor may know
+// File is what is known of a patient's consents.
+type File struct {
+	Patient  account.Patient
+	Texts    []Text     // of the organisation, all versions
+	Log      []Decision // oldest first
+	Grants   []Grant    // of guardians and caregivers, as far as the actor may know
 	Steps    []EndingStep
 	Requests []GuardianRequest
 }
 
 // Standings returns how every purpose stands.
-func (f *ConsentFile) Standings(at time.Time) []Standing {
+func (f *File) Standings(at time.Time) []Standing {
 	list := make([]Standing, 0, len(Purposes()))
 	for _, p := range Purposes() {
 		list = append(list, Stand(p, f.Texts, f.Log, at))
@@ -208,8 +211,8 @@ func (f *ConsentFile) Standings(at time.Time) []Standing {
 }
 
 // TextInForce returns the text of the purpose in force at a moment, in the language or else in any; false when there is none.
-func TextInForce(texts []ConsentText, purpose Purpose, language string, at time.Time) (ConsentText, bool) {
-	var found ConsentText
+func TextInForce(texts []Text, purpose Purpose, language string, at time.Time) (Text, bool) {
+	var found Text
 	for i := range texts {
 		t := &texts[i]
 		if t.Purpose != purpose || t.EffectiveFrom.After(at) || t.Version < found.Version {
@@ -222,8 +225,8 @@ func TextInForce(texts []ConsentText, purpose Purpose, language string, at time.
 	return found, found.Version > 0
 }
 
-// ConsentAct is a decision as somebody brings it.
-type ConsentAct struct {
+// Act is a decision as somebody brings it.
+type Act struct {
 	Purpose  Purpose
 	Version  int
 	Language string // of the text that was read; any of the version when empty
@@ -242,30 +245,30 @@ const (
 	oldestForm       = 365 * 24 * time.Hour
 )
 
-// ConsentEffect is what follows from a decision, in the same transaction.
-type ConsentEffect struct {
+// Effect is what follows from a decision, in the same transaction.
+type Effect struct {
 	Decision Decision
-	Stops    bool       // what was shared for the purpose stops, and its waiting notices are cancelled
-	Step     EndingKind // of off-boarding; empty: none
-	State    State      // of the patient afterwards; empty: as before
+	Stops    bool          // what was shared for the purpose stops, and its waiting notices are cancelled
+	Step     EndingKind    // of off-boarding; empty: none
+	State    account.State // of the patient afterwards; empty: as before
 }
 
-// DecideConsent decides what an act makes of a patient's consents.
-func DecideConsent(f *ConsentFile, actor Actor, act ConsentAct, now time.Time) (ConsentEffect, error) {
+// Decide decides what an act makes of a patient's consents.
+func Decide(f *File, actor account.Actor, act Act, now time.Time) (Effect, error) {
 	d, err := actedDecision(f, actor, act, now)
 	if err != nil {
-		return ConsentEffect{}, err
+		return Effect{}, err
 	}
 	text, err := textOf(f.Texts, act, d.DecidedAt)
 	if err != nil {
-		return ConsentEffect{}, err
+		return Effect{}, err
 	}
 	d.Language = text.Language
 	before := Stand(act.Purpose, f.Texts, f.Log, now)
 	if err := fits(f, &before, &d, now); err != nil {
-		return ConsentEffect{}, err
+		return Effect{}, err
 	}
-	e := ConsentEffect{Decision: d}
+	e := Effect{Decision: d}
 	last := d
 	last.ID = math.MaxInt64 // it will have the highest
 	after := Stand(act.Purpose, f.Texts, append(slices.Clone(f.Log), last), now)
@@ -273,14 +276,14 @@ func DecideConsent(f *ConsentFile, actor Actor, act ConsentAct, now time.Time) (
 	if act.Purpose == ForCare {
 		e.Step, e.State = endingAfter(f.Patient.State, &after)
 		if e.Step == StepReadmitted && actor.Staff == 0 {
-			return ConsentEffect{}, fault.New(fault.Conflict, "your care has ended: ask the care team to take you in again")
+			return Effect{}, fault.New(fault.Conflict, "your care has ended: ask the care team to take you in again")
 		}
 	}
 	return e, nil
 }
 
 // actedDecision is the act as a decision, with who made it and who wrote it down.
-func actedDecision(f *ConsentFile, actor Actor, act ConsentAct, now time.Time) (Decision, error) {
+func actedDecision(f *File, actor account.Actor, act Act, now time.Time) (Decision, error) {
 	if !slices.Contains(Purposes(), act.Purpose) {
 		return Decision{}, fault.New(fault.Invalid, "purpose: give care, caregiver_sharing or research")
 	}
@@ -303,7 +306,7 @@ func actedDecision(f *ConsentFile, actor Actor, act ConsentAct, now time.Time) (
 		return Decision{}, fault.New(fault.Invalid, "document: say where the signed paper is kept")
 	case d.Document == "" && d.Witness == "":
 		return Decision{}, fault.New(fault.Invalid, "witness: say who heard it beside you")
-	case !Printable(d.Document, longestReference) || !Printable(d.Witness, longestReference):
+	case !account.Printable(d.Document, longestReference) || !account.Printable(d.Witness, longestReference):
 		return Decision{}, fault.New(fault.Invalid, "document and witness: at most %d printable characters each", longestReference)
 	}
 	if !act.At.IsZero() {
@@ -326,13 +329,13 @@ func actedDecision(f *ConsentFile, actor Actor, act ConsentAct, now time.Time) (
 }
 
 // textOf finds the text that was decided about. Who reads it on a screen reads the one in force; a paper may be older.
-func textOf(texts []ConsentText, act ConsentAct, at time.Time) (ConsentText, error) {
+func textOf(texts []Text, act Act, at time.Time) (Text, error) {
 	newest, ok := TextInForce(texts, act.Purpose, act.Language, at)
 	if !ok {
-		return ConsentText{}, fault.New(fault.Conflict, "the organisation has no text for this purpose yet")
+		return Text{}, fault.New(fault.Conflict, "the organisation has no text for this purpose yet")
 	}
 	if act.Choice == Given && act.Through == "" && act.Version != newest.Version {
-		return ConsentText{}, fault.New(fault.Conflict, "the text has changed: read version %d before you agree", newest.Version)
+		return Text{}, fault.New(fault.Conflict, "the text has changed: read version %d before you agree", newest.Version)
 	}
 	for i := range texts {
 		t := &texts[i]
@@ -340,14 +343,14 @@ func textOf(texts []ConsentText, act ConsentAct, at time.Time) (ConsentText, err
 			return *t, nil
 		}
 	}
-	return ConsentText{}, fault.New(fault.Invalid, "version: the organisation had no such text in that language at that time")
+	return Text{}, fault.New(fault.Invalid, "version: the organisation had no such text in that language at that time")
 }
 
 // fits refuses a decision that makes no sense as the consent stands.
-func fits(f *ConsentFile, before *Standing, d *Decision, now time.Time) error {
+func fits(f *File, before *Standing, d *Decision, now time.Time) error {
 	had := before.State == StateGiven || before.State == StateLapsed
 	switch {
-	case f.Patient.State == Merged:
+	case f.Patient.State == account.Merged:
 		return fault.New(fault.Conflict, "this record was merged into another: decide there")
 	case d.Choice == Withdrawn && !had:
 		return fault.New(fault.Conflict, "there is nothing to withdraw: the consent is not given")

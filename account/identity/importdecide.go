@@ -1,4 +1,4 @@
-package account
+package identity
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"hale/account"
 	"hale/vital"
 )
 
@@ -39,7 +40,7 @@ type ImportFacts struct {
 
 // Known is somebody of the record, with the identifiers in force.
 type Known struct {
-	Patient
+	account.Patient
 	Keys []IdentifierKey
 	line int // of the file that makes them; 0: they are there
 }
@@ -47,17 +48,17 @@ type Known struct {
 // KnownStaff is a member of staff of the record.
 type KnownStaff struct {
 	Name string
-	Role Role
+	Role account.Role
 }
 
 // Decided is what becomes of a row, and what has to be stored for it. A person whom an earlier row of the same batch makes has
 // the negative of that row's number for an ID.
 type Decided struct {
 	Line    ImportLine
-	Patient vital.PatientID // whom Line.Outcome is about; 0: nobody
-	Add     *Patient        // somebody new
+	Patient vital.PatientID  // whom Line.Outcome is about; 0: nobody
+	Add     *account.Patient // somebody new
 	Give    []Identifier
-	Update  *Patient          // with the fields that Line.Changes names
+	Update  *account.Patient  // with the fields that Line.Changes names
 	Doubles []vital.PatientID // who may be the same person as the new one
 	Staff   *NewStaff
 }
@@ -65,7 +66,7 @@ type Decided struct {
 // NewStaff is a member of staff whom a file brings.
 type NewStaff struct {
 	Login, Name  string
-	Role         Role
+	Role         account.Role
 	Teams        []vital.UID // none: the usual one
 	PasswordHash string
 	CodeHash     []byte // of the invitation
@@ -203,7 +204,7 @@ func (d *decider) known(row *ImportRow, o *Decided, p *Known) {
 	o.Patient, o.Line.Patient = p.ID, p.UID
 	field := o.Line.Field
 	switch {
-	case p.State == Merged:
+	case p.State == account.Merged:
 		o.refuse(field, "this person is known under another record by now: use an identifier of that one")
 	case row.Number != "" && p.Number != "" && row.Number != p.Number:
 		o.refuse(columnNumber, "the person whom the identifier points to has another number of the programme")
@@ -282,7 +283,7 @@ func (d *decider) compare(row *ImportRow, o *Decided, p *Known) {
 		o.Line.Outcome = OutcomeSame
 		return
 	}
-	if p.State == Locked {
+	if p.State == account.Locked {
 		o.refuse("", "care of this patient has ended and the record is locked: nothing of it can be changed")
 		return
 	}
@@ -315,8 +316,8 @@ func (d *decider) owns(p *Known, list []Identifier) {
 // stranger takes in somebody to whom no identifier points, unless it may be somebody who is there.
 func (d *decider) stranger(row *ImportRow, o *Decided) {
 	o.Line.Field, o.Line.ByWhat = "", ""
-	p := Patient{
-		ID: vital.PatientID(-row.Row), Name: row.Name, BirthDate: row.Birth, BirthYear: row.Birth.Year(), Sex: row.Sex, Zone: row.Zone, Number: row.Number, State: Active,
+	p := account.Patient{
+		ID: vital.PatientID(-row.Row), Name: row.Name, BirthDate: row.Birth, BirthYear: row.Birth.Year(), Sex: row.Sex, Zone: row.Zone, Number: row.Number, State: account.Active,
 	}
 	if p.Sex == "" {
 		p.Sex = "unknown"
@@ -359,7 +360,7 @@ func (d *decider) alike(row *ImportRow) []vital.PatientID {
 	key := d.facts.Keys[row.Name]
 	for _, id := range d.facts.Named[key] {
 		p := d.people[id]
-		if p.State != Merged && d.facts.Keys[p.Name] == key && BornAlike(p.BirthDate, row.Birth) {
+		if p.State != account.Merged && d.facts.Keys[p.Name] == key && BornAlike(p.BirthDate, row.Birth) {
 			found = append(found, id)
 		}
 	}

@@ -1,10 +1,11 @@
-package account
+package consent
 
 import (
 	"slices"
 	"strings"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -13,17 +14,17 @@ import (
 type Grant struct {
 	ID          int64
 	UID         vital.UID
-	Caregiver   CaregiverID
+	Caregiver   account.CaregiverID
 	Who         vital.UID // the caregiver's
 	Name        string
 	Phone       string // that was given with it; empty: none, or as it was
 	Guardian    bool
-	Scopes      Scopes
+	Scopes      account.Scopes
 	From        time.Time
-	To          time.Time // zero: until further notice
-	Document    string    // of a guardian: where the court's order is kept
-	Reason      string    // of staff who write down the patient's wish
-	Staff       StaffID   // who wrote it down; 0: the patient
+	To          time.Time       // zero: until further notice
+	Document    string          // of a guardian: where the court's order is kept
+	Reason      string          // of staff who write down the patient's wish
+	Staff       account.StaffID // who wrote it down; 0: the patient
 	RecordedBy  string
 	ConfirmedAt time.Time // of a guardian, by a second member of staff; it has no force before
 	SuspendedAt time.Time // from when their view is frozen; only the patient, the team and the privacy officer know
@@ -42,10 +43,10 @@ func (g *Grant) Ended(at time.Time) bool { return !g.To.IsZero() && !at.Before(g
 
 // WayOf folds grants and consents to what a caregiver is to the patient at a moment. What the patient shares needs their
 // consent to sharing; what the law gives a guardian does not. The record does the same sum in SQL (my_ways).
-func WayOf(caregiver CaregiverID, grants []Grant, log []Decision, at time.Time) Relation {
+func WayOf(caregiver account.CaregiverID, grants []Grant, log []Decision, at time.Time) account.Relation {
 	sharing := Stand(ForSharing, nil, log, at)
-	var r Relation
-	var shared []Action
+	var r account.Relation
+	var shared []account.Action
 	for i := range grants {
 		g := &grants[i]
 		if g.Caregiver != caregiver || !g.In(at) || !g.Guardian && !sharing.Stands() {
@@ -57,7 +58,7 @@ func WayOf(caregiver CaregiverID, grants []Grant, log []Decision, at time.Time) 
 			r.Frozen = g.SuspendedAt
 		}
 	}
-	r.Shared = ScopesOf(shared...)
+	r.Shared = account.ScopesOf(shared...)
 	return r
 }
 
@@ -76,7 +77,7 @@ type LetIn struct {
 	Name     string
 	Phone    string // for the emergency sheet; empty: not told, or as it was
 	Guardian bool
-	Scopes   Scopes
+	Scopes   account.Scopes
 	From     time.Time // now when zero
 	To       time.Time // zero: until further notice; a guardian's must end with the document
 	Document string    // of a guardian
@@ -91,8 +92,8 @@ const (
 
 // DecideLetIn decides whether somebody is let in. It returns the new grant, and the grants that it ends: the same person's of
 // the same kind. A frozen view stays frozen through a change.
-func DecideLetIn(f *ConsentFile, actor Actor, l LetIn, now time.Time) (grant Grant, ends []Grant, err error) {
-	if f.Patient.State != Active {
+func DecideLetIn(f *File, actor account.Actor, l LetIn, now time.Time) (grant Grant, ends []Grant, err error) {
+	if f.Patient.State != account.Active {
 		return grant, nil, fault.New(fault.Conflict, "care of this patient is ending or has ended: nobody new is let in")
 	}
 	if grant, err = l.grant(actor, now); err != nil {
@@ -125,9 +126,9 @@ func DecideLetIn(f *ConsentFile, actor Actor, l LetIn, now time.Time) (grant Gra
 	return grant, ends, nil
 }
 
-func (l *LetIn) grant(actor Actor, now time.Time) (Grant, error) {
+func (l *LetIn) grant(actor account.Actor, now time.Time) (Grant, error) {
 	g := Grant{
-		Guardian: l.Guardian, Name: strings.TrimSpace(l.Name), Phone: strings.TrimSpace(l.Phone), Scopes: ScopesOf(l.Scopes.Actions()...), From: now, To: l.To.UTC(),
+		Guardian: l.Guardian, Name: strings.TrimSpace(l.Name), Phone: strings.TrimSpace(l.Phone), Scopes: account.ScopesOf(l.Scopes.Actions()...), From: now, To: l.To.UTC(),
 		Document: strings.TrimSpace(l.Document), Reason: strings.TrimSpace(l.Reason), Staff: actor.Staff, RecordedBy: actor.Name,
 	}
 	if l.To.IsZero() {
@@ -136,26 +137,26 @@ func (l *LetIn) grant(actor Actor, now time.Time) (Grant, error) {
 	if l.From.After(now) {
 		g.From = l.From.UTC()
 	}
-	can := ForCaregivers()
+	can := account.ForCaregivers()
 	if l.Guardian {
-		can = ForGuardians()
+		can = account.ForGuardians()
 	}
 	switch {
-	case l.Who == "" && (g.Name == "" || !Printable(g.Name, LongestName)):
-		return g, fault.New(fault.Invalid, "name: give 1 to %d printable characters", LongestName)
-	case CheckPhone(g.Phone) != nil:
-		return g, CheckPhone(g.Phone)
-	case g.Scopes == "" || slices.ContainsFunc(g.Scopes.Actions(), func(a Action) bool { return !slices.Contains(can, a) }):
+	case l.Who == "" && (g.Name == "" || !account.Printable(g.Name, account.LongestName)):
+		return g, fault.New(fault.Invalid, "name: give 1 to %d printable characters", account.LongestName)
+	case account.CheckPhone(g.Phone) != nil:
+		return g, account.CheckPhone(g.Phone)
+	case g.Scopes == "" || slices.ContainsFunc(g.Scopes.Actions(), func(a account.Action) bool { return !slices.Contains(can, a) }):
 		return g, fault.New(fault.Invalid, "scopes: choose at least one of what can be shared, and nothing else")
-	case !g.Scopes.Has(SeePatients):
-		g.Scopes = ScopesOf(append(g.Scopes.Actions(), SeePatients)...) // whoever sees anything sees whose it is
+	case !g.Scopes.Has(account.SeePatients):
+		g.Scopes = account.ScopesOf(append(g.Scopes.Actions(), account.SeePatients)...) // whoever sees anything sees whose it is
 	}
 	switch {
 	case !g.To.IsZero() && !g.To.After(g.From):
 		return g, fault.New(fault.Invalid, "to: give an end after the beginning, or none")
 	case actor.Staff != 0 && g.Reason == "":
 		return g, fault.New(fault.Invalid, "reason: say how you know that it is the patient's wish")
-	case !Printable(g.Reason, longestGrantReason) || !Printable(g.Document, longestReference):
+	case !account.Printable(g.Reason, longestGrantReason) || !account.Printable(g.Document, longestReference):
 		return g, fault.New(fault.Invalid, "reason and document: at most %d and %d printable characters", longestGrantReason, longestReference)
 	case !l.Guardian:
 		g.Document = ""
@@ -175,7 +176,7 @@ func errOwnGuardian() error {
 }
 
 // DecideConfirm decides whether the actor can be the second person who has seen a guardian's document.
-func DecideConfirm(g *Grant, actor Actor, now time.Time) error {
+func DecideConfirm(g *Grant, actor account.Actor, now time.Time) error {
 	switch {
 	case !g.Guardian || g.Ended(now):
 		return fault.New(fault.Conflict, "there is no guardianship to confirm")

@@ -1,9 +1,12 @@
-package account
+package consent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
+
+	"hale/account"
 )
 
 // AskStore is the record as the Asker needs it.
@@ -26,22 +29,11 @@ const askEvery = time.Minute
 
 // Run asks until ctx ends. What fails is tried again at the next look.
 func (a *Asker) Run(ctx context.Context) error {
-	every := a.Every
-	if every == 0 {
-		every = askEvery
-	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		if err := a.runOnce(ctx); err != nil && ctx.Err() == nil {
+	return account.Rounds(ctx, cmp.Or(a.Every, askEvery), a.runOnce, func(err error, first bool) {
+		if first {
 			a.Log.Error("consents cannot be asked for just now", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 func (a *Asker) runOnce(ctx context.Context) error {

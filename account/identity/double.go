@@ -1,10 +1,11 @@
-package account
+package identity
 
 import (
 	"context"
 	"strings"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -23,8 +24,8 @@ const (
 // both have. Nothing follows from it by itself.
 type Double struct {
 	UID       vital.UID
-	One       Patient // the older record
-	Other     Patient
+	One       account.Patient // the older record
+	Other     account.Patient
 	SameName  bool // the names have the same words, whatever their order, case and accents
 	State     DoubleState
 	FoundAt   time.Time
@@ -42,24 +43,24 @@ type DoublePart struct {
 
 // DoubleBook is the record as Doubles needs it.
 type DoubleBook interface {
-	Doubles(ctx context.Context, actor Actor, state DoubleState, limit int) ([]Double, error)
-	Double(ctx context.Context, actor Actor, uid vital.UID) (Double, error)
-	Identifiers(ctx context.Context, actor Actor, patient vital.UID) ([]Identifier, error)
+	Doubles(ctx context.Context, actor account.Actor, state DoubleState, limit int) ([]Double, error)
+	Double(ctx context.Context, actor account.Actor, uid vital.UID) (Double, error)
+	Identifiers(ctx context.Context, actor account.Actor, patient vital.UID) ([]Identifier, error)
 	// TwoPeople settles an open double, with the audit rows; fault.Conflict when somebody has settled it.
-	TwoPeople(ctx context.Context, actor Actor, uid vital.UID, reason string) (Double, error)
-	Record(ctx context.Context, a Audit) error
+	TwoPeople(ctx context.Context, actor account.Actor, uid vital.UID, reason string) (Double, error)
+	Record(ctx context.Context, a account.Audit) error
 }
 
 // Doubles is the desk for two records that may be one person's.
 type Doubles struct {
 	Book  DoubleBook
 	Now   func() time.Time
-	Looks *Looks // of the list; nil writes nothing
+	Looks *account.Looks // of the list; nil writes nothing
 }
 
 // List returns the doubles of a state, the oldest first.
-func (d *Doubles) List(ctx context.Context, actor Actor, state DoubleState, limit int) ([]Double, error) {
-	if err := Allow(actor, MergePatients, nil); err != nil {
+func (d *Doubles) List(ctx context.Context, actor account.Actor, state DoubleState, limit int) ([]Double, error) {
+	if err := account.Allow(actor, account.MergePatients, nil); err != nil {
 		return nil, err
 	}
 	switch state {
@@ -67,14 +68,14 @@ func (d *Doubles) List(ctx context.Context, actor Actor, state DoubleState, limi
 		if err := d.Looks.Listed(ctx, actor, "doubles"); err != nil {
 			return nil, err
 		}
-		return d.Book.Doubles(ctx, actor, state, min(max(limit, 1), MostPatients))
+		return d.Book.Doubles(ctx, actor, state, min(max(limit, 1), account.MostPatients))
 	}
 	return nil, fault.New(fault.Invalid, "state: give open, two_people or merged")
 }
 
 // Get returns a double with what both records say, side by side, and writes down that the actor looked at both.
-func (d *Doubles) Get(ctx context.Context, actor Actor, uid vital.UID) (Double, []DoublePart, error) {
-	if err := Allow(actor, MergePatients, nil); err != nil {
+func (d *Doubles) Get(ctx context.Context, actor account.Actor, uid vital.UID) (Double, []DoublePart, error) {
+	if err := account.Allow(actor, account.MergePatients, nil); err != nil {
 		return Double{}, nil, err
 	}
 	two, err := d.Book.Double(ctx, actor, uid)
@@ -82,11 +83,11 @@ func (d *Doubles) Get(ctx context.Context, actor Actor, uid vital.UID) (Double, 
 		return two, nil, err
 	}
 	var lists [2][]Identifier
-	for i, p := range []*Patient{&two.One, &two.Other} {
-		if err := AllowThing(actor, MergePatients, p, "possible double "+string(uid)); err != nil {
+	for i, p := range []*account.Patient{&two.One, &two.Other} {
+		if err := account.AllowThing(actor, account.MergePatients, p, "possible double "+string(uid)); err != nil {
 			return Double{}, nil, err
 		}
-		audit := Audit{Org: actor.Org, At: d.Now(), Actor: actor, Action: "look", Patient: p.ID, Object: "patient " + string(p.UID), Detail: "possible double"}
+		audit := account.Audit{Org: actor.Org, At: d.Now(), Actor: actor, Action: "look", Patient: p.ID, Object: "patient " + string(p.UID), Detail: "possible double"}
 		if err := d.Book.Record(ctx, audit); err != nil {
 			return Double{}, nil, err
 		}
@@ -99,7 +100,7 @@ func (d *Doubles) Get(ctx context.Context, actor Actor, uid vital.UID) (Double, 
 
 func compareDoubles(two *Double, ones, others []Identifier, now time.Time) []DoublePart {
 	a, b := &two.One, &two.Other
-	sex := func(p *Patient) string {
+	sex := func(p *account.Patient) string {
 		if p.Sex == "unknown" {
 			return ""
 		}
@@ -132,13 +133,13 @@ func compareDoubles(two *Double, ones, others []Identifier, now time.Time) []Dou
 }
 
 // TwoPeople says that the two are two people: nobody is asked about them again.
-func (d *Doubles) TwoPeople(ctx context.Context, actor Actor, uid vital.UID, reason string) (Double, error) {
-	if err := Allow(actor, MergePatients, nil); err != nil {
+func (d *Doubles) TwoPeople(ctx context.Context, actor account.Actor, uid vital.UID, reason string) (Double, error) {
+	if err := account.Allow(actor, account.MergePatients, nil); err != nil {
 		return Double{}, err
 	}
 	reason = strings.TrimSpace(reason)
-	if reason == "" || !Printable(reason, LongestReason) {
-		return Double{}, fault.New(fault.Invalid, "reason: say in 1 to %d characters how it is known that they are two people", LongestReason)
+	if reason == "" || !account.Printable(reason, account.LongestReason) {
+		return Double{}, fault.New(fault.Invalid, "reason: say in 1 to %d characters how it is known that they are two people", account.LongestReason)
 	}
 	return d.Book.TwoPeople(ctx, actor, uid, reason)
 }

@@ -1,4 +1,6 @@
-package account
+// Package identity says who a patient is: identifiers by system, files of people that are taken in (CSV, FHIR), and records that may
+// be of one person.
+package identity
 
 import (
 	"context"
@@ -7,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -41,24 +44,24 @@ type IdentifierSystem struct {
 
 // IdentityBook is the record as Identities needs it. Every method is bound to the actor's organisation.
 type IdentityBook interface {
-	Patient(ctx context.Context, actor Actor, uid vital.UID) (Patient, error)
+	Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error)
 	// NumberSystem returns the URI under which the programme's own numbers (Patient.Number) are known to others.
-	NumberSystem(ctx context.Context, actor Actor) (string, error)
-	Systems(ctx context.Context, actor Actor) ([]IdentifierSystem, error)
+	NumberSystem(ctx context.Context, actor account.Actor) (string, error)
+	Systems(ctx context.Context, actor account.Actor) ([]IdentifierSystem, error)
 	// SetSystem stores what is said about a system; fault.Conflict when that would change how identifiers that exist compare.
-	SetSystem(ctx context.Context, actor Actor, s IdentifierSystem) error
+	SetSystem(ctx context.Context, actor account.Actor, s IdentifierSystem) error
 	// Identifiers returns all identifiers of a patient, those in force first.
-	Identifiers(ctx context.Context, actor Actor, patient vital.UID) ([]Identifier, error)
+	Identifiers(ctx context.Context, actor account.Actor, patient vital.UID) ([]Identifier, error)
 	// AddIdentifier stores an identifier with the audit row; fault.Conflict when it is in force for somebody.
-	AddIdentifier(ctx context.Context, actor Actor, patient vital.UID, i Identifier) (Identifier, error)
+	AddIdentifier(ctx context.Context, actor account.Actor, patient vital.UID, i Identifier) (Identifier, error)
 	// EndIdentifier ends one that is in force, with the audit row; fault.NotFound when there is none.
-	EndIdentifier(ctx context.Context, actor Actor, patient, identifier vital.UID, reason string) error
+	EndIdentifier(ctx context.Context, actor account.Actor, patient, identifier vital.UID, reason string) error
 	// Identified returns the patients whom an identifier in force points to: one, or none.
-	Identified(ctx context.Context, actor Actor, system, key string) ([]Patient, error)
+	Identified(ctx context.Context, actor account.Actor, system, key string) ([]account.Patient, error)
 	// Numbered is the same for the programme's own number.
-	Numbered(ctx context.Context, actor Actor, number string) ([]Patient, error)
+	Numbered(ctx context.Context, actor account.Actor, number string) ([]account.Patient, error)
 	// Changes returns what was changed of who the patient is, the newest first.
-	Changes(ctx context.Context, actor Actor, patient vital.UID) ([]PatientChange, error)
+	Changes(ctx context.Context, actor account.Actor, patient vital.UID) ([]PatientChange, error)
 }
 
 // PatientChange is one change of who somebody is.
@@ -76,7 +79,7 @@ type Identities struct {
 	Book  IdentityBook
 	NFC   func(string) string
 	Now   func() time.Time
-	Looks *Looks // nil writes nothing
+	Looks *account.Looks // nil writes nothing
 }
 
 // The longest URI of a system, value and title, in characters.
@@ -89,7 +92,7 @@ const (
 func checkSystem(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" || u.Scheme+":" == text || !Printable(text, longestSystem) || strings.ContainsAny(text, " |") {
+	if err != nil || u.Scheme == "" || u.Scheme+":" == text || !account.Printable(text, longestSystem) || strings.ContainsAny(text, " |") {
 		return "", fault.New(fault.Invalid, "system: give the URI of the system that gives the identifier, for example urn:oid:1.2.36.146 or https://clinic.example.org/mrn")
 	}
 	return text, nil
@@ -102,7 +105,7 @@ func (i Identifier) normal(nfc func(string) string, folds map[string]bool) (Iden
 		return i, err
 	}
 	i.Value = strings.TrimSpace(nfc(i.Value))
-	if i.Value == "" || !Printable(i.Value, longestValue) {
+	if i.Value == "" || !account.Printable(i.Value, longestValue) {
 		return i, fault.New(fault.Invalid, "value: give 1 to %d printable characters", longestValue)
 	}
 	i.Key = i.Value
@@ -130,8 +133,8 @@ func folding(list []IdentifierSystem) map[string]bool {
 }
 
 // Systems returns what the organisation says about systems, and the URI of its own numbers.
-func (d *Identities) Systems(ctx context.Context, actor Actor) (list []IdentifierSystem, number string, err error) {
-	if err := Allow(actor, SeePatients, nil); err != nil {
+func (d *Identities) Systems(ctx context.Context, actor account.Actor) (list []IdentifierSystem, number string, err error) {
+	if err := account.Allow(actor, account.SeePatients, nil); err != nil {
 		return nil, "", err
 	}
 	if list, err = d.Book.Systems(ctx, actor); err != nil {
@@ -143,8 +146,8 @@ func (d *Identities) Systems(ctx context.Context, actor Actor) (list []Identifie
 
 // SetSystem says of a system what people call it, and whether large and small letters are the same in it. The latter can be
 // said only while the organisation has no identifier of the system.
-func (d *Identities) SetSystem(ctx context.Context, actor Actor, s IdentifierSystem) (IdentifierSystem, error) {
-	if err := Allow(actor, ImportPeople, nil); err != nil {
+func (d *Identities) SetSystem(ctx context.Context, actor account.Actor, s IdentifierSystem) (IdentifierSystem, error) {
+	if err := account.Allow(actor, account.ImportPeople, nil); err != nil {
 		return s, err
 	}
 	var err error
@@ -152,8 +155,8 @@ func (d *Identities) SetSystem(ctx context.Context, actor Actor, s IdentifierSys
 		return s, err
 	}
 	s.Title = strings.TrimSpace(d.NFC(s.Title))
-	if s.Title == "" || !Printable(s.Title, LongestName) {
-		return s, fault.New(fault.Invalid, "title: give 1 to %d printable characters", LongestName)
+	if s.Title == "" || !account.Printable(s.Title, account.LongestName) {
+		return s, fault.New(fault.Invalid, "title: give 1 to %d printable characters", account.LongestName)
 	}
 	number, err := d.Book.NumberSystem(ctx, actor)
 	if err != nil {
@@ -171,7 +174,7 @@ func errOwnNumber() error {
 
 // Of returns a patient's identifiers, those in force first, and writes down that the actor looked. Whoever sees the patient
 // sees them.
-func (d *Identities) Of(ctx context.Context, actor Actor, patient vital.UID) (Patient, []Identifier, error) {
+func (d *Identities) Of(ctx context.Context, actor account.Actor, patient vital.UID) (account.Patient, []Identifier, error) {
 	p, err := d.seen(ctx, actor, patient)
 	if err != nil {
 		return p, nil, err
@@ -181,7 +184,7 @@ func (d *Identities) Of(ctx context.Context, actor Actor, patient vital.UID) (Pa
 }
 
 // Changes returns what was changed of who the patient is, the newest first.
-func (d *Identities) Changes(ctx context.Context, actor Actor, patient vital.UID) ([]PatientChange, error) {
+func (d *Identities) Changes(ctx context.Context, actor account.Actor, patient vital.UID) ([]PatientChange, error) {
 	if _, err := d.seen(ctx, actor, patient); err != nil {
 		return nil, err
 	}
@@ -189,33 +192,33 @@ func (d *Identities) Changes(ctx context.Context, actor Actor, patient vital.UID
 }
 
 // seen finds a patient and writes down that the actor is about to see by what names and numbers others know them.
-func (d *Identities) seen(ctx context.Context, actor Actor, uid vital.UID) (Patient, error) {
-	p, err := d.reach(ctx, actor, SeePatients, uid)
+func (d *Identities) seen(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error) {
+	p, err := d.reach(ctx, actor, account.SeePatients, uid)
 	if err != nil {
-		return Patient{}, err
+		return account.Patient{}, err
 	}
 	return p, d.Looks.Saw(ctx, actor, "identity", "", p.ID)
 }
 
 // reach finds a patient with whom the actor may do this.
-func (d *Identities) reach(ctx context.Context, actor Actor, action Action, uid vital.UID) (Patient, error) {
-	if err := Allow(actor, action, nil); err != nil {
-		return Patient{}, err
+func (d *Identities) reach(ctx context.Context, actor account.Actor, action account.Action, uid vital.UID) (account.Patient, error) {
+	if err := account.Allow(actor, action, nil); err != nil {
+		return account.Patient{}, err
 	}
 	p, err := d.Book.Patient(ctx, actor, uid)
 	if err != nil {
 		return p, err
 	}
-	return p, Allow(actor, action, &p)
+	return p, account.Allow(actor, action, &p)
 }
 
 // Add gives a patient an identifier.
-func (d *Identities) Add(ctx context.Context, actor Actor, patient vital.UID, i Identifier) (Identifier, error) {
-	p, err := d.reach(ctx, actor, AddPatient, patient)
+func (d *Identities) Add(ctx context.Context, actor account.Actor, patient vital.UID, i Identifier) (Identifier, error) {
+	p, err := d.reach(ctx, actor, account.AddPatient, patient)
 	if err != nil {
 		return i, err
 	}
-	if p.State == Merged {
+	if p.State == account.Merged {
 		return i, fault.New(fault.Conflict, "this person is known under another record by now: add the identifier there")
 	}
 	list, number, err := d.Systems(ctx, actor)
@@ -235,19 +238,19 @@ func (d *Identities) Add(ctx context.Context, actor Actor, patient vital.UID, i 
 }
 
 // End ends an identifier that is in force. The reason stays with it.
-func (d *Identities) End(ctx context.Context, actor Actor, patient, identifier vital.UID, reason string) error {
-	if _, err := d.reach(ctx, actor, AddPatient, patient); err != nil {
+func (d *Identities) End(ctx context.Context, actor account.Actor, patient, identifier vital.UID, reason string) error {
+	if _, err := d.reach(ctx, actor, account.AddPatient, patient); err != nil {
 		return err
 	}
 	reason = strings.TrimSpace(reason)
-	if reason == "" || !Printable(reason, LongestReason) {
-		return fault.New(fault.Invalid, "reason: say in 1 to %d characters why the identifier is ended", LongestReason)
+	if reason == "" || !account.Printable(reason, account.LongestReason) {
+		return fault.New(fault.Invalid, "reason: say in 1 to %d characters why the identifier is ended", account.LongestReason)
 	}
 	return d.Book.EndIdentifier(ctx, actor, patient, identifier, reason)
 }
 
 // Find returns the patient whom "system|value" points to: exactly this identifier, in force. There is none, or one.
-func (d *Identities) Find(ctx context.Context, actor Actor, token string) ([]Patient, error) {
+func (d *Identities) Find(ctx context.Context, actor account.Actor, token string) ([]account.Patient, error) {
 	list, number, err := d.Systems(ctx, actor)
 	if err != nil {
 		return nil, err
@@ -263,11 +266,11 @@ func (d *Identities) Find(ctx context.Context, actor Actor, token string) ([]Pat
 	if err := d.Looks.Listed(ctx, actor, "patients"); err != nil {
 		return nil, err
 	}
-	var found []Patient
+	var found []account.Patient
 	if i.System == number {
 		found, err = d.Book.Numbered(ctx, actor, i.Value)
 	} else {
 		found, err = d.Book.Identified(ctx, actor, i.System, i.Key)
 	}
-	return slices.DeleteFunc(found, func(p Patient) bool { return Allow(actor, SeePatients, &p) != nil }), err
+	return slices.DeleteFunc(found, func(p account.Patient) bool { return account.Allow(actor, account.SeePatients, &p) != nil }), err
 }

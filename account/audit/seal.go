@@ -1,4 +1,6 @@
-package account
+// Package audit seals the audit trail: its rows into a hash chain per organisation, with signed checkpoints, and verifies an export
+// of it without a database.
+package audit
 
 import (
 	"bytes"
@@ -57,8 +59,8 @@ func readHex(to, text []byte) error {
 	return fault.Wrap(fault.Invalid, err, "not hexadecimal")
 }
 
-// AuditRow is a row of the audit trail as it is sealed and exported.
-type AuditRow struct {
+// Row is a row of the audit trail as it is sealed and exported.
+type Row struct {
 	ID      int64           `json:"id"` // in the record; grows with the time of writing, with gaps
 	At      time.Time       `json:"at"` // UTC, to the microsecond
 	Actor   int64           `json:"actor,omitempty"`
@@ -77,13 +79,13 @@ type AuditRow struct {
 }
 
 // personal reports whether the row tells of an act of somebody who can be erased.
-func (r *AuditRow) personal() bool {
+func (r *Row) personal() bool {
 	return r.Role == "patient" || r.Role == "caregiver" || r.Role == "guardian"
 }
 
 // subject is the salted hash that stands in the link for whom and what the row is about: when these and the salt are
 // erased, the hash tells nothing about them and the chain still holds.
-func (r *AuditRow) subject() Hash {
+func (r *Row) subject() Hash {
 	if r.Subject != nil {
 		return *r.Subject
 	}
@@ -103,7 +105,7 @@ func (r *AuditRow) subject() Hash {
 }
 
 // Link returns the hash of a row as the seq-th of its chain, after the row whose hash is before.
-func Link(before Hash, seq int64, r *AuditRow) Hash {
+func Link(before Hash, seq int64, r *Row) Hash {
 	domain := domainLink
 	if r.personal() {
 		domain = domainPersonalLink
@@ -196,7 +198,7 @@ const (
 
 // Seal chains the rows after the head, and signs where the chain was not signed for a minute or for 10,000 rows. Without
 // a key nothing is signed.
-func Seal(head ChainHead, rows []AuditRow, key ed25519.PrivateKey, now time.Time) Sealing {
+func Seal(head ChainHead, rows []Row, key ed25519.PrivateKey, now time.Time) Sealing {
 	s := Sealing{Links: make([]Hash, len(rows))}
 	last := head.Hash
 	for i := range rows {

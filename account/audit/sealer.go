@@ -1,10 +1,13 @@
-package account
+package audit
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"log/slog"
 	"time"
+
+	"hale/account"
 )
 
 // ChainStore is the record as the Sealer needs it.
@@ -16,7 +19,7 @@ type ChainStore interface {
 	Unsealed(ctx context.Context, sign bool, signedBefore time.Time) (orgs []ChainHead, oldest time.Time, err error)
 	// Seal locks an organisation's chain, hands its head and the next rows, most at the most, to decide, and stores
 	// what it returns. It returns how many rows were sealed; 0 also when another process is at it.
-	Seal(ctx context.Context, org ChainHead, most int, decide func(ChainHead, []AuditRow) Sealing) (int, error)
+	Seal(ctx context.Context, org ChainHead, most int, decide func(ChainHead, []Row) Sealing) (int, error)
 }
 
 // Sealer chains the rows of the audit trail behind the transactions that wrote them, so that none of these waits for
@@ -26,11 +29,11 @@ type Sealer struct {
 	Key   ed25519.PrivateKey // signs the checkpoints; nil: there are none
 	Every time.Duration      // between two looks; 0 is half a second
 	Log   *slog.Logger
-	Watch SealWatch
+	Watch Watch
 }
 
-// SealWatch is told what a Sealer does; each func may be nil.
-type SealWatch struct {
+// Watch is told what a Sealer does; each func may be nil.
+type Watch struct {
 	Sealed func(rows int)
 	Behind func(age time.Duration) // age of the oldest row that was not sealed at the last look
 	Failed func(error)
@@ -43,35 +46,14 @@ const (
 
 // Run seals until ctx ends. What fails is tried again at the next look.
 func (s *Sealer) Run(ctx context.Context) error {
-	every := s.Every
-	if every == 0 {
-		every = sealEvery
-	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	said := ""
-	for {
-		err := s.look(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			said = ""
-		default:
-			if s.Watch.Failed != nil {
-				s.Watch.Failed(err)
-			}
-			if err.Error() != said {
-				said = err.Error()
-				s.Log.Error("the audit trail cannot be sealed just now", "error", err)
-			}
+	return account.Rounds(ctx, cmp.Or(s.Every, sealEvery), s.look, func(err error, first bool) {
+		if s.Watch.Failed != nil {
+			s.Watch.Failed(err)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+		if first {
+			s.Log.Error("the audit trail cannot be sealed just now", "error", err)
 		}
-	}
+	})
 }
 
 func (s *Sealer) look(ctx context.Context) error {
@@ -99,7 +81,7 @@ func (s *Sealer) runOnce(ctx context.Context, now time.Time) error {
 	for len(orgs) > 0 {
 		var more []ChainHead
 		for _, org := range orgs {
-			n, err := s.Store.Seal(ctx, org, sealMost, func(head ChainHead, rows []AuditRow) Sealing { return Seal(head, rows, s.Key, now) })
+			n, err := s.Store.Seal(ctx, org, sealMost, func(head ChainHead, rows []Row) Sealing { return Seal(head, rows, s.Key, now) })
 			if err != nil {
 				return err
 			}

@@ -1,4 +1,4 @@
-package account
+package identity
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
@@ -63,7 +64,7 @@ func ImportColumns(kind ImportKind) (names []string, needed int) {
 func IdentifierColumn(system string) string { return identifierColumn + system }
 
 // table reads a file of either form.
-func (m *Imports) table(ctx context.Context, actor Actor, kind ImportKind, content []byte) (ImportTable, error) {
+func (m *Imports) table(ctx context.Context, actor account.Actor, kind ImportKind, content []byte) (ImportTable, error) {
 	text := bytes.TrimPrefix(content, []byte("\ufeff"))
 	if first := bytes.TrimLeft(text, " \t\r\n"); kind == ImportPatients && len(first) > 0 && first[0] == '{' {
 		number, err := m.Book.NumberSystem(ctx, actor)
@@ -262,11 +263,11 @@ type ImportRow struct {
 	Same        bool // a person says that the row is about whom its identifiers point to
 	Identifiers []Identifier
 	Login       string
-	Role        Role
+	Role        account.Role
 }
 
 // rows reads a file into rows.
-func (m *Imports) rows(ctx context.Context, actor Actor, i Import, content []byte) ([]ImportRow, error) {
+func (m *Imports) rows(ctx context.Context, actor account.Actor, i Import, content []byte) ([]ImportRow, error) {
 	t, err := m.table(ctx, actor, i.Kind, content)
 	if err != nil {
 		return nil, err
@@ -340,17 +341,17 @@ func (read *rowReader) cell(row *ImportRow, name, text string, more []Identifier
 	switch name {
 	case columnName:
 		row.Name = strings.Join(strings.Fields(text), " ")
-		return check(Printable(row.Name, LongestName), "give 1 to %d printable characters", LongestName)
+		return check(account.Printable(row.Name, account.LongestName), "give 1 to %d printable characters", account.LongestName)
 	case columnBirth:
 		row.Birth = vital.Date(text)
-		ok := Born(row.Birth, read.now)
-		return check(ok, "give a date as YYYY-MM-DD, or YYYY-MM or YYYY when no more is known, from %d on and not in the future", FirstBirth)
+		ok := account.Born(row.Birth, read.now)
+		return check(ok, "give a date as YYYY-MM-DD, or YYYY-MM or YYYY when no more is known, from %d on and not in the future", account.FirstBirth)
 	case columnSex:
 		row.Sex = strings.ToLower(text)
 		return check(slices.Contains([]string{"female", "male", "other", "unknown"}, row.Sex), "give female, male, other or unknown")
 	case columnZone:
 		row.Zone = text
-		return CheckZone(text)
+		return account.CheckZone(text)
 	case columnNumber:
 		return read.ownNumber(row, text)
 	case columnTeam:
@@ -363,10 +364,10 @@ func (read *rowReader) cell(row *ImportRow, name, text string, more []Identifier
 		return yes(text, &row.Same)
 	case columnLogin:
 		row.Login = text
-		return CheckLogin(text)
+		return account.CheckLogin(text)
 	case columnRole:
-		row.Role = Role(strings.ToLower(text))
-		return check(slices.Contains(StaffRoles(), row.Role), "give nurse, pharmacist, physician, device_desk, manager, researcher, privacy_officer or administrator")
+		row.Role = account.Role(strings.ToLower(text))
+		return check(slices.Contains(account.StaffRoles(), row.Role), "give nurse, pharmacist, physician, device_desk, manager, researcher, privacy_officer or administrator")
 	}
 	return nil
 }
@@ -388,7 +389,7 @@ func (read *rowReader) ownNumber(row *ImportRow, text string) error {
 		return fault.New(fault.Invalid, "the row has two different numbers of the programme")
 	}
 	row.Number = text
-	return check(Printable(text, LongestNumber), "give at most %d printable characters", LongestNumber)
+	return check(account.Printable(text, account.LongestNumber), "give at most %d printable characters", account.LongestNumber)
 }
 
 func (read *rowReader) identifier(row *ImportRow, i Identifier) error {

@@ -1,4 +1,4 @@
-package account
+package audit
 
 import (
 	"cmp"
@@ -29,7 +29,7 @@ type blankRow struct {
 
 // blanked notes a row that was blanked, or the entry that accounts for such rows. A row that is half blanked was not blanked
 // by Hale.
-func (c *checker) blanked(r *AuditRow, seq int64) {
+func (c *checker) blanked(r *Row, seq int64) {
 	b := &c.blanks
 	if b.rows == nil {
 		b.rows, b.entries = map[string][]blankRow{}, map[string]string{}

@@ -1,4 +1,4 @@
-package account_test
+package identity_test
 
 import (
 	"encoding/csv"
@@ -9,17 +9,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hale/account"
+	"hale/account/identity"
 	"hale/fault"
 )
 
 func TestWhatDidNotComeInCanBeMendedAndSentAgain(t *testing.T) {
 	t.Parallel()
 	d := newCabinet()
-	o := account.ImportOptions{Zone: "UTC"}
-	d.take(t, account.ImportPatients, o, header+"Ana Novak,1941,,,,,,1,\n")
+	o := identity.ImportOptions{Zone: "UTC"}
+	d.take(t, identity.ImportPatients, o, header+"Ana Novak,1941,,,,,,1,\n")
 	m := d.imports()
 	text := "\ufeffname;birth_date;identifier:urn:a\r\nAna Novak;1941;2\r\n\"=SUM(A1)\";soon;'-5\r\n\"Jan \"\"J\"\" Kovač\";1950;\"3;4\"\r\n"
-	i, _, err := m.Check(t.Context(), admin(), account.ImportPatients, o, []byte(text))
+	i, _, err := m.Check(t.Context(), admin(), identity.ImportPatients, o, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func TestWhatDidNotComeInCanBeMendedAndSentAgain(t *testing.T) {
 		t.Error(diff)
 	}
 	mended := strings.Replace(strings.Replace(string(left), "soon", "1960", 1), "Ana Novak,1941,2", "Ana Novak,1941,1", 1)
-	if diff := cmp.Diff([]string{"2 same", "3 new"}, d.take(t, account.ImportPatients, o, mended)); diff != "" {
+	if diff := cmp.Diff([]string{"2 same", "3 new"}, d.take(t, identity.ImportPatients, o, mended)); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff("=SUM(A1)", d.people[len(d.people)-1].Name); diff != "" {
@@ -75,7 +76,7 @@ func TestFilesThatAreNotUnderstoodAreRefusedWhole(t *testing.T) {
 		"{":                                      "this is FHIR",
 	} {
 		d := newCabinet()
-		_, _, err := d.imports().Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{Zone: "UTC"}, []byte(text))
+		_, _, err := d.imports().Check(t.Context(), admin(), identity.ImportPatients, identity.ImportOptions{Zone: "UTC"}, []byte(text))
 		if !fault.Is(err, fault.Invalid) || !strings.HasPrefix(fault.MessageOf(err), want) {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -91,18 +92,18 @@ func TestWhoMayBringPeopleIn(t *testing.T) {
 		account.Administrator: {"", ""}, account.Manager: {"", fault.Forbidden}, account.DeviceDesk: {"", fault.Forbidden},
 		account.Nurse: {fault.Forbidden, fault.Forbidden}, account.SelfRole: {fault.Forbidden, fault.Forbidden}, account.SystemRole: {"", fault.Forbidden},
 	} {
-		for i, kind := range []account.ImportKind{account.ImportPatients, account.ImportStaff} {
+		for i, kind := range []identity.ImportKind{identity.ImportPatients, identity.ImportStaff} {
 			d := newCabinet()
 			actor := account.Actor{Org: 1, Staff: 1, Role: role, Scopes: account.ScopesOf(account.ImportPeople)}
-			file := map[account.ImportKind]string{account.ImportPatients: "name\nAna\n", account.ImportStaff: "login,name,role\nana,Ana,nurse\n"}[kind]
-			_, _, err := d.imports().Check(t.Context(), actor, kind, account.ImportOptions{Zone: "UTC"}, []byte(file))
+			file := map[identity.ImportKind]string{identity.ImportPatients: "name\nAna\n", identity.ImportStaff: "login,name,role\nana,Ana,nurse\n"}[kind]
+			_, _, err := d.imports().Check(t.Context(), actor, kind, identity.ImportOptions{Zone: "UTC"}, []byte(file))
 			if got := fault.KindOf(err); err != nil && got != want[i] || err == nil && want[i] != "" {
 				t.Errorf("%s, %s: %v, want %q", role, kind, err, want[i])
 			}
 			if want[0] != "" {
 				continue
 			}
-			run, _, err := d.imports().Check(t.Context(), admin(), kind, account.ImportOptions{Zone: "UTC"}, []byte(file))
+			run, _, err := d.imports().Check(t.Context(), admin(), kind, identity.ImportOptions{Zone: "UTC"}, []byte(file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,7 +122,7 @@ func TestWhoMayBringPeopleIn(t *testing.T) {
 func TestAProgramLearnsNothingThatItMayNotSee(t *testing.T) {
 	t.Parallel()
 	d := newCabinet()
-	d.take(t, account.ImportPatients, account.ImportOptions{Zone: "UTC"}, header+"Ana Novak,1941-03-02,,,,,,1,\n")
+	d.take(t, identity.ImportPatients, identity.ImportOptions{Zone: "UTC"}, header+"Ana Novak,1941-03-02,,,,,,1,\n")
 	for _, see := range []bool{false, true} {
 		scopes := []account.Action{account.ImportPeople}
 		want := "2 changed name[>Ana Kovač]"
@@ -129,7 +130,7 @@ func TestAProgramLearnsNothingThatItMayNotSee(t *testing.T) {
 			scopes, want = append(scopes, account.SeePatients), "2 changed name[Ana Novak>Ana Kovač]"
 		}
 		key := account.Actor{Org: 1, Key: 1, Role: account.SystemRole, Scopes: account.ScopesOf(scopes...)}
-		_, lines, err := d.imports().Check(t.Context(), key, account.ImportPatients, account.ImportOptions{}, []byte(header+"Ana Kovač,1941-03-02,,,,,,1,\n"))
+		_, lines, err := d.imports().Check(t.Context(), key, identity.ImportPatients, identity.ImportOptions{}, []byte(header+"Ana Kovač,1941-03-02,,,,,,1,\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +149,7 @@ func FuzzImport(f *testing.F) {
 		d := newCabinet()
 		m := d.imports()
 		// Without a zone nobody comes in: every row is left.
-		i, lines, err := m.Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{}, text)
+		i, lines, err := m.Check(t.Context(), admin(), identity.ImportPatients, identity.ImportOptions{}, text)
 		if err != nil {
 			if !fault.Is(err, fault.Invalid) {
 				t.Fatal(err)
@@ -162,7 +163,7 @@ func FuzzImport(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, _, err := m.Check(t.Context(), admin(), account.ImportPatients, account.ImportOptions{}, left)
+		again, _, err := m.Check(t.Context(), admin(), identity.ImportPatients, identity.ImportOptions{}, left)
 		if i.Counts.New == 0 && (err != nil || again.Counts != i.Counts) {
 			t.Fatalf("%q was left as %q: %+v, %+v, %v", text, left, i.Counts, again.Counts, err)
 		}

@@ -1,33 +1,34 @@
-package account
+package consent
 
 import (
 	"context"
 	"time"
 
+	"hale/account"
 	"hale/fault"
 	"hale/vital"
 )
 
 // CaregiverStore is the record as Caregivers needs it. Each method is one transaction that loads, asks decide, and saves.
 type CaregiverStore interface {
-	ConsentFile(ctx context.Context, actor Actor, uid vital.UID) (ConsentFile, time.Time, error)
-	LetIn(ctx context.Context, actor Actor, uid vital.UID, decide func(f *ConsentFile, now time.Time) (Grant, []Grant, error)) (Grant, error)
+	ConsentFile(ctx context.Context, actor account.Actor, uid vital.UID) (File, time.Time, error)
+	LetIn(ctx context.Context, actor account.Actor, uid vital.UID, decide func(f *File, now time.Time) (Grant, []Grant, error)) (Grant, error)
 	// AmendGrants changes grants of one caregiver: decide returns those that change, with their new To, ConfirmedAt or SuspendedAt.
-	AmendGrants(ctx context.Context, actor Actor, uid, caregiver vital.UID, action Action, what string, decide func(f *ConsentFile, grants []Grant, now time.Time) ([]Grant, error)) error
-	PrivateItems(ctx context.Context, actor Actor, uid vital.UID) (Patient, []PrivateItem, error)
-	MarkPrivate(ctx context.Context, actor Actor, uid vital.UID, item PrivateItem, allow func(*Patient) error) (PrivateItem, error)
-	UnmarkPrivate(ctx context.Context, actor Actor, uid, item vital.UID, allow func(*Patient) error) error
+	AmendGrants(ctx context.Context, actor account.Actor, uid, caregiver vital.UID, action account.Action, what string, decide func(f *File, grants []Grant, now time.Time) ([]Grant, error)) error
+	PrivateItems(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, []PrivateItem, error)
+	MarkPrivate(ctx context.Context, actor account.Actor, uid vital.UID, item PrivateItem, allow func(*account.Patient) error) (PrivateItem, error)
+	UnmarkPrivate(ctx context.Context, actor account.Actor, uid, item vital.UID, allow func(*account.Patient) error) error
 }
 
 // Caregivers is whom a patient lets in, and what is kept from them. An empty patient uid is the patient who acts.
 type Caregivers struct {
 	Store CaregiverStore
 	// Looks writes down who is about to see it; nil writes nothing.
-	Looks *Looks
+	Looks *account.Looks
 }
 
 // List returns the grants of a patient, ended ones too. A caregiver learns nothing of it.
-func (c *Caregivers) List(ctx context.Context, actor Actor, uid vital.UID) ([]Grant, time.Time, error) {
+func (c *Caregivers) List(ctx context.Context, actor account.Actor, uid vital.UID) ([]Grant, time.Time, error) {
 	if err := mayManage(actor); err != nil {
 		return nil, time.Time{}, err
 	}
@@ -35,7 +36,7 @@ func (c *Caregivers) List(ctx context.Context, actor Actor, uid vital.UID) ([]Gr
 	if err != nil {
 		return nil, now, err
 	}
-	if err := Allow(actor, ManageCaregiver, &f.Patient); err != nil {
+	if err := account.Allow(actor, account.ManageCaregiver, &f.Patient); err != nil {
 		return nil, now, err
 	}
 	if err := c.Looks.Saw(ctx, actor, "caregivers", "", f.Patient.ID); err != nil {
@@ -45,26 +46,26 @@ func (c *Caregivers) List(ctx context.Context, actor Actor, uid vital.UID) ([]Gr
 }
 
 // mayManage refuses every relative alike: a guardian lets nobody in through Hale, but asks the team.
-func mayManage(actor Actor) error {
-	if err := Allow(actor, ManageCaregiver, nil); err != nil {
+func mayManage(actor account.Actor) error {
+	if err := account.Allow(actor, account.ManageCaregiver, nil); err != nil {
 		return err
 	}
-	if actor.Role == CaregiverRole {
+	if actor.Role == account.CaregiverRole {
 		return fault.New(fault.Forbidden, "ask the care team: they see to it with the patient")
 	}
 	return nil
 }
 
 // LetIn lets somebody in, or changes what they see and for how long. A guardian has force once a second person has confirmed.
-func (c *Caregivers) LetIn(ctx context.Context, actor Actor, uid vital.UID, l LetIn) (Grant, error) {
+func (c *Caregivers) LetIn(ctx context.Context, actor account.Actor, uid vital.UID, l LetIn) (Grant, error) {
 	if err := mayManage(actor); err != nil {
 		return Grant{}, err
 	}
 	if l.Guardian && actor.Staff == 0 {
 		return Grant{}, errOwnGuardian() // nobody makes themselves one, whoever the patient is
 	}
-	return c.Store.LetIn(ctx, actor, uid, func(f *ConsentFile, now time.Time) (Grant, []Grant, error) {
-		if err := Allow(actor, ManageCaregiver, &f.Patient); err != nil {
+	return c.Store.LetIn(ctx, actor, uid, func(f *File, now time.Time) (Grant, []Grant, error) {
+		if err := account.Allow(actor, account.ManageCaregiver, &f.Patient); err != nil {
 			return Grant{}, nil, err
 		}
 		return DecideLetIn(f, actor, l, now)
@@ -73,11 +74,11 @@ func (c *Caregivers) LetIn(ctx context.Context, actor Actor, uid vital.UID, l Le
 
 // End ends every grant of a caregiver, at once and openly: they find nothing any more. Ending what has ended is a success.
 // Only staff end a guardian's.
-func (c *Caregivers) End(ctx context.Context, actor Actor, uid, caregiver vital.UID) error {
+func (c *Caregivers) End(ctx context.Context, actor account.Actor, uid, caregiver vital.UID) error {
 	if err := mayManage(actor); err != nil {
 		return err
 	}
-	return c.amend(ctx, actor, uid, caregiver, ManageCaregiver, "ended", func(grants []Grant, now time.Time) ([]Grant, error) {
+	return c.amend(ctx, actor, uid, caregiver, account.ManageCaregiver, "ended", func(grants []Grant, now time.Time) ([]Grant, error) {
 		var ended []Grant
 		for _, g := range grants {
 			if g.Ended(now) {
@@ -97,14 +98,14 @@ func (c *Caregivers) End(ctx context.Context, actor Actor, uid, caregiver vital.
 }
 
 // Confirm is the second look at a guardian's document.
-func (c *Caregivers) Confirm(ctx context.Context, actor Actor, uid, caregiver vital.UID) error {
+func (c *Caregivers) Confirm(ctx context.Context, actor account.Actor, uid, caregiver vital.UID) error {
 	if err := mayManage(actor); err != nil {
 		return err
 	}
 	if actor.Staff == 0 {
 		return fault.New(fault.Forbidden, "the care team looks at a guardian's document")
 	}
-	return c.amend(ctx, actor, uid, caregiver, ManageCaregiver, "guardian confirmed", func(grants []Grant, now time.Time) ([]Grant, error) {
+	return c.amend(ctx, actor, uid, caregiver, account.ManageCaregiver, "guardian confirmed", func(grants []Grant, now time.Time) ([]Grant, error) {
 		for _, g := range grants {
 			if g.Guardian && !g.Ended(now) && g.ConfirmedAt.IsZero() {
 				if err := DecideConfirm(&g, actor, now); err != nil {
@@ -120,15 +121,15 @@ func (c *Caregivers) Confirm(ctx context.Context, actor Actor, uid, caregiver vi
 
 // Suspend freezes what a caregiver or guardian sees, from now on and without a sign, or lets it go on. What is already so is a
 // success.
-func (c *Caregivers) Suspend(ctx context.Context, actor Actor, uid, caregiver vital.UID, frozen bool) error {
-	if err := Allow(actor, Protect, nil); err != nil {
+func (c *Caregivers) Suspend(ctx context.Context, actor account.Actor, uid, caregiver vital.UID, frozen bool) error {
+	if err := account.Allow(actor, account.Protect, nil); err != nil {
 		return err
 	}
 	what := "a view goes on"
 	if frozen {
 		what = "a view is frozen"
 	}
-	return c.amend(ctx, actor, uid, caregiver, Protect, what, func(grants []Grant, now time.Time) ([]Grant, error) {
+	return c.amend(ctx, actor, uid, caregiver, account.Protect, what, func(grants []Grant, now time.Time) ([]Grant, error) {
 		var changed []Grant
 		for _, g := range grants {
 			if g.Ended(now) || frozen == !g.SuspendedAt.IsZero() {
@@ -144,9 +145,9 @@ func (c *Caregivers) Suspend(ctx context.Context, actor Actor, uid, caregiver vi
 	})
 }
 
-func (c *Caregivers) amend(ctx context.Context, actor Actor, uid, caregiver vital.UID, action Action, what string, change func([]Grant, time.Time) ([]Grant, error)) error {
-	return c.Store.AmendGrants(ctx, actor, uid, caregiver, action, what, func(f *ConsentFile, grants []Grant, now time.Time) ([]Grant, error) {
-		if err := Allow(actor, action, &f.Patient); err != nil {
+func (c *Caregivers) amend(ctx context.Context, actor account.Actor, uid, caregiver vital.UID, action account.Action, what string, change func([]Grant, time.Time) ([]Grant, error)) error {
+	return c.Store.AmendGrants(ctx, actor, uid, caregiver, action, what, func(f *File, grants []Grant, now time.Time) ([]Grant, error) {
+		if err := account.Allow(actor, action, &f.Patient); err != nil {
 			return nil, err
 		}
 		return change(grants, now)
@@ -154,35 +155,35 @@ func (c *Caregivers) amend(ctx context.Context, actor Actor, uid, caregiver vita
 }
 
 // Private returns what is kept from caregivers and guardians.
-func (c *Caregivers) Private(ctx context.Context, actor Actor, uid vital.UID) ([]PrivateItem, error) {
-	if err := Allow(actor, Protect, nil); err != nil {
+func (c *Caregivers) Private(ctx context.Context, actor account.Actor, uid vital.UID) ([]PrivateItem, error) {
+	if err := account.Allow(actor, account.Protect, nil); err != nil {
 		return nil, err
 	}
 	p, items, err := c.Store.PrivateItems(ctx, actor, uid)
 	if err != nil {
 		return nil, err
 	}
-	if err := Allow(actor, Protect, &p); err != nil {
+	if err := account.Allow(actor, account.Protect, &p); err != nil {
 		return nil, err
 	}
 	return items, c.Looks.Saw(ctx, actor, "private items", "", p.ID)
 }
 
 // MarkPrivate keeps something from caregivers and guardians.
-func (c *Caregivers) MarkPrivate(ctx context.Context, actor Actor, uid vital.UID, item PrivateItem) (PrivateItem, error) {
-	if err := Allow(actor, Protect, nil); err != nil {
+func (c *Caregivers) MarkPrivate(ctx context.Context, actor account.Actor, uid vital.UID, item PrivateItem) (PrivateItem, error) {
+	if err := account.Allow(actor, account.Protect, nil); err != nil {
 		return PrivateItem{}, err
 	}
 	if err := item.check(); err != nil {
 		return PrivateItem{}, err
 	}
-	return c.Store.MarkPrivate(ctx, actor, uid, item, func(p *Patient) error { return Allow(actor, Protect, p) })
+	return c.Store.MarkPrivate(ctx, actor, uid, item, func(p *account.Patient) error { return account.Allow(actor, account.Protect, p) })
 }
 
 // UnmarkPrivate shows it again.
-func (c *Caregivers) UnmarkPrivate(ctx context.Context, actor Actor, uid, item vital.UID) error {
-	if err := Allow(actor, Protect, nil); err != nil {
+func (c *Caregivers) UnmarkPrivate(ctx context.Context, actor account.Actor, uid, item vital.UID) error {
+	if err := account.Allow(actor, account.Protect, nil); err != nil {
 		return err
 	}
-	return c.Store.UnmarkPrivate(ctx, actor, uid, item, func(p *Patient) error { return Allow(actor, Protect, p) })
+	return c.Store.UnmarkPrivate(ctx, actor, uid, item, func(p *account.Patient) error { return account.Allow(actor, account.Protect, p) })
 }

@@ -1,4 +1,4 @@
-package account
+package audit
 
 import (
 	"bufio"
@@ -22,7 +22,7 @@ type exportLine struct {
 	Header     *exportHeader `json:"header,omitempty"`
 	Row        *sealedRow    `json:"row,omitempty"`
 	Checkpoint *Checkpoint   `json:"checkpoint,omitempty"`
-	Unsealed   *AuditRow     `json:"unsealed,omitempty"`
+	Unsealed   *Row          `json:"unsealed,omitempty"`
 	End        *exportEnd    `json:"end,omitempty"`
 }
 
@@ -36,7 +36,7 @@ type exportHeader struct {
 
 type sealedRow struct {
 	Seq int64 `json:"seq"`
-	AuditRow
+	Row
 	Hash Hash `json:"hash"`
 }
 
@@ -72,9 +72,9 @@ func (x *Export) Begin(organisation string, uid vital.UID, now time.Time, checkp
 }
 
 // Sealed writes the next row of the chain, and the checkpoint that signs it.
-func (x *Export) Sealed(r *AuditRow, seq int64, hash Hash) error {
+func (x *Export) Sealed(r *Row, seq int64, hash Hash) error {
 	x.end.Sealed, x.end.Head = x.end.Sealed+1, hash
-	err := x.write(exportLine{Row: &sealedRow{Seq: seq, AuditRow: *r, Hash: hash}})
+	err := x.write(exportLine{Row: &sealedRow{Seq: seq, Row: *r, Hash: hash}})
 	for err == nil && len(x.checkpoints) > 0 && x.checkpoints[0].Seq <= seq {
 		err = x.checkpoint()
 	}
@@ -82,7 +82,7 @@ func (x *Export) Sealed(r *AuditRow, seq int64, hash Hash) error {
 }
 
 // Unsealed writes a row that is in no chain yet.
-func (x *Export) Unsealed(r *AuditRow) error {
+func (x *Export) Unsealed(r *Row) error {
 	x.end.Unsealed++
 	return x.write(exportLine{Unsealed: r})
 }
