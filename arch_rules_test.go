@@ -37,7 +37,7 @@ func theHouse() law {
 		"api", "api/session", "api/feed", "web", "simulators",
 	}
 	all := append(slices.Clone(toPeople),
-		"fhir", "account/guess", "account/signin", "account/signin/oidc", "push/webpush", "push/webhook", "ingest/edge", "ingest/bridge", "stream",
+		"fhir", "account/guess", "account/signin", "account/signin/oidc", "push/webpush", "push/webhook", "ingest/formats", "ingest/edge", "ingest/bridge", "stream",
 		"postgres", "postgres/embedded", "api", "api/session", "api/feed", "api/fhirmap", "web", "simulators", "authority")
 	fiber := []string{"api", "api/session", "api/feed", "web"}
 
@@ -61,7 +61,8 @@ func theHouse() law {
 			"careplan":            {"vital", "fault", "account", "push", "devices"},
 			"alerts":              {"vital", "fault", "account", "push", "devices", "careplan"},
 			"safe":                append(slices.Clone(accounts), "account/guess", "vital", "fault"),
-			"ingest":              {"vital", "fault", "fhir", "devices"},
+			"ingest":              {"ingest/formats", "vital", "fault", "fhir", "devices"},
+			"ingest/formats":      {"vital", "fault", "fhir"},
 			"ingest/edge":         {"ingest", "vital", "fault", "devices"},
 			"ingest/bridge":       {"ingest", "vital", "fault", "devices"},
 			"stream":              {"vital", "fault"},

@@ -152,13 +152,17 @@ func (s *Server) changePassword(ctx context.Context, actor account.Actor, in *pa
 }
 
 func (s *Server) invite(ctx context.Context, actor account.Actor, in *inviteInput) (*inviteOutput, error) {
+	address, err := session.Address(ctx)
+	if err != nil {
+		return nil, err
+	}
 	made, err := s.Door.Invite(ctx, actor, account.Invited{Patient: vital.UID(in.ID), Caregiver: vital.UID(in.Body.Caregiver)})
 	if err != nil {
 		return nil, err
 	}
 	out := &inviteOutput{}
 	out.Body.Code, out.Body.Name, out.Body.ExpiresAt = made.Code, made.Name, made.ExpiresAt
-	out.Body.Address = session.CodeAddress(ctx, made.Code)
+	out.Body.Address = session.CodeAddress(address, made.Code)
 	return out, nil
 }
 

@@ -34,6 +34,7 @@ type Patients interface {
 type Desk struct {
 	Kit      Kit
 	Patients Patients
+	Looks    *account.Looks // at what devices sent; nil writes nothing
 	Now      func() time.Time
 	// Changed, when set, is called after each change, so that an edge in this process need not wait for its next look:
 	// Cache.Nudge, or Cache.Look for one that is to know before the desk has its answer.
@@ -181,7 +182,11 @@ func (d *Desk) Quarantined(ctx context.Context, actor account.Actor, uid string,
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
-	return d.Kit.Quarantined(ctx, actor, uid, limit)
+	list, wearers, err := d.Kit.Quarantined(ctx, actor, uid, limit)
+	if err != nil {
+		return nil, err
+	}
+	return list, d.Looks.Saw(ctx, actor, "device "+uid, "", wearers...)
 }
 
 // Intake tells what became of everything that the device sent so far; fault.NotFound when there is no such device.

@@ -55,9 +55,9 @@ func (b *book) Revoke(_ context.Context, _ account.Actor, uid string) error {
 	return b.answer
 }
 
-func (b *book) Quarantined(_ context.Context, _ account.Actor, uid string, _ int) ([]devices.Quarantined, error) {
+func (b *book) Quarantined(_ context.Context, _ account.Actor, uid string, _ int) ([]devices.Quarantined, []vital.PatientID, error) {
 	b.listed = append(b.listed, len(uid))
-	return []devices.Quarantined{{Reason: vital.ReasonUnit, Times: 2}}, b.answer
+	return []devices.Quarantined{{Reason: vital.ReasonUnit, Times: 2}}, []vital.PatientID{11}, b.answer
 }
 
 func (b *book) Intake(_ context.Context, _ account.Actor, uid string) (devices.Intake, error) {

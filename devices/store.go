@@ -41,8 +41,9 @@ type Kit interface {
 	Assign(ctx context.Context, actor account.Actor, b Binding) (Assignment, error)
 	// Intake tells what became of everything the device sent so far; fault.NotFound when there is no such device.
 	Intake(ctx context.Context, actor account.Actor, uid string) (Intake, error)
-	// Quarantined returns what was refused of the device, newest first; fault.NotFound when there is no such device.
-	Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]Quarantined, error)
+	// Quarantined returns what was refused of the device, newest first, and whose it may be: who wears its sensors, or wore them;
+	// fault.NotFound when there is no such device.
+	Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]Quarantined, []vital.PatientID, error)
 	// Revoke makes the device's secret worthless at once.
 	Revoke(ctx context.Context, actor account.Actor, uid string) error
 }

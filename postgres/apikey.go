@@ -123,15 +123,11 @@ func (a *App) KeySession(ctx context.Context, tokenHash []byte, now time.Time) (
 // inNamed runs f for the operator in an organisation.
 func (o Operator) inNamed(ctx context.Context, organisation string, f func(tx pgx.Tx, operator account.Actor, now time.Time) error) error {
 	return o.do(ctx, func(tx pgx.Tx, now time.Time) error {
-		operator := account.Actor{Name: "operator"}
-		err := tx.QueryRow(ctx, findOrg, organisation).Scan(&operator.Org)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no organisation %q", organisation)
-		}
+		org, _, err := namedOrg(ctx, tx, organisation)
 		if err != nil {
-			return fmt.Errorf("find the organisation: %w", err)
+			return err
 		}
-		return f(tx, operator, now)
+		return f(tx, account.Actor{Org: org, Name: "operator"}, now)
 	})
 }
 

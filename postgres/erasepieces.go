@@ -17,6 +17,7 @@ type pieces interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
 // Readings and audit rows of one piece [J]: a fraction of a second each.
@@ -25,11 +26,13 @@ const (
 	auditPiece = 20_000
 )
 
-// erasedSensors are all that were ever the person's, and from when on. Rows of pairing that are gone stand as spans.
+// erasedSensors are all that were ever the person's, and from when on. Rows of pairing that are gone stand as spans; of one that
+// was to be somebody else's, and was not wholly, the refile tells.
 const erasedSensors = `
 SELECT w.sensor_id, min(w.from_at) FROM (
     SELECT a.sensor_id, a.from_at FROM assignment a WHERE a.org_id = $1 AND a.patient_id IN (SELECT x FROM erased_people($1, $2) x)
     UNION ALL SELECT s.sensor_id, s.from_at FROM erased_span s WHERE s.org_id = $1 AND s.erasure_id = $3
+    UNION ALL SELECT f.sensor_id, f.from_at FROM refile f WHERE f.org_id = $1 AND f.state = 'failed' AND f.source_id IN (SELECT x FROM erased_people($1, $2) x)
 ) w GROUP BY w.sensor_id ORDER BY w.sensor_id`
 
 const eraseReadingsOf = `SELECT erase_readings($1, $2, $3, $4, $5, $6, $7)`
@@ -77,6 +80,41 @@ func eraseReadings(ctx context.Context, in pieces, t safe.EraseTask, now time.Ti
 				break
 			}
 			low = m
+		}
+	}
+	return eraseElsewhere(ctx, in, t.Org, t.ID, now)
+}
+
+const eraseReadingsElsewhere = `SELECT patient, since, readings FROM erase_elsewhere($1, $2, $3, $4)`
+
+// eraseElsewhere deletes what the person's sensors measured while they wore them and what stands under somebody else, because
+// what was to bring it back never ended. Those are judged anew without it.
+func eraseElsewhere(ctx context.Context, in pieces, org vital.OrgID, erasure int64, now time.Time) error {
+	for n := int64(erasePiece); n >= erasePiece; {
+		n = 0
+		err := pgx.BeginFunc(ctx, in, func(tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, eraseReadingsElsewhere, int32(org), erasure, erasePiece, now)
+			if err != nil {
+				return err
+			}
+			since := map[int64]time.Time{}
+			var patient, taken int64
+			var at time.Time
+			if _, err := pgx.ForEachRow(rows, []any{&patient, &at, &taken}, func() error { since[patient], n = at, n+taken; return nil }); err != nil {
+				return err
+			}
+			for patient, at := range since {
+				if _, err := tx.Exec(ctx, noteMoved, int32(org), vital.PartitionOf(uint64(patient)), patient, at, false, now); err != nil {
+					return err
+				}
+			}
+			if n >= erasePiece {
+				_, err = tx.Exec(ctx, stayAtErasure, erasure, eraseLease)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("erase what stands under somebody else: %w", err)
 		}
 	}
 	return nil

@@ -140,10 +140,12 @@ func replay(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEn
 			return "", fmt.Errorf("note what the person wore: %w", err)
 		}
 	}
-	if err := takeFromOthers(ctx, tx, org, id, entry, now); err != nil {
-		return "", err
-	}
 	if person == 0 {
+		if slices.Contains(entry.Classes, safe.ClassReadings) {
+			if err := eraseElsewhere(ctx, tx, org, id, now); err != nil {
+				return "", err
+			}
+		}
 		return ReplayNobody, enterReplayed(ctx, tx, org, entry, now)
 	}
 	return ReplayErased, eraseAgain(ctx, tx, org, id, entry, now)
@@ -171,39 +173,6 @@ func rejoin(ctx context.Context, tx pgx.Tx, org vital.OrgID, person int64, entry
 		}
 	}
 	return person, nil
-}
-
-// takenFromOthers are readings of the spans that the backup has under somebody else: they were filed where they belong after it.
-const takenFromOthers = `
-WITH taken AS (
-    DELETE FROM reading r USING erased_span s
-    WHERE s.org_id = $1 AND s.erasure_id = $2 AND r.sensor_id = s.sensor_id AND r.sent_at BETWEEN s.from_at - $3::interval AND least(coalesce(s.to_at, s.erased_at), s.erased_at) + $3::interval
-        AND r.measured_at >= s.from_at AND r.measured_at < least(coalesce(s.to_at, s.erased_at), s.erased_at)
-    RETURNING r.patient_id, r.measured_at
-) SELECT patient_id, min(measured_at) FROM taken GROUP BY patient_id`
-
-// takeFromOthers deletes what the person's sensors measured while they wore them, under whomever the backup has it, and lets
-// those be judged anew.
-func takeFromOthers(ctx context.Context, tx pgx.Tx, org vital.OrgID, id int64, entry safe.LedgerEntry, now time.Time) error {
-	if !slices.Contains(entry.Classes, safe.ClassReadings) {
-		return nil
-	}
-	rows, err := tx.Query(ctx, takenFromOthers, int32(org), id, widen)
-	if err != nil {
-		return fmt.Errorf("take back what was filed elsewhere: %w", err)
-	}
-	since := map[int64]time.Time{}
-	var patient int64
-	var at time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&patient, &at}, func() error { since[patient] = at; return nil }); err != nil {
-		return fmt.Errorf("take back what was filed elsewhere: %w", err)
-	}
-	for patient, at := range since {
-		if _, err := tx.Exec(ctx, noteMoved, int32(org), vital.PartitionOf(uint64(patient)), patient, at, false, now); err != nil {
-			return fmt.Errorf("note the changed situation: %w", err)
-		}
-	}
-	return nil
 }
 
 func enterReplayed(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEntry, now time.Time) error {
@@ -261,13 +230,9 @@ func eraseAgain(ctx context.Context, tx pgx.Tx, org vital.OrgID, id int64, entry
 func (o Operator) Erasures(ctx context.Context, organisation string) ([]safe.Erasure, error) {
 	var list []safe.Erasure
 	err := o.do(ctx, func(tx pgx.Tx, now time.Time) error {
-		var org vital.OrgID
-		err := tx.QueryRow(ctx, findOrg, organisation).Scan(&org)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no organisation %q", organisation)
-		}
+		org, _, err := namedOrg(ctx, tx, organisation)
 		if err != nil {
-			return fmt.Errorf("find the organisation: %w", err)
+			return err
 		}
 		rows, err := tx.Query(ctx, `SELECT `+erasureColumns+erasureTables+`WHERE e.org_id = $2 ORDER BY e.number DESC`, now, int32(org))
 		if err != nil {

@@ -65,7 +65,7 @@ WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
 		{"invitation", phaseCut, `UPDATE invitation SET ended_at = $4 WHERE ` + ofPerson + ` AND ended_at IS NULL`, "no code opens the door again"},
 		{"share", phaseCut, `UPDATE share SET ended_at = $4 WHERE ` + ofPerson + ` AND ended_at IS NULL`, "no link shows anything"},
 		{"outbox", phaseCut, `UPDATE outbox SET cancelled_at = $4, cancelled_for = 'erasure' WHERE ` + ofPerson + ` AND sent_at IS NULL AND cancelled_at IS NULL`, "no notice leaves"},
-		{"refile", phaseCut, `UPDATE refile SET state = 'failed', problem = 'erasure', ended_at = $4 WHERE org_id = $1 AND state IN ('asked', 'running') AND (source_id ` + inPeople + ` OR target_id ` + inPeople + `)`, "nothing more is filed under them"},
+		{"refile", phaseCut, `UPDATE refile SET state = 'failed', problem = '` + endedForErasure + `', ended_at = $4 WHERE org_id = $1 AND state IN ('asked', 'running') AND (source_id ` + inPeople + ` OR target_id ` + inPeople + `)`, "nothing more is filed under them"},
 		{"import", phaseCut, `UPDATE import SET content = NULL WHERE org_id = $1 AND content IS NOT NULL AND kind = 'patients'`, "a file that names them, in whatever form, brings them back: any can be uploaded again"},
 	}
 }
@@ -124,7 +124,7 @@ func identityRules() []eraseRule {
 		{"import_line", class, `UPDATE import_line SET patient_id = NULL WHERE ` + ofPerson, "which row of a file they were"},
 		{"possible_double", class, `DELETE FROM possible_double WHERE org_id = $1 AND (patient_id ` + inPeople + ` OR other_id ` + inPeople + `)`, "whom they were taken for"},
 		{"erasure", class, `UPDATE erasure SET wish = '', answer = CASE WHEN answer = '' THEN '' ELSE 'erased' END WHERE ` + ofPerson, "what they wrote to us"},
-		{"refile", class, `UPDATE refile SET reason = 'erased', problem = CASE WHEN problem = '' THEN '' ELSE 'erased' END WHERE org_id = $1 AND (source_id ` + inPeople + ` OR target_id ` + inPeople + `)`, "a reason may name them"},
+		{"refile", class, `UPDATE refile SET reason = 'erased' WHERE org_id = $1 AND (source_id ` + inPeople + ` OR target_id ` + inPeople + `)`, "a reason may name them"},
 		{"merge", class, `UPDATE merge SET kept = '{}', reason = 'erased', override = '', undo_reason = '' WHERE org_id = $1 AND (from_id ` + inPeople + ` OR into_id ` + inPeople + `)`, "what their other record was"},
 		{"patient", class, `UPDATE patient SET uid = gen_random_uuid(), name = 'erased', number = '', birth_year = 0, birth_date = '', sex = 'unknown', zone = 'UTC', created_at = $4,
 state = CASE WHEN merged_into IS NULL THEN 'locked' ELSE 'merged' END, erased_at = $4 WHERE org_id = $1 AND id ` + inPeople, "who they were; the number of the row stays while something kept hangs on it"},

@@ -17,7 +17,7 @@ import (
 // Operator is what only somebody at the console may do: make organisations and staff. It connects for each act.
 type Operator struct{ AdminURL string }
 
-const findOrg = `SELECT id FROM org WHERE name = $1`
+const findOrg = `SELECT id, uid::text FROM org WHERE name = $1`
 const insertOrg = `INSERT INTO org (uid, name, created_at) VALUES ($1, $2, $3) RETURNING id`
 const upsertStaff = `
 INSERT INTO staff (org_id, uid, login, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -83,25 +83,33 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 
 // organisation finds the organisation of somebody to be set, or makes it.
 func organisation(ctx context.Context, tx pgx.Tx, s Staff, now time.Time) (org vital.OrgID, err error) {
-	err = tx.QueryRow(ctx, findOrg, s.Organisation).Scan(&org)
-	switch missing := errors.Is(err, pgx.ErrNoRows); {
-	case err != nil && !missing:
-		return 0, fmt.Errorf("find the organisation: %w", err)
-	case !missing && s.Founding == NewOnly:
+	org, _, err = namedOrg(ctx, tx, s.Organisation)
+	switch missing := fault.KindOf(err) == fault.NotFound; {
+	case err == nil && s.Founding == NewOnly:
 		return 0, fault.New(fault.Conflict, "there is an organisation %q already", s.Organisation)
-	case !missing:
-		return org, nil
-	case s.Founding == KnownOnly:
-		var known []string
-		if err := tx.QueryRow(ctx, `SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM org`).Scan(&known); err != nil {
-			return 0, fmt.Errorf("list organisations: %w", err)
-		}
-		return 0, fault.New(fault.NotFound, "there is no organisation %q; there are: %s. `hale organisation create` makes one", s.Organisation, strings.Join(known, ", "))
+	case !missing || s.Founding == KnownOnly:
+		return org, err
 	}
 	if org, err = newOrg(ctx, tx, s.Organisation, now); err != nil {
 		return 0, fmt.Errorf("make the organisation: %w", err)
 	}
 	return org, writeAudit(ctx, tx, account.Audit{Org: org, At: now, Actor: account.Actor{Name: "operator"}, Action: "create organisation"})
+}
+
+// namedOrg finds an organisation by its name; an unknown one is fault.NotFound, which names those there are.
+func namedOrg(ctx context.Context, tx pgx.Tx, name string) (org vital.OrgID, uid vital.UID, err error) {
+	err = tx.QueryRow(ctx, findOrg, name).Scan(&org, &uid)
+	if err == nil {
+		return org, uid, nil
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return 0, "", fmt.Errorf("find the organisation: %w", err)
+	}
+	var known []string
+	if err := tx.QueryRow(ctx, `SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM org`).Scan(&known); err != nil {
+		return 0, "", fmt.Errorf("list organisations: %w", err)
+	}
+	return 0, "", fault.New(fault.NotFound, "there is no organisation %q; there are: %s. `hale organisation create` makes one", name, strings.Join(known, ", "))
 }
 
 // newOrg makes an organisation, with what every one begins with.

@@ -103,9 +103,10 @@ WHERE org_id = $1 AND id = $2 AND state IN ('asked', 'running') RETURNING attemp
 const saysProblem = `UPDATE refile SET problem = $3 WHERE org_id = $1 AND id = $2`
 
 const (
-	notYetFiled = "it was tried several times and did not succeed: the log of Hale says why; ask again once that is mended"
-	standsStill = "it does not go on just now, and is tried again every ten minutes: whoever runs Hale finds the reason in its log"
-	wasErased   = "somebody who had the sensor in that time was erased, or whom it would go to is being erased: ask again for the time before or after"
+	notYetFiled     = "it was tried several times and did not succeed: the log of Hale says why; ask again once that is mended"
+	standsStill     = "it does not go on just now, and is tried again every ten minutes: whoever runs Hale finds the reason in its log"
+	endedForErasure = "it stood still, and was ended when somebody whom it concerned was erased: what had moved by then stays where it belongs, the rest was not moved"
+	wasErased       = "somebody who had the sensor in that time was erased, or whom it would go to is being erased: ask again for the time before or after"
 )
 
 // setBack lets a refile that failed wait, in a transaction of its own, so that the others go on. One that has not begun, and is no

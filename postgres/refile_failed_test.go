@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
-	"hale/alerts"
 	"hale/safe"
 	"hale/vital"
 )
@@ -153,4 +152,76 @@ INSERT INTO erased_span (org_id, erasure_id, sensor_id, from_at, to_at, erased_a
 	}
 }
 
-var _ = alerts.None
+// TestARefileThatStandsStillKeepsNobodyFromBeingErased erases either of the two between whom a refile stands half way for good:
+// what is the person's goes from both records, the other one stays, is judged anew and is told.
+func TestARefileThatStandsStillKeepsNobodyFromBeingErased(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		sourceGoes bool
+		left       int    // readings of who stays
+		ever       string // which readings those are
+	}{
+		{"who had the readings by mistake", true, 1, "the one that had moved"},
+		{"whose readings they are", false, 1, "their own, from before"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRecord(t)
+			b := r.addPatient(t, r.nurse, "2")
+			r.advance(t, r.pressure(5, 120, 80), r.pressure(10, 190, 100), r.pressure(20, 191, 100), r.pressure(30, 192, 100))
+			made := r.ask(t, r.wish(r.patient.UID, b.UID, 7, 0))
+			r.breaks(t, "NEW.moved > 1")
+			gone, stays := b, r.patient
+			if c.sourceGoes {
+				gone, stays = r.patient, b
+			}
+			r.tryAll(t, 1)
+			r.request(t, gone, atOnce(), safe.ErasureDecision{})
+			if _, ok, err := r.work.ClaimErasure(t.Context(), r.now(t)); ok || err != nil {
+				t.Fatalf("the erasure did not wait for a refile that may still succeed: %v, %v", ok, err)
+			}
+			for range 8 {
+				r.exec(t, again)
+				r.tryAll(t, 1)
+			}
+			r.carryErasureOut(t, r.now(t))
+			if got := r.text(t, "SELECT state FROM erasure"); got != "done" {
+				t.Fatalf("the request is %s, want done", got)
+			}
+			if n := r.readingsOf(t, stays); n != c.left || r.count(t, "SELECT count(*) FROM reading") != c.left {
+				t.Errorf("%d readings are left to who stays, want %d: %s", n, c.left, c.ever)
+			}
+			if n := r.count(t, "SELECT count(*) FROM situation_change WHERE patient_id = $1 AND moved AND rejudge_from IS NOT NULL", int64(stays.ID)); n == 0 {
+				t.Error("who stays is not judged anew")
+			}
+			if n := r.count(t, "SELECT count(*) FROM audit WHERE patient_id = $1 AND action = 'refile failed' AND object = $2 AND detail = '1 of 3 readings'", int64(stays.ID), "refile "+string(made.UID)); n != 1 {
+				t.Errorf("%d rows of the trail tell that it was ended, want 1", n)
+			}
+			if n := r.count(t, "SELECT count(*) FROM refile WHERE state IN ('asked', 'running')"); n != 0 {
+				t.Error("it is still tried")
+			}
+		})
+	}
+}
+
+// TestAPartOfAMergeThatStandsStillKeepsNobodyFromBeingErased erases a person of whose two records a sensor never moves.
+func TestAPartOfAMergeThatStandsStillKeepsNobodyFromBeingErased(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b := r.addPatient(t, r.nurse, "2")
+	r.advance(t, r.pressure(10, 190, 100))
+	r.breaks(t, "NEW.state = 'running'")
+	if _, err := r.tryMerge(t, r.patient, b); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		r.tryAll(t, 1)
+		r.exec(t, again)
+	}
+	r.request(t, b, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	if n := r.count(t, "SELECT (SELECT count(*) FROM reading) + (SELECT count(*) FROM patient) + (SELECT count(*) FROM merge)"); n != 0 {
+		t.Errorf("%d rows of the person are left: the request is %s", n, r.text(t, "SELECT state FROM erasure"))
+	}
+}

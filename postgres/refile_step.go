@@ -320,13 +320,9 @@ func (r *refiling) settle(ctx context.Context, tx pgx.Tx, moved []movedReading, 
 	if step.Ended {
 		judged = nullTime(r.earliest)
 	}
-	for _, p := range []vital.PatientID{r.source, r.target} {
-		if p == 0 || judged == nil && !step.Registry {
-			continue
-		}
-		brought := p == r.target
-		if _, err := tx.Exec(ctx, noteMoved, int32(r.org), vital.PartitionOf(uint64(p)), int64(p), judged, brought, r.now); err != nil {
-			return fmt.Errorf("note the changed situation: %w", err)
+	if judged != nil || step.Registry {
+		if err := r.judge(ctx, tx, judged); err != nil {
+			return err
 		}
 	}
 	r.moved += len(moved)
@@ -341,6 +337,21 @@ func (r *refiling) settle(ctx context.Context, tx pgx.Tx, moved []movedReading, 
 	}
 	if step.Registry {
 		return touchRegistry(ctx, tx)
+	}
+	return nil
+}
+
+// judge tells the processors of both patients that their situation has changed, and from when on they are to be judged anew; nil:
+// not yet.
+func (r *refiling) judge(ctx context.Context, tx pgx.Tx, since *time.Time) error {
+	for _, p := range []vital.PatientID{r.source, r.target} {
+		if p == 0 {
+			continue
+		}
+		brought := p == r.target
+		if _, err := tx.Exec(ctx, noteMoved, int32(r.org), vital.PartitionOf(uint64(p)), int64(p), since, brought, r.now); err != nil {
+			return fmt.Errorf("note the changed situation: %w", err)
+		}
 	}
 	return nil
 }

@@ -157,8 +157,6 @@ func storeSealing(ctx context.Context, tx pgx.Tx, head audit.ChainHead, rows []a
 	return nil
 }
 
-const orgByName = `SELECT id, uid::text FROM org WHERE name = $1`
-
 const exportSealed = `SELECT ` + auditColumns + `, seq, hash FROM audit WHERE org_id = $1 AND seq IS NOT NULL ORDER BY seq`
 
 const exportUnsealed = `SELECT ` + auditColumns + ` FROM audit WHERE org_id = $1 AND seq IS NULL ORDER BY id`
@@ -171,12 +169,9 @@ func (o Operator) ExportAudit(ctx context.Context, organisation string, export *
 	var org vital.OrgID
 	var uid vital.UID
 	err := o.do(ctx, func(tx pgx.Tx, now time.Time) error {
-		err := tx.QueryRow(ctx, orgByName, organisation).Scan(&org, &uid)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no organisation %q", organisation)
-		}
-		if err != nil {
-			return fmt.Errorf("find the organisation: %w", err)
+		var err error
+		if org, uid, err = namedOrg(ctx, tx, organisation); err != nil {
+			return err
 		}
 		return writeAudit(ctx, tx, account.Audit{Org: org, At: now, Actor: account.Actor{Name: "operator"}, Action: "export audit", Object: "organisation " + string(uid)})
 	})

@@ -148,6 +148,7 @@ type Exports struct {
 	People People
 	Book   ExportBook
 	FHIR   Exporter
+	Looks  *account.Looks // at what is offered; nil writes nothing
 	Now    func() time.Time
 }
 
@@ -157,6 +158,15 @@ type Export struct {
 	actor   account.Actor
 	Holder  Holder
 	At      time.Time
+}
+
+// Offer returns whose copy the actor may take.
+func (e *Exports) Offer(ctx context.Context, actor account.Actor, patient vital.UID) (account.Patient, error) {
+	p, err := reach(ctx, e.People, actor, account.ExportRecord, patient)
+	if err != nil {
+		return p, err
+	}
+	return p, e.Looks.Saw(ctx, actor, "copy", "", p.ID)
 }
 
 // Begin asks whether the actor may take a copy of the patient's record and writes down that they do.

@@ -86,6 +86,7 @@ type MergeBook interface {
 type Merges struct {
 	People People
 	Book   MergeBook
+	Looks  *account.Looks // nil writes nothing
 }
 
 // Compare sets two records side by side, to be looked at before they are merged.
@@ -97,7 +98,7 @@ func (m *Merges) Compare(ctx context.Context, actor account.Actor, from, into vi
 	if err != nil {
 		return Comparison{}, err
 	}
-	return c.weighed(), nil
+	return c.weighed(), m.Looks.Saw(ctx, actor, "merges", "", c.From.Patient.ID, c.Into.Patient.ID)
 }
 
 // Ask merges two records. Errors: fault.Invalid when what speaks against it was not answered (Override), fault.Conflict when
@@ -252,7 +253,11 @@ func (m *Merges) Get(ctx context.Context, actor account.Actor, uid vital.UID) (M
 	if err := account.Allow(actor, account.MergePatients, nil); err != nil {
 		return Merge{}, err
 	}
-	return m.Book.Merge(ctx, actor, uid)
+	one, err := m.Book.Merge(ctx, actor, uid)
+	if err != nil {
+		return Merge{}, err
+	}
+	return one, sawParties(ctx, m.Looks, actor, "merges", one.From, one.Into)
 }
 
 // Of returns the merges of a patient, newest first, for everybody who sees the patient.

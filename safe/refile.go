@@ -12,7 +12,8 @@ import (
 // RefileState is how far a refile is.
 type RefileState string
 
-// The states of a refile. A failed one has changed nothing.
+// The states of a refile. A failed one has changed nothing, unless it had begun and the erasure of a person ended it: then some
+// readings have moved.
 const (
 	RefileAsked   RefileState = "asked"
 	RefileRunning RefileState = "running"
@@ -22,6 +23,12 @@ const (
 
 // Ended reports whether nothing more will happen.
 func (s RefileState) Ended() bool { return s == RefileDone || s == RefileFailed }
+
+// HalfWay reports whether it has begun and will never end: whose the rest of the readings are is not settled.
+func (r *Refile) HalfWay() bool { return r.State == RefileFailed && !r.StartedAt.IsZero() }
+
+// StandsStill reports whether it failed several times and is tried again from time to time.
+func (r *Refile) StandsStill() bool { return !r.State.Ended() && r.Problem != "" }
 
 // Wish says whose the readings of a sensor are in a span: filed under Owner, they belong to BelongsTo.
 type Wish struct {
@@ -35,6 +42,7 @@ type Wish struct {
 
 // Party is a patient whom a refile or a merge concerns. Who may not know of the person finds UID and Name empty.
 type Party struct {
+	ID   vital.PatientID // 0: of somebody who may not be known of
 	UID  vital.UID
 	Name string
 }
@@ -109,7 +117,7 @@ type Refiles struct {
 	People People
 	Book   RefileBook
 	Now    func() time.Time
-	Looks  *account.Looks // of a patient's refiles; nil writes nothing
+	Looks  *account.Looks // nil writes nothing
 }
 
 // usualUndo is the reason of an undo that was asked for with one click.
@@ -232,7 +240,22 @@ func (r *Refiles) Get(ctx context.Context, actor account.Actor, uid vital.UID) (
 	if err := account.Allow(actor, account.Refile, nil); err != nil {
 		return Refile{}, err
 	}
-	return r.Book.Refile(ctx, actor, uid)
+	f, err := r.Book.Refile(ctx, actor, uid)
+	if err != nil {
+		return Refile{}, err
+	}
+	return f, sawParties(ctx, r.Looks, actor, "refiles", f.Owner, f.BelongsTo)
+}
+
+// sawParties writes down that the actor is about to see who these are; whom they may not know of is not shown.
+func sawParties(ctx context.Context, looks *account.Looks, actor account.Actor, object string, parties ...Party) error {
+	var known []vital.PatientID
+	for _, p := range parties {
+		if p.ID != 0 {
+			known = append(known, p.ID)
+		}
+	}
+	return looks.Saw(ctx, actor, object, "", known...)
 }
 
 // WornBy returns which sensors the patient has and had, for who may ask for refiles.

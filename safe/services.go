@@ -28,11 +28,13 @@ type Safe struct {
 
 // New returns the services over a record; looks may be shared with other services of the process.
 func New(record Record, fhir Exporter, looks *account.Looks, now func() time.Time) *Safe {
+	shares := NewShares(record, record, now)
+	shares.Looks = looks
 	return &Safe{
 		Looks:       &Looks{People: record, Log: record, Now: now},
 		Corrections: &Corrections{People: record, Book: record, Looks: looks, Now: now},
-		Shares:      NewShares(record, record, now),
+		Shares:      shares,
 		Sheets:      &Sheets{People: record, Book: record, Looks: looks, Now: now},
-		Exports:     &Exports{People: record, Book: record, FHIR: fhir, Now: now},
+		Exports:     &Exports{People: record, Book: record, FHIR: fhir, Looks: looks, Now: now},
 	}
 }

@@ -88,6 +88,8 @@ type ShareBook interface {
 // Shares is the links that patients make for a doctor. Of the secret only the hash is kept, so a link is shown once. Make it with
 // NewShares.
 type Shares struct {
+	Looks *account.Looks // of the list; nil writes nothing
+
 	people    People
 	book      ShareBook
 	now       func() time.Time
@@ -139,6 +141,9 @@ func (s *Shares) Make(ctx context.Context, actor account.Actor, patient vital.UI
 func (s *Shares) List(ctx context.Context, actor account.Actor, patient vital.UID) (account.Patient, []Share, error) {
 	p, err := reach(ctx, s.people, actor, account.ShareRecord, patient)
 	if err != nil {
+		return account.Patient{}, nil, err
+	}
+	if err := s.Looks.Saw(ctx, actor, "shares", "", p.ID); err != nil {
 		return account.Patient{}, nil, err
 	}
 	list, err := s.book.Shares(ctx, actor, p.ID)

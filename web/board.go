@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -26,6 +27,8 @@ type boardView struct {
 	Quiet   string // how many patients have no open alert
 	Empty   bool   // no patient at all
 	CanAdd  bool
+	// CanStaff says that the reader makes accounts for those who work here.
+	CanStaff bool
 }
 
 // caseView is one patient on the worklist.
@@ -256,7 +259,9 @@ func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
 		return boardView{}, err
 	}
 	maker := w.maker(s, clock{now: w.Now(), zone: w.Zone, afar: true}, "/")
-	return viewBoard(cases, people, maker, may(s.Actor, account.AddPatient)), nil
+	view := viewBoard(cases, people, maker, may(s.Actor, account.AddPatient))
+	view.CanStaff = w.Staffing != nil && may(s.Actor, account.ManageStaff)
+	return view, nil
 }
 
 func viewBoard(cases []alerts.Case, people int, maker rowMaker, canAdd bool) boardView {
@@ -302,11 +307,11 @@ func quietWords(people, onBoard int) string {
 	return fmt.Sprintf("%d of %d patients have no open alert.", quiet, max(people, onBoard))
 }
 
-// headcount knows for a short while how many patients an organisation has, since every open board asks for it several
-// times a second when much happens.
+// headcount knows for a short while how many patients a person sees, since every open board asks for it several times a
+// second when much happens. Nobody is told the number of another: it is of that one's care teams.
 type headcount struct {
 	mu    sync.Mutex
-	known map[vital.OrgID]counted
+	known map[account.Actor]counted
 }
 
 type counted struct {
@@ -316,12 +321,13 @@ type counted struct {
 
 const countAgain = 10 * time.Second
 
-func newHeadcount() *headcount { return &headcount{known: map[vital.OrgID]counted{}} }
+func newHeadcount() *headcount { return &headcount{known: map[account.Actor]counted{}} }
 
-// count returns how many patients the actor's organisation has, up to account.MostPatients.
+// count returns how many patients the actor sees, up to account.MostPatients. None is not kept: who has just taken the first one
+// in looks for it.
 func (h *headcount) count(ctx context.Context, directory Directory, actor account.Actor, now time.Time) (int, error) {
 	h.mu.Lock()
-	last, ok := h.known[actor.Org]
+	last, ok := h.known[actor]
 	h.mu.Unlock()
 	if ok && now.Sub(last.at) < countAgain {
 		return last.people, nil
@@ -330,8 +336,12 @@ func (h *headcount) count(ctx context.Context, directory Directory, actor accoun
 	if err != nil {
 		return 0, err
 	}
+	if len(all) == 0 {
+		return 0, nil
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.known[actor.Org] = counted{people: len(all), at: now}
+	maps.DeleteFunc(h.known, func(_ account.Actor, c counted) bool { return now.Sub(c.at) >= countAgain })
+	h.known[actor] = counted{people: len(all), at: now}
 	return len(all), nil
 }

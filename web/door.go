@@ -186,12 +186,16 @@ func (w *Web) invitingPage(c *fiber.Ctx, view invitingView) error {
 // invite answers POST /patients/{id}/signin: it shows a code.
 func (w *Web) invite(c *fiber.Ctx) error {
 	ctx := c.UserContext()
+	address, err := session.Address(ctx)
+	if err != nil {
+		return err
+	}
 	made, err := w.Door.Invite(ctx, session.Actor(ctx), account.Invited{Patient: vital.UID(c.Params("id")), Caregiver: vital.UID(c.FormValue("caregiver"))})
 	if err != nil {
 		return err
 	}
-	view := invitingView{Code: made.Code, For: made.Name, Until: clock{now: w.Now(), zone: w.Zone}.at(made.ExpiresAt), Address: session.Address(ctx) + session.CodePage}
-	if view.QR, err = qrCode(session.CodeAddress(ctx, made.Code)); err != nil {
+	view := invitingView{Code: made.Code, For: made.Name, Until: clock{now: w.Now(), zone: w.Zone}.at(made.ExpiresAt), Address: address + session.CodePage}
+	if view.QR, err = qrCode(session.CodeAddress(address, made.Code)); err != nil {
 		return err
 	}
 	return w.invitingPage(c, view)

@@ -93,7 +93,7 @@ func TestEmptyHouseSaysWhatToDoNext(t *testing.T) {
 	_, page := visit(t, app, "mira").get("/")
 	wants(t, page, "No patients yet", "The device desk or an administrator adds patients")
 	_, page = visit(t, app, "admin").get("/")
-	wants(t, page, "No patients yet", "Add the first one")
+	wants(t, page, "No patients yet", "Take the first one in")
 	_, page = visit(t, app, "mira").get("/patients")
 	wants(t, page, "No patients yet")
 }

@@ -28,18 +28,20 @@ type patientView struct {
 	Readings bool   // the reader may see readings
 	Alerts   bool   // the reader may see alerts
 	Invites  bool   // the reader may let the patient sign in
-	Safe     bool   // the reader has something to see in the patient's data safe
-	Consents bool   // and of what the patient agreed to
-	Ending   bool   // care is ending
-	Identity bool   // there is a page of what systems call the patient
-	Open     []rowView
-	Past     []rowView
-	Older    vital.UID // the alert before which more are found; empty: these are all
-	Paged    bool
-	History  historyView // whose readings these were, and which records are the person's
-	Charts   []chartView
-	Limits   []limitView // of what is measured
-	Unused   []limitView // of what is not
+	// TeamInvites says to those who take patients in that the care team lets them sign in, and they do not.
+	TeamInvites bool
+	Safe        bool // the reader has something to see in the patient's data safe
+	Consents    bool // and of what the patient agreed to
+	Ending      bool // care is ending
+	Identity    bool // there is a page of what systems call the patient
+	Open        []rowView
+	Past        []rowView
+	Older       vital.UID // the alert before which more are found; empty: these are all
+	Paged       bool
+	History     historyView // whose readings these were, and which records are the person's
+	Charts      []chartView
+	Limits      []limitView // of what is measured
+	Unused      []limitView // of what is not
 }
 
 // chartView is one metric: a chart that a script draws, and the same in words and as a table.
@@ -93,9 +95,10 @@ func (w *Web) patient(c *fiber.Ctx) error {
 		Readings: account.Allow(s.Actor, account.SeeReadings, &p) == nil, Alerts: account.Allow(s.Actor, account.SeeAlerts, &p) == nil,
 		Glass: k.at(p.Relation.Glass), Locked: p.State == account.Locked,
 		Ending: p.State == account.Ending && s.Actor.Staff != 0, Consents: w.Consents != nil && s.Actor.Staff != 0 && account.Allow(s.Actor, account.SeeConsents, &p) == nil,
-		Identity: w.Identities != nil && s.Actor.Staff != 0,
-		Invites:  w.Door != nil && account.Allow(s.Actor, account.InvitePatient, &p) == nil,
-		Safe:     w.Safe != nil && (may(s.Actor, account.SeeSheet) || may(s.Actor, account.SeeLooks)),
+		Identity:    w.Identities != nil && s.Actor.Staff != 0,
+		Invites:     w.Door != nil && account.Allow(s.Actor, account.InvitePatient, &p) == nil,
+		TeamInvites: w.Door != nil && p.State != account.Locked && may(s.Actor, account.AddPatient) && !may(s.Actor, account.InvitePatient),
+		Safe:        w.Safe != nil && (may(s.Actor, account.SeeSheet) || may(s.Actor, account.SeeLooks)),
 	}
 	if view.History, err = w.historyOf(ctx, s.Actor, &p, k); err != nil {
 		return err

@@ -27,6 +27,7 @@ type frame struct {
 	Access    bool   // the person watches over access
 	Me        bool   // there is a page of the person's own
 	Codes     bool   // people sign in with codes here
+	Welcome   bool   // those who start to work here choose a password with a code
 	Own       bool   // the person is a patient, or somebody whom a patient lets in: they have the data safe
 	Safe      bool   // the page is one of the data safe
 	Erasures  bool   // the person decides on erasures
@@ -43,7 +44,7 @@ type noticeView struct {
 // page renders a whole page. It is rendered before the first byte is sent, so that nobody reads half of one.
 func (w *Web) page(c *fiber.Ctx, name, title, here string, body any) error {
 	f := frame{Title: title, Page: name, Here: here, Emergency: w.Emergency, Body: body}
-	f.Codes = w.Door != nil
+	f.Codes, f.Welcome = w.Door != nil, w.Imports != nil && !w.LocalOff
 	f.Safe = here == "safe" || strings.HasPrefix(name, "share")
 	if s, ok := session.Of(c.UserContext()); ok {
 		f.SignedIn, f.Name, f.Role, f.CSRF, f.Session = true, s.Actor.Name, roleWord(s.Actor.Role), s.CSRF, string(s.UID)

@@ -131,6 +131,10 @@ func (w *Web) safeShare(c *fiber.Ctx) error {
 	if err != nil {
 		opens = 0 // refused with what to mend
 	}
+	address, err := session.Address(ctx)
+	if err != nil {
+		return err
+	}
 	share, secret, err := w.Safe.Shares.Make(ctx, session.Actor(ctx), vital.UID(c.Params("id")), safe.Portion(c.FormValue("what")), lasts, opens)
 	if fault.Is(err, fault.Invalid) {
 		c.Status(http.StatusUnprocessableEntity)
@@ -139,7 +143,7 @@ func (w *Web) safeShare(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	fresh := &freshShare{Address: session.Address(ctx) + "/s#" + secret, Code: guess.Spelled(secret), ends: share.ExpiresAt}
+	fresh := &freshShare{Address: address + "/s#" + secret, Code: guess.Spelled(secret), ends: share.ExpiresAt}
 	if fresh.QR, err = qrCode(fresh.Address); err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (w *Web) safeSheet(c *fiber.Ctx) error {
 
 // safeCopy answers GET /safe/{id}/copy.
 func (w *Web) safeCopy(c *fiber.Ctx) error {
-	p, err := w.safePatient(c, account.ExportRecord)
+	p, err := w.Safe.Exports.Offer(c.UserContext(), session.Actor(c.UserContext()), vital.UID(c.Params("id")))
 	if err != nil {
 		return err
 	}

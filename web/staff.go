@@ -30,8 +30,8 @@ type employeeView struct {
 	Code  codeFor
 }
 
-// codeFor is a code that was just made, shown once.
-type codeFor struct{ Name, Login, Code string }
+// codeFor is a code that was just made, shown once. Address is that of this Hale; empty when it is not known.
+type codeFor struct{ Name, Login, Code, Address string }
 
 type employeeLine struct {
 	ID           vital.UID
@@ -106,7 +106,7 @@ func (w *Web) addEmployee(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return w.staffPage(c, staffView{Code: codeFor{Name: made.Name, Login: made.Login, Code: code}})
+	return w.staffPage(c, staffView{Code: codeFor{Name: made.Name, Login: made.Login, Code: code, Address: here(c)}})
 }
 
 func (w *Web) employeePage(c *fiber.Ctx, view employeeView) error {
@@ -141,6 +141,15 @@ func (w *Web) employeeAgain(c *fiber.Ctx, err error) error {
 	return w.employeePage(c, employeeView{Error: sentence(fault.MessageOf(err))})
 }
 
+// here is the address of this Hale for a sentence; empty when it is not known.
+func here(c *fiber.Ctx) string {
+	address, err := session.Address(c.UserContext())
+	if err != nil {
+		return ""
+	}
+	return address
+}
+
 // renewEmployee answers POST /staff/{id}/code.
 func (w *Web) renewEmployee(c *fiber.Ctx) error {
 	code, err := w.Staffing.Reinvite(c.UserContext(), session.Actor(c.UserContext()), vital.UID(c.Params("id")))
@@ -150,5 +159,5 @@ func (w *Web) renewEmployee(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return w.employeePage(c, employeeView{Code: codeFor{Code: code}})
+	return w.employeePage(c, employeeView{Code: codeFor{Code: code, Address: here(c)}})
 }

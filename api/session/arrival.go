@@ -47,6 +47,8 @@ type arrival struct {
 	from   netip.Addr // of the client; of the nearest proxy that we know nothing of
 	secure bool       // encrypted all the way to us, or to a proxy that we believe
 	host   string     // that the client asked for
+	ours   bool       // the host is known to be this machine
+	public string     // Keeper.Public
 	agent  string     // what the client says it is
 	before string     // token of the session that its cookies hold, as SignIn knows it; empty: none
 
@@ -111,9 +113,28 @@ func all(c *fiber.Ctx, header string) []string {
 // enter puts into the request's context how it came.
 func (k *Keeper) enter(c *fiber.Ctx) {
 	came := k.Proxies.arrival(c)
+	came.public = k.Public
+	local, _ := netip.AddrFromSlice(c.Context().LocalIP())
+	came.ours = ours(came.host, k.Hosts, local.Unmap())
+	k.warnOfProxy(c)
 	came.before = brought(c, came.secure)
 	came.setCookie = SetCookie(c)
 	c.SetUserContext(context.WithValue(c.UserContext(), arrivalKey, came))
+}
+
+// warnOfProxy says once that a proxy on this machine or network is not believed: then all who come through it count as one, and
+// share the waits of whoever guesses.
+func (k *Keeper) warnOfProxy(c *fiber.Ctx) {
+	if k.Log == nil || len(c.Request().Header.Peek(fiber.HeaderXForwardedFor)) == 0 {
+		return
+	}
+	peer, ok := netip.AddrFromSlice(c.Context().RemoteIP())
+	if peer = peer.Unmap(); !ok || !peer.IsLoopback() && !peer.IsPrivate() || k.Proxies.trusts(peer) {
+		return
+	}
+	k.warned.Do(func() {
+		k.Log.WarnContext(c.UserContext(), "requests come through a proxy that is not believed: all of them count as one client; say --trusted-proxies", "proxy", peer.String())
+	})
 }
 
 func arrived(ctx context.Context) arrival {

@@ -5,8 +5,10 @@ package session
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -34,13 +36,19 @@ type Keys interface {
 }
 
 // Keeper turns tokens into people. It has no state of its own; every request asks SignIn, so that the end of a session
-// acts at once.
+// acts at once. It is used by its address.
 type Keeper struct {
 	SignIn  SignIn
 	Codes   Codes    // nobody signs in with a code when nil
 	Keys    Keys     // no key is known when nil
 	Proxies Proxies  // that are believed
 	Origins []string // further origins that may send changing requests, such as "https://hale.example.org" behind a proxy
+
+	Public string       // address by which browsers know this Hale, as ParsePublic returns it; empty: the host that they ask for, if it is ours
+	Hosts  []string     // names (a certificate's, so that *.example.org is one) and addresses by which this machine is known, besides localhost
+	Log    *slog.Logger // of what an operator should mend; nobody is told when nil
+
+	warned sync.Once // of a proxy that is not believed
 }
 
 // The names of the session's cookie, and of the one that holds the secret of the device the session is bound to. A request that
@@ -210,9 +218,9 @@ func (k *Keeper) Close(ctx context.Context, setCookie func(string)) error {
 // nobody, and a program that looks at links before a person does uses nothing up.
 const CodePage = "/code"
 
-// CodeAddress returns the address that the QR code of a code holds.
-func CodeAddress(ctx context.Context, code string) string {
-	return Address(ctx) + CodePage + "#" + strings.ReplaceAll(code, "-", "")
+// CodeAddress returns the address that the QR code of a code holds, at an Address.
+func CodeAddress(address, code string) string {
+	return address + CodePage + "#" + strings.ReplaceAll(code, "-", "")
 }
 
 // SetCookie returns the function that adds a Set-Cookie header to the response of c, as Open and Close ask for it.

@@ -20,7 +20,6 @@ import (
 
 	"hale/account/audit"
 	"hale/fault"
-	"hale/postgres"
 )
 
 type auditCommand struct {
@@ -29,27 +28,26 @@ type auditCommand struct {
 }
 
 type auditExportCommand struct {
-	Org      string `help:"Name of the organisation." required:"" placeholder:"NAME"`
-	Out      string `help:"File to write; it must not be there yet." required:"" placeholder:"FILE"`
-	Database string `help:"URL of the PostgreSQL database as an administrator (default: that of the running 'hale up')." placeholder:"URL" env:"DATABASE_URL"`
-	Data     string `help:"Data directory of the running 'hale up'." placeholder:"DIR" env:"HALE_DATA"`
-	databasePassword
+	recordFlags
+	organisationFlag
+	Out string `help:"File to write; it must not be there yet." required:"" placeholder:"FILE"`
 }
 
 // Run writes the export: all of it, or no file.
 func (c *auditExportCommand) Run(p *program) error {
-	if err := c.find(p, &c.Database, c.Data); err != nil {
+	operator, err := c.operator(p)
+	if err != nil {
 		return err
 	}
 	file, err := newFile(c.Out)
 	if err != nil {
 		return err
 	}
-	err = postgres.Operator{AdminURL: c.Database}.ExportAudit(p.ctx, c.Org, audit.NewExport(file))
+	err = operator.ExportAudit(p.ctx, c.Organisation, audit.NewExport(file))
 	if err := kept(file, err); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.out, "The audit trail of %s is in %s. Check it with: hale audit verify %s\n", c.Org, c.Out, c.Out)
+	_, err = fmt.Fprintf(p.out, "The audit trail of %s is in %s. Check it with: hale audit verify %s\n", c.Organisation, c.Out, c.Out)
 	return err
 }
 

@@ -98,6 +98,14 @@ func overTLS(l net.Listener, cert certificate, wanted bool) net.Listener {
 	return tls.NewListener(l, cert.Config(protocolHTTP))
 }
 
+// names are those by which the certificate knows this machine.
+func (h *house) names() []string {
+	if h.cert == nil {
+		return nil
+	}
+	return h.cert.Names()
+}
+
 // scheme is how the HTTP address is asked.
 func scheme(https bool) string {
 	if https {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -26,38 +25,18 @@ type eraseCommand struct {
 	Scrub   eraseScrubCommand   `cmd:"" help:"Overwrite what PostgreSQL itself still holds of deleted rows: every table that erasure touches, statistics, and its log. Each table is locked while it is written anew."`
 }
 
-// recordFlags say where the record is.
-type recordFlags struct {
-	Database string `help:"URL of the PostgreSQL database as an administrator (default: that of the running 'hale up')." placeholder:"URL" env:"DATABASE_URL"`
-	Data     string `help:"Data directory of 'hale up'." placeholder:"DIR" env:"HALE_DATA"`
-	databasePassword
-}
-
-// find returns the administrator's way in.
-func (r *recordFlags) find(p *program) (string, error) {
-	if r.Database != "" {
-		return r.Database, r.into(&r.Database)
-	}
-	dir, err := (&upCommand{Data: r.Data}).directory(p)
-	if err != nil {
-		return "", err
-	}
-	running, err := findRunning(p.ctx, dir)
-	return running.Database, err
-}
-
 type eraseListCommand struct {
-	Org string `help:"Name of the organisation." required:"" placeholder:"NAME"`
 	recordFlags
+	organisationFlag
 }
 
 // Run prints the requests, without names.
 func (c *eraseListCommand) Run(p *program) error {
-	url, err := c.find(p)
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
-	list, err := postgres.Operator{AdminURL: url}.Erasures(p.ctx, c.Org)
+	list, err := operator.Erasures(p.ctx, c.Organisation)
 	if err != nil {
 		return err
 	}
@@ -87,11 +66,11 @@ type eraseLedgerCommand struct {
 
 // Run adds to the file what it lacks.
 func (c *eraseLedgerCommand) Run(p *program) error {
-	url, err := c.find(p)
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
-	entries, err := postgres.Operator{AdminURL: url}.ErasureLedger(p.ctx)
+	entries, err := operator.ErasureLedger(p.ctx)
 	if err != nil {
 		return err
 	}
@@ -113,10 +92,9 @@ func (c *eraseReplayCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	if c.Database != "" {
-		if err := c.into(&c.Database); err != nil {
-			return err
-		}
+	if there, err := c.named(p); err != nil {
+		return err
+	} else if there {
 		return replayAll(p.ctx, p.out, c.Database, entries)
 	}
 	dir, err := (&upCommand{Data: c.Data}).directory(p)
@@ -168,19 +146,19 @@ func replayWord(r postgres.Replayed) string {
 }
 
 type eraseReceiptCommand struct {
-	Org    string `help:"Name of the organisation." required:"" placeholder:"NAME"`
+	recordFlags
+	organisationFlag
 	Number int    `help:"Number of the request." required:"" placeholder:"N"`
 	Out    string `help:"File to write; it must not be there yet." required:"" placeholder:"FILE"`
-	recordFlags
 }
 
 // Run writes the receipt as it was signed.
 func (c *eraseReceiptCommand) Run(p *program) error {
-	url, err := c.find(p)
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
-	list, err := postgres.Operator{AdminURL: url}.Erasures(p.ctx, c.Org)
+	list, err := operator.Erasures(p.ctx, c.Organisation)
 	if err != nil {
 		return err
 	}
@@ -191,17 +169,9 @@ func (c *eraseReceiptCommand) Run(p *program) error {
 		if list[i].Receipt == nil {
 			return fault.New(fault.Conflict, "request %d is %s: there is a receipt when something was carried out", c.Number, list[i].State)
 		}
-		file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			return fault.New(fault.Conflict, "%s is there already: choose another name", c.Out)
-		}
-		if err != nil {
-			return fault.Wrap(fault.Invalid, err, "--out %s cannot be written", c.Out)
-		}
-		_, err = file.Write(append(list[i].Receipt, '\n'))
-		return fault.Wrap(fault.Unavailable, errors.Join(err, file.Close()), "write %s", c.Out)
+		return writeNew(c.Out, append(list[i].Receipt, '\n'))
 	}
-	return fault.New(fault.NotFound, "there is no request %d in %s", c.Number, c.Org)
+	return fault.New(fault.NotFound, "there is no request %d in %s", c.Number, c.Organisation)
 }
 
 type eraseVerifyCommand struct {
@@ -244,11 +214,11 @@ type eraseScrubCommand struct{ recordFlags }
 
 // Run scrubs the database.
 func (c *eraseScrubCommand) Run(p *program) error {
-	url, err := c.find(p)
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
-	if err := (postgres.Operator{AdminURL: url}).Scrub(p.ctx, true); err != nil {
+	if err := operator.Scrub(p.ctx, true); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(p.out, "The tables, the statistics and the log of the database hold nothing of what was deleted. Backups, archives and standbys keep what they have.")

@@ -12,29 +12,27 @@ import (
 	"hale/account"
 	"hale/api/fhirmap"
 	"hale/fault"
-	"hale/postgres"
 	"hale/safe"
 )
 
 type exportCommand struct {
-	Org      string `help:"Name of the organisation." required:"" placeholder:"NAME"`
-	Patient  string `help:"The patient: the programme's number, or the id that the API and the screens show." required:"" placeholder:"NUMBER|ID"`
-	Out      string `help:"File (zip) to write; it must not be there yet." required:"" placeholder:"FILE"`
-	Database string `help:"URL of the PostgreSQL database as an administrator (default: that of the running 'hale up')." placeholder:"URL" env:"DATABASE_URL"`
-	Data     string `help:"Data directory of the running 'hale up'." placeholder:"DIR" env:"HALE_DATA"`
-	databasePassword
+	recordFlags
+	organisationFlag
+	Patient string `help:"The patient: the programme's number, or the id that the API and the screens show." required:"" placeholder:"NUMBER|ID"`
+	Out     string `help:"File (zip) to write; it must not be there yet." required:"" placeholder:"FILE"`
 }
 
 // Run writes the copy of a patient's record: all of it, or no file.
 func (c *exportCommand) Run(p *program) error {
-	if err := c.find(p, &c.Database, c.Data); err != nil {
-		return err
-	}
-	actor, uid, err := postgres.Operator{AdminURL: c.Database}.FindPatient(p.ctx, c.Org, c.Patient)
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
-	app, err := postgres.OpenApp(p.ctx, postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, MaxConns: 2, Log: p.log})
+	actor, uid, err := operator.FindPatient(p.ctx, c.Organisation, c.Patient)
+	if err != nil {
+		return err
+	}
+	app, err := openAs(p, operator)
 	if err != nil {
 		return err
 	}
@@ -62,23 +60,6 @@ func (c *exportCommand) Run(p *program) error {
 	return err
 }
 
-// find fills in the database of the running `up` where none was named, or the password where one was.
-func (d *databasePassword) find(p *program, url *string, data string) error {
-	if *url != "" {
-		return d.into(url)
-	}
-	dir, err := (&upCommand{Data: data}).directory(p)
-	if err != nil {
-		return err
-	}
-	running, err := findRunning(p.ctx, dir)
-	if err != nil {
-		return err
-	}
-	*url = running.Database
-	return nil
-}
-
 // newFile makes a file that only its owner reads; one that is there already is fault.Conflict.
 func newFile(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
@@ -97,4 +78,14 @@ func kept(file *os.File, err error) error {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
 	return nil
+}
+
+// writeNew writes all of a text to a new file that only its owner reads, or leaves no file.
+func writeNew(path string, text []byte) error {
+	file, err := newFile(path)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	return kept(file, fault.Wrap(fault.Unavailable, err, "write %s", path))
 }

@@ -327,28 +327,28 @@ func (h *house) answering() []stage {
 	erasures := &safe.Erasures{Book: h.app, People: h.app, Looks: looks}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
-	desk := &devices.Desk{Kit: h.app, Patients: h.app, Now: time.Now, Changed: h.registryChanged}
+	desk := &devices.Desk{Kit: h.app, Patients: h.app, Looks: looks, Now: time.Now, Changed: h.registryChanged}
 	door := signin.New(h.app, h.secondKey, time.Now)
-	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Proxies: h.proxies}
+	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Proxies: h.proxies, Public: h.ways.public, Hosts: h.names(), Log: h.log}
 	door.Looks = looks
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
 	hub.Ended, door.Ended = h.app.EndedSessions, tellEnded(hub, feeder)
 	h.ways.join(h.app, door)
 	teams, rosters := &account.Teams{Book: h.app, Now: time.Now, Looks: looks}, &account.Rosters{Book: h.app, Now: time.Now}
-	emergency := &account.Emergency{Book: h.app}
+	emergency := &account.Emergency{Book: h.app, Looks: looks}
 	staffing := &account.Staffing{Book: h.app, Code: signin.NewInvitation, Now: time.Now}
 	identities, doubles := newIdentities(h.app, looks), &identity.Doubles{Book: h.app, Now: time.Now, Looks: looks}
 	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
 	pages := web.New(h.ways.onScreens(web.Config{
 		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(looks), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk,
 		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
-		Refiles: h.refiles(looks), Merges: h.merges(),
+		Refiles: h.refiles(looks), Merges: h.merges(looks),
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
 		Safe: ownData, Erasures: erasures, Session: keeper, Door: door, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
 		Organisation: h.app.Organisation,

@@ -38,13 +38,11 @@ type importCommand struct {
 }
 
 type importFlags struct {
-	File     string `arg:"" help:"File to take in (docs/import.md tells its form)." type:"existingfile"`
-	Org      string `help:"Name of the organisation." required:"" placeholder:"NAME"`
-	Team     string `help:"Care team of new people whose row has none (default: the organisation's usual one)." placeholder:"NAME"`
-	Commit   bool   `help:"Take the rows in. Without it nobody comes in."`
-	Database string `help:"URL of the PostgreSQL database as an administrator (default: that of the running 'hale up')." placeholder:"URL" env:"DATABASE_URL"`
-	Data     string `help:"Data directory of the running 'hale up'." placeholder:"DIR" env:"HALE_DATA"`
-	databasePassword
+	File string `arg:"" help:"File to take in (docs/import.md tells its form)." type:"existingfile"`
+	recordFlags
+	organisationFlag
+	Team   string `help:"Care team of new people whose row has none (default: the organisation's usual one)." placeholder:"NAME"`
+	Commit bool   `help:"Take the rows in. Without it nobody comes in."`
 }
 
 type importPatientsCommand struct {
@@ -107,14 +105,15 @@ func (c *importFlags) run(p *program, kind identity.ImportKind, o identity.Impor
 	if err != nil {
 		return fault.Wrap(fault.Invalid, err, "%s cannot be read", c.File)
 	}
-	if err := c.find(p, &c.Database, c.Data); err != nil {
-		return err
-	}
-	actor, err := postgres.Operator{AdminURL: c.Database}.In(p.ctx, c.Org)
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
-	app, err := postgres.OpenApp(p.ctx, postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, MaxConns: 2, Log: p.log})
+	actor, err := operator.In(p.ctx, c.Organisation)
+	if err != nil {
+		return err
+	}
+	app, err := openAs(p, operator)
 	if err != nil {
 		return err
 	}
@@ -161,12 +160,7 @@ func writeLeft(p *program, imports *identity.Imports, actor account.Actor, i ide
 	if err != nil {
 		return err
 	}
-	file, err := newFile(name)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	return kept(file, err)
+	return writeNew(name, text)
 }
 
 func tellImport(p *program, i identity.Import, lines []identity.ImportLine, committed bool) error {

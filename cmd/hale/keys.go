@@ -9,7 +9,6 @@ import (
 	"hale/account"
 	"hale/account/signin"
 	"hale/fault"
-	"hale/postgres"
 	"hale/vital"
 )
 
@@ -20,20 +19,9 @@ type keysCommand struct {
 	Revoke keysRevokeCommand `cmd:"" help:"End an API key."`
 }
 
-// oneOrganisation is whose keys a verb is about.
-type oneOrganisation struct {
-	Database     string `help:"URL of the PostgreSQL database as an administrator." required:"" placeholder:"URL" env:"DATABASE_URL"`
-	Organisation string `help:"Name of the organisation." required:""`
-	databasePassword
-}
-
-func (c *oneOrganisation) operator() (postgres.Operator, error) {
-	err := c.into(&c.Database)
-	return postgres.Operator{AdminURL: c.Database}, err
-}
-
 type keysCreateCommand struct {
-	oneOrganisation
+	recordFlags
+	organisationFlag
 	Name  string   `help:"Which program the key is for." required:""`
 	Scope []string `help:"What the key may do; say it more than once, or with commas: see patients, add patient, see readings, see alerts, see devices, enrol device, assign device, import people." required:""`
 	Days  int      `help:"How many days the key is good, at most 730." default:"365"`
@@ -41,7 +29,7 @@ type keysCreateCommand struct {
 
 // Run prints the key on one line.
 func (c *keysCreateCommand) Run(p *program) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
@@ -65,11 +53,14 @@ func (c *keysCreateCommand) Run(p *program) error {
 	return err
 }
 
-type keysListCommand struct{ oneOrganisation }
+type keysListCommand struct {
+	recordFlags
+	organisationFlag
+}
 
 // Run prints one line for each key.
 func (c *keysListCommand) Run(p *program) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
@@ -98,13 +89,14 @@ func (c *keysListCommand) Run(p *program) error {
 }
 
 type keysRevokeCommand struct {
-	oneOrganisation
+	recordFlags
+	organisationFlag
 	Key string `help:"The key, as keys list names it." required:"" placeholder:"ID"`
 }
 
 // Run ends the key.
 func (c *keysRevokeCommand) Run(p *program) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"hale/account/signin"
 	"hale/account/signin/oidc"
 	"hale/api"
+	"hale/api/session"
 	"hale/fault"
 	"hale/web"
 )
@@ -20,7 +21,7 @@ type oidcFlags struct {
 	Secret   string   `name:"oidc-client-secret-file" help:"File with Hale's secret at the identity provider." placeholder:"FILE" env:"HALE_OIDC_CLIENT_SECRET_FILE"`
 	Called   string   `name:"oidc-name" help:"What people call the identity provider; it stands on the button." placeholder:"NAME" env:"HALE_OIDC_NAME"`
 	Claims   string   `name:"oidc-claims" help:"File that says which claims make somebody what: organisation, role and care teams." placeholder:"FILE" env:"HALE_OIDC_CLAIMS"`
-	Public   string   `name:"public-url" help:"Address of this Hale as browsers know it, such as https://hale.example.org; the identity provider sends them back there." placeholder:"URL" env:"HALE_PUBLIC_URL"`
+	Public   string   `name:"public-url" help:"Address of this Hale as browsers know it, such as https://hale.example.org: codes and links for patients lead there, and the identity provider sends staff back there." placeholder:"URL" env:"HALE_PUBLIC_URL"`
 	Local    bool     `name:"local-accounts" help:"Let staff sign in with logins of this installation; with =false only those of --emergency-login can." default:"true" negatable:"" env:"HALE_LOCAL_ACCOUNTS"`
 	Spare    []string `name:"emergency-login" help:"Login that can sign in with a password when local accounts are turned off: for when the identity provider is away." placeholder:"LOGIN" env:"HALE_EMERGENCY_LOGIN"`
 }
@@ -29,6 +30,7 @@ type oidcFlags struct {
 type signInWays struct {
 	provider *oidc.Service // nil: none
 	only     []string      // logins that still have a password; nil: all
+	public   string        // of --public-url; empty: it was not said
 }
 
 // mostOfMapping is how much of a mapping file is read.
@@ -38,6 +40,10 @@ const mostOfMapping = 1 << 20
 // are there for emergencies anyway.
 func (f *oidcFlags) ways(p *program, address string, spare ...string) (signInWays, error) {
 	var w signInWays
+	var err error
+	if w.public, err = session.ParsePublic(f.Public); err != nil {
+		return w, fault.Wrap(fault.Invalid, err, "--public-url")
+	}
 	if !f.Local {
 		w.only = append(slices.Clone(f.Spare), spare...)
 	}
@@ -50,8 +56,8 @@ func (f *oidcFlags) ways(p *program, address string, spare ...string) (signInWay
 		}
 		return w, nil
 	}
-	if f.Public != "" {
-		address = f.Public
+	if w.public != "" {
+		address = w.public
 	}
 	if address == "" {
 		return w, fault.New(fault.Invalid, "--oidc-issuer needs --public-url: the address of this Hale as browsers know it")

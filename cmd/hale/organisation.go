@@ -28,17 +28,15 @@ func (c *organisationCreateCommand) Run(p *program) error {
 	})
 }
 
-type organisationListCommand struct {
-	Database string `help:"URL of the PostgreSQL database as an administrator." required:"" placeholder:"URL" env:"DATABASE_URL"`
-	databasePassword
-}
+type organisationListCommand struct{ recordFlags }
 
 // Run prints one line for each.
 func (c *organisationListCommand) Run(p *program) error {
-	if err := c.into(&c.Database); err != nil {
+	operator, err := c.operator(p)
+	if err != nil {
 		return err
 	}
-	list, err := postgres.Operator{AdminURL: c.Database}.Organisations(p.ctx)
+	list, err := operator.Organisations(p.ctx)
 	if err != nil {
 		return err
 	}

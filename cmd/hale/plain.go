@@ -33,6 +33,16 @@ func keepPlain(ctx context.Context, warn io.Writer, http, mqtt string, insist bo
 	return nil
 }
 
+// keepAddress warns of an installation that others reach and that was not told by which address: it gives no code and no link away
+// to whoever opens it by a name that it does not know.
+func keepAddress(ctx context.Context, warn io.Writer, http, public string) error {
+	open, err := reachesOthers(ctx, http)
+	if err == nil && open && public == "" {
+		fmt.Fprintf(warn, "hale: warning: without --public-url, codes and links for patients can be made only where %s is opened by a name of its certificate or by its own address\n", http)
+	}
+	return err
+}
+
 // reachesOthers reports whether a listener on the address could be reached from other machines.
 func reachesOthers(ctx context.Context, addr string) (bool, error) {
 	if addr == "" {

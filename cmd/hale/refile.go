@@ -15,7 +15,9 @@ func (h *house) refiles(looks *account.Looks) *safe.Refiles {
 }
 
 // merges is where two records of one person become one.
-func (h *house) merges() *safe.Merges { return &safe.Merges{People: h.app, Book: h.app} }
+func (h *house) merges(looks *account.Looks) *safe.Merges {
+	return &safe.Merges{People: h.app, Book: h.app, Looks: looks}
+}
 
 // refiling carries out what was asked for, in role process.
 func (h *house) refiling() stage {

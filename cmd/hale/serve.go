@@ -152,6 +152,11 @@ func (c *serveCommand) plain(p *program) error {
 	if slices.Contains(c.Roles, roleEdge) {
 		mqtt = c.MQTT
 	}
+	if slices.Contains(c.Roles, roleAPI) {
+		if err := keepAddress(p.ctx, p.err, c.HTTP, c.Public); err != nil {
+			return err
+		}
+	}
 	return keepPlain(p.ctx, p.err, http, mqtt, c.Insecure)
 }
 

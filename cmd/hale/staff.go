@@ -31,22 +31,16 @@ type staffCommand struct {
 
 // oneLogin is whom a verb is about.
 type oneLogin struct {
-	Database string `help:"URL of the PostgreSQL database as an administrator." required:"" placeholder:"URL" env:"DATABASE_URL"`
-	Login    string `help:"Name that the person signs in with." required:""`
-	databasePassword
-}
-
-func (c *oneLogin) operator() (postgres.Operator, error) {
-	err := c.into(&c.Database)
-	return postgres.Operator{AdminURL: c.Database}, err
+	recordFlags
+	Login string `help:"Name that the person signs in with." required:""`
 }
 
 type staffSetCommand struct {
 	oneLogin
-	Organisation string `help:"Name of the organisation." required:""`
-	Name         string `help:"The person's name." required:""`
-	Role         string `help:"What the person is to the organisation." required:"" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator"`
-	Chosen       string `name:"new-password-file" help:"File with the password to set (- is standard input); without it one is made and printed. A weak one is refused." placeholder:"FILE"`
+	organisationFlag
+	Name   string `help:"The person's name." required:""`
+	Role   string `help:"What the person is to the organisation." required:"" enum:"nurse,pharmacist,physician,device_desk,manager,researcher,privacy_officer,administrator"`
+	Chosen string `name:"new-password-file" help:"File with the password to set (- is standard input); without it one is made and printed. A weak one is refused." placeholder:"FILE"`
 }
 
 // Run makes the person and prints a password, which exists nowhere else, unless one was given.
@@ -58,7 +52,7 @@ func (c *staffSetCommand) Run(p *program) error {
 
 // set sets somebody with the password of a file, or with one that is made and printed.
 func (c *oneLogin) set(p *program, file string, s postgres.Staff) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
@@ -104,7 +98,7 @@ type staffSessionsCommand struct{ oneLogin }
 
 // Run prints one line for each open session.
 func (c *staffSessionsCommand) Run(p *program) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
@@ -133,7 +127,7 @@ type staffEndSessionsCommand struct {
 
 // Run ends the sessions.
 func (c *staffEndSessionsCommand) Run(p *program) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
@@ -149,7 +143,7 @@ type staffResetCommand struct{ oneLogin }
 
 // Run takes the second factor away.
 func (c *staffResetCommand) Run(p *program) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
@@ -169,7 +163,7 @@ type staffDisableCommand struct{ oneLogin }
 
 // Run keeps somebody out. `hale staff` with their login lets them in again.
 func (c *staffDisableCommand) Run(p *program) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}
@@ -192,7 +186,7 @@ type staffUnlockCommand struct{ oneLogin }
 
 // Run ends the lock.
 func (c *staffUnlockCommand) Run(p *program) error {
-	operator, err := c.operator()
+	operator, err := c.operator(p)
 	if err != nil {
 		return err
 	}

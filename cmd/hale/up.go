@@ -93,6 +93,9 @@ func (c *upCommand) Run(p *program) error {
 	if err := keepPlain(p.ctx, p.err, plain, c.MQTT, c.Insecure); err != nil {
 		return err
 	}
+	if err := keepAddress(p.ctx, p.err, c.HTTP, c.Public); err != nil {
+		return err
+	}
 	cfg := databaseConfig(p, dir, !c.NoInstall)
 	server, err := embedded.Start(p.ctx, cfg)
 	if err != nil {

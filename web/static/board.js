@@ -69,6 +69,7 @@
     const stale = Date.now() - fetched > STALE;
     const since = new Date(fetched).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
     const [state, text] = feedState === "signed out" ? ["broken", "Signed out. Reload the page to sign in again."]
+      : feedState === "refused" ? ["broken", "You may not see these alerts any more. Reload the page."]
       : stale || failing ? ["broken", `Not current: as of ${since}. Trying again…`]
       : feedState === "live" ? ["live", "Live"]
       : ["wait", feedState === "connecting" ? "Connecting…" : `Reconnecting… current as of ${since}`];

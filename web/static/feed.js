@@ -9,7 +9,7 @@ class HaleFeed {
   static PAUSES = [500, 1000, 2000, 4000, 8000];
 
   constructor(tell) {
-    this.tell = tell; // called with {state} or {news}
+    this.tell = tell; // called with {state} or {news}; the states are connecting, live, reconnecting, signed out and refused
     this.state = "connecting";
     this.last = "";
     this.failures = 0;
@@ -25,7 +25,7 @@ class HaleFeed {
   async run() {
     for (;;) {
       const ended = await this.listen().catch(() => "lost");
-      if (ended === "signed out") { this.say(ended); return; }
+      if (ended === "signed out" || ended === "refused") { this.say(ended); return; } // asking again would be answered the same
       this.say("reconnecting");
       const pause = HaleFeed.PAUSES[Math.min(this.failures++, HaleFeed.PAUSES.length - 1)];
       await new Promise((done) => setTimeout(done, pause * (0.75 + Math.random() / 2)));
@@ -44,7 +44,8 @@ class HaleFeed {
       const headers = { Accept: "text/event-stream" };
       if (this.last) headers["Last-Event-ID"] = this.last;
       const answer = await fetch("/v1/feed", { headers, signal: abort.signal, cache: "no-store", credentials: "same-origin" });
-      if (answer.status === 401 || answer.status === 403) return "signed out";
+      if (answer.status === 401) return "signed out";
+      if (answer.status === 403) return "refused"; // signed in, and may not hear of alerts any more
       if (!answer.ok) return "lost";
       this.failures = 0;
       this.say("live");

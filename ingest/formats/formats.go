@@ -1,0 +1,83 @@
+// Package formats reads measurements in the formats of the world: FHIR R4, Open mHealth, Bluetooth SIG payloads, and the JSON of
+// some makers. It knows neither device nor patient nor clock: whose a measurement is, and whether its time can be true, is
+// decided by whoever takes it in. What it cannot read it refuses with a reason that names the field.
+package formats
+
+import (
+	"fmt"
+	"time"
+
+	"hale/vital"
+)
+
+// Draft is one measurement as it was sent, before anybody has said whose it is.
+type Draft struct {
+	Metric vital.Metric
+	Sent   [3]vital.Quantity // in the order of the metric's components
+	N      uint8
+	Time   Time
+	// Sequence is the device's own count, where HasSequence says that it has one.
+	Sequence    int64
+	HasSequence bool
+	// Slot is the user of a device that knows several, where HasSlot says that it tells one (255: it does not know which).
+	Slot     uint8
+	HasSlot  bool
+	Findings vital.Finding
+	Standing Standing
+	// Identifier is the sender's own name for the measurement, "" when it has none; an amendment names what it amends by it.
+	Identifier string
+	// Facts are what was said beside the numbers, in the order in which it was: they are kept and shown, and judge nothing.
+	Facts []Fact
+}
+
+// Standing is what a measurement is worth by its sender's word.
+type Standing uint8
+
+// The standings.
+const (
+	Final          Standing = iota // as measured
+	Amended                        // it takes the place of one that was sent before
+	EnteredInError                 // it takes one back that was sent before
+	Summary                        // an average or another statistic over a time: no limit judges it
+)
+
+// Fact is something beside the numbers, such as {"body_posture", "sitting"} or {"mean_pressure", "95 mm[Hg]"}.
+type Fact struct{ Name, Value string }
+
+// Precision is how finely a time was given.
+type Precision uint8
+
+// The precisions.
+const (
+	Exact Precision = iota // to the second or finer
+	ToDay                  // a date: At is its midnight
+)
+
+// Time is when something was measured, as its sender said it. The zero Time says nothing.
+type Time struct {
+	At time.Time
+	// Local is true when the sender gave no zone: At then holds the digits of its clock as if they were UTC.
+	Local     bool
+	Precision Precision
+	// Until is the end of a span that began at At; the zero time when it was a moment.
+	Until time.Time
+}
+
+// Refusal says why something is no measurement that Hale keeps.
+type Refusal struct {
+	Index  int // of the element in a list, from 0
+	Reason vital.Reason
+	Field  string // the path of the field in the sender's own words, for example "systolic_blood_pressure.unit"
+	Detail string // what to mend, for a person; begins with Field where there is one
+}
+
+// Error returns the sentence.
+func (r *Refusal) Error() string { return r.Detail }
+
+func refuse(reason vital.Reason, field, format string, args ...any) *Refusal {
+	detail := fmt.Sprintf(format, args...)
+	if field != "" {
+		detail = field + ": " + detail
+	}
+	return &Refusal{Reason: reason, Field: field, Detail: detail}
+}
