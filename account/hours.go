@@ -42,15 +42,6 @@ type Hours struct {
 	Holidays []Holiday `json:"holidays"` // in any order, each date once
 }
 
-// RoundTheClock are hours in which somebody always watches in one way.
-func RoundTheClock(zone string, w Watch) Hours {
-	h := Hours{Zone: zone}
-	for day := range h.Weekly {
-		h.Weekly[day] = []Span{{From: 0, To: minutesOfDay, Watch: w}}
-	}
-	return h
-}
-
 const (
 	minutesOfDay   = 24 * 60
 	mostHolidays   = 400 // some ten years of them

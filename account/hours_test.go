@@ -11,6 +11,15 @@ import (
 	"hale/fault"
 )
 
+// roundTheClock are hours in which somebody always watches in one way.
+func roundTheClock(zone string, w account.Watch) account.Hours {
+	h := account.Hours{Zone: zone}
+	for day := range h.Weekly {
+		h.Weekly[day] = []account.Span{{From: 0, To: 24 * 60, Watch: w}}
+	}
+	return h
+}
+
 // office are hours from 08:00 to 16:00 on weekdays, on call until 22:00 and from 08:00 to 22:00 at the weekend.
 func office() account.Hours {
 	h := account.Hours{Zone: "Europe/Ljubljana", Holidays: []account.Holiday{
@@ -75,7 +84,7 @@ func TestTheNextChangeOfWatch(t *testing.T) {
 			t.Errorf("after %s: %s, want %s", at, got, want)
 		}
 	}
-	always := account.RoundTheClock("Europe/Ljubljana", account.Staffed)
+	always := roundTheClock("Europe/Ljubljana", account.Staffed)
 	if watch, next := always.Until(local(t, "2026-11-20 09:00")); watch != account.Staffed || !next.IsZero() {
 		t.Errorf("round the clock: %s until %s", watch, next)
 	}
@@ -107,7 +116,7 @@ func TestTheDaysOnWhichTheClocksChange(t *testing.T) {
 			t.Errorf("%s: %s, want %s", day, got, want)
 		}
 	}
-	always := account.RoundTheClock("Europe/Ljubljana", account.OnCall)
+	always := roundTheClock("Europe/Ljubljana", account.OnCall)
 	whole := always.Between(local(t, "2026-10-25 00:00"), local(t, "2026-10-26 00:00"))
 	want := []account.Period{{From: local(t, "2026-10-25 00:00").UTC(), To: local(t, "2026-10-26 00:00").UTC(), Watch: account.OnCall}}
 	if diff := cmp.Diff(want, whole); diff != "" || whole[0].To.Sub(whole[0].From) != 25*time.Hour {

@@ -68,9 +68,6 @@ func (r *Rule) counts(p Point) (level Level, counts bool) {
 	return said.level, said.judged
 }
 
-// Holds reports whether the condition holds.
-func (r *Runner) Holds() bool { return r.holds }
-
 // Interval returns the interval that the last Step began, continued or ended.
 func (r *Runner) Interval() Interval { return r.current }
 

@@ -194,13 +194,8 @@ func (h *house) Latest(context.Context, account.Actor, vital.UID) ([]alerts.Poin
 	return []alerts.Point{{Mark: alerts.Mark{At: noon()}, Metric: vital.BloodPressure, Values: []float64{172, 96}}}, nil
 }
 
-// The services that the API is wired to in cmd fit it.
-var (
-	_ api.Directory = (*account.Directory)(nil)
-	_ api.Triage    = (*alerts.Triage)(nil)
-	_ api.Limits    = (*alerts.Limits)(nil)
-	_ api.Desk      = (*devices.Desk)(nil)
-)
+// The desk that the API is wired to in cmd fits it.
+var _ api.Desk = (*devices.Desk)(nil)
 
 // kit is a desk with one device.
 type kit struct{}

@@ -25,7 +25,8 @@ type erasureBody struct {
 	Patient     vital.UID         `json:"patient,omitempty" doc:"Left out when they are nobody any more"`
 	Name        string            `json:"name,omitempty"`
 	State       string            `json:"state" enum:"asked,refused,withdrawn,decided,confirmed,erasing,kept,done"`
-	AskedBy     string            `json:"asked_by" enum:"patient,guardian,paper" doc:"Who wants it: the patient in their own session, a guardian, or somebody on paper"`
+	AskedBy     string            `json:"asked_by" enum:"patient,guardian,paper,operator" doc:"Who wants it: the patient in their own session, a guardian, somebody on paper, or an operator who put a backup back"`
+	Asker       string            `json:"asker" doc:"The same in words, with the name of a guardian"`
 	OnPaper     bool              `json:"on_paper" doc:"It came on paper"`
 	Wish        string            `json:"wish,omitempty"`
 	AskedAt     time.Time         `json:"asked_at"`
@@ -107,7 +108,7 @@ func (s *Server) addErasures() {
 
 func erasureOf(e *safe.Erasure) erasureBody {
 	b := erasureBody{
-		ID: e.UID, Number: e.Number, Patient: e.PatientUID, Name: e.Name, State: string(e.State), AskedBy: askedBy(e), OnPaper: e.OnPaper, Wish: e.Wish, AskedAt: e.AskedAt,
+		ID: e.UID, Number: e.Number, Patient: e.PatientUID, Name: e.Name, State: string(e.State), AskedBy: askedBy(e), Asker: e.Asker(), OnPaper: e.OnPaper, Wish: e.Wish, AskedAt: e.AskedAt,
 		Answer: e.Answer, DecidedAt: someTime(e.DecidedAt), ConfirmedAt: someTime(e.ConfirmedAt), DueAt: someTime(e.DueAt), Items: []erasureItemBody{}, Receipt: e.Receipt != nil,
 	}
 	for _, i := range e.Items {
@@ -122,8 +123,10 @@ func askedBy(e *safe.Erasure) string {
 		return "paper"
 	case e.AskedRole == account.CaregiverRole:
 		return "guardian"
+	case e.AskedRole == account.SelfRole:
+		return "patient"
 	}
-	return "patient"
+	return "operator"
 }
 
 // someTime is nil for no time.

@@ -10,20 +10,6 @@ import (
 	"hale/vital"
 )
 
-// Door is how people come in besides login and password, and what they see of their own signing in (account/signin.Service).
-// Its methods check account.Allow.
-type Door interface {
-	Invite(ctx context.Context, actor account.Actor, whom account.Invited) (account.Invitation, error)
-	Inviting(ctx context.Context, actor account.Actor, patient vital.UID) (account.Patient, []account.Invitee, []account.Session, error)
-	EndPatientSession(ctx context.Context, actor account.Actor, patient, session vital.UID) error
-	Sessions(ctx context.Context, actor account.Actor) ([]account.Session, error)
-	EndSession(ctx context.Context, actor account.Actor, session vital.UID) error
-	ChangePassword(ctx context.Context, actor account.Actor, current, code, chosen string) error
-	MakeKey(ctx context.Context, actor account.Actor, k account.Key) (token string, made account.Key, err error)
-	Keys(ctx context.Context, actor account.Actor) ([]account.Key, error)
-	RevokeKey(ctx context.Context, actor account.Actor, key vital.UID) error
-}
-
 type redeemInput struct {
 	Body struct {
 		Code  string `json:"code" minLength:"1" maxLength:"64" writeOnly:"true" example:"K7W2-9XQ4-M0ST" doc:"Of a patient or caregiver, from their care team. Case, spaces and dashes do not matter"`

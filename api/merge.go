@@ -44,27 +44,32 @@ type comparisonBody struct {
 }
 
 type mergeBody struct {
-	ID         vital.UID  `json:"id" format:"uuid"`
-	State      string     `json:"state" enum:"running,done,undoing,undone"`
-	Patient    *partyBody `json:"patient,omitempty"`
-	Into       *partyBody `json:"into,omitempty"`
-	Reason     string     `json:"reason"`
-	Override   string     `json:"override,omitempty"`
-	AskedBy    string     `json:"asked_by"`
-	AskedAt    time.Time  `json:"asked_at"`
-	EndedAt    *time.Time `json:"ended_at,omitempty"`
-	UndoReason string     `json:"undo_reason,omitempty"`
-	UndoBy     string     `json:"undo_by,omitempty"`
-	UndoAt     *time.Time `json:"undo_at,omitempty"`
-	Total      int        `json:"total" doc:"Readings that there were to move"`
-	Moved      int        `json:"moved"`
+	ID         vital.UID     `json:"id" format:"uuid"`
+	State      string        `json:"state" enum:"running,done,undoing,undone"`
+	Patient    *partyBody    `json:"patient,omitempty"`
+	Into       *partyBody    `json:"into,omitempty"`
+	Reason     string        `json:"reason"`
+	Override   string        `json:"override,omitempty"`
+	AskedBy    string        `json:"asked_by"`
+	AskedAt    time.Time     `json:"asked_at"`
+	EndedAt    *time.Time    `json:"ended_at,omitempty"`
+	UndoReason string        `json:"undo_reason,omitempty"`
+	UndoBy     string        `json:"undo_by,omitempty"`
+	UndoAt     *time.Time    `json:"undo_at,omitempty"`
+	Total      int           `json:"total" doc:"Readings that there were to move"`
+	Moved      int           `json:"moved"`
+	Troubles   []*refileBody `json:"troubles,omitempty" doc:"The refiles of it that stand still or have failed, and why: a part that failed is moved by undoing the merge and merging again"`
 }
 
 func mergeOf(m *safe.Merge) *mergeBody {
-	return &mergeBody{
+	b := &mergeBody{
 		ID: m.UID, State: string(m.State), Patient: partyOf(m.From), Into: partyOf(m.Into), Reason: m.Reason, Override: m.Override,
 		AskedBy: m.AskedBy, AskedAt: m.AskedAt, EndedAt: at(m.EndedAt), UndoReason: m.UndoReason, UndoBy: m.UndoBy, UndoAt: at(m.UndoAt), Total: m.Total, Moved: m.Moved,
 	}
+	for i := range m.Troubles {
+		b.Troubles = append(b.Troubles, refileOf(&m.Troubles[i]))
+	}
+	return b
 }
 
 type mergeInput struct {

@@ -26,7 +26,7 @@ func partyOf(p safe.Party) *partyBody {
 type refileBody struct {
 	ID        vital.UID  `json:"id" format:"uuid"`
 	State     string     `json:"state" enum:"asked,running,done,failed"`
-	Problem   string     `json:"problem,omitempty" doc:"Of a failed one: why. It has changed nothing"`
+	Problem   string     `json:"problem,omitempty" doc:"Why it failed, or why it does not go on. A failed one that was never started has changed nothing; of one that was, some have moved"`
 	Sensor    string     `json:"sensor" example:"bp-0017"`
 	From      time.Time  `json:"from"`
 	To        *time.Time `json:"to,omitempty" doc:"Until further notice when left out"`

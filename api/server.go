@@ -24,33 +24,7 @@ import (
 	"hale/devices"
 	"hale/fault"
 	"hale/safe"
-	"hale/vital"
 )
-
-// Directory is the people (account.Directory). Its methods check account.Allow.
-type Directory interface {
-	Patients(ctx context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error)
-	Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error)
-	Readings(ctx context.Context, actor account.Actor, uid vital.UID, what string) (account.Patient, error)
-	AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error)
-}
-
-// Triage is what people do with alerts (alerts.Triage). Its methods check account.Allow.
-type Triage interface {
-	List(ctx context.Context, actor account.Actor, f alerts.Filter) ([]alerts.Alert, error)
-	Worklist(ctx context.Context, actor account.Actor) ([]alerts.Case, error)
-	Get(ctx context.Context, actor account.Actor, uid vital.UID) (alerts.Alert, error)
-	Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]alerts.Entry, error)
-	Acknowledge(ctx context.Context, actor account.Actor, uid vital.UID, expected int, until time.Time, note string) (alerts.Alert, error)
-	Resolve(ctx context.Context, actor account.Actor, uid vital.UID, expected int, step alerts.NextStep, at time.Time, note string) (alerts.Alert, error)
-}
-
-// Limits is the patients' limits (alerts.Limits). Its methods check account.Allow.
-type Limits interface {
-	Get(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Rule, error)
-	Set(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, expected int, v alerts.Version) (alerts.Rule, error)
-	SetTrend(ctx context.Context, actor account.Actor, patient vital.UID, metric vital.Metric, form alerts.Form, expected int, v alerts.Version) (alerts.Rule, error)
-}
 
 // Desk is the devices (devices.Desk). Its methods check account.Allow.
 type Desk interface {
@@ -78,9 +52,9 @@ type Mount = func(*fiber.App)
 
 // Config is what a Server is made of. Ready, Metrics, Register, Organisation, Mount and ErrorPage may be left out.
 type Config struct {
-	Directory Directory
-	Triage    Triage
-	Limits    Limits
+	Directory *account.Directory
+	Triage    *alerts.Triage
+	Limits    *alerts.Limits
 	Charts    alerts.Charts
 	Desk      Desk
 	Teams     *account.Teams
@@ -104,7 +78,7 @@ type Config struct {
 
 	Merges  *safe.Merges
 	Session *session.Keeper
-	Door    Door
+	Door    session.Door
 	Feed    *feed.Hub
 	People  feed.People
 	Log     *slog.Logger

@@ -47,16 +47,6 @@ func (r Resource) MarshalJSON() ([]byte, error) {
 	return r.Raw, nil
 }
 
-// ResourceOf returns one of this package's resources, for an entry of a Bundle.
-func ResourceOf(v any) (Resource, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return Resource{}, fmt.Errorf("write a resource: %w", err)
-	}
-	var r Resource
-	return r, r.UnmarshalJSON(b)
-}
-
 // Bundle is a container of resources.
 type Bundle struct {
 	ResourceType string  `json:"resourceType"` // "Bundle"

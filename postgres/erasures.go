@@ -24,6 +24,9 @@ e.asked_role, e.asked_at, e.answer, coalesce(e.decided_by, 0), e.decided_at, coa
 coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('class', i.class, 'until', to_char(i.keep_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'linked', i.linked, 'ground', i.ground,
     'done_at', to_char(i.done_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))))
     FROM erasure_item i WHERE i.org_id = e.org_id AND i.erasure_id = e.id), '[]')`
+
+// askedName is of the relative who asked; hale_work does not know them.
+const askedName = `, coalesce((SELECT c.name FROM caregiver c WHERE c.org_id = e.org_id AND c.id = e.asked_by), '')`
 const erasureTables = ` FROM erasure e LEFT JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id AND p.erased_at IS NULL `
 
 // scanErasure reads erasureColumns, and whatever columns follow them into more.
@@ -49,6 +52,22 @@ func scanErasure(row pgx.CollectableRow, more ...any) (safe.Erasure, error) {
 		return cmp.Compare(slices.Index(safe.Classes(), x.Class), slices.Index(safe.Classes(), y.Class))
 	})
 	return e, err
+}
+
+// scanRequest reads erasureColumns with askedName.
+func scanRequest(row pgx.CollectableRow) (safe.Erasure, error) {
+	var name string
+	e, err := scanErasure(row, &name)
+	e.AskedName = name
+	return e, err
+}
+
+// asReader lets the rest of a transaction know whose request it reads, though their record is in nobody's reach any more.
+func asReader(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT set_config('app.request', 'on', true)`); err != nil {
+		return fmt.Errorf("read requests: %w", err)
+	}
+	return nil
 }
 
 const nextErasureNumber = `SELECT coalesce(max(number), 0) + 1 FROM erasure WHERE org_id = $1`
@@ -86,17 +105,20 @@ func (a *App) AskErasure(ctx context.Context, actor account.Actor, e safe.Erasur
 	return e, err
 }
 
-const selectErasures = `SELECT ` + erasureColumns + erasureTables + `WHERE $2::bigint = 0 OR e.patient_id = $2 ORDER BY e.number DESC LIMIT 500`
+const selectErasures = `SELECT ` + erasureColumns + askedName + erasureTables + `WHERE $2::bigint = 0 OR e.patient_id = $2 ORDER BY e.number DESC LIMIT 500`
 
 // ErasureList returns requests. See safe.ErasureBook.
 func (a *App) ErasureList(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]safe.Erasure, error) {
 	var list []safe.Erasure
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		if err := asReader(ctx, tx); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, selectErasures, now, int64(patient))
 		if err != nil {
 			return fmt.Errorf("list erasures: %w", err)
 		}
-		if list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (safe.Erasure, error) { return scanErasure(row) }); err != nil {
+		if list, err = pgx.CollectRows(rows, scanRequest); err != nil {
 			return fmt.Errorf("list erasures: %w", err)
 		}
 		return nil
@@ -119,11 +141,14 @@ func oneErasure(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (s
 	if err != nil {
 		return safe.Erasure{}, err
 	}
-	rows, err := tx.Query(ctx, `SELECT `+erasureColumns+erasureTables+`WHERE e.uid = $2`, now, u)
+	if err := asReader(ctx, tx); err != nil {
+		return safe.Erasure{}, err
+	}
+	rows, err := tx.Query(ctx, `SELECT `+erasureColumns+askedName+erasureTables+`WHERE e.uid = $2`, now, u)
 	if err != nil {
 		return safe.Erasure{}, fmt.Errorf("load erasure: %w", err)
 	}
-	e, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (safe.Erasure, error) { return scanErasure(row) })
+	e, err := pgx.CollectExactlyOneRow(rows, scanRequest)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return e, fault.New(fault.NotFound, "there is no such request")
 	}
@@ -155,6 +180,9 @@ func (a *App) AmendErasure(ctx context.Context, actor account.Actor, uid vital.U
 			return err
 		}
 		done, err := tx.Exec(ctx, amendErasure, e.ID, before.Version, string(e.State), e.Answer, nullID(e.DecidedBy), nullTime(e.DecidedAt), nullID(e.ConfirmedBy), nullTime(e.ConfirmedAt), nullTime(e.DueAt))
+		if violated(err, "erasure_one_decided") {
+			return fault.New(fault.Conflict, "another request of this person was decided on already: refuse this one, or wait for that to be settled")
+		}
 		if err == nil && done.RowsAffected() == 0 {
 			return fault.New(fault.Conflict, "somebody changed this request in the same moment: look at it again")
 		}

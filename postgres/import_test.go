@@ -20,7 +20,7 @@ import (
 
 func (r *record) imports() *identity.Imports {
 	return &identity.Imports{
-		Book: r.app, NFC: norm.NFC.String, Now: time.Now, NoPassword: "none",
+		Book: r.app, NFC: norm.NFC.String, Now: time.Now,
 		Invite: func() (string, []byte) { return "code", []byte(strings.Repeat("h", 32)) },
 	}
 }

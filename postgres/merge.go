@@ -314,11 +314,7 @@ func (a *App) UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID,
 		if _, err := tx.Exec(ctx, undoMerge, int32(actor.Org), id, reason, nullID(actor.Staff), actor.Name, now); err != nil {
 			return fmt.Errorf("undo the merge: %w", err)
 		}
-		rows, err := tx.Query(ctx, refilesToUndo, id)
-		if err != nil {
-			return fmt.Errorf("find what was moved: %w", err)
-		}
-		list, err := pgx.CollectRows(rows, scanRefile)
+		list, err := refilesBy(ctx, tx, refilesToUndo, id)
 		if err != nil {
 			return fmt.Errorf("find what was moved: %w", err)
 		}
@@ -381,6 +377,9 @@ func (a *App) Merge(ctx context.Context, actor account.Actor, uid vital.UID) (sa
 	return m, err
 }
 
+// troublesOf are the parts of a merge, or of its undoing when that was asked for, that stand still or have failed.
+const troublesOf = refileColumns + `WHERE m.uid = $1 AND f.problem <> '' AND (f.undo_of IS NOT NULL) = (m.state IN ('undoing', 'undone')) ORDER BY f.id`
+
 func oneMerge(ctx context.Context, tx pgx.Tx, uid vital.UID) (safe.Merge, error) {
 	u, err := parseUID(uid, "merge")
 	if err != nil {
@@ -393,6 +392,9 @@ func oneMerge(ctx context.Context, tx pgx.Tx, uid vital.UID) (safe.Merge, error)
 	m, err := pgx.CollectExactlyOneRow(rows, scanMerge)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return m, fault.New(fault.NotFound, "there is no merge %s", uid)
+	}
+	if err == nil {
+		m.Troubles, err = refilesBy(ctx, tx, troublesOf, u)
 	}
 	if err != nil {
 		return m, fmt.Errorf("load the merge: %w", err)

@@ -71,17 +71,24 @@ func oneRefile(ctx context.Context, tx pgx.Tx, uid vital.UID) (safe.Refile, erro
 // RefilesOf returns a patient's refiles, newest first. See safe.RefileBook.
 func (a *App) RefilesOf(ctx context.Context, actor account.Actor, patient vital.PatientID, limit int) ([]safe.Refile, error) {
 	var list []safe.Refile
-	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		rows, err := tx.Query(ctx, refileColumns+`WHERE f.source_id = $1 OR f.target_id = $1 ORDER BY f.id DESC LIMIT $2`, int64(patient), limit)
-		if err == nil {
-			list, err = pgx.CollectRows(rows, scanRefile)
-		}
-		if err != nil {
-			return fmt.Errorf("list refiles: %w", err)
-		}
-		return nil
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
+		list, err = refilesBy(ctx, tx, refileColumns+`WHERE f.source_id = $1 OR f.target_id = $1 ORDER BY f.id DESC LIMIT $2`, int64(patient), limit)
+		return err
 	})
 	return list, err
+}
+
+// refilesBy returns those that a query, of refileColumns, finds.
+func refilesBy(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]safe.Refile, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list refiles: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanRefile)
+	if err != nil {
+		return nil, fmt.Errorf("list refiles: %w", err)
+	}
+	return list, nil
 }
 
 // wanted is a wish with the ids that it speaks of.

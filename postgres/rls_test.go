@@ -422,6 +422,9 @@ func (s *rls) check(t *testing.T, tx pgx.Tx, v viewer, table *rlsTable, does str
 	if _, free := loose()[does+" "+table.name]; s.ofPatient(table.name) && !free {
 		within = v.patients
 	}
+	if throughThePatient(v.view, table.name) {
+		within = v.patients
+	}
 	if !mayInView(v.view, does, table.name, s.ofPatient(table.name)) {
 		within = nil
 	}

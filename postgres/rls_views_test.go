@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // mayInView reports whether a command on a table is for a view at all. The view of an organisation may everything that
@@ -24,6 +26,11 @@ func mayInView(view, does, table string, ofPatient bool) bool {
 		views = "staff"
 	}
 	return slices.Contains(strings.Fields(views), view)
+}
+
+// throughThePatient reports whether rows that are about nobody are within a view only by somebody who wears what they tell of.
+func throughThePatient(view, table string) bool {
+	return slices.Contains([]string{"patient", "caregiver"}, view) && slices.Contains([]string{"device", "sensor", "gateway_grant"}, table)
 }
 
 // apart are the views, besides that of an organisation, for which a command on a table is.
@@ -117,5 +124,51 @@ func TestEveryListedCommandIsOneThatThereIs(t *testing.T) {
 		if table := s.tables[name]; table == nil || !slices.Contains(table.may, command) {
 			t.Errorf("%q stands in apart, but hale_app may not do it", does)
 		}
+	}
+}
+
+// TestAPatientWritesNothingOfTheirRowButThatCareEnds tries it with nothing but row level security before it.
+func TestAPatientWritesNothingOfTheirRowButThatCareEnds(t *testing.T) {
+	t.Parallel()
+	s := newRLS(t)
+	who := s.row(t, "patient", ownRow)["id"]
+	s.exec(t, `UPDATE patient SET state = 'active' WHERE id = $1`, who)
+	for _, v := range s.viewers(t) {
+		if v.name != "the patient" {
+			continue
+		}
+		s.as(t, v, func(tx pgx.Tx) {
+			for _, set := range []string{`name = 'Other'`, `number = 'X-1'`, `birth_year = 1900`, `sex = 'other'`, `state = 'locked'`, `state = 'merged', merged_into = id`} {
+				if n, refused := try(t, tx, `UPDATE patient SET `+set+` WHERE id = $1`, who); n > 0 || refused != refusedCode {
+					t.Errorf("%s: %d rows, %q", set, n, refused)
+				}
+			}
+			for _, state := range []string{"ending", "active"} {
+				if n, refused := try(t, tx, `UPDATE patient SET state = $2 WHERE id = $1`, who, state); n != 1 || refused != "" {
+					t.Errorf("care does not go to %s: %d rows, %q", state, n, refused)
+				}
+			}
+		})
+	}
+}
+
+// TestWhatSomebodyWearsIsKnownToThem and to who is close to them, and no other device is.
+func TestWhatSomebodyWearsIsKnownToThem(t *testing.T) {
+	t.Parallel()
+	s := newRLS(t)
+	s.row(t, "assignment", ownRow)
+	sensor := s.row(t, "assignment", ownRow)["sensor_id"]
+	for _, v := range s.viewers(t) {
+		if !slices.Equal(v.patients, []string{ownRow}) || v.view == "staff" {
+			continue
+		}
+		s.as(t, v, func(tx pgx.Tx) {
+			if n, refused := try(t, tx, `SELECT FROM sensor WHERE id = $1`, sensor); n != 1 || refused != "" {
+				t.Errorf("%s: %d sensors of theirs, %q", v.name, n, refused)
+			}
+			if n, _ := try(t, tx, `SELECT FROM sensor WHERE id <> $1`, sensor); n != 0 {
+				t.Errorf("%s: %d sensors of others", v.name, n)
+			}
+		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"hale/vital"
 )
 
-const findPatient = `SELECT o.id, p.uid::text FROM org o JOIN patient p ON p.org_id = o.id WHERE o.name = $1 AND (p.number = $2 OR p.uid::text = $2) LIMIT 2`
+const findPatient = `SELECT uid::text FROM patient WHERE org_id = $1 AND (number = $2 OR uid::text = $2) LIMIT 2`
 
 // OperatorName is the name of whoever sits at the console, in the audit trail.
 const OperatorName = "operator"
@@ -22,14 +22,13 @@ const OperatorName = "operator"
 func (o Operator) FindPatient(ctx context.Context, organisation, patient string) (account.Actor, vital.UID, error) {
 	who := account.Actor{Name: OperatorName, Role: account.Administrator}
 	var uids []vital.UID
-	err := o.do(ctx, func(tx pgx.Tx, _ time.Time) error {
-		rows, err := tx.Query(ctx, findPatient, organisation, patient)
+	err := o.inNamed(ctx, organisation, func(tx pgx.Tx, operator account.Actor, _ time.Time) error {
+		who.Org = operator.Org
+		rows, err := tx.Query(ctx, findPatient, int32(who.Org), patient)
 		if err != nil {
 			return fmt.Errorf("find the patient: %w", err)
 		}
-		var uid vital.UID
-		_, err = pgx.ForEachRow(rows, []any{&who.Org, &uid}, func() error { uids = append(uids, uid); return nil })
-		if err != nil {
+		if uids, err = pgx.CollectRows(rows, pgx.RowTo[vital.UID]); err != nil {
 			return fmt.Errorf("find the patient: %w", err)
 		}
 		if len(uids) != 1 {

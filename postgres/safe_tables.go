@@ -31,8 +31,8 @@ const patientSeen = `(SELECT c.* FROM (SELECT ` + patientColumns + patientTables
 const correctionAnswer = `CASE WHEN ` + decisionSeen + ` THEN c.state ELSE 'asked' END AS state, CASE WHEN ` + decisionSeen + ` THEN c.decided_name END AS decided_name,
 	CASE WHEN ` + decisionSeen + ` THEN c.decided_at END AS decided_at, CASE WHEN ` + decisionSeen + ` THEN c.answer END AS answer`
 
-// exportedTables are copied table by table. With safe.Exports' own files (exportedElsewhere) and notExported they name every
-// table that has a patient; a test keeps it so.
+// exportedTables are copied table by table. With safe.Exports' own files they name every table that has a patient, but
+// for those that a test names with the reason.
 func exportedTables() []exportedTable {
 	return []exportedTable{
 		{name: "patient", columns: "uid, name, number, birth_year, birth_date, sex, zone, state, created_at", from: patientSeen},
@@ -67,26 +67,6 @@ func exportedTables() []exportedTable {
 		{name: "outbox", columns: "topic, severity, audience, created_at, sent_at, cancelled_at", own: true},
 		{name: "session", columns: "label, created_at, seen_at, expires_at, ended_at", own: true},
 		{name: "invitation", columns: "created_at, expires_at, used_at, ended_at", own: true},
-	}
-}
-
-// exportedElsewhere are the tables that have a file of their own in the copy.
-func exportedElsewhere() map[string]string {
-	return map[string]string{
-		"reading": "readings.csv, fhir.json",
-		"episode": "alerts.csv, alert-log.csv, fhir.json",
-		"audit":   "looks.csv, fhir.json",
-	}
-}
-
-// notExported are the tables with a patient that are not copied, and why not.
-func notExported() map[string]string {
-	return map[string]string{
-		"situation_change":   "a note to the processor that lives for a moment",
-		"condition_interval": "worked out anew from readings and rules at any time; what it leads to stands in the alerts",
-		"import_line":        "tells of the lines of a file about many people; what it changed stands in patient_change",
-		"possible_double":    "a guess that two records are one person's: the other record is somebody else's data",
-		"erasure_ledger":     "there is no record to copy of whoever stands in it",
 	}
 }
 

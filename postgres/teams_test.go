@@ -183,7 +183,10 @@ func TestWhoIsOnDutyWhen(t *testing.T) {
 		}
 	}
 	start := time.Now().UTC().Truncate(time.Minute).Add(time.Hour)
-	hours := account.HoursVersion{Hours: account.RoundTheClock("Europe/Ljubljana", account.Staffed), Reason: "pilot"}
+	hours := account.HoursVersion{Hours: account.Hours{Zone: "Europe/Ljubljana"}, Reason: "pilot"}
+	for day := range hours.Hours.Weekly {
+		hours.Hours.Weekly[day] = []account.Span{{From: 0, To: 24 * 60, Watch: account.Staffed}}
+	}
 	if v, err := rosters.SetHours(ctx, manager, team.UID, 0, hours); err != nil || v.Number != 1 {
 		t.Fatalf("%+v, %v", v, err)
 	}

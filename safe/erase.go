@@ -146,7 +146,8 @@ type Erasure struct {
 	State       ErasureState
 	OnPaper     bool // it came on paper, and the officer wrote it down
 	Wish        string
-	AskedRole   account.Role
+	AskedRole   account.Role // empty: an operator carried it out again after a restore
+	AskedName   string       // of the relative who asked; empty when it was nobody close to the patient
 	AskedAt     time.Time
 	Answer      string // why it was refused, or a word with the decision
 	DecidedBy   account.StaffID
@@ -171,6 +172,24 @@ func (e *Erasure) Withdrawable() bool {
 func (e *Erasure) WithdrawableBy(actor account.Actor) bool {
 	return actor.Role != account.CaregiverRole || e.AskedRole == account.CaregiverRole
 }
+
+// Asker says who asked and as what: "the patient", "guardian Saul Son".
+func (e *Erasure) Asker() string {
+	switch {
+	case e.OnPaper:
+		return "the person on paper, written down by a privacy officer"
+	case e.AskedRole == account.SelfRole:
+		return "the patient"
+	case e.AskedRole == account.CaregiverRole && e.AskedName != "":
+		return "guardian " + e.AskedName
+	case e.AskedRole == account.CaregiverRole:
+		return "a guardian"
+	}
+	return "an operator, after a backup was put back"
+}
+
+// Unsettled reports whether the request waits for somebody, or is being carried out.
+func (e *Erasure) Unsettled() bool { return e.State != ErasureRefused && e.State != ErasureWithdrawn }
 
 // Propose returns what the policy says of each class for a decision at now: erased at once, or kept until a day. Who the
 // person is stays as long as what is kept together with it.

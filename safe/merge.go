@@ -65,7 +65,8 @@ type Merge struct {
 	UndoReason       string
 	UndoBy           string
 	UndoAt           time.Time
-	Total, Moved     int // readings, of the refiles that it or its undoing is made of
+	Total, Moved     int      // readings, of the refiles that it or its undoing is made of
+	Troubles         []Refile // those of them that stand still or have failed; told of one merge, not of a list
 }
 
 // MergeBook is the record as Merges needs it. Every method is bound to the actor's organisation and view.

@@ -325,7 +325,7 @@ func newHeadcount() *headcount { return &headcount{known: map[account.Actor]coun
 
 // count returns how many patients the actor sees, up to account.MostPatients. None is not kept: who has just taken the first one
 // in looks for it.
-func (h *headcount) count(ctx context.Context, directory Directory, actor account.Actor, now time.Time) (int, error) {
+func (h *headcount) count(ctx context.Context, directory *account.Directory, actor account.Actor, now time.Time) (int, error) {
 	h.mu.Lock()
 	last, ok := h.known[actor]
 	h.mu.Unlock()

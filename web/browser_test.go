@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"hale/account"
 	"hale/alerts"
 	"hale/fault"
 	"hale/internal/browser"
@@ -58,6 +59,7 @@ func TestInABrowser(t *testing.T) {
 		"whoever presses second is told who was first":         secondIsTold,
 		"two tabs of a person share one feed":                  twoTabs,
 		"a board that hears nothing says so":                   brokenFeed,
+		"a board that may hear nothing says so":                refusedFeed,
 		"without scripts one can read and acknowledge":         withoutScripts,
 		"charts end at the newest reading, however old":        chartRanges,
 		"charts say what they show":                            chartsSayWhatTheyShow,
@@ -228,6 +230,25 @@ func brokenFeed(t *testing.T, chromium *browser.Browser) {
 	tab.Shot(picture(t, "broken.png"))
 	f.fail(nil)
 	tab.Until("it recovers by itself", `document.querySelector("#live").dataset.state === "wait"`)
+}
+
+// refusedFeed: who may not see alerts any more is still signed in, is told so, and asks no more.
+func refusedFeed(t *testing.T, chromium *browser.Browser) {
+	t.Helper()
+	f := furnish(t)
+	tab := chromium.Tab(t, 1280, 900)
+	enter(tab, f.serve(t), "mira")
+	tab.Until("the board is live", live)
+	f.demote(account.Researcher)
+	tab.Until("it says that she may not see alerts", `document.querySelector("#live .text").textContent.startsWith("You may not see these alerts any more")`)
+	asked := f.feeds.Load()
+	const lists = `performance.getEntriesByType("resource").filter(r => r.name.endsWith("/board/list")).length`
+	tab.Do(chromedp.Evaluate[chromedp.Void](`window.then = performance.now(), window.lists = ` + lists + `, document.dispatchEvent(new Event("visibilitychange"))`))
+	tab.Until("two seconds have passed", `performance.now() > window.then + 2000`)
+	if again := browser.Eval[bool](tab, lists+` !== window.lists`); again || f.feeds.Load() != asked {
+		t.Errorf("it asks again: the list %v, the feed %d times after %d", again, f.feeds.Load(), asked)
+	}
+	tab.Shot(picture(t, "refused.png"))
 }
 
 func withoutScripts(t *testing.T, chromium *browser.Browser) {

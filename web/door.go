@@ -17,19 +17,6 @@ import (
 	"hale/vital"
 )
 
-// Door is how people come in besides login and password, and what they do with their own signing in (account/signin.Service).
-type Door interface {
-	Invite(ctx context.Context, actor account.Actor, whom account.Invited) (account.Invitation, error)
-	Inviting(ctx context.Context, actor account.Actor, patient vital.UID) (account.Patient, []account.Invitee, []account.Session, error)
-	EndPatientSession(ctx context.Context, actor account.Actor, patient, session vital.UID) error
-	Sessions(ctx context.Context, actor account.Actor) ([]account.Session, error)
-	EndSession(ctx context.Context, actor account.Actor, session vital.UID) error
-	ChangePassword(ctx context.Context, actor account.Actor, current, code, chosen string) error
-	MakeKey(ctx context.Context, actor account.Actor, k account.Key) (token string, made account.Key, err error)
-	Keys(ctx context.Context, actor account.Actor) ([]account.Key, error)
-	RevokeKey(ctx context.Context, actor account.Actor, key vital.UID) error
-}
-
 // mountDoor puts the pages of the door on the app; open are the handlers of pages that need no session.
 func (w *Web) mountDoor(app *fiber.App, open []fiber.Handler, get, post func(string, fiber.Handler)) {
 	if w.Door == nil {

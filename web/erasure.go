@@ -109,14 +109,7 @@ func (w *Web) viewErasure(e *safe.Erasure, actor account.Actor, items []safe.Era
 	v.CanDecide = v.Officer && e.State == safe.ErasureAsked
 	v.OwnDecision = v.Officer && e.State == safe.ErasureDecided && e.DecidedBy == actor.Staff
 	v.CanConfirm = v.Officer && e.State == safe.ErasureDecided && !v.OwnDecision
-	how := ""
-	switch {
-	case e.OnPaper:
-		how = " on paper"
-	case e.AskedRole == account.CaregiverRole:
-		how = " by a guardian"
-	}
-	v.Steps = append(v.Steps, "Asked"+how+" on "+day(e.AskedAt))
+	v.Steps = append(v.Steps, "Asked by "+e.Asker()+" on "+day(e.AskedAt))
 	for _, s := range []struct {
 		what string
 		at   time.Time
@@ -166,7 +159,7 @@ func (w *Web) erasureAskPage(c *fiber.Ctx, wish, wrong string) error {
 	view := erasureAskView{CanAsk: true, Wish: wish}
 	for i := range list {
 		view.List = append(view.List, w.viewErasure(&list[i], actor, list[i].Items, false))
-		if s := list[i].State; s != safe.ErasureRefused && s != safe.ErasureWithdrawn {
+		if list[i].Unsettled() && (list[i].AskedRole == account.CaregiverRole) == (actor.Role == account.CaregiverRole) {
 			view.CanAsk = false
 		}
 	}

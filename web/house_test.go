@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hale/account"
@@ -36,7 +37,8 @@ type house struct {
 	events   []alerts.Event
 	heard    func(vital.OrgID, alerts.Event)
 	hub      *feed.Hub
-	broken   error // what every answer of the record is, when it is away
+	feeds    atomic.Int64 // how often the feed was asked for
+	broken   error        // what every answer of the record is, when it is away
 }
 
 func newHouse(now time.Time) *house {
@@ -67,6 +69,18 @@ func (h *house) pass(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now = h.now.Add(d)
+}
+
+// demote gives everybody who is signed in another role, and closes their feeds.
+func (h *house) demote(role account.Role) {
+	h.mu.Lock()
+	var over []vital.UID
+	for token, s := range h.sessions {
+		s.Actor.Role = role
+		h.sessions[token], over = s, append(over, s.UID)
+	}
+	h.mu.Unlock()
+	h.hub.End(over...)
 }
 
 func (h *house) fail(err error) {

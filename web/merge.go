@@ -217,6 +217,8 @@ type mergedView struct {
 	UndoReason string
 	Total      int
 	Moved      int
+	Troubles   []filedView // parts that stand still or have failed
+	Next       string      // what to do about them
 	CanUndo    bool
 	Was        bool // of a patient's list: this one is known under the other record
 }
@@ -237,7 +239,30 @@ func viewMerged(m *safe.Merge, actor account.Actor, k clock) mergedView {
 	case safe.MergeUndone:
 		v.State, v.Ended = "undone", true
 	}
+	for i := range m.Troubles {
+		v.Troubles = append(v.Troubles, viewFiled(&m.Troubles[i], actor, k))
+	}
+	v.Next = mergeNext(m)
 	return v
+}
+
+// mergeNext says what to do about the parts of a merge that stand still or have failed.
+func mergeNext(m *safe.Merge) string {
+	waits := false
+	for i := range m.Troubles {
+		waits = waits || m.Troubles[i].StandsStill()
+	}
+	switch {
+	case len(m.Troubles) == 0:
+		return ""
+	case waits:
+		return "Tell whoever runs Hale. It ends by itself when that is mended; until then look at both records for the readings of these devices, and keep an eye on the person."
+	case m.State == safe.MergeDone:
+		return "These readings are still under the record that was merged. Undo the merge, have that mended, and merge again."
+	case m.State == safe.MergeUndone:
+		return "These readings are still under the record that stayed. Open it and choose “Readings are somebody else's”."
+	}
+	return "The rest goes on. What to do about these is said here when it has ended."
 }
 
 func (w *Web) oneMerged(c *fiber.Ctx) (mergedView, error) {

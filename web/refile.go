@@ -217,6 +217,8 @@ type filedView struct {
 	Ended    bool
 	Failed   bool
 	Problem  string
+	Stands   bool   // it does not go on just now
+	Next     string // what to do about the problem
 	Total    int
 	Moved    int
 	Alerts   int
@@ -262,7 +264,25 @@ func viewFiled(r *safe.Refile, actor account.Actor, k clock) filedView {
 	case safe.RefileFailed:
 		v.State = "not done"
 	}
+	v.Stands, v.Next = r.StandsStill(), refileNext(r)
 	return v
+}
+
+// refileNext says what whoever reads of a refile in trouble can do; of a part of a merge the merge's page says it.
+func refileNext(r *safe.Refile) string {
+	switch {
+	case r.Problem == "":
+		return ""
+	case r.StandsStill() && r.StartedAt.IsZero():
+		return "Tell whoever runs Hale. Until then nothing is changed: the readings stand where they were."
+	case r.StandsStill():
+		return fmt.Sprintf("Tell whoever runs Hale. Until then %d of %d readings stand where they were, and the two people are judged as before.", r.Total-r.Moved, r.Total)
+	case r.HalfWay():
+		return fmt.Sprintf("%d of %d readings had moved and stay there. Both records that are left were judged anew.", r.Moved, r.Total)
+	case r.Merge != "":
+		return "Nothing was changed. The page of the merge says what to do."
+	}
+	return "Nothing was changed. It can be asked for again from the patient's page."
 }
 
 func (w *Web) oneFiled(c *fiber.Ctx) (filedView, error) {

@@ -47,7 +47,7 @@ func (h *house) app(t *testing.T) *fiber.App {
 	})
 	who := func(ctx context.Context) (account.Actor, string) { return session.Actor(ctx), session.Token(ctx) }
 	stream := &feed.Stream{Hub: hub, Who: who, Sessions: h, People: h}
-	app.Get("/v1/feed", keeper.Identify, stream.Handle)
+	app.Get("/v1/feed", func(c *fiber.Ctx) error { h.feeds.Add(1); return c.Next() }, keeper.Identify, stream.Handle)
 	app.Get("/v1/patients/:id/series", keeper.Identify, h.series)
 	return app
 }

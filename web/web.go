@@ -4,7 +4,6 @@
 package web
 
 import (
-	"context"
 	"html/template"
 	"log/slog"
 	"time"
@@ -17,37 +16,13 @@ import (
 	"hale/alerts"
 	"hale/api/session"
 	"hale/safe"
-	"hale/vital"
 )
-
-// Directory finds patients and writes down who looked (account.Directory).
-type Directory interface {
-	Patients(ctx context.Context, actor account.Actor, query string, limit int) ([]account.Patient, error)
-	Patient(ctx context.Context, actor account.Actor, uid vital.UID) (account.Patient, error)
-	Readings(ctx context.Context, actor account.Actor, uid vital.UID, what string) (account.Patient, error)
-	AddPatient(ctx context.Context, actor account.Actor, p account.Patient) (account.Patient, error)
-}
-
-// Triage is what staff see of alerts and do with them (alerts.Triage).
-type Triage interface {
-	List(ctx context.Context, actor account.Actor, f alerts.Filter) ([]alerts.Alert, error)
-	Worklist(ctx context.Context, actor account.Actor) ([]alerts.Case, error)
-	Get(ctx context.Context, actor account.Actor, uid vital.UID) (alerts.Alert, error)
-	Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]alerts.Entry, error)
-	Acknowledge(ctx context.Context, actor account.Actor, uid vital.UID, expected int, until time.Time, note string) (alerts.Alert, error)
-	Resolve(ctx context.Context, actor account.Actor, uid vital.UID, expected int, step alerts.NextStep, at time.Time, note string) (alerts.Alert, error)
-}
-
-// Limits tells a patient's rules with all their versions (alerts.Limits).
-type Limits interface {
-	Get(ctx context.Context, actor account.Actor, patient vital.UID) ([]alerts.Rule, error)
-}
 
 // Config is what the screens need. Directory, Triage, Limits, Charts, Sessions, Log and Now are required.
 type Config struct {
-	Directory Directory
-	Triage    Triage
-	Limits    Limits
+	Directory *account.Directory
+	Triage    *alerts.Triage
+	Limits    *alerts.Limits
 	Charts    alerts.Charts
 	Sessions  *session.Keeper
 	Teams     *account.Teams // no pages of care teams when nil; with Rosters
@@ -56,7 +31,7 @@ type Config struct {
 	// Emergencies is the way to a record outside one's care; no page when nil.
 	Emergencies      *account.Emergency
 	Factors          Factors           // no page for second factors when nil
-	Door             Door              // no codes, lists of sessions and keys when nil
+	Door             session.Door      // no codes, lists of sessions and keys when nil
 	Safe             *safe.Safe        // no screens of the data safe when nil
 	Consents         *consent.Consents // no screens of what patients agree to when nil; with the two below
 	Caregivers       *consent.Caregivers

@@ -42,7 +42,8 @@ func (g *Grant) In(at time.Time) bool {
 func (g *Grant) Ended(at time.Time) bool { return !g.To.IsZero() && !at.Before(g.To) }
 
 // WayOf folds grants and consents to what a caregiver is to the patient at a moment. What the patient shares needs their
-// consent to sharing; what the law gives a guardian does not. The record does the same sum in SQL (my_ways).
+// consent to sharing; what the law gives a guardian does not. The record does this sum in SQL (my_ways); a test of
+// package postgres holds that against this function, which nothing else calls.
 func WayOf(caregiver account.CaregiverID, grants []Grant, log []Decision, at time.Time) account.Relation {
 	sharing := Stand(ForSharing, nil, log, at)
 	var r account.Relation

@@ -190,10 +190,9 @@ type Imports struct {
 	NFC  func(string) string // brings text to Unicode's composed form
 	// FHIR reads Patients of FHIR R4 as rows; number is the URI of the programme's own numbers.
 	FHIR func(content []byte, number string) (ImportTable, error)
-	// Invite makes a code and the hash that the record keeps; NoPassword is the hash of no password.
-	Invite     func() (code string, hash []byte)
-	NoPassword string
-	Now        func() time.Time
+	// Invite makes a code and the hash that the record keeps.
+	Invite func() (code string, hash []byte)
+	Now    func() time.Time
 }
 
 // allowed asks for the function. Accounts of staff carry rights, so that only who manages staff may make them.
@@ -331,7 +330,6 @@ func (m *Imports) step(ctx context.Context, actor account.Actor, i *Import, rows
 			one := d.decide(&part[r])
 			if one.Line.Outcome == OutcomeNew && one.Staff != nil {
 				one.Line.Code, one.Staff.CodeHash = m.Invite()
-				one.Staff.PasswordHash = m.NoPassword
 			}
 			list = append(list, one)
 		}

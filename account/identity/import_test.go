@@ -171,7 +171,7 @@ func mayDay() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 
 func (d *cabinet) imports() *identity.Imports {
 	return &identity.Imports{
-		Book: d, NFC: norm.NFC.String, Now: mayDay, NoPassword: "none",
+		Book: d, NFC: norm.NFC.String, Now: mayDay,
 		Invite: func() (string, []byte) { return "code", make([]byte, 32) },
 		FHIR: func([]byte, string) (identity.ImportTable, error) {
 			return identity.ImportTable{}, fault.New(fault.Invalid, "this is FHIR")

@@ -65,11 +65,10 @@ type Decided struct {
 
 // NewStaff is a member of staff whom a file brings.
 type NewStaff struct {
-	Login, Name  string
-	Role         account.Role
-	Teams        []vital.UID // none: the usual one
-	PasswordHash string
-	CodeHash     []byte // of the invitation
+	Login, Name string
+	Role        account.Role
+	Teams       []vital.UID // none: the usual one
+	CodeHash    []byte      // of the invitation
 }
 
 func questionOf(i Import, rows []ImportRow) ImportQuestion {

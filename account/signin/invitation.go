@@ -31,9 +31,6 @@ func NewInvitation() (code string, hash []byte) {
 	return code, hashOf(code)
 }
 
-// NoPassword is the hash of no password: whoever has it cannot sign in.
-func NoPassword() string { return nobodysHash() }
-
 // Accept sets the first password of whoever has the code, and returns the login to sign in with. A code that is nobody's, used
 // up or over is the same fault.NotFound, and counts as a wrong guess of the address; a weak password is fault.Invalid and uses
 // nothing up.

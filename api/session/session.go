@@ -15,6 +15,7 @@ import (
 
 	"hale/account"
 	"hale/fault"
+	"hale/vital"
 )
 
 // SignIn is what opens, finds and ends sessions (account/signin.Service).
@@ -33,6 +34,20 @@ type Codes interface {
 // Keys finds who an API key acts as (account/signin.Service).
 type Keys interface {
 	KeySession(ctx context.Context, from netip.Addr, token string) (account.Session, error)
+}
+
+// Door is how people come in besides login and password, and what they see of their own signing in (account/signin.Service).
+// Its methods check account.Allow.
+type Door interface {
+	Invite(ctx context.Context, actor account.Actor, whom account.Invited) (account.Invitation, error)
+	Inviting(ctx context.Context, actor account.Actor, patient vital.UID) (account.Patient, []account.Invitee, []account.Session, error)
+	EndPatientSession(ctx context.Context, actor account.Actor, patient, session vital.UID) error
+	Sessions(ctx context.Context, actor account.Actor) ([]account.Session, error)
+	EndSession(ctx context.Context, actor account.Actor, session vital.UID) error
+	ChangePassword(ctx context.Context, actor account.Actor, current, code, chosen string) error
+	MakeKey(ctx context.Context, actor account.Actor, k account.Key) (token string, made account.Key, err error)
+	Keys(ctx context.Context, actor account.Actor) ([]account.Key, error)
+	RevokeKey(ctx context.Context, actor account.Actor, key vital.UID) error
 }
 
 // Keeper turns tokens into people. It has no state of its own; every request asks SignIn, so that the end of a session

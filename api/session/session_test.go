@@ -1,10 +1,13 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -52,7 +55,7 @@ func (d *door) SignOut(_ context.Context, token string) error {
 
 // app answers every request with the name of who speaks, or the status of why it was refused.
 func app(k *session.Keeper) *fiber.App {
-	a := fiber.New(fiber.Config{Immutable: true, ErrorHandler: func(c *fiber.Ctx, err error) error {
+	a := fiber.New(fiber.Config{Immutable: true, DisableStartupMessage: true, ErrorHandler: func(c *fiber.Ctx, err error) error {
 		return c.Status(session.Status(err)).SendString(fault.MessageOf(err))
 	}})
 	a.Post("/in", k.SameOrigin, func(c *fiber.Ctx) error {
@@ -60,6 +63,13 @@ func app(k *session.Keeper) *fiber.App {
 		return err
 	})
 	a.Use(k.Identify)
+	a.Get("/address", func(c *fiber.Ctx) error {
+		address, err := session.Address(c.UserContext())
+		if err != nil {
+			return err
+		}
+		return c.SendString(session.CodeAddress(address, "abcd-efgh"))
+	})
 	a.Post("/out", func(c *fiber.Ctx) error { return k.Close(c.UserContext(), session.SetCookie(c)) })
 	a.All("/*", func(c *fiber.Ctx) error { return c.SendString(session.Actor(c.UserContext()).Name) })
 	return a
@@ -342,5 +352,120 @@ func TestStatusIsWrittenOnce(t *testing.T) {
 				t.Errorf("%d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// TestNoForeignAddressIsGivenAway: the host in a request is the client's word, or that of whoever stands between.
+func TestNoForeignAddressIsGivenAway(t *testing.T) {
+	t.Parallel()
+	proxies, err := session.ParseProxies([]string{"0.0.0.0"}) // where fiber's test connections come from
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := session.ParsePublic("https://hale.example.org/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		keeper  *session.Keeper
+		host    string
+		headers map[string]string
+		want    string // empty: refused
+	}{
+		"localhost is this machine":                 {host: "localhost:8080", want: "http://localhost:8080"},
+		"so is a loopback address":                  {host: "127.0.0.1:8080", want: "http://127.0.0.1:8080"},
+		"so is one of IPv6":                         {host: "[::1]:8080", want: "http://[::1]:8080"},
+		"a foreign name is refused":                 {host: "evil.test"},
+		"a foreign address is refused":              {host: "203.0.113.6"},
+		"a name that begins like ours is refused":   {host: "localhost.evil.test"},
+		"a name in front of ours is refused":        {keeper: &session.Keeper{Hosts: []string{"hale.test"}}, host: "evil.hale.test"},
+		"a name with somebody before it is refused": {host: "localhost@evil.test"},
+		"a name of the certificate is ours":         {keeper: &session.Keeper{Hosts: []string{"hale.test"}}, host: "HALE.test:8443", want: "http://hale.test:8443"},
+		"a wildcard of it is":                       {keeper: &session.Keeper{Hosts: []string{"*.example.org"}}, host: "care.example.org", want: "http://care.example.org"},
+		"but not two names deep":                    {keeper: &session.Keeper{Hosts: []string{"*.example.org"}}, host: "a.b.example.org"},
+		"an address of the certificate is ours":     {keeper: &session.Keeper{Hosts: []string{"192.0.2.7"}}, host: "192.0.2.7:8080", want: "http://192.0.2.7:8080"},
+		"what was said wins over any host":          {keeper: &session.Keeper{Public: public}, host: "evil.test", want: "https://hale.example.org"},
+		"and over a proxy's":                        {keeper: &session.Keeper{Public: public, Proxies: proxies}, host: "hale.test", headers: map[string]string{"X-Forwarded-Host": "evil.test"}, want: "https://hale.example.org"},
+		"what a proxy hands on is not believed":     {keeper: &session.Keeper{Proxies: proxies}, host: "localhost", headers: map[string]string{"X-Forwarded-Host": "evil.test"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if c.keeper == nil {
+				c.keeper = &session.Keeper{}
+			}
+			c.keeper.SignIn = &door{}
+			r := httptest.NewRequestWithContext(t.Context(), "GET", "/address", nil)
+			r.Host = c.host
+			for name, value := range c.headers {
+				r.Header.Set(name, value)
+			}
+			res, err := app(c.keeper).Test(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = res.Body.Close() }()
+			b, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.want == "" && (res.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(b), "--public-url")) {
+				t.Errorf("%d %s", res.StatusCode, b)
+			}
+			if c.want != "" && string(b) != c.want+"/code#abcdefgh" {
+				t.Errorf("%d %s, want %s", res.StatusCode, b, c.want)
+			}
+		})
+	}
+	for _, wrong := range []string{"hale.example.org", "ftp://hale.example.org", "https://", "https://a@hale.example.org", "https://hale.example.org/care", "https://hale.example.org?x", "://"} {
+		if got, err := session.ParsePublic(wrong); err == nil {
+			t.Errorf("%q was read as %q", wrong, got)
+		}
+	}
+}
+
+// TestAProxyThatIsNotBelievedIsNamedOnce: behind it all clients are one, and one guesser makes all of them wait.
+func TestAProxyThatIsNotBelievedIsNamedOnce(t *testing.T) {
+	t.Parallel()
+	serve := func(proxies session.Proxies, headers map[string]string) string {
+		var log bytes.Buffer
+		a := app(&session.Keeper{SignIn: &door{}, Proxies: proxies, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- a.Listener(l) }()
+		for range 3 {
+			r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.Addr().String()+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, value := range headers {
+				r.Header.Set(name, value)
+			}
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+		}
+		if err := a.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		return log.String()
+	}
+	believed, err := session.ParseProxies([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forwarded := map[string]string{"X-Forwarded-For": "203.0.113.9"}
+	if said := serve(nil, forwarded); strings.Count(said, "--trusted-proxies") != 1 || strings.Contains(said, "203.0.113.9") {
+		t.Errorf("it says %q", said)
+	}
+	if said := serve(believed, forwarded) + serve(nil, nil); said != "" {
+		t.Errorf("nothing is wrong, and it says %q", said)
 	}
 }

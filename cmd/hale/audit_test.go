@@ -32,7 +32,7 @@ func TestTheAuditTrailOfARunningHaleIsSealedExportedAndVerified(t *testing.T) {
 	first := filepath.Join(tmp, "first.jsonl")
 	eventually(t, 20*time.Second, func() string { // until the acts are sealed
 		_ = os.Remove(first)
-		if code, said := hale(t, "audit", "export", "--org", organisation, "--data", dir, "--out", first); code != 0 {
+		if code, said := hale(t, "audit", "export", "--organisation", organisation, "--data", dir, "--out", first); code != 0 {
 			t.Fatal(said)
 		}
 		text, err := os.ReadFile(first)
@@ -53,7 +53,7 @@ func TestTheAuditTrailOfARunningHaleIsSealedExportedAndVerified(t *testing.T) {
 	if code != 0 || !strings.Contains(said, "holds") || !strings.Contains(said, "by 1 checkpoint") {
 		t.Errorf("verify ended with %d: %s", code, said)
 	}
-	if code, said = hale(t, "audit", "export", "--org", organisation, "--data", dir, "--out", first); code != 1 || !strings.Contains(said, "is there already") {
+	if code, said = hale(t, "audit", "export", "--organisation", organisation, "--data", dir, "--out", first); code != 1 || !strings.Contains(said, "is there already") {
 		t.Errorf("a second export over the first ended with %d: %s", code, said)
 	}
 	nothing := filepath.Join(tmp, "nothing.jsonl")
@@ -65,7 +65,7 @@ func TestTheAuditTrailOfARunningHaleIsSealedExportedAndVerified(t *testing.T) {
 	}
 
 	second := filepath.Join(tmp, "second.jsonl")
-	if code, said = hale(t, "audit", "export", "--org", organisation, "--data", dir, "--out", second); code != 0 {
+	if code, said = hale(t, "audit", "export", "--organisation", organisation, "--data", dir, "--out", second); code != 0 {
 		t.Fatal(said)
 	}
 	if code, said = hale(t, "audit", "verify", second, "--since", first); code != 0 {

@@ -354,7 +354,7 @@ func TestOneOfThreePatientsIsErasedWhileAllAreMeasured(t *testing.T) {
 	}
 	before := filepath.Join(backups, "before.jsonl")
 	eventually(t, 10*time.Second, func() string { return unsealed(t, told.Database) })
-	verb(t, "audit", "export", "--org", organisation, "--out", before, "--data", dir)
+	verb(t, "audit", "export", "--organisation", organisation, "--out", before, "--data", dir)
 	stopAll := make(chan struct{})
 	sent := make(chan error, len(all))
 	for _, w := range all {
@@ -378,13 +378,13 @@ func TestOneOfThreePatientsIsErasedWhileAllAreMeasured(t *testing.T) {
 	}
 	after := filepath.Join(backups, "after.jsonl")
 	eventually(t, 10*time.Second, func() string { return unsealed(t, told.Database) })
-	verb(t, "audit", "export", "--org", organisation, "--out", after, "--data", dir)
+	verb(t, "audit", "export", "--organisation", organisation, "--out", after, "--data", dir)
 	verb(t, "audit", "verify", before, "--key", filepath.Join(dir, "audit-key.pem.pub"))
 	if said := verb(t, "audit", "verify", after, "--since", before, "--key", filepath.Join(dir, "audit-key.pem.pub")); !strings.Contains(said, "blanked    erasure 1: ") {
 		t.Errorf("verify says nothing of the erasure: %s", said)
 	}
 	receipt := filepath.Join(backups, "receipt.json")
-	verb(t, "erase", "receipt", "--org", organisation, "--number", "1", "--out", receipt, "--data", dir)
+	verb(t, "erase", "receipt", "--organisation", organisation, "--number", "1", "--out", receipt, "--data", dir)
 	if said := verb(t, "erase", "verify-receipt", receipt, "--key", filepath.Join(dir, "audit-key.pem.pub")); !strings.Contains(said, "erased  readings") {
 		t.Errorf("the receipt says %s", said)
 	}
@@ -416,7 +416,7 @@ func TestOneOfThreePatientsIsErasedWhileAllAreMeasured(t *testing.T) {
 	}
 	p, told = up(t, dir, "--demo=false", "--erasure-ledger", ledger)
 	eventually(t, 60*time.Second, func() string {
-		if said := verb(t, "erase", "list", "--org", organisation, "--data", dir); !strings.Contains(said, "done") {
+		if said := verb(t, "erase", "list", "--organisation", organisation, "--data", dir); !strings.Contains(said, "done") {
 			return said
 		}
 		return ""

@@ -24,7 +24,7 @@ import (
 // newImports joins the parts of which taking people in by files is made.
 func newImports(app *postgres.App) *identity.Imports {
 	return &identity.Imports{
-		Book: app, NFC: norm.NFC.String, FHIR: fhirmap.ReadPatients, Invite: signin.NewInvitation, NoPassword: signin.NoPassword(), Now: time.Now,
+		Book: app, NFC: norm.NFC.String, FHIR: fhirmap.ReadPatients, Invite: signin.NewInvitation, Now: time.Now,
 	}
 }
 

@@ -99,7 +99,7 @@ func (a *asker) exportComesBack(t *testing.T, dir, patient string) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "copy.zip")
 	var told, errs bytes.Buffer
-	if code := run(t.Context(), []string{"export", "--org", organisation, "--patient", patient, "--data", dir, "--out", out}, &told, &errs, func(string) string { return "" }); code != 0 {
+	if code := run(t.Context(), []string{"export", "--organisation", organisation, "--patient", patient, "--data", dir, "--out", out}, &told, &errs, func(string) string { return "" }); code != 0 {
 		t.Fatalf("%s%s", told.String(), errs.String())
 	}
 	archive, err := zip.OpenReader(out)
@@ -137,7 +137,7 @@ func (a *asker) byVerb(t *testing.T, dir string) {
 		}
 		return out.String()
 	}
-	common := []string{"patients", file, "--org", organisation, "--data", dir, "--zone", "Europe/Ljubljana"}
+	common := []string{"patients", file, "--organisation", organisation, "--data", dir, "--zone", "Europe/Ljubljana"}
 	if told := hale(0, common...); !strings.HasPrefix(told, "301 rows: 200 new, 100 the same, 0 changed, 0 possible doubles, 1 refused") || !strings.Contains(told, "Nobody came in") || !strings.Contains(told, "line 302: refused: birth_date: ") {
 		t.Errorf("it said %q", told)
 	}
@@ -163,7 +163,7 @@ func (a *asker) staffComeIn(t *testing.T, dir string, told announcement) {
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"import", "staff", file, "--org", organisation, "--data", dir, "--commit", "--result", result}, &out, &errs, func(string) string { return "" }); code != 0 {
+	if code := run(t.Context(), []string{"import", "staff", file, "--organisation", organisation, "--data", dir, "--commit", "--result", result}, &out, &errs, func(string) string { return "" }); code != 0 {
 		t.Fatalf("%s%s", out.String(), errs.String())
 	}
 	b, err := os.ReadFile(result)

@@ -303,7 +303,7 @@ func (in *inhabitants) people(k int, at time.Time, hash string) {
 func (in *inhabitants) newcomer(k int, codeHash []byte) {
 	org, id := orgOf(k, own), townFirst+k*100+90
 	in.add("staff", field{"org_id", org}, field{"id", id}, field{"uid", townUID("staff", id)}, field{"login", fmt.Sprintf("newcomer-%d", k)}, field{"name", "Newcomer"},
-		field{"role", string(account.Nurse)}, field{"password_hash", signin.NoPassword()}, field{"created_at", time.Now()})
+		field{"role", string(account.Nurse)}, field{"password_hash", ""}, field{"created_at", time.Now()})
 	in.add("staff_invitation", field{"org_id", org}, field{"staff_id", id}, field{"code_hash", codeHash}, field{"created_at", time.Now()}, field{"expires_at", time.Now().Add(time.Hour)})
 }
 
@@ -357,9 +357,9 @@ func requestNumber(c class) int { return 7_700_010 + int(c) }
 
 // shareCode is the code of the link to the data of the patient of this number.
 func shareCode(id int) string {
-	text := []byte("KLMNPQRSTUVWXYZ23456")
+	text := []byte("kmnpqrstvwxyz2345678")
 	for i, n := 0, id; n > 0; i, n = i+1, n/10 {
-		text[i] = "ABCDEFGHJK"[n%10]
+		text[i] = "abcdefghjk"[n%10]
 	}
 	return string(text)
 }

@@ -262,7 +262,7 @@ func exportAtTheConsole(t *testing.T, dir string, k kit) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "copy.zip")
 	var said, told bytes.Buffer
-	arguments := []string{"export", "--org", organisation, "--patient", k.patient.Number, "--out", out, "--data", dir}
+	arguments := []string{"export", "--organisation", organisation, "--patient", k.patient.Number, "--out", out, "--data", dir}
 	if code := run(t.Context(), arguments, &said, &told, func(string) string { return "" }); code != 0 {
 		t.Fatalf("hale export ended with %d: %s", code, told.String())
 	}
@@ -277,7 +277,7 @@ func exportAtTheConsole(t *testing.T, dir string, k kit) {
 	if code := run(t.Context(), arguments, &said, &told, func(string) string { return "" }); code == 0 || !strings.Contains(told.String(), "is there already") {
 		t.Errorf("the second copy went over the first: %s", told.String())
 	}
-	nobody := []string{"export", "--org", organisation, "--patient", "nobody", "--out", out + "2", "--data", dir}
+	nobody := []string{"export", "--organisation", organisation, "--patient", "nobody", "--out", out + "2", "--data", dir}
 	if code := run(t.Context(), nobody, &said, &told, func(string) string { return "" }); code == 0 || !strings.Contains(told.String(), "has no patient") {
 		t.Errorf("nobody was exported: %s", told.String())
 	}

@@ -30,6 +30,15 @@ type Draft struct {
 	Facts []Fact
 }
 
+// Message is what one payload held: measurements, what of it is none, and what it tells of the device itself.
+type Message struct {
+	Drafts  []Draft
+	Refused []Refusal
+	Facts   []Fact
+	// Context is set by the payload of a glucose meter that says what a measurement was taken beside.
+	Context *GlucoseContext
+}
+
 // Standing is what a measurement is worth by its sender's word.
 type Standing uint8
 
@@ -49,8 +58,10 @@ type Precision uint8
 
 // The precisions.
 const (
-	Exact Precision = iota // to the second or finer
-	ToDay                  // a date: At is its midnight
+	Exact   Precision = iota // to the second or finer
+	ToDay                    // a date: At is its midnight
+	ToMonth                  // At is the midnight that begins it
+	ToYear                   // At is the midnight that begins it
 )
 
 // Time is when something was measured, as its sender said it. The zero Time says nothing.
@@ -59,7 +70,8 @@ type Time struct {
 	// Local is true when the sender gave no zone: At then holds the digits of its clock as if they were UTC.
 	Local     bool
 	Precision Precision
-	// Until is the end of a span that began at At; the zero time when it was a moment.
+	// Until is the end of a span that began at At; the zero time when it was a moment. It is as it was sent: a sender may say an
+	// end that lies before the beginning.
 	Until time.Time
 }
 
@@ -69,7 +81,24 @@ type Refusal struct {
 	Reason vital.Reason
 	Field  string // the path of the field in the sender's own words, for example "systolic_blood_pressure.unit"
 	Detail string // what to mend, for a person; begins with Field where there is one
+	// NotKept is true for what is well formed and yet no measurement that Hale keeps, such as a body mass index, a goal or a
+	// control solution: there is nothing to mend.
+	NotKept bool
+	// Beyond says that the device found a value outside what it can measure: there is no number, and it may be an emergency.
+	Beyond Beyond
+	// Draft is what could be read of the measurement nevertheless (metric, time, sequence, findings, facts), nil when nothing
+	// could. It never holds a number.
+	Draft *Draft
 }
+
+// Beyond is on which side of its range a device found a value that it could not measure.
+type Beyond int8
+
+// The sides.
+const (
+	Below Beyond = -1
+	Above Beyond = 1
+)
 
 // Error returns the sentence.
 func (r *Refusal) Error() string { return r.Detail }
@@ -81,3 +110,38 @@ func refuse(reason vital.Reason, field, format string, args ...any) *Refusal {
 	}
 	return &Refusal{Reason: reason, Field: field, Detail: detail}
 }
+
+// notKept refuses what is well formed and no measurement that Hale keeps.
+func notKept(field, format string, args ...any) *Refusal {
+	no := refuse(vital.ReasonMetric, field, format, args...)
+	no.NotKept = true
+	return no
+}
+
+// of notes what could be read of the measurement; its numbers are left out.
+func (r *Refusal) of(d Draft) *Refusal {
+	d.Sent, d.N = [3]vital.Quantity{}, 0
+	r.Draft = &d
+	return r
+}
+
+// Measured returns the numbers that there are, in the order of the metric's components.
+func (d *Draft) Measured() []vital.Quantity { return d.Sent[:min(int(d.N), len(d.Sent))] }
+
+func (d *Draft) fact(name, format string, args ...any) {
+	d.Facts = append(d.Facts, Fact{name, fmt.Sprintf(format, args...)})
+}
+
+// add appends a number.
+func (d *Draft) add(q vital.Quantity) {
+	if int(d.N) < len(d.Sent) {
+		d.Sent[d.N] = q
+		d.N++
+	}
+}
+
+func (m *Message) take(d Draft) { m.Drafts = append(m.Drafts, d) }
+
+func (m *Message) refuse(no *Refusal) { m.Refused = append(m.Refused, *no) }
+
+func refused(no *Refusal) Message { return Message{Refused: []Refusal{*no}} }

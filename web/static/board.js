@@ -20,7 +20,7 @@
   function keys() { return new Set([...list.querySelectorAll(".row")].map((row) => row.dataset.key)); }
 
   function refresh() {
-    if (pending) return;
+    if (pending || feedState === "refused") return; // the list would be refused as well, again and again
     const wait = Math.max(asked + EVERY, heldUntil) - Date.now();
     pending = setTimeout(() => {
       pending = 0;

@@ -79,7 +79,8 @@ if (typeof SharedWorkerGlobalScope !== "undefined" && self instanceof SharedWork
     const tab = event.ports[0];
     tabs.add(tab);
     tab.onmessage = ({ data }) => { if (data === "bye") tabs.delete(tab); };
-    feed ??= new HaleFeed((message) => tabs.forEach((t) => t.postMessage(message)));
+    // A page that was loaded anew asks once more whether the person may hear of alerts.
+    if (!feed || feed.state === "refused") feed = new HaleFeed((message) => tabs.forEach((t) => t.postMessage(message)));
     tab.postMessage({ state: feed.state });
   };
 }
