@@ -106,9 +106,9 @@ func health() []Action {
 	return []Action{SeeReadings, SeeAlerts, HandleAlert, SetLimits, SeeSheet, ExportRecord, DecideCorrection, Protect}
 }
 
-// watching are the actions that end with care.
+// watching are the actions that end with care. That something in the record is wrong is decided on as long as there is a record.
 func watching() []Action {
-	return []Action{HandleAlert, SetLimits, AssignDevice, InvitePatient, DecideCorrection}
+	return []Action{HandleAlert, SetLimits, AssignDevice, InvitePatient}
 }
 
 // beginning are the actions that begin something with a patient. Of one who is merged, what is open can still be ended.

@@ -196,7 +196,7 @@ func TestALockedRecordIsReadAndNotAddedTo(t *testing.T) {
 	t.Parallel()
 	locked := &account.Patient{Org: 1, State: account.Locked, Relation: account.Relation{Team: true}}
 	for action, want := range map[account.Action]fault.Kind{
-		account.SeeReadings: "", account.SeeAlerts: "", account.SeePatients: "", account.RecordConsent: "",
+		account.SeeReadings: "", account.SeeAlerts: "", account.SeePatients: "", account.RecordConsent: "", account.DecideCorrection: "",
 		account.HandleAlert: fault.Conflict, account.SetLimits: fault.Conflict, account.InvitePatient: fault.Conflict,
 	} {
 		if got := kindOf(account.Allow(someone(account.Nurse), action, locked)); got != want {

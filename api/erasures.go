@@ -65,7 +65,8 @@ type (
 	confirmErasureInput struct {
 		ID   string `path:"id" format:"uuid"`
 		Body struct {
-			Number int `json:"number" minimum:"1" doc:"Of the request, typed by somebody else than who decided"`
+			Number int    `json:"number" minimum:"1" doc:"Of the request, typed by somebody else than who decided"`
+			Told   string `json:"told,omitempty" maxLength:"2000" doc:"Of somebody under care: who told them that nobody watches any more once it is erased, when and how. With red alerts open, or without it, the answer is 409"`
 		}
 	}
 	receiptOutput struct {
@@ -190,7 +191,7 @@ func (s *Server) decideErasure(ctx context.Context, actor account.Actor, in *dec
 }
 
 func (s *Server) confirmErasure(ctx context.Context, actor account.Actor, in *confirmErasureInput) (*erasureOutput, error) {
-	e, err := s.Erasures.Confirm(ctx, actor, vital.UID(in.ID), in.Body.Number)
+	e, err := s.Erasures.Confirm(ctx, actor, vital.UID(in.ID), in.Body.Number, in.Body.Told)
 	return answerErasure(e, err)
 }
 

@@ -92,10 +92,7 @@ type askedMergeOutput struct {
 	}
 }
 
-type mergeOutput struct {
-	Location string `header:"Location"`
-	Body     mergeBody
-}
+func mergePath(m *safe.Merge) string { return "/v1/merges/" + string(m.UID) }
 
 func (s *Server) addMerges() {
 	wrong := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict}
@@ -104,11 +101,11 @@ func (s *Server) addMerges() {
 		"it, or nothing but the name for it, `override` must say why it is one person all the same. What belongs to the first is filed under the second, who is judged anew by their own limits."
 	ask.DefaultStatus = http.StatusAccepted
 	add(s, ask, s.askMerge)
-	add(s, op(http.MethodGet, "/v1/merges/{id}", "get-merge", tagPatients, "How far a merge is", http.StatusNotFound), s.getMerge)
+	add(s, op(http.MethodGet, "/v1/merges/{id}", "get-merge", tagPatients, "How far a merge is", http.StatusNotFound), getCommand(s.Merges.Get, mergeOf))
 	undo := op(http.MethodPost, "/v1/merges/{id}/undo", "undo-merge", tagPatients, "Make two records of them again", wrong...)
 	undo.Description = "What was measured since by sensors that were the first one's goes with them; what is the second one's own stays."
 	undo.DefaultStatus = http.StatusAccepted
-	add(s, undo, s.undoMerge)
+	add(s, undo, undoCommand(s.Merges.Undo, mergeOf, mergePath))
 }
 
 func (s *Server) askMerge(ctx context.Context, actor account.Actor, in *mergeInput) (*askedMergeOutput, error) {
@@ -128,24 +125,8 @@ func (s *Server) askMerge(ctx context.Context, actor account.Actor, in *mergeInp
 	if err != nil {
 		return nil, err
 	}
-	out.Location, out.Body.Merge = "/v1/merges/"+string(m.UID), mergeOf(&m)
+	out.Location, out.Body.Merge = mergePath(&m), mergeOf(&m)
 	return out, nil
-}
-
-func (s *Server) getMerge(ctx context.Context, actor account.Actor, in *refileRef) (*mergeOutput, error) {
-	m, err := s.Merges.Get(ctx, actor, vital.UID(in.ID))
-	if err != nil {
-		return nil, err
-	}
-	return &mergeOutput{Body: *mergeOf(&m)}, nil
-}
-
-func (s *Server) undoMerge(ctx context.Context, actor account.Actor, in *undoInput) (*mergeOutput, error) {
-	m, err := s.Merges.Undo(ctx, actor, vital.UID(in.ID), in.Body.Reason)
-	if err != nil {
-		return nil, err
-	}
-	return &mergeOutput{Location: "/v1/merges/" + string(m.UID), Body: *mergeOf(&m)}, nil
 }
 
 // movedOn answers for a patient who is known under another record now; nil for everybody else.

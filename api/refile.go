@@ -112,10 +112,37 @@ type undoInput struct {
 	}
 }
 
-type refileOutput struct {
+// commandOutput is a refile or a merge, which is carried out step by step, as it stands now.
+type commandOutput[B any] struct {
 	Location string `header:"Location"`
-	Body     refileBody
+	Body     B
 }
+
+// getCommand answers how far one is.
+func getCommand[T, B any](get func(context.Context, account.Actor, vital.UID) (T, error), body func(*T) *B) func(context.Context, account.Actor, *refileRef) (*commandOutput[B], error) {
+	return func(ctx context.Context, actor account.Actor, in *refileRef) (*commandOutput[B], error) {
+		c, err := get(ctx, actor, vital.UID(in.ID))
+		if err != nil {
+			return nil, err
+		}
+		return &commandOutput[B]{Body: *body(&c)}, nil
+	}
+}
+
+// undoCommand answers that one is being undone, and where to see how far that is.
+func undoCommand[T, B any](
+	undo func(context.Context, account.Actor, vital.UID, string) (T, error), body func(*T) *B, where func(*T) string,
+) func(context.Context, account.Actor, *undoInput) (*commandOutput[B], error) {
+	return func(ctx context.Context, actor account.Actor, in *undoInput) (*commandOutput[B], error) {
+		c, err := undo(ctx, actor, vital.UID(in.ID), in.Body.Reason)
+		if err != nil {
+			return nil, err
+		}
+		return &commandOutput[B]{Location: where(&c), Body: *body(&c)}, nil
+	}
+}
+
+func refilePath(r *safe.Refile) string { return "/v1/refiles/" + string(r.UID) }
 
 type refilesOutput struct {
 	Body struct {
@@ -130,11 +157,11 @@ func (s *Server) addRefiles() {
 		"would move. Otherwise it is carried out at once, step by step (202): what comes from now on is filed where it belongs, both people are judged anew, and both records say so."
 	ask.DefaultStatus = http.StatusAccepted
 	add(s, ask, s.askRefile)
-	add(s, op(http.MethodGet, "/v1/refiles/{id}", "get-refile", tagPatients, "How far a refile is", http.StatusNotFound), s.getRefile)
+	add(s, op(http.MethodGet, "/v1/refiles/{id}", "get-refile", tagPatients, "How far a refile is", http.StatusNotFound), getCommand(s.Refiles.Get, refileOf))
 	undo := op(http.MethodPost, "/v1/refiles/{id}/undo", "undo-refile", tagPatients, "File readings back", wrong...)
 	undo.Description = "It is a refile of its own, of exactly the periods that changed hands."
 	undo.DefaultStatus = http.StatusAccepted
-	add(s, undo, s.undoRefile)
+	add(s, undo, undoCommand(s.Refiles.Undo, refileOf, refilePath))
 	add(s, op(http.MethodGet, "/v1/patients/{id}/refiles", "list-refiles", tagPatients, "What was filed anew of a patient, newest first", http.StatusNotFound), s.listRefiles)
 }
 
@@ -156,24 +183,8 @@ func (s *Server) askRefile(ctx context.Context, actor account.Actor, in *refileI
 	if err != nil {
 		return nil, err
 	}
-	out.Location, out.Body.Refile = "/v1/refiles/"+string(r.UID), refileOf(&r)
+	out.Location, out.Body.Refile = refilePath(&r), refileOf(&r)
 	return out, nil
-}
-
-func (s *Server) getRefile(ctx context.Context, actor account.Actor, in *refileRef) (*refileOutput, error) {
-	r, err := s.Refiles.Get(ctx, actor, vital.UID(in.ID))
-	if err != nil {
-		return nil, err
-	}
-	return &refileOutput{Body: *refileOf(&r)}, nil
-}
-
-func (s *Server) undoRefile(ctx context.Context, actor account.Actor, in *undoInput) (*refileOutput, error) {
-	r, err := s.Refiles.Undo(ctx, actor, vital.UID(in.ID), in.Body.Reason)
-	if err != nil {
-		return nil, err
-	}
-	return &refileOutput{Location: "/v1/refiles/" + string(r.UID), Body: *refileOf(&r)}, nil
 }
 
 func (s *Server) listRefiles(ctx context.Context, actor account.Actor, in *patientInput) (*refilesOutput, error) {

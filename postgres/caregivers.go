@@ -11,6 +11,7 @@ import (
 	"hale/account"
 	"hale/account/consent"
 	"hale/fault"
+	"hale/push"
 	"hale/vital"
 )
 
@@ -83,6 +84,11 @@ func (a *App) LetIn(ctx context.Context, actor account.Actor, uid vital.UID, dec
 			return fmt.Errorf("let a caregiver in: %w", err)
 		}
 		made = g
+		if !g.Guardian && g.SuspendedAt.IsZero() {
+			if err := tellLetIn(ctx, tx, f.Patient, g, now); err != nil {
+				return err
+			}
+		}
 		detail := "shares " + string(g.Scopes)
 		if g.Guardian {
 			detail = "guardian, to be confirmed: " + string(g.Scopes)
@@ -92,6 +98,19 @@ func (a *App) LetIn(ctx context.Context, actor account.Actor, uid vital.UID, dec
 		})
 	})
 	return made, err
+}
+
+// tellLetIn owes somebody close to a patient word of what they may see now. Whose view is frozen is told nothing, and nobody is
+// told that it ended: the patient does that, or does not.
+func tellLetIn(ctx context.Context, tx pgx.Tx, p account.Patient, g consent.Grant, now time.Time) error {
+	n := push.Notice{
+		Org: p.Org, Patient: p.ID, Topic: push.AccessGiven, Dedup: string(g.UID), CreatedAt: now,
+		Audience: push.ToCaregiver, Caregiver: int64(g.Caregiver), Purpose: string(consent.ForSharing),
+	}
+	if g.Guardian { // who acts by a document and not by what the patient shares
+		n.Purpose = string(consent.ForCare)
+	}
+	return notify(ctx, tx, n)
 }
 
 const cancelForCaregiver = `
@@ -126,6 +145,11 @@ func (a *App) AmendGrants(ctx context.Context, actor account.Actor, uid, caregiv
 		for _, g := range changed {
 			if _, err := tx.Exec(ctx, amendGrant, g.ID, nullTime(g.To), nullTime(g.ConfirmedAt), nullID(actor.Staff), nullTime(g.SuspendedAt)); err != nil {
 				return fmt.Errorf("change a grant: %w", err)
+			}
+			if g.ConfirmedAt.Equal(now) && !g.Ended(now) && g.SuspendedAt.IsZero() { // by this act
+				if err := tellLetIn(ctx, tx, f.Patient, g, now); err != nil {
+					return err
+				}
 			}
 			if g.Ended(now) || !g.SuspendedAt.IsZero() {
 				if _, err := tx.Exec(ctx, cancelForCaregiver, int64(f.Patient.ID), int64(g.Caregiver), now, "not to be told any more"); err != nil {

@@ -85,6 +85,9 @@ func (a *App) ConsentFile(ctx context.Context, actor account.Actor, uid vital.UI
 // theirs loads a patient: the one who acts when no uid is given.
 func theirs(ctx context.Context, tx pgx.Tx, actor account.Actor, uid vital.UID) (account.Patient, error) {
 	if uid == "" {
+		if actor.Self == 0 {
+			return account.Patient{}, fault.New(fault.Forbidden, "this is for patients about themselves: name the patient")
+		}
 		err := tx.QueryRow(ctx, `SELECT uid::text FROM patient WHERE id = $1`, int64(actor.Self)).Scan(&uid)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return account.Patient{}, fault.New(fault.NotFound, "you have no record of your own here")

@@ -286,14 +286,17 @@ func TestWithdrawingSharingStopsReadsAndNoticesAtOnce(t *testing.T) {
 	if got := r.see(t, eva); len(got.Latest) != 1 || len(got.Alerts) != 1 || len(got.Grants) != 0 {
 		t.Fatalf("a caregiver sees %+v", got)
 	}
-	owe := func(dedup, purpose, audience, caregiver string) {
+	owe := func(dedup, purpose string) {
 		t.Helper()
-		r.exec(t, fmt.Sprintf(`INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience, caregiver_id, purpose)
-			VALUES (%d, %d, 'x', '%s', 'red', clock_timestamp(), '%s', %s, '%s')`, r.nurse.Org, r.patient.ID, dedup, audience, caregiver, purpose))
+		r.exec(t, fmt.Sprintf(`INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience, purpose)
+			VALUES (%d, %d, 'x', '%s', 'red', clock_timestamp(), 'team', '%s')`, r.nurse.Org, r.patient.ID, dedup, purpose))
 	}
-	owe("for eva", "caregiver_sharing", "caregiver", fmt.Sprint(eva.Caregiver))
-	owe("for research", "research", "team", "NULL")
-	owe("for the team", "care", "team", "NULL")
+	const told = `topic = 'access.given' AND audience = 'caregiver' AND dedup = (SELECT uid::text FROM caregiver_grant WHERE caregiver_id = outbox.caregiver_id)`
+	if n := r.count(t, `SELECT count(*) FROM outbox WHERE cancelled_at IS NULL AND purpose = 'caregiver_sharing' AND `+told); n != 1 {
+		t.Errorf("%d notices tell her that she was let in", n)
+	}
+	owe("for research", "research")
+	owe("for the team", "care")
 	r.decide(t, consent.ForSharing, consent.Withdrawn)
 	if _, err := r.app.Patient(t.Context(), eva, r.patient.UID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("after the withdrawal a caregiver finds the patient: %v", err)
@@ -304,7 +307,7 @@ func TestWithdrawingSharingStopsReadsAndNoticesAtOnce(t *testing.T) {
 	if heard, err := r.app.AlertsHeard(t.Context(), eva, []vital.UID{r.see(t, r.nurse).Alerts[0].UID}); err != nil || len(heard) != 0 {
 		t.Errorf("and hears of them: %v, %v", heard, err)
 	}
-	if n := r.count(t, `SELECT count(*) FROM outbox WHERE cancelled_at IS NOT NULL AND cancelled_for = 'consent ended' AND dedup = 'for eva'`); n != 1 {
+	if n := r.count(t, `SELECT count(*) FROM outbox WHERE cancelled_at IS NOT NULL AND cancelled_for = 'consent ended' AND `+told); n != 1 {
 		t.Error("the notice for the caregiver still waits")
 	}
 	if n := r.count(t, `SELECT count(*) FROM outbox WHERE cancelled_at IS NOT NULL`); n != 1 {
@@ -328,9 +331,7 @@ func TestConsentsAreAskedForAgain(t *testing.T) {
 	ctx := t.Context()
 	r.agree(t, consent.ForCare)
 	r.agree(t, consent.ForSharing)
-	eva := r.letIn(t, "Eva")
-	r.exec(t, fmt.Sprintf(`INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience, caregiver_id, purpose)
-		VALUES (%d, %d, 'x', 'y', 'red', clock_timestamp(), 'caregiver', %d, 'caregiver_sharing')`, r.nurse.Org, r.patient.ID, eva.Caregiver))
+	r.letIn(t, "Eva") // she is owed a notice, which lapses with the consent
 	now, err := r.work.Clock(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -367,4 +368,31 @@ func TestConsentsAreAskedForAgain(t *testing.T) {
 			t.Errorf("%s: %q", statement, got)
 		}
 	}
+}
+
+// TestWhetherAnybodySharesAlerts: the feed is for those with whom somebody does, and closes when nobody does any more. One whose view
+// is frozen is not to notice it.
+func TestWhetherAnybodySharesAlerts(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	hears := func(what string, who account.Actor, want bool) {
+		t.Helper()
+		if got, err := r.app.HearsAny(t.Context(), who); err != nil || got != want {
+			t.Errorf("%s: %v %v, want %v", what, got, err, want)
+		}
+	}
+	r.agree(t, consent.ForSharing)
+	son := r.letIn(t, "Son")
+	g, err := r.caregivers().LetIn(t.Context(), r.self(), "", consent.LetIn{Name: "Eva", Scopes: account.ScopesOf(account.SeeReadings)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hears("a son who may see alerts", son, true)
+	hears("a friend who may see readings only", caregiverOf(r, g), false)
+	if err := r.caregivers().Suspend(t.Context(), r.self(), "", son.UID, true); err != nil {
+		t.Fatal(err)
+	}
+	hears("a son whose view is frozen", son, true)
+	r.decide(t, consent.ForSharing, consent.Withdrawn)
+	hears("a son after the withdrawal", son, false)
 }

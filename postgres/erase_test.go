@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -17,40 +16,11 @@ import (
 	"hale/account"
 	"hale/account/audit"
 	"hale/fault"
+	"hale/internal/pgtest"
 	"hale/postgres"
 	"hale/safe"
 	"hale/vital"
 )
-
-// holding returns the tables, partitions too, that hold a text anywhere: in a text, in JSON, in bytes, in an array.
-func holding(t *testing.T, adminURL, needle string) []string {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), adminURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(t.Context()) }()
-	rows, err := conn.Query(t.Context(), `SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	for _, name := range names {
-		var n int
-		query := fmt.Sprintf(`SELECT count(*) FROM %s t WHERE strpos(to_jsonb(t)::text, $1) > 0 OR strpos(to_jsonb(t)::text, $2) > 0`, pgx.Identifier{name}.Sanitize())
-		if err := conn.QueryRow(t.Context(), query, needle, hex.EncodeToString([]byte(needle))).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		if n > 0 {
-			found = append(found, name)
-		}
-	}
-	return found
-}
 
 // still is a stream in which nothing moves.
 type still struct {
@@ -75,6 +45,15 @@ func (r *record) officer(t *testing.T, login string) account.Actor {
 	return who
 }
 
+// wasTold is how somebody under care was told that the watch ends.
+const wasTold = "Olga told them at home, on the first."
+
+// closeRed closes what is red, as somebody of the care team would.
+func (r *record) closeRed(t *testing.T, p account.Patient) {
+	t.Helper()
+	r.exec(t, fmt.Sprintf(`UPDATE episode SET state = 'closed', closing = 'cleared', closed_at = now() WHERE patient_id = %d AND state <> 'closed' AND level >= 2`, p.ID))
+}
+
 // request takes a request of the patient through decision and confirmation, and returns it.
 func (r *record) request(t *testing.T, p account.Patient, policy safe.Policy, d safe.ErasureDecision) safe.Erasure {
 	t.Helper()
@@ -91,13 +70,14 @@ func (r *record) request(t *testing.T, p account.Patient, policy safe.Policy, d 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Confirm(t.Context(), one, e.UID, e.Number); !fault.Is(err, fault.Forbidden) {
+	if _, err := s.Confirm(t.Context(), one, e.UID, e.Number, wasTold); !fault.Is(err, fault.Forbidden) {
 		t.Fatalf("who decided confirmed: %v", err)
 	}
-	if _, err := s.Confirm(t.Context(), two, e.UID, e.Number+1); !fault.Is(err, fault.Invalid) {
+	if _, err := s.Confirm(t.Context(), two, e.UID, e.Number+1, wasTold); !fault.Is(err, fault.Invalid) {
 		t.Fatalf("confirmed with another number: %v", err)
 	}
-	if e, err = s.Confirm(t.Context(), two, e.UID, e.Number); err != nil {
+	r.closeRed(t, p)
+	if e, err = s.Confirm(t.Context(), two, e.UID, e.Number, wasTold); err != nil {
 		t.Fatal(err)
 	}
 	return e
@@ -167,7 +147,7 @@ func TestAPersonIsErasedFromEveryTableAndOthersStay(t *testing.T) {
 	e := r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
 	needles := []string{string(r.patient.UID), r.patient.Name, "81234567", "please forget"}
 	for _, n := range needles {
-		if len(holding(t, r.db.AdminURL(), n)) == 0 {
+		if len(pgtest.Holding(t, r.db.AdminURL(), n)) == 0 {
 			t.Fatalf("%q was nowhere: the test sees nothing", n)
 		}
 	}
@@ -200,7 +180,7 @@ func TestAPersonIsErasedFromEveryTableAndOthersStay(t *testing.T) {
 		t.Errorf("the stream was asked for %+v", flow.erased)
 	}
 	for _, n := range needles {
-		if found := holding(t, r.db.AdminURL(), n); len(found) > 0 {
+		if found := pgtest.Holding(t, r.db.AdminURL(), n); len(found) > 0 {
 			t.Errorf("%q is still in %v", n, found)
 		}
 	}
@@ -240,7 +220,7 @@ func TestAPersonIsErasedFromEveryTableAndOthersStay(t *testing.T) {
 	if n := r.count(t, "SELECT coalesce(sum(dropped), 0)::int FROM erased_span"); n != 2 {
 		t.Errorf("%d readings were counted as let go, want 2", n)
 	}
-	if found := holding(t, r.db.AdminURL(), "81234567"); len(found) > 0 {
+	if found := pgtest.Holding(t, r.db.AdminURL(), "81234567"); len(found) > 0 {
 		t.Errorf("refused bytes of the device are in %v", found)
 	}
 }
@@ -310,7 +290,7 @@ func TestEverythingOfAPersonGoesAndNothingOfOthers(t *testing.T) {
 	if got := r.text(t, "SELECT state FROM erasure WHERE uid = '"+string(e.UID)+"'"); got != "done" {
 		t.Fatalf("the request is %s", got)
 	}
-	if found := holding(t, r.db.AdminURL(), "NEEDLE"); len(found) > 0 {
+	if found := pgtest.Holding(t, r.db.AdminURL(), "NEEDLE"); len(found) > 0 {
 		t.Errorf("something of the person is in %v", found)
 	}
 	for query, want := range map[string]int{

@@ -3,12 +3,14 @@ package postgres_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
 	"hale/devices"
 	"hale/fault"
+	"hale/internal/pgtest"
 	"hale/postgres"
 	"hale/safe"
 )
@@ -187,7 +189,7 @@ func TestAReplayFindsWhatABackupHasApart(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	for _, n := range []string{string(twin.UID), "TWIN-2", string(person.UID)} {
-		if found := holding(t, r.db.AdminURL(), n); len(found) > 0 {
+		if found := pgtest.Holding(t, r.db.AdminURL(), n); len(found) > 0 {
 			t.Errorf("%q came back in %v", n, found)
 		}
 	}
@@ -199,5 +201,65 @@ func TestAReplayFindsWhatABackupHasApart(t *testing.T) {
 	}
 	if _, err := r.app.Patient(t.Context(), r.nurse, stranger.UID); err != nil {
 		t.Errorf("the stranger: %v", err)
+	}
+}
+
+// TestAReplayLeavesADeviceToWhomItWasGivenOn restores a backup in which a stranger has the cuff that was the person's, and in which
+// a twin, whose readings never moved when the two were merged, has a device of their own. The house was served without the ledger for
+// a while: the desk gave the cuff on, and gave another away as of the week before. Only what the person wore becomes nobody's.
+func TestAReplayLeavesADeviceToWhomItWasGivenOn(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	stranger, person, twin, next := r.patient, r.addPatient(t, r.nurse, "P-3"), r.addPatient(t, r.nurse, "TWIN-2"), r.addPatient(t, r.nurse, "N-4")
+	r.addDevice(t, r.nurse, twin, "own")
+	r.addDevice(t, r.nurse, person, "second")
+	r.advance(t, r.pressure(10, 191, 101), r.pressure(20, 192, 102))
+	old := r.backup(t)
+	r.cursor = r.claim(t, r.cursor.Partition, "p1")
+	r.ask(t, r.wish(stranger.UID, person.UID, 15, 0))
+	r.carryOut(t, 100)
+	r.breaks(t, "NEW.state = 'running'")
+	if _, err := r.tryMerge(t, twin, person); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		r.tryAll(t, 1)
+		r.exec(t, again)
+	}
+	r.request(t, person, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	entries, err := r.work.Ledger(t.Context())
+	if err != nil || len(entries) != 1 || len(entries[0].Also) != 1 || len(entries[0].Spans) != 3 {
+		t.Fatal(entries, err)
+	}
+	r.db = old
+	r.reopen(t)
+	for statement, device := range map[string]string{
+		`UPDATE assignment SET to_at = clock_timestamp() WHERE to_at IS NULL AND sensor_id = (SELECT id FROM sensor WHERE uid = '%[2]s'); INSERT INTO assignment (org_id, sensor_id, patient_id, from_at, created_at) SELECT org_id, id, %[1]d, clock_timestamp(), clock_timestamp() FROM sensor WHERE uid = '%[2]s'`: r.device.UID,
+		`DELETE FROM assignment WHERE sensor_id = (SELECT id FROM sensor WHERE uid = '%[2]s'); INSERT INTO assignment (org_id, sensor_id, patient_id, from_at, created_at) SELECT org_id, id, %[1]d, clock_timestamp() - interval '7 days', clock_timestamp() FROM sensor WHERE uid = '%[2]s'`:                        "second",
+	} {
+		r.exec(t, fmt.Sprintf(statement, int64(next.ID), device))
+	}
+	if got, err := (postgres.Operator{AdminURL: r.db.AdminURL()}).ReplayErasure(t.Context(), entries[0]); err != nil || got != postgres.ReplayErased {
+		t.Fatal(got, err)
+	}
+	const living = `SELECT coalesce(string_agg(format('%s of %s %s', n.uid, CASE p.id WHEN $1 THEN 'the stranger' WHEN $2 THEN 'the next' ELSE 'nobody' END,
+    CASE WHEN a.to_at IS NOT NULL THEN 'until ' || to_char(a.to_at AT TIME ZONE 'UTC', 'HH24:MI') WHEN a.from_at >= $3 THEN 'from after the erasure on' ELSE 'from before it on' END), ', ' ORDER BY n.uid, a.from_at), '')
+FROM assignment a JOIN sensor n ON n.id = a.sensor_id JOIN patient p ON p.id = a.patient_id WHERE a.to_at IS NULL OR a.to_at > a.from_at`
+	tx := r.hold(t, "SELECT 1")
+	var got string
+	if err := tx.QueryRow(t.Context(), living, int64(stranger.ID), int64(next.ID), entries[0].At).Scan(&got); err != nil {
+		t.Fatal(err)
+	}
+	r.do(t, tx, "ROLLBACK")
+	want := fmt.Sprintf("%[1]s of the stranger until %[2]s, %[1]s of the next from after the erasure on, second of the next from after the erasure on", r.device.UID, since().Add(15*time.Minute).Format("15:04"))
+	if got != want {
+		t.Errorf("after the replay the devices are\n%s, want\n%s", got, want)
+	}
+	if n := r.readingsOf(t, stranger); n != 1 || r.count(t, "SELECT count(*) FROM reading") != 1 {
+		t.Errorf("%d readings are the stranger's, want the one from before", n)
+	}
+	if n := r.count(t, "SELECT count(*) FROM erased_span WHERE to_at IS NULL"); n != 1 {
+		t.Errorf("%d spans go on, want that of the twin's own device, which nobody has", n)
 	}
 }

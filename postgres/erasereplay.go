@@ -140,6 +140,9 @@ func replay(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEn
 			return "", fmt.Errorf("note what the person wore: %w", err)
 		}
 	}
+	if err := giveTheirTime(ctx, tx, org, id, person, &entry, now); err != nil {
+		return "", err
+	}
 	if person == 0 {
 		if slices.Contains(entry.Classes, safe.ClassReadings) {
 			if err := eraseElsewhere(ctx, tx, org, id, now); err != nil {

@@ -79,12 +79,12 @@ func TestWhatMustBeKeptIsNobodysAndGoesByItselfOnItsDay(t *testing.T) {
 		t.Errorf("%d readings are kept, want 1", n)
 	}
 	for _, n := range []string{r.patient.Name, "please forget"} {
-		if found := holding(t, r.db.AdminURL(), n); len(found) > 0 {
+		if found := pgtest.Holding(t, r.db.AdminURL(), n); len(found) > 0 {
 			t.Errorf("%q is in %v although who they are was erased", n, found)
 		}
 	}
 	// Who looked is kept under names that lead nowhere: the uid stands in rows of what staff did, and in no other table.
-	if found := holding(t, r.db.AdminURL(), string(r.patient.UID)); !slices.Equal(found, []string{"audit"}) {
+	if found := pgtest.Holding(t, r.db.AdminURL(), string(r.patient.UID)); !slices.Equal(found, []string{"audit"}) {
 		t.Errorf("the uid is in %v, want the audit only", found)
 	}
 	if _, err := r.app.Patient(t.Context(), r.nurse, r.patient.UID); err == nil {
@@ -165,7 +165,7 @@ func TestARestoreFromAnEarlierBackupRepeatsTheErasure(t *testing.T) {
 	}
 	r.carryErasureOut(t, r.now(t))
 	for _, n := range []string{string(r.patient.UID), r.patient.Name, "81234567"} {
-		if found := holding(t, r.db.AdminURL(), n+`"`); len(found) > 0 {
+		if found := pgtest.Holding(t, r.db.AdminURL(), n+`"`); len(found) > 0 {
 			t.Errorf("%q came back in %v", n, found)
 		}
 	}

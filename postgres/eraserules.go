@@ -62,10 +62,14 @@ WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
 		{"team_patient", phaseCut, `UPDATE team_patient SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "what is kept is restricted: nobody of care reaches it"},
 		{"break_glass", phaseCut, `UPDATE break_glass SET ended_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND ended_at IS NULL`, "restricted"},
 		{"caregiver_grant", phaseCut, `UPDATE caregiver_grant SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "restricted"},
+		{"farewell", phaseCut, `WITH old AS (DELETE FROM farewell WHERE org_id = $1 AND at < $4 - interval '90 days')
+INSERT INTO farewell (org_id, token_hash, number, asked, at)
+SELECT $1, s.token_hash, e.number, CASE WHEN e.on_paper THEN 'paper' WHEN e.asked_role = 'patient' THEN 'patient' WHEN e.asked_role = 'caregiver' THEN 'guardian' ELSE '' END, $4
+FROM erasure e JOIN session s ON s.org_id = $1 AND s.ended_at IS NULL AND s.patient_id ` + inPeople + ` WHERE e.org_id = $1 AND e.id = $3 ON CONFLICT DO NOTHING`, "their browsers are told what became of the record; it names nobody"},
 		{"session", phaseCut, `UPDATE session SET ended_at = $4 WHERE org_id = $1 AND ended_at IS NULL AND (patient_id ` + inPeople + ` OR caregiver_id ` + inCaregiver + `)`, "nobody stays signed in"},
 		{"invitation", phaseCut, `UPDATE invitation SET ended_at = $4 WHERE ` + ofPerson + ` AND ended_at IS NULL`, "no code opens the door again"},
 		{"share", phaseCut, `UPDATE share SET ended_at = $4 WHERE ` + ofPerson + ` AND ended_at IS NULL`, "no link shows anything"},
-		{"outbox", phaseCut, `UPDATE outbox SET cancelled_at = $4, cancelled_for = 'erasure' WHERE ` + ofPerson + ` AND sent_at IS NULL AND cancelled_at IS NULL`, "no notice leaves"},
+		{"outbox", phaseCut, `UPDATE outbox SET cancelled_at = $4, cancelled_for = 'erasure' WHERE ` + ofPerson + ` AND topic NOT LIKE 'erasure.%' AND sent_at IS NULL AND cancelled_at IS NULL`, "no notice leaves but of the erasure itself"},
 		{"refile", phaseCut, `UPDATE refile SET state = 'failed', problem = '` + endedForErasure + `', ended_at = $4 WHERE org_id = $1 AND state IN ('asked', 'running') AND (source_id ` + inPeople + ` OR target_id ` + inPeople + `)`, "nothing more is filed under them"},
 		{"import", phaseCut, `UPDATE import SET content = NULL WHERE org_id = $1 AND content IS NOT NULL AND kind = 'patients'`, "a file that names them, in whatever form, brings them back: any can be uploaded again"},
 	}
@@ -124,7 +128,7 @@ func identityRules() []eraseRule {
 		deleted("patient_change", safe.ClassIdentity, "what their name and birth were before"),
 		{"import_line", class, `UPDATE import_line SET patient_id = NULL WHERE ` + ofPerson, "which row of a file they were"},
 		{"possible_double", class, `DELETE FROM possible_double WHERE org_id = $1 AND (patient_id ` + inPeople + ` OR other_id ` + inPeople + `)`, "whom they were taken for"},
-		{"erasure", class, `UPDATE erasure SET wish = '', answer = CASE WHEN answer = '' THEN '' ELSE 'erased' END WHERE ` + ofPerson, "what they wrote to us"},
+		{"erasure", class, `UPDATE erasure SET wish = '', told = '', answer = CASE WHEN answer = '' THEN '' ELSE 'erased' END WHERE ` + ofPerson, "what they wrote to us"},
 		{"refile", class, `UPDATE refile SET reason = 'erased' WHERE org_id = $1 AND (source_id ` + inPeople + ` OR target_id ` + inPeople + `)`, "a reason may name them"},
 		{"merge", class, `UPDATE merge SET kept = '{}', reason = 'erased', override = '', undo_reason = '' WHERE org_id = $1 AND (from_id ` + inPeople + ` OR into_id ` + inPeople + `)`, "what their other record was"},
 		{"patient", class, `UPDATE patient SET uid = gen_random_uuid(), name = 'erased', number = '', birth_year = 0, birth_date = '', sex = 'unknown', zone = 'UTC', created_at = $4,

@@ -48,7 +48,7 @@ func TestAGuardianLearnsNothingOfThePatientsOwnRequest(t *testing.T) {
 	if _, err := s.Decide(ctx, olga, his.UID, safe.ErasureDecision{}); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "another request") {
 		t.Errorf("both are decided on: %v", err)
 	}
-	if _, err := s.Confirm(ctx, otto, own.UID, own.Number); err != nil {
+	if _, err := s.Confirm(ctx, otto, own.UID, own.Number, "Otto told her in her kitchen, today."); err != nil {
 		t.Fatal(err)
 	}
 	r.carryErasureOut(t, r.now(t))

@@ -13,13 +13,15 @@ import (
 
 	"hale/account"
 	"hale/fault"
+	"hale/push"
 	"hale/safe"
 	"hale/vital"
 )
 
 // erasureColumns go with erasureTables. care_ended is when the last team let go; null while one has the person.
 const erasureColumns = `e.id, e.uid::text, e.org_id, e.number, coalesce(e.patient_id, 0), coalesce(p.uid::text, ''), coalesce(p.name, ''), e.state, e.on_paper, e.wish,
-e.asked_role, e.asked_at, e.answer, coalesce(e.decided_by, 0), e.decided_at, coalesce(e.confirmed_by, 0), e.confirmed_at, e.due_at, e.cut_at, e.executed_at, e.receipt, e.version,
+e.asked_role, e.asked_at, e.told, coalesce(p.state IN ('active', 'ending'), false),
+(SELECT count(*) FROM episode x WHERE x.org_id = e.org_id AND x.patient_id = e.patient_id AND x.state <> 'closed' AND x.level >= 2), e.answer, coalesce(e.decided_by, 0), e.decided_at, coalesce(e.confirmed_by, 0), e.confirmed_at, e.due_at, e.cut_at, e.executed_at, e.receipt, e.version,
 (SELECT max(t.to_at) FROM team_patient t WHERE t.org_id = e.org_id AND t.patient_id = e.patient_id HAVING bool_and(t.to_at IS NOT NULL AND t.to_at <= $1)),
 coalesce((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('class', i.class, 'until', to_char(i.keep_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'linked', i.linked, 'ground', i.ground,
     'done_at', to_char(i.done_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))))
@@ -37,7 +39,7 @@ func scanErasure(row pgx.CollectableRow, more ...any) (safe.Erasure, error) {
 	var items []byte
 	err := row.Scan(append([]any{
 		&e.ID, &e.UID, &e.Org, &e.Number, &e.Patient, &e.PatientUID, &e.Name, &e.State, &e.OnPaper, &e.Wish,
-		&e.AskedRole, &e.AskedAt, &e.Answer, &e.DecidedBy, &decided, &e.ConfirmedBy, &confirmed, &due, &cut, &executed, &receipt, &e.Version, &ended, &items,
+		&e.AskedRole, &e.AskedAt, &e.Told, &e.Watched, &e.OpenRed, &e.Answer, &e.DecidedBy, &decided, &e.ConfirmedBy, &confirmed, &due, &cut, &executed, &receipt, &e.Version, &ended, &items,
 	}, more...)...)
 	if err != nil {
 		return e, err
@@ -100,6 +102,9 @@ func (a *App) AskErasure(ctx context.Context, actor account.Actor, e safe.Erasur
 		if err != nil {
 			return fmt.Errorf("store the request: %w", err)
 		}
+		if err := tellOfErasure(ctx, tx, e, actor, now); err != nil {
+			return err
+		}
 		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: string(account.AskErasure), Patient: e.Patient, Object: "erasure " + string(e.UID)})
 	})
 	return e, err
@@ -160,7 +165,7 @@ func oneErasure(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (s
 
 // The row is locked by its update: who comes second finds another version. A request that is being carried out is one too.
 const amendErasure = `
-UPDATE erasure SET state = $3, answer = $4, decided_by = $5, decided_at = $6, confirmed_by = $7, confirmed_at = $8, due_at = $9, version = version + 1
+UPDATE erasure SET state = $3, answer = $4, decided_by = $5, decided_at = $6, confirmed_by = $7, confirmed_at = $8, due_at = $9, told = $10, version = version + 1
 WHERE id = $1 AND version = $2`
 const insertErasureItem = `INSERT INTO erasure_item (org_id, erasure_id, class, keep_until, linked, ground) VALUES ($1, $2, $3, $4, $5, $6)`
 
@@ -179,7 +184,7 @@ func (a *App) AmendErasure(ctx context.Context, actor account.Actor, uid vital.U
 		if e, err = decide(before, policy, now); err != nil {
 			return err
 		}
-		done, err := tx.Exec(ctx, amendErasure, e.ID, before.Version, string(e.State), e.Answer, nullID(e.DecidedBy), nullTime(e.DecidedAt), nullID(e.ConfirmedBy), nullTime(e.ConfirmedAt), nullTime(e.DueAt))
+		done, err := tx.Exec(ctx, amendErasure, e.ID, before.Version, string(e.State), e.Answer, nullID(e.DecidedBy), nullTime(e.DecidedAt), nullID(e.ConfirmedBy), nullTime(e.ConfirmedAt), nullTime(e.DueAt), e.Told)
 		if violated(err, "erasure_one_decided") {
 			return fault.New(fault.Conflict, "another request of this person was decided on already: refuse this one, or wait for that to be settled")
 		}
@@ -197,9 +202,39 @@ func (a *App) AmendErasure(ctx context.Context, actor account.Actor, uid vital.U
 				}
 			}
 		}
+		if err := tellOfErasure(ctx, tx, e, actor, now); err != nil {
+			return err
+		}
 		return writeAudit(ctx, tx, account.Audit{Org: e.Org, At: now, Actor: actor, Action: action, Patient: e.Patient, Object: "erasure " + string(e.UID), Detail: string(e.State)})
 	})
 	return e, err
+}
+
+// tellOfErasure owes notices of where a request stands now: of a new one to those who decide, and to the patient unless it is
+// their own; of an answer, of the day and of a withdrawal to the patient and to those who watch over them.
+func tellOfErasure(ctx context.Context, tx pgx.Tx, e safe.Erasure, by account.Actor, now time.Time) error {
+	topic, whom := push.ErasureDecided, []push.Audience{push.ToPatient, push.ToTeam}
+	switch e.State {
+	case safe.ErasureAsked:
+		topic, whom = push.ErasureAsked, []push.Audience{push.ToOfficer}
+		if by.Role != account.SelfRole {
+			whom = append(whom, push.ToPatient)
+		}
+	case safe.ErasureConfirmed:
+		topic = push.ErasureConfirmed
+	case safe.ErasureWithdrawn:
+		topic, whom = push.ErasureWithdrawn, append(whom, push.ToOfficer)
+	case safe.ErasureDecided, safe.ErasureRefused:
+	case safe.ErasureErasing, safe.ErasureKept, safe.ErasureDone:
+		return nil // who is told of it is gone
+	}
+	for _, to := range whom {
+		n := push.Notice{Org: e.Org, Patient: e.Patient, Topic: topic, Dedup: string(e.UID) + " " + string(to), CreatedAt: now, Audience: to}
+		if err := notify(ctx, tx, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ErasurePolicy returns the organisation's policy. See safe.ErasureBook.

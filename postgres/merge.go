@@ -381,25 +381,11 @@ func (a *App) Merge(ctx context.Context, actor account.Actor, uid vital.UID) (sa
 const troublesOf = refileColumns + `WHERE m.uid = $1 AND f.problem <> '' AND (f.undo_of IS NOT NULL) = (m.state IN ('undoing', 'undone')) ORDER BY f.id`
 
 func oneMerge(ctx context.Context, tx pgx.Tx, uid vital.UID) (safe.Merge, error) {
-	u, err := parseUID(uid, "merge")
-	if err != nil {
-		return safe.Merge{}, err
-	}
-	rows, err := tx.Query(ctx, mergeColumns+`WHERE m.uid = $1`, u)
-	if err != nil {
-		return safe.Merge{}, fmt.Errorf("load the merge: %w", err)
-	}
-	m, err := pgx.CollectExactlyOneRow(rows, scanMerge)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return m, fault.New(fault.NotFound, "there is no merge %s", uid)
-	}
+	m, err := oneByUID(ctx, tx, uid, "merge", mergeColumns+`WHERE m.uid = $1`, scanMerge)
 	if err == nil {
-		m.Troubles, err = refilesBy(ctx, tx, troublesOf, u)
+		m.Troubles, err = refilesBy(ctx, tx, troublesOf, string(m.UID))
 	}
-	if err != nil {
-		return m, fmt.Errorf("load the merge: %w", err)
-	}
-	return m, nil
+	return m, err
 }
 
 // MergesOf returns a patient's merges, newest first. See safe.MergeBook.

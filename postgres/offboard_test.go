@@ -11,6 +11,7 @@ import (
 	"hale/account/consent"
 	"hale/alerts"
 	"hale/fault"
+	"hale/safe"
 )
 
 func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
@@ -88,6 +89,14 @@ func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
 	p, err := r.app.Patient(ctx, r.nurse, r.patient.UID)
 	if err != nil || !fault.Is(account.Allow(r.nurse, account.SetLimits, &p), fault.Conflict) || account.Allow(r.nurse, account.SeeReadings, &p) != nil {
 		t.Errorf("a locked record: %+v, %v", p, err)
+	}
+	kept, self := r.safeOf()
+	asked, err := kept.Corrections.Ask(ctx, self, r.patient.UID, safe.Correction{Kind: safe.WrongBirth, Wish: "1941"})
+	if err != nil {
+		t.Fatalf("whose care has ended asks for a correction: %v", err)
+	}
+	if got, err := kept.Corrections.Decide(ctx, r.nurse, asked.UID, safe.Decision{Answer: "So it stands in the letter."}); err != nil || got.State != safe.Refused {
+		t.Errorf("the team decides on it: %+v, %v", got, err)
 	}
 	if _, err := r.app.Patient(ctx, eva, r.patient.UID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a caregiver of somebody whose care has ended: %v", err)

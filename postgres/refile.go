@@ -50,22 +50,27 @@ func (a *App) Refile(ctx context.Context, actor account.Actor, uid vital.UID) (s
 }
 
 func oneRefile(ctx context.Context, tx pgx.Tx, uid vital.UID) (safe.Refile, error) {
-	u, err := parseUID(uid, "refile")
+	return oneByUID(ctx, tx, uid, "refile", refileColumns+`WHERE f.uid = $1`, scanRefile)
+}
+
+// oneByUID loads what a query finds by its uid; what it is stands in the errors. fault.NotFound when there is none.
+func oneByUID[T any](ctx context.Context, tx pgx.Tx, uid vital.UID, what, query string, scan pgx.RowToFunc[T]) (one T, err error) {
+	u, err := parseUID(uid, what)
 	if err != nil {
-		return safe.Refile{}, err
+		return one, err
 	}
-	rows, err := tx.Query(ctx, refileColumns+`WHERE f.uid = $1`, u)
+	rows, err := tx.Query(ctx, query, u)
 	if err != nil {
-		return safe.Refile{}, fmt.Errorf("load refile: %w", err)
+		return one, fmt.Errorf("load %s: %w", what, err)
 	}
-	r, err := pgx.CollectExactlyOneRow(rows, scanRefile)
+	one, err = pgx.CollectExactlyOneRow(rows, scan)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return r, fault.New(fault.NotFound, "there is no refile %s", uid)
+		return one, fault.New(fault.NotFound, "there is no %s %s", what, uid)
 	}
 	if err != nil {
-		return r, fmt.Errorf("load refile: %w", err)
+		return one, fmt.Errorf("load %s: %w", what, err)
 	}
-	return r, nil
+	return one, nil
 }
 
 // RefilesOf returns a patient's refiles, newest first. See safe.RefileBook.

@@ -15,12 +15,12 @@ import (
 	"hale/vital"
 )
 
-const correctionColumns = `c.uid::text, c.patient_id, c.kind, coalesce(c.metric, 0), c.reading_at, coalesce(c.reading_id, 0), c.about, c.wish, c.asked_name, c.asked_role, c.asked_at,
+const correctionColumns = `c.uid::text, c.patient_id, c.kind, coalesce(c.metric, 0), c.reading_at, coalesce(c.reading_id, 0), c.about, c.wish, c.asked_name, c.asked_role, coalesce(c.asked_by, 0), c.asked_at,
     CASE WHEN ` + decisionSeen + ` THEN c.state ELSE 'asked' END, CASE WHEN ` + decisionSeen + ` THEN c.decided_name ELSE '' END, CASE WHEN ` + decisionSeen + ` THEN c.decided_at END,
     CASE WHEN ` + decisionSeen + ` THEN c.answer ELSE '' END`
 
 // decisionSeen is whether the view knows of a decision: a frozen one only of earlier ones, and of those on what the relative asked.
-const decisionSeen = `(c.decided_at IS NOT DISTINCT FROM as_of_freeze(c.patient_id, c.decided_at) OR by_me(c.asked_role, c.asked_name))`
+const decisionSeen = `(c.decided_at IS NOT DISTINCT FROM as_of_freeze(c.patient_id, c.decided_at) OR is_me(c.asked_by))`
 
 const selectCorrections = `SELECT ` + correctionColumns + ` FROM correction c
 WHERE CASE WHEN @patient::uuid IS NULL THEN c.state = 'asked' ELSE c.patient_id = (SELECT p.id FROM patient p WHERE p.uid = @patient) END ORDER BY c.id DESC LIMIT 1000`
@@ -28,7 +28,7 @@ WHERE CASE WHEN @patient::uuid IS NULL THEN c.state = 'asked' ELSE c.patient_id 
 func scanCorrection(row pgx.CollectableRow) (safe.Correction, error) {
 	var c safe.Correction
 	var readingAt, decided *time.Time
-	err := row.Scan(&c.UID, &c.Patient.ID, &c.Kind, &c.Metric, &readingAt, &c.ReadingID, &c.Alert, &c.Wish, &c.AskedBy, &c.AskedRole, &c.AskedAt,
+	err := row.Scan(&c.UID, &c.Patient.ID, &c.Kind, &c.Metric, &readingAt, &c.ReadingID, &c.Alert, &c.Wish, &c.AskedBy, &c.AskedRole, &c.Asker, &c.AskedAt,
 		&c.State, &c.DecidedBy, &decided, &c.Answer)
 	c.ReadingAt, c.DecidedAt, c.AskedAt = timeOf(readingAt), timeOf(decided), c.AskedAt.UTC()
 	return c, err
@@ -86,8 +86,8 @@ func (a *App) Corrections(ctx context.Context, actor account.Actor, patient vita
 }
 
 const insertCorrection = `
-INSERT INTO correction (org_id, uid, patient_id, kind, metric, reading_at, reading_id, about, wish, asked_name, asked_role, asked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+INSERT INTO correction (org_id, uid, patient_id, kind, metric, reading_at, reading_id, about, wish, asked_name, asked_role, asked_at, asked_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 
 const isReadingOf = `
 SELECT EXISTS (SELECT FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) s
@@ -111,7 +111,7 @@ func (a *App) AskCorrection(ctx context.Context, actor account.Actor, c safe.Cor
 			metric = &m
 		}
 		_, err := tx.Exec(ctx, insertCorrection, int32(c.Patient.Org), string(c.UID), int64(c.Patient.ID), string(c.Kind), metric, nullTime(c.ReadingAt), nullID(c.ReadingID),
-			string(c.Alert), c.Wish, c.AskedBy, string(c.AskedRole), c.AskedAt)
+			string(c.Alert), c.Wish, c.AskedBy, string(c.AskedRole), c.AskedAt, nullID(c.Asker))
 		if violated(err, "correction_asked_once") {
 			return fault.New(fault.Conflict, "this was asked already and waits for the care team: withdraw it first to say something else")
 		}

@@ -17,14 +17,14 @@ import (
 // In a frozen view a link was opened and ended as it was then: row level security leaves those rows of the trail that tell of it.
 const shareColumns = `uid::text, patient_id, what, made_name, made_role, created_at, expires_at, opens_most,
     CASE WHEN last_opened_at IS NOT DISTINCT FROM as_of_freeze(patient_id, last_opened_at) THEN opened ELSE (` + openedBefore + `) END, as_of_freeze(patient_id, last_opened_at),
-    as_of_freeze(patient_id, ended_at)`
+    as_of_freeze(patient_id, ended_at), coalesce(caregiver_id, 0)`
 
 const openedBefore = `SELECT count(*)::integer FROM audit a WHERE a.org_id = share.org_id AND a.patient_id = share.patient_id AND a.action = 'look' AND a.object = 'share ' || share.uid::text`
 
 func scanShare(row pgx.CollectableRow) (safe.Share, error) {
 	var s safe.Share
 	var last, ended *time.Time
-	err := row.Scan(&s.UID, &s.Patient, &s.What, &s.MadeBy, &s.MadeRole, &s.CreatedAt, &s.ExpiresAt, &s.OpensMost, &s.Opened, &last, &ended)
+	err := row.Scan(&s.UID, &s.Patient, &s.What, &s.MadeBy, &s.MadeRole, &s.CreatedAt, &s.ExpiresAt, &s.OpensMost, &s.Opened, &last, &ended, &s.Maker)
 	s.CreatedAt, s.ExpiresAt, s.LastOpened, s.EndedAt = s.CreatedAt.UTC(), s.ExpiresAt.UTC(), timeOf(last), timeOf(ended)
 	return s, err
 }
@@ -55,7 +55,7 @@ func (a *App) AddShare(ctx context.Context, actor account.Actor, p account.Patie
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		lasts := s.ExpiresAt.Sub(s.CreatedAt)
 		s.UID, s.CreatedAt, s.ExpiresAt = newUID(), now, now.Add(lasts)
-		_, err := tx.Exec(ctx, insertShare, int32(p.Org), string(s.UID), int64(p.ID), string(s.What), secretHash, s.MadeBy, string(s.MadeRole), s.CreatedAt, s.ExpiresAt, s.OpensMost, nullID(actor.Caregiver))
+		_, err := tx.Exec(ctx, insertShare, int32(p.Org), string(s.UID), int64(p.ID), string(s.What), secretHash, s.MadeBy, string(s.MadeRole), s.CreatedAt, s.ExpiresAt, s.OpensMost, nullID(s.Maker))
 		if err != nil {
 			return fmt.Errorf("store share: %w", err)
 		}
@@ -70,18 +70,19 @@ func auditShare(ctx context.Context, tx pgx.Tx, actor account.Actor, org vital.O
 	})
 }
 
-const patientOfShare = `SELECT p.uid::text FROM share s JOIN patient p ON p.org_id = s.org_id AND p.id = s.patient_id WHERE s.uid = $1`
+const patientOfShare = `SELECT p.uid::text, coalesce(s.caregiver_id, 0) FROM share s JOIN patient p ON p.org_id = s.org_id AND p.id = s.patient_id WHERE s.uid = $1`
 const endShare = `UPDATE share SET ended_at = $2 WHERE uid = $1 AND ended_at IS NULL`
 
 // EndShare ends a link. See safe.ShareBook.
-func (a *App) EndShare(ctx context.Context, actor account.Actor, uid vital.UID, allow func(*account.Patient) error) error {
+func (a *App) EndShare(ctx context.Context, actor account.Actor, uid vital.UID, allow func(*account.Patient, account.CaregiverID) error) error {
 	u, err := parseUID(uid, "share")
 	if err != nil {
 		return err
 	}
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var of vital.UID
-		switch err := tx.QueryRow(ctx, patientOfShare, u).Scan(&of); {
+		var maker account.CaregiverID
+		switch err := tx.QueryRow(ctx, patientOfShare, u).Scan(&of, &maker); {
 		case errors.Is(err, pgx.ErrNoRows):
 			return fault.New(fault.NotFound, "there is no share %s", uid)
 		case err != nil:
@@ -91,7 +92,7 @@ func (a *App) EndShare(ctx context.Context, actor account.Actor, uid vital.UID, 
 		if err != nil {
 			return err
 		}
-		if err := allow(&p); err != nil {
+		if err := allow(&p, maker); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, endShare, u, now)

@@ -58,7 +58,7 @@ func exportedTables() []exportedTable {
 		{name: "correction", columns: "uid, kind, metric, reading_at, reading_id, about, wish, asked_name, asked_role, asked_at, state, decided_name, decided_at, answer",
 			from: `(SELECT c.uid, c.kind, c.metric, c.reading_at, c.reading_id, c.about, c.wish, c.asked_name, c.asked_role, c.asked_at, ` + correctionAnswer + ` FROM correction c WHERE c.patient_id = $1 ORDER BY c.id) t`},
 		{name: "share", columns: "uid, what, made_name, made_role, created_at, expires_at, opens_most, opened, last_opened_at, ended_at",
-			from: "(SELECT " + shareColumns + " FROM share WHERE patient_id = $1 ORDER BY id) t (uid, patient_id, what, made_name, made_role, created_at, expires_at, opens_most, opened, last_opened_at, ended_at)"},
+			from: "(SELECT " + shareColumns + " FROM share WHERE patient_id = $1 ORDER BY id) t (uid, patient_id, what, made_name, made_role, created_at, expires_at, opens_most, opened, last_opened_at, ended_at, caregiver_id)"},
 		{name: "refile", columns: "uid, from_at, to_at, reason, state, moved, asked_name, asked_role, asked_at, ended_at",
 			from: "refile WHERE source_id = $1 OR target_id = $1", own: true},
 		{name: "merge", columns: "uid, state, reason, asked_name, asked_at, ended_at, undo_reason, undo_name, undo_at",

@@ -26,8 +26,14 @@ const (
 	CodeMade    Topic = "signin.code"   // somebody of the care team made a code that lets a device in; the patient is told
 	DeviceLetIn Topic = "signin.device" // and that it was used
 
+	AccessGiven     Topic = "access.given"     // somebody close to a patient was let in, or is shown something else from now on; they are told
 	GlassBroken     Topic = "access.glass"     // somebody opened a record outside their care
 	CorrectionAsked Topic = "correction.asked" // a patient says that something in the record is wrong
+
+	ErasureAsked     Topic = "erasure.asked"     // somebody asks that a patient's data is erased
+	ErasureDecided   Topic = "erasure.decided"   // the privacy officer has answered, by a refusal or a decision
+	ErasureConfirmed Topic = "erasure.confirmed" // it happens on the day that the request names; until then it can be taken back
+	ErasureWithdrawn Topic = "erasure.withdrawn"
 )
 
 // Audience is for whom a notice is.
@@ -38,6 +44,7 @@ const (
 	ToTeam      Audience = "team" // the care team, as its rosters say
 	ToPatient   Audience = "patient"
 	ToCaregiver Audience = "caregiver"
+	ToOfficer   Audience = "privacy_officer"
 )
 
 // SeverityNone is the severity of what tells of no reading.

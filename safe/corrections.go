@@ -44,6 +44,7 @@ type Correction struct {
 	Wish      string    // what is wrong, in the words of who asked
 	AskedBy   string
 	AskedRole account.Role
+	Asker     account.CaregiverID // the relative who asked; 0: the patient
 	AskedAt   time.Time
 	State     CorrectionState
 	DecidedBy string
@@ -98,9 +99,6 @@ func (c *Corrections) Of(ctx context.Context, actor account.Actor, patient vital
 		action = account.DecideCorrection
 	}
 	p, err := reach(ctx, c.People, actor, action, patient)
-	if fault.Is(err, fault.Conflict) { // of a locked record too what was asked can be read
-		err = nil
-	}
 	if err == nil {
 		err = c.Looks.Saw(ctx, actor, "corrections", "", p.ID)
 	}
@@ -143,7 +141,7 @@ func (c *Corrections) Ask(ctx context.Context, actor account.Actor, patient vita
 	if err != nil {
 		return Correction{}, err
 	}
-	asked := Correction{Patient: p, Kind: w.Kind, Wish: wish, AskedBy: actor.Name, AskedRole: actor.Role, AskedAt: c.Now().UTC(), State: Asked}
+	asked := Correction{Patient: p, Kind: w.Kind, Wish: wish, AskedBy: actor.Name, AskedRole: actor.Role, Asker: actor.Caregiver, AskedAt: c.Now().UTC(), State: Asked}
 	switch w.Kind {
 	case WrongReading:
 		if _, known := vital.Define(w.Metric); !known || w.ReadingAt.IsZero() || w.ReadingID == 0 {
@@ -162,13 +160,17 @@ func (c *Corrections) Ask(ctx context.Context, actor account.Actor, patient vita
 	return c.Book.AskCorrection(ctx, actor, asked)
 }
 
-// Withdraw takes back what was asked. Only who may ask for the patient may; what is decided stays (fault.Conflict).
+// Withdraw takes back what was asked: the patient any of it, a guardian what they asked themselves. What is decided stays
+// (fault.Conflict).
 func (c *Corrections) Withdraw(ctx context.Context, actor account.Actor, uid vital.UID) (Correction, error) {
 	if err := account.Allow(actor, account.AskCorrection, nil); err != nil {
 		return Correction{}, err
 	}
 	return c.Book.SettleCorrection(ctx, actor, uid, func(was Correction, now time.Time) (Settled, error) {
 		if err := account.AllowThing(actor, account.AskCorrection, &was.Patient, "correction "+string(uid)); err != nil {
+			return Settled{}, err
+		}
+		if err := Own(actor, was.Asker); err != nil {
 			return Settled{}, err
 		}
 		if was.State == Withdrawn {

@@ -158,6 +158,9 @@ type Erasure struct {
 	CutAt       time.Time
 	ExecutedAt  time.Time
 	CareEnded   time.Time // zero: they are in care
+	Watched     bool      // they are under care, by the state of their record, and nobody has ended it
+	OpenRed     int       // alerts at red or worse that nobody has closed
+	Told        string    // how they were told that nobody watches any more; said by who confirmed while they were under care
 	Receipt     []byte    // signed JSON; nil: nothing was carried out yet
 	Items       []ErasureItem
 	Version     int
@@ -259,8 +262,9 @@ func (e Erasure) decided(d ErasureDecision, p Policy, by account.Actor, now time
 	return e, nil
 }
 
-// confirmed lets a second person set the execution going, by typing the number of the request.
-func (e Erasure) confirmed(typed int, p Policy, by account.Actor, now time.Time) (Erasure, error) {
+// confirmed lets a second person set the execution going, by typing the number of the request. An erasure ends care: as at the
+// end of care somebody has closed what is red, and told the patient.
+func (e Erasure) confirmed(typed int, told string, p Policy, by account.Actor, now time.Time) (Erasure, error) {
 	switch {
 	case e.State != ErasureDecided:
 		return e, fault.New(fault.Conflict, "request %d is %s; only one that was decided can be confirmed", e.Number, e.State)
@@ -268,6 +272,13 @@ func (e Erasure) confirmed(typed int, p Policy, by account.Actor, now time.Time)
 		return e, fault.New(fault.Forbidden, "somebody else than who decided must confirm")
 	case typed != e.Number:
 		return e, fault.New(fault.Invalid, "number: type the number of the request, %d", e.Number)
+	case e.Watched && e.OpenRed > 0:
+		return e, fault.New(fault.Conflict, "%d red alerts of this person are open, and afterwards nobody watches: their care team closes them first", e.OpenRed)
+	case e.Watched && told == "":
+		return e, fault.New(fault.Conflict, "this person is under care: say in told who told them that nobody watches any more once it is erased, when and how; or let their care team end the care first")
+	}
+	if e.Watched {
+		e.Told = told
 	}
 	e.ConfirmedBy, e.ConfirmedAt, e.State = by.Staff, now, ErasureConfirmed
 	e.DueAt = e.DecidedAt.AddDate(0, 0, p.CoolingDays)

@@ -110,7 +110,7 @@ func TestARequestGoesThroughTwoPeople(t *testing.T) {
 	}
 	for what, act := range map[string]func(account.Actor) error{
 		"decide":  func(a account.Actor) error { _, err := s.Decide(ctx, a, "e", safe.ErasureDecision{}); return err },
-		"confirm": func(a account.Actor) error { _, err := s.Confirm(ctx, a, "e", 3); return err },
+		"confirm": func(a account.Actor) error { _, err := s.Confirm(ctx, a, "e", 3, ""); return err },
 		"list":    func(a account.Actor) error { _, err := s.List(ctx, a); return err },
 		"policy":  func(a account.Actor) error { return s.SetPolicy(ctx, a, safe.DefaultPolicy()) },
 	} {
@@ -120,7 +120,7 @@ func TestARequestGoesThroughTwoPeople(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Confirm(ctx, two, "e", 3); !fault.Is(err, fault.Conflict) {
+	if _, err := s.Confirm(ctx, two, "e", 3, ""); !fault.Is(err, fault.Conflict) {
 		t.Errorf("confirmed before it was decided: %v", err)
 	}
 	refuse := safe.ErasureDecision{Refuse: true}
@@ -138,13 +138,13 @@ func TestARequestGoesThroughTwoPeople(t *testing.T) {
 	if _, err := s.Decide(ctx, one, "e", against); err != nil || !item(b.e.Items, safe.ClassReadings).Until.IsZero() {
 		t.Fatal(err, b.e.Items)
 	}
-	if _, err := s.Confirm(ctx, one, "e", 3); !fault.Is(err, fault.Forbidden) {
+	if _, err := s.Confirm(ctx, one, "e", 3, ""); !fault.Is(err, fault.Forbidden) {
 		t.Errorf("who decided confirmed: %v", err)
 	}
-	if _, err := s.Confirm(ctx, two, "e", 4); !fault.Is(err, fault.Invalid) {
+	if _, err := s.Confirm(ctx, two, "e", 4, ""); !fault.Is(err, fault.Invalid) {
 		t.Errorf("confirmed by another number: %v", err)
 	}
-	if _, err := s.Confirm(ctx, two, "e", 3); err != nil || !b.e.DueAt.Equal(decideOn().AddDate(0, 0, 7)) {
+	if _, err := s.Confirm(ctx, two, "e", 3, ""); err != nil || !b.e.DueAt.Equal(decideOn().AddDate(0, 0, 7)) {
 		t.Fatal(err, b.e.DueAt)
 	}
 	if _, err := s.Withdraw(ctx, self, "e"); err != nil || b.e.State != safe.ErasureWithdrawn || !b.e.DueAt.IsZero() {
@@ -232,5 +232,33 @@ func TestAReceiptIsCheckedByItsFileAlone(t *testing.T) {
 		if _, _, err := safe.ReadReceipt(c.text, c.key); !fault.Is(err, c.kind) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// TestNobodyUnderCareIsErasedBeforeTheyWereTold confirms while care stands: red alerts are closed first, and somebody tells them.
+func TestNobodyUnderCareIsErasedBeforeTheyWereTold(t *testing.T) {
+	t.Parallel()
+	b, s, self, one, two := desk(t)
+	ctx := t.Context()
+	if _, err := s.Ask(ctx, self, "p", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Decide(ctx, one, "e", safe.ErasureDecision{}); err != nil {
+		t.Fatal(err)
+	}
+	b.e.Watched, b.e.OpenRed = true, 1
+	if _, err := s.Confirm(ctx, two, "e", 3, "at home"); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "1 red alerts") {
+		t.Errorf("with a red alert open: %v", err)
+	}
+	b.e.OpenRed = 0
+	if _, err := s.Confirm(ctx, two, "e", 3, "  "); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "told") {
+		t.Errorf("nobody has told them: %v", err)
+	}
+	if e, err := s.Confirm(ctx, two, "e", 3, "at home"); err != nil || e.Told != "at home" {
+		t.Errorf("told: %+v, %v", e, err)
+	}
+	b.e.State, b.e.Watched, b.e.OpenRed = safe.ErasureDecided, false, 2
+	if _, err := s.Confirm(ctx, two, "e", 3, ""); err != nil {
+		t.Errorf("care has ended: %v", err)
 	}
 }

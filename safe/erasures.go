@@ -142,13 +142,18 @@ func (s *Erasures) Decide(ctx context.Context, actor account.Actor, uid vital.UI
 }
 
 // Confirm is the second pair of eyes: somebody else than who decided types the number of the request. What is due is then
-// erased when the cooling-off is over.
-func (s *Erasures) Confirm(ctx context.Context, actor account.Actor, uid vital.UID, typed int) (Erasure, error) {
+// erased when the cooling-off is over. Of somebody who is under care told says how they were told that the watch ends; with red
+// alerts open, or without it, it is fault.Conflict.
+func (s *Erasures) Confirm(ctx context.Context, actor account.Actor, uid vital.UID, typed int, told string) (Erasure, error) {
 	if err := account.Allow(actor, account.DecideErasure, nil); err != nil {
 		return Erasure{}, err
 	}
+	var err error
+	if told, err = optional("told", told); err != nil {
+		return Erasure{}, err
+	}
 	return s.Book.AmendErasure(ctx, actor, uid, "confirm erasure", func(e Erasure, p Policy, now time.Time) (Erasure, error) {
-		return e.confirmed(typed, p, actor, now)
+		return e.confirmed(typed, told, p, actor, now)
 	})
 }
 

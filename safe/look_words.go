@@ -7,6 +7,7 @@ import (
 
 	"hale/account"
 	"hale/account/audit"
+	"hale/account/consent"
 	"hale/vital"
 )
 
@@ -93,7 +94,12 @@ func (l *Look) did(whose Whose) string {
 		return l.saw(my)
 	}
 	if words, ok := actWords()[l.Action]; ok {
-		return strings.NewReplacer("{my}", string(whose), "{them}", whose.them(), "{they}", whose.they(), "{detail}", l.plain(), "{object}", l.Object).Replace(words)
+		_, thing, _ := strings.Cut(l.Object, " ") // "sensor cuff-12"
+		asked := "asked for"
+		if l.Detail == string(Withdrawn) {
+			asked = "took back the wish for"
+		}
+		return strings.NewReplacer("{my}", string(whose), "{them}", whose.them(), "{they}", whose.they(), "{detail}", l.plain(), "{thing}", thing, "{step}", l.step(whose), "{asked}", asked).Replace(words)
 	}
 	switch l.Action {
 	case string(account.InvitePatient):
@@ -131,29 +137,29 @@ func actWords() map[string]string {
 		string(account.AddPatient): "began {my} record", string(account.ImportPeople): "took {my} data in from a file", "change patient": "changed {my} name, birth or number",
 		"add identifier": "added a number by which others know {them}", "end identifier": "ended a number by which others knew {them}",
 		string(account.HandleAlert): "handled an alert of {them}", string(account.SetLimits): "changed {my} limits ({detail})",
-		string(account.EnrolDevice): "took a device in", "revoke device": "shut a device out", string(account.AssignDevice): "gave a device to {them} ({object})",
+		string(account.EnrolDevice): "added a device", "revoke device": "shut a device out", string(account.AssignDevice): "gave the device “{thing}” to {them}",
 		string(account.ManageTeams): "changed {my} care team", string(account.ManageStaff): "changed somebody of the staff", string(account.ManageKeys): "changed the key of a program",
-		string(account.BreakGlass): "broke the glass to see {my} data in an emergency", "close the glass": "ended an emergency look at {my} data",
-		"review broken glass": "checked an emergency look at {my} data", "break the glass of nobody": "tried to break the glass with a number that nobody has",
+		string(account.BreakGlass): "opened {my} record in an emergency, without being of {my} care team", "close the glass": "ended an emergency look at {my} data",
+		"review broken glass": "checked an emergency look at {my} data", "break the glass of nobody": "tried to open a record in an emergency, by a number that nobody has",
 		string(account.RecordConsent): "wrote down what {they} decided on a consent", string(account.WriteConsent): "changed the words of a consent",
-		string(account.ManageCaregiver): "changed who is let in to {my} data", string(account.EndCare): "took a step in ending or resuming {my} care",
+		string(account.ManageCaregiver): "changed who is let in to {my} data", string(account.EndCare): "{step}",
 		string(account.Protect): "changed what relatives are not shown",
 		string(account.Refile):  "moved readings to the person whom they belong to", string(account.MergePatients): "joined two records of {them}",
 		"merge failed": "could not finish joining two records of {them}", "undo merge": "began to part two records that had been joined", "merge done": "finished joining two records of {them}", "merge undone": "parted two records that had been joined",
 		"two people":                 "said that {my} record and another are two people's",
 		string(account.ExportRecord): "took a copy of {my} whole record", string(account.ShareRecord): "{detail} a link to {my} data",
-		string(account.AskCorrection): "{detail} a correction", string(account.DecideCorrection): "{detail} a correction that was asked for",
+		string(account.AskCorrection): "{asked} a correction", string(account.DecideCorrection): "{detail} a correction that was asked for",
 		string(account.AskErasure): "asked that {my} data be erased", string(account.DecideErasure): "decided on a request to erase {my} data",
 		"withdraw erasure": "took a request to erase {my} data back", "refuse erasure": "refused a request to erase {my} data", "confirm erasure": "confirmed a request to erase {my} data",
 		"begin erasure": "began to erase {my} data", "erase": "erased {my} data", "finish erasure": "finished erasing {my} data", "replay erasure": "erased {my} data again after a backup was put back",
-		"list erasures": "looked at the requests for erasure", "set retention": "changed how long data is kept", audit.BlankingAction: "took names out of the trail",
-		"sign out": "signed out", "end session": "signed a device out", "end sessions": "signed devices out", "refuse session of another device": "refused a session that came from another device",
-		"refuse sign-in": "refused a sign-in", "lock login": "locked a sign-in", "unlock login": "unlocked a sign-in", "change password": "changed a password",
-		"turn second factor on": "turned a second factor on", "turn second factor off": "turned a second factor off", "reset second factor": "took a second factor away",
-		"use recovery code": "signed in with a recovery code", "set staff": "changed somebody of the staff", "disable staff": "shut somebody of the staff out",
-		"invite staff": "invited somebody of the staff", "accept invitation": "took an invitation", "create organisation": "began the organisation",
+		"list erasures": "looked at the requests for erasure", "set retention": "changed how long data is kept", audit.BlankingAction: "took names out of the list of who did what",
+		"sign out": "signed out", "end session": "signed a device out", "end sessions": "signed devices out", "refuse session of another device": "turned somebody away who came from another device",
+		"refuse sign-in": "turned somebody away who signed in", "lock login": "closed a sign-in after wrong passwords", "unlock login": "opened a sign-in again", "change password": "changed a password",
+		"turn second factor on": "turned the code from a phone on", "turn second factor off": "turned the code from a phone off", "reset second factor": "took the code from a phone away",
+		"use recovery code": "signed in with a spare code", "set staff": "changed somebody of the staff", "disable staff": "shut somebody of the staff out",
+		"invite staff": "invited somebody of the staff", "accept invitation": "joined the staff", "create organisation": "began the organisation",
 		"make API key": "made a key for a program", "revoke API key": "ended the key of a program", "list API keys": "looked at the keys of programs", "list sessions": "looked at who is signed in",
-		"set identifier system": "changed which numbers are kept", "check import": "checked a file of people", "export audit": "copied the trail",
+		"set identifier system": "changed which numbers are kept", "check import": "looked through a file of people before it was taken in", "export audit": "took a copy of the list of who did what",
 	}
 }
 
@@ -206,7 +212,16 @@ func (l *Look) saw(my string) string {
 	case "sheet":
 		return my + "emergency sheet"
 	case "share":
-		return l.Detail
+		return l.shared(my)
+	case "shares":
+		return my + "links"
+	case "merges":
+		return "which records were joined with " + my + "record"
+	case "copy":
+		return "the page for a copy of " + my + "record"
+	case "device":
+		_, name, _ := strings.Cut(l.Object, " ")
+		return "what " + my + "device “" + name + "” sent that could not be used"
 	case "consents":
 		return "what was agreed to"
 	case "caregivers":
@@ -240,7 +255,43 @@ func (l *Look) saw(my string) string {
 			return my + lower(d.Display) + " around an alert"
 		}
 	}
-	return my + "record (" + l.Detail + ")"
+	return my + "record"
+}
+
+// shared tells what somebody with a link saw: the portion, and the address it was opened from.
+func (l *Look) shared(my string) string {
+	portion, from, _ := strings.Cut(l.Detail, ", opened from ")
+	words := my + "record"
+	switch Portion(portion) {
+	case ShareSheet:
+		words = my + "emergency sheet"
+	case ShareMonth:
+		words = my + "emergency sheet and what was measured in the last month"
+	case ShareEverything:
+		words = my + "emergency sheet and everything that was measured"
+	}
+	if from != "" {
+		words += ", from the internet address " + from
+	}
+	return words
+}
+
+// step tells how far the end of care has come.
+func (l *Look) step(whose Whose) string {
+	my := string(whose) + " "
+	switch consent.EndingKind(l.Detail) {
+	case consent.StepStarted:
+		return "began the end of " + my + "care, because the consent was taken back"
+	case consent.StepTold:
+		return "wrote down that " + whose.they() + " know that nobody watches any more"
+	case consent.StepFinished:
+		return "ended " + my + "care"
+	case consent.StepUndone:
+		return "let " + my + "care go on"
+	case consent.StepReadmitted:
+		return "took " + whose.them() + " into care again"
+	}
+	return "took a step in ending or resuming " + my + "care"
 }
 
 // lower writes a metric's name within a sentence: "blood pressure", but "FEV1".

@@ -65,11 +65,27 @@ func TestEveryActHasWords(t *testing.T) {
 func TestEveryThingThatIsLookedAtHasWords(t *testing.T) {
 	t.Parallel()
 	for _, object := range []string{
-		"worklist", "alerts", "alert 1", "limits", "looks", "corrections", "sheet", "consents", "caregivers", "private items", "end of care", "identity", "sessions", "refiles", "erasures",
+		"worklist", "alerts", "alert 1", "limits", "looks", "corrections", "sheet", "consents", "caregivers", "private items", "end of care", "identity", "sessions", "refiles", "erasures", "merges", "shares", "copy", "device cuff-1",
 	} {
 		l := safe.Look{Name: "Ana", Role: account.Nurse, Action: account.LookAction, Object: object}
 		if did := l.Did(safe.Yours); did == "looked at your record" {
 			t.Errorf("a look at %q is told as one at the record", object)
+		}
+	}
+	for _, c := range []struct{ action, object, detail, want string }{
+		{account.LookAction, "share 01", "sheet, opened from 192.0.2.7", "looked at your emergency sheet, from the internet address 192.0.2.7"},
+		{account.LookAction, "share 01", "month, opened from 192.0.2.7", "looked at your emergency sheet and what was measured in the last month, from the internet address 192.0.2.7"},
+		{account.LookAction, "device cuff-1", "", "looked at what your device “cuff-1” sent that could not be used"},
+		{account.LookAction, "patient 1", "series_v2", "looked at your record"},
+		{"assign device", "sensor cuff-1", "from 2026-03-03T14:05:00Z", "gave the device “cuff-1” to you"},
+		{"ask for a correction", "correction 01", "withdrawn", "took back the wish for a correction"},
+		{"end care", "patient 1", "told", "wrote down that you know that nobody watches any more"},
+		{"end care", "patient 1", "readmitted", "took you into care again"},
+		{"break the glass", "glass 1", "until 2026-03-03T15:05:00Z", "opened your record in an emergency, without being of your care team"},
+	} {
+		l := safe.Look{Name: "Ana", Role: account.Nurse, Action: c.action, Object: c.object, Detail: c.detail}
+		if did := l.Did(safe.Yours); did != c.want {
+			t.Errorf("%s %s: %q, want %q", c.action, c.detail, did, c.want)
 		}
 	}
 	l := safe.Look{Name: "Ana", Role: account.Nurse, Action: account.LookAction, Object: "patient 1", Detail: "alert blood_pressure"}

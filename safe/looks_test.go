@@ -59,7 +59,7 @@ func TestVisitsAreToldInPlainWords(t *testing.T) {
 		"a program by its key": {[]safe.Look{look(1, 0, "Clinic sync", account.SystemRole, patient, "")}, safe.Yours, []string{"Tuesday 3 March 2026, 14:05: the program “Clinic sync” looked at your record"}},
 		"oneself":              {[]safe.Look{look(1, 0, "Me", account.SelfRole, "sheet", "")}, safe.Yours, []string{"Tuesday 3 March 2026, 14:05: you looked at your emergency sheet"}},
 		"a guardian":           {[]safe.Look{look(1, 0, "Eva", "guardian", "looks", "")}, safe.Yours, []string{"Tuesday 3 March 2026, 14:05: guardian Eva looked at who had looked at your data"}},
-		"a link":               {[]safe.Look{share}, safe.Yours, []string{"Tuesday 3 March 2026, 14:05: somebody with your link looked at month, opened from 203.0.113.9"}},
+		"a link":               {[]safe.Look{share}, safe.Yours, []string{"Tuesday 3 March 2026, 14:05: somebody with your link looked at your emergency sheet and what was measured in the last month, from the internet address 203.0.113.9"}},
 		"an alert handled":     {[]safe.Look{act(account.Nurse, "Ana", "alert acknowledged", "alert 1", "")}, safe.Yours, []string{"Tuesday 3 March 2026, 14:05: nurse Ana took on an alert of yours"}},
 		"limits changed":       {[]safe.Look{act(account.Physician, "Jan", "set limits", "rule 1", "limit heart_rate version 2")}, safe.Yours, []string{"Tuesday 3 March 2026, 14:05: physician Jan changed your limits (heart rate)"}},
 		"an operator":          {[]safe.Look{act("", "operator", "export a record", "patient 1", "zip")}, safe.Yours, []string{"Tuesday 3 March 2026, 14:05: an operator of the programme's computers took a copy of your whole record"}},

@@ -31,6 +31,14 @@ func reach(ctx context.Context, people People, actor account.Actor, action accou
 	return p, account.Allow(actor, action, &p)
 }
 
+// Own refuses a relative what somebody else made: they take nothing back that the patient, or another relative, asked for.
+func Own(actor account.Actor, maker account.CaregiverID) error {
+	if actor.Role == account.CaregiverRole && maker != actor.Caregiver {
+		return fault.New(fault.Forbidden, "this is the patient's own: what you want changed, ask of the care team")
+	}
+	return nil
+}
+
 // longestText is the longest text that a person writes here, in characters.
 const longestText = 2000
 

@@ -42,6 +42,7 @@ type Share struct {
 	What       Portion
 	MadeBy     string
 	MadeRole   account.Role
+	Maker      account.CaregiverID // the guardian who made it; 0: the patient
 	CreatedAt  time.Time
 	ExpiresAt  time.Time
 	OpensMost  int
@@ -78,8 +79,8 @@ func (o *Opened) Since(now time.Time) (from time.Time, ok bool) {
 type ShareBook interface {
 	Shares(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]Share, error)
 	AddShare(ctx context.Context, actor account.Actor, patient account.Patient, s Share, secretHash []byte) (Share, error)
-	// EndShare ends a share of a patient whom allow accepts; ending one twice is a success.
-	EndShare(ctx context.Context, actor account.Actor, uid vital.UID, allow func(*account.Patient) error) error
+	// EndShare ends a share of a patient, made by somebody, when allow accepts both; ending one twice is a success.
+	EndShare(ctx context.Context, actor account.Actor, uid vital.UID, allow func(p *account.Patient, maker account.CaregiverID) error) error
 	// OpenShare counts one opening and writes down from where, in one transaction; fault.NotFound when no share that opens
 	// has this secret.
 	OpenShare(ctx context.Context, secretHash []byte, from string) (Opened, error)
@@ -129,7 +130,7 @@ func (s *Shares) Make(ctx context.Context, actor account.Actor, patient vital.UI
 	secret := guess.NewCode(signsOfShare)
 	now := s.now().UTC()
 	made, err := s.book.AddShare(ctx, actor, p, Share{
-		Patient: p.ID, What: what, MadeBy: actor.Name, MadeRole: actor.Role, CreatedAt: now, ExpiresAt: now.Add(lasts), OpensMost: opens,
+		Patient: p.ID, What: what, MadeBy: actor.Name, MadeRole: actor.Role, Maker: actor.Caregiver, CreatedAt: now, ExpiresAt: now.Add(lasts), OpensMost: opens,
 	}, hashOf(secret))
 	if err != nil {
 		return Share{}, "", err
@@ -150,13 +151,16 @@ func (s *Shares) List(ctx context.Context, actor account.Actor, patient vital.UI
 	return p, list, err
 }
 
-// End ends a link at once.
+// End ends a link at once: the patient any, a guardian one that they made.
 func (s *Shares) End(ctx context.Context, actor account.Actor, uid vital.UID) error {
 	if err := account.Allow(actor, account.ShareRecord, nil); err != nil {
 		return err
 	}
-	return s.book.EndShare(ctx, actor, uid, func(p *account.Patient) error {
-		return account.AllowThing(actor, account.ShareRecord, p, "share "+string(uid))
+	return s.book.EndShare(ctx, actor, uid, func(p *account.Patient, maker account.CaregiverID) error {
+		if err := account.AllowThing(actor, account.ShareRecord, p, "share "+string(uid)); err != nil {
+			return err
+		}
+		return Own(actor, maker)
 	})
 }
 

@@ -37,7 +37,7 @@ func (s *shelf) AddShare(_ context.Context, _ account.Actor, _ account.Patient, 
 	return one, nil
 }
 
-func (shelf) EndShare(context.Context, account.Actor, vital.UID, func(*account.Patient) error) error {
+func (shelf) EndShare(context.Context, account.Actor, vital.UID, func(*account.Patient, account.CaregiverID) error) error {
 	return nil
 }
 

@@ -104,7 +104,7 @@ func define(m Metric) (d Definition, ok bool) {
 	case StepCount:
 		return one(m, "steps", "Steps", "41950-7", Steps, 0, 100000), true
 	case SleepDuration:
-		return one(m, "sleep_duration", "Sleep", "93832-4", Minute, 0, 1440, Hour), true
+		return one(m, "sleep_duration", "Sleep", "93832-4", Minute, 0, 1440, Hour, Second), true
 	case FEV1:
 		return one(m, "fev1", "FEV1", "20150-9", Litre, 0.2, 8, Millilitre), true
 	case PeakFlow:
@@ -183,6 +183,8 @@ func Convert(value float64, from, to Unit) (converted float64, ok bool) {
 		return value - 273.15, true
 	case pair{MmolPerL, MgPerDL}:
 		return value * 18.0156, true
+	case pair{Second, Minute}:
+		return value / 60, true
 	case pair{MlPerMin, LitrePerMin}, pair{Millilitre, Litre}:
 		return value / 1000, true
 	case pair{LitrePerSec, LitrePerMin}, pair{Hour, Minute}:

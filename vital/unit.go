@@ -32,6 +32,7 @@ const (
 	Hour        Unit = 22 // h
 	Steps       Unit = 23 // {steps}
 	Score       Unit = 24 // {score}
+	Second      Unit = 25 // s
 )
 
 type unitName struct {
@@ -91,11 +92,13 @@ func unitNames(u Unit) unitName {
 		return unitName{"{steps}", []string{"steps", "count", "1/(24.h)"}}
 	case Score:
 		return unitName{"{score}", nil}
+	case Second:
+		return unitName{"s", []string{"sec"}}
 	}
 	return unitName{}
 }
 
-const lastUnit = Score
+const lastUnit = Second
 
 // UCUM returns the unit's name in the Unified Code for Units of Measure, or "" for NoUnit.
 func (u Unit) UCUM() string { return unitNames(u).ucum }

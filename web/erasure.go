@@ -48,6 +48,10 @@ type erasureView struct {
 	Error          string
 	Officer        bool
 	Typed, Written string // what was typed into the forms, when they come back
+	Told           string // how the person was told that the watch ends
+	Watched        bool   // they are under care, so that who confirms says it
+	OpenRed        int    // red alerts that somebody closes first
+	Pending        string // one sentence on what is coming, while it can be taken back
 }
 
 type erasureItemView struct {
@@ -106,6 +110,7 @@ func (w *Web) viewErasure(e *safe.Erasure, actor account.Actor, items []safe.Era
 		ID: e.UID, Patient: e.PatientUID, Number: e.Number, Name: e.Name, State: erasureStateWord(e.State), Wish: e.Wish, Answer: e.Answer,
 		Proposed: proposed, Receipt: e.Receipt != nil, Officer: may(actor, account.DecideErasure), CanWithdraw: e.Withdrawable() && e.WithdrawableBy(actor),
 	}
+	v.Watched, v.OpenRed, v.Told, v.Pending = e.Watched, e.OpenRed, e.Told, w.pendingWords(e)
 	v.CanDecide = v.Officer && e.State == safe.ErasureAsked
 	v.OwnDecision = v.Officer && e.State == safe.ErasureDecided && e.DecidedBy == actor.Staff
 	v.CanConfirm = v.Officer && e.State == safe.ErasureDecided && !v.OwnDecision
@@ -133,6 +138,19 @@ func (w *Web) viewErasure(e *safe.Erasure, actor account.Actor, items []safe.Era
 		v.Items = append(v.Items, item)
 	}
 	return v
+}
+
+// pendingWords say in one sentence what is coming; empty when nothing can be taken back any more.
+func (w *Web) pendingWords(e *safe.Erasure) string {
+	switch {
+	case !e.Withdrawable():
+		return ""
+	case e.State == safe.ErasureConfirmed:
+		return "Everything that no law keeps will be erased on " + e.DueAt.In(w.Zone).Format("2 January 2006") + ", and nobody watches any more from then on."
+	case e.State == safe.ErasureDecided:
+		return "The privacy officer agreed to erase it. A second officer has to confirm, and then it gets its day."
+	}
+	return "The privacy officer has not answered yet. Nothing is erased before that."
 }
 
 // erasureAskView is the page on which a person asks, with what they asked before.
@@ -216,7 +234,7 @@ func (w *Web) erasurePage(c *fiber.Ctx, wrong error) error {
 	view := w.viewErasure(&e, actor, items, proposed)
 	if wrong != nil {
 		c.Status(session.Status(wrong))
-		view.Error, view.Written, view.Typed = sentence(fault.MessageOf(wrong)), c.FormValue("answer"), c.FormValue("number")
+		view.Error, view.Written, view.Typed, view.Told = sentence(fault.MessageOf(wrong)), c.FormValue("answer"), c.FormValue("number"), c.FormValue("told")
 	}
 	return w.page(c, "erasure", "Request "+strconv.Itoa(e.Number), "erasures", view)
 }
@@ -241,7 +259,7 @@ func (w *Web) erasureConfirm(c *fiber.Ctx) error {
 	if err != nil {
 		return w.erasurePage(c, fault.New(fault.Invalid, "type the number of the request"))
 	}
-	_, err = w.Erasures.Confirm(ctx, session.Actor(ctx), vital.UID(c.Params("id")), typed)
+	_, err = w.Erasures.Confirm(ctx, session.Actor(ctx), vital.UID(c.Params("id")), typed, c.FormValue("told"))
 	return w.afterErasure(c, err)
 }
 

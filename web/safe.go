@@ -85,6 +85,7 @@ type homeView struct {
 	Consents, People, Private          bool
 	Waiting                            int // corrections that wait
 	Erase                              bool
+	Erasures                           []erasureView // that are coming, and can be taken back
 	NewDevices                         []sessionView // of the patient, that they may not know of
 }
 
@@ -115,6 +116,11 @@ func (w *Web) safeHome(c *fiber.Ctx) error {
 			if list[i].State == safe.Asked {
 				view.Waiting++
 			}
+		}
+	}
+	if view.Erase && ownOnly(actor) {
+		if view.Erasures, err = w.comingErasures(ctx, actor, p.UID); err != nil {
+			return err
 		}
 	}
 	return w.safePage(c, "home", "Data of "+p.Name, safeFor(c, &p, view))

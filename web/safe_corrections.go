@@ -86,7 +86,7 @@ func viewCorrection(one *safe.Correction, s account.Session, p *account.Patient,
 		Asked: one.AskedBy + ", " + k.exact(one.AskedAt), Waits: one.State == safe.Asked,
 		NeedsName: one.Kind == safe.WrongName, NeedsBirth: one.Kind == safe.WrongBirth,
 	}
-	v.CanWithdraw = v.Waits && account.Allow(s.Actor, account.AskCorrection, p) == nil
+	v.CanWithdraw = v.Waits && account.Allow(s.Actor, account.AskCorrection, p) == nil && safe.Own(s.Actor, one.Asker) == nil
 	v.CanDecide = v.Waits && account.Allow(s.Actor, account.DecideCorrection, p) == nil
 	switch one.State {
 	case safe.Asked:

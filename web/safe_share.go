@@ -37,7 +37,7 @@ type shareView struct {
 	What, Made, Until, Opened string
 	MadeBy, State             string
 	Last                      string // when it was opened last; empty: never
-	Open                      bool
+	Open, CanEnd              bool
 	CSRF                      string // the forms of the list stand in a range
 }
 
@@ -93,16 +93,16 @@ func (w *Web) sharesPage(c *fiber.Ctx, fresh *freshShare, wrong string) error {
 	}
 	view := sharesView{Portions: portions(v.Whose), Lasting: lasting(), Opens: "3", Fresh: fresh}
 	for i := range list {
-		view.List = append(view.List, viewShare(&list[i], k, p.UID, s.CSRF))
+		view.List = append(view.List, viewShare(&list[i], k, p.UID, s))
 	}
 	v.Body, v.Error = view, wrong
 	return w.safePage(c, "shares", "Show a doctor", v)
 }
 
-func viewShare(s *safe.Share, k clock, patient vital.UID, csrf string) shareView {
+func viewShare(s *safe.Share, k clock, patient vital.UID, reader account.Session) shareView {
 	v := shareView{
-		ID: s.UID, What: portionWords(s.What), Made: k.exact(s.CreatedAt), Until: k.exact(s.ExpiresAt), MadeBy: s.MadeBy, CSRF: csrf, Patient: patient,
-		Open: s.Open(k.now), Opened: strconv.Itoa(s.Opened) + " of " + strconv.Itoa(s.OpensMost) + " times",
+		ID: s.UID, What: portionWords(s.What), Made: k.exact(s.CreatedAt), Until: k.exact(s.ExpiresAt), MadeBy: s.MadeBy, CSRF: reader.CSRF, Patient: patient,
+		Open: s.Open(k.now), CanEnd: s.Open(k.now) && safe.Own(reader.Actor, s.Maker) == nil, Opened: strconv.Itoa(s.Opened) + " of " + strconv.Itoa(s.OpensMost) + " times",
 	}
 	if !s.LastOpened.IsZero() {
 		v.Last = k.exact(s.LastOpened)

@@ -102,6 +102,9 @@ func addressOf(login, secret string) string {
 }
 
 func (s *Service) offered(ctx context.Context, actor account.Actor) (sealed, raw []byte, err error) {
+	if err := hasPassword(actor); err != nil {
+		return nil, nil, err
+	}
 	if s.key == nil {
 		return nil, nil, errNoKey()
 	}
@@ -156,6 +159,9 @@ func (s *Service) RemoveFactor(ctx context.Context, actor account.Actor, passwor
 // again asks somebody who is signed in for the password once more, under the limits of signing in: whoever finds a screen
 // unlocked can guess no better than at the door. It returns the login.
 func (s *Service) again(ctx context.Context, actor account.Actor, password string, further func() error) (login string, err error) {
+	if err := hasPassword(actor); err != nil {
+		return "", err
+	}
 	login, hash, err := s.record.Password(ctx, actor)
 	if err != nil {
 		return "", err

@@ -76,15 +76,23 @@ func aPerson(actor account.Actor) error {
 	return nil
 }
 
-// ChangePassword gives a member of staff another password, for the one they have and, when their second factor is on, its code;
-// what is wrong of these is fault.Unauthenticated and counts as at signing in. A weak password is fault.Invalid. Their other
-// sessions end.
-func (s *Service) ChangePassword(ctx context.Context, actor account.Actor, current, code, chosen string) error {
+// hasPassword refuses everybody who signs in otherwise: passwords and second factors are of staff.
+func hasPassword(actor account.Actor) error {
 	if err := aPerson(actor); err != nil {
 		return err
 	}
 	if actor.Staff == 0 {
-		return fault.New(fault.Forbidden, "you sign in with a code and have no password")
+		return fault.New(fault.Forbidden, "you sign in with a code and have neither a password nor a second factor")
+	}
+	return nil
+}
+
+// ChangePassword gives a member of staff another password, for the one they have and, when their second factor is on, its code;
+// what is wrong of these is fault.Unauthenticated and counts as at signing in. A weak password is fault.Invalid. Their other
+// sessions end.
+func (s *Service) ChangePassword(ctx context.Context, actor account.Actor, current, code, chosen string) error {
+	if err := hasPassword(actor); err != nil {
+		return err
 	}
 	login, hash, err := s.record.Password(ctx, actor)
 	if err != nil {

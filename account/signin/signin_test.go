@@ -483,3 +483,36 @@ func TestOnePasswordAtManyLoginsIsSlowedDownByTheAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestALoginThatIsTurnedOffIsGuessedLikeAnyOther: with an identity provider only the logins for emergencies are left. The others are
+// answered as unknown ones are, right password or not, and each answer counts, for the login and for the address.
+func TestALoginThatIsTurnedOffIsGuessedLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	for name, only := range map[string][]string{"another is left": {"chief"}, "none is left": {}} {
+		s, _, _ := service(t)
+		s.Only = only
+		guesser := netip.MustParseAddr("192.0.2.7")
+		for i := range 30 {
+			login := fmt.Sprintf("login-%d", i/5)
+			if i < 5 {
+				login = "nurse"
+			}
+			_, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: login, Password: "correct horse"})
+			if !fault.Is(err, fault.Unauthenticated) || fault.MessageOf(err) != "login or password is wrong" {
+				t.Fatalf("%s: %s, attempt %d: %v", name, login, i, err)
+			}
+		}
+		var wait *guess.TooManyError
+		if _, _, err := s.SignIn(t.Context(), netip.MustParseAddr("192.0.2.8"), account.Proof{Login: "nurse", Password: "correct horse"}); !errors.As(err, &wait) {
+			t.Errorf("%s: the login does not count: %v", name, err)
+		}
+		if _, _, err := s.SignIn(t.Context(), guesser, account.Proof{Login: "chief", Password: "x"}); !errors.As(err, &wait) {
+			t.Errorf("%s: the address does not count: %v", name, err)
+		}
+	}
+	s, _, _ := service(t)
+	s.Only = []string{"nurse"}
+	if _, _, err := s.SignIn(t.Context(), netip.Addr{}, account.Proof{Login: "nurse", Password: "correct horse"}); err != nil {
+		t.Errorf("the login that is left: %v", err)
+	}
+}

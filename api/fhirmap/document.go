@@ -16,7 +16,7 @@ import (
 )
 
 // System is the root of the names that Hale gives: of readings, alerts and devices.
-const System = "urn:hale:"
+const System = fhir.Hale
 
 // Exporter writes a person's record as one Bundle of type collection. It is a safe.Exporter.
 type Exporter struct{}

@@ -26,6 +26,7 @@ import (
 
 	"hale/account"
 	"hale/account/signin"
+	"hale/internal/pgtest"
 	"hale/postgres"
 	"hale/safe"
 	"hale/simulators"
@@ -162,36 +163,6 @@ func needlesOf(t *testing.T, w *wearer, says int64) []needle {
 	}
 }
 
-// tablesHolding searches every column of every table and partition.
-func tablesHolding(t *testing.T, adminURL, text string) []string {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), adminURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(t.Context()) }()
-	rows, err := conn.Query(t.Context(), `SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	for _, name := range names {
-		var n int
-		query := fmt.Sprintf(`SELECT count(*) FROM %s t WHERE strpos(to_jsonb(t)::text, $1) > 0 OR strpos(to_jsonb(t)::text, $2) > 0`, pgx.Identifier{name}.Sanitize())
-		if err := conn.QueryRow(t.Context(), query, text, hex.EncodeToString([]byte(text))).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		if n > 0 {
-			found = append(found, name)
-		}
-	}
-	return found
-}
-
 // filesHolding searches the bytes of every file below a directory.
 func filesHolding(t *testing.T, dir string, raw [][]byte) []string {
 	t.Helper()
@@ -263,7 +234,7 @@ func forget(t *testing.T, told announcement, w *wearer) {
 	}
 	one.call(t, http.MethodPost, "/v1/patients/"+w.patient.ID+"/erasures", map[string]string{"wish": "forget " + w.patient.Name}, &e)
 	one.call(t, http.MethodPost, "/v1/erasures/"+e.ID+"/decision", map[string]any{}, &e)
-	two.call(t, http.MethodPost, "/v1/erasures/"+e.ID+"/confirmation", map[string]int{"number": e.Number}, &e)
+	two.call(t, http.MethodPost, "/v1/erasures/"+e.ID+"/confirmation", map[string]any{"number": e.Number, "told": "Olga told them at home, on the first."}, &e)
 	w.says.Store(777_654_321) // what is measured from now on is nobody's
 	eventually(t, 90*time.Second, func() string {
 		two.call(t, http.MethodGet, "/v1/erasures/"+e.ID, nil, &e)
@@ -348,7 +319,7 @@ func TestOneOfThreePatientsIsErasedWhileAllAreMeasured(t *testing.T) {
 
 	p, told = up(t, dir, "--demo=false", "--erasure-ledger", ledger)
 	for _, n := range needles {
-		if len(tablesHolding(t, told.Database, n.text)) == 0 || n.raw != nil && len(filesHolding(t, dir, n.raw)) == 0 {
+		if len(pgtest.Holding(t, told.Database, n.text)) == 0 || n.raw != nil && len(filesHolding(t, dir, n.raw)) == 0 {
 			t.Fatalf("%s was nowhere: the test sees nothing", n.what)
 		}
 	}
@@ -444,7 +415,7 @@ func unsealed(t *testing.T, adminURL string) string {
 func nothingLeft(t *testing.T, told announcement, dir string, needles []needle) {
 	t.Helper()
 	for _, n := range needles {
-		if found := tablesHolding(t, told.Database, n.text); len(found) > 0 {
+		if found := pgtest.Holding(t, told.Database, n.text); len(found) > 0 {
 			t.Errorf("%s is in the tables %v", n.what, found)
 		}
 		if found := filesHolding(t, dir, n.raw); len(found) > 0 {

@@ -75,7 +75,7 @@ func TestTheScreensOfAnErasure(t *testing.T) {
 	look("erasures-wide")
 	tab.Do(chromedp.Click(`main table a`))
 	tab.Until("the second officer may confirm", `document.querySelector('input[name="number"]') !== null`)
-	tab.Do(chromedp.SendKeys(`input[name="number"]`, "2"), chromedp.Click(`form[action$="/confirm"] button`))
+	tab.Do(chromedp.SendKeys(`textarea[name="told"]`, "Otto told her in her kitchen."), chromedp.SendKeys(`input[name="number"]`, "2"), chromedp.Click(`form[action$="/confirm"] button`))
 	tab.Until("another number is refused", `document.querySelector('#why') !== null`)
 	look("erasure-confirm-wide")
 	tab.Do(chromedp.SetValue(`input[name="number"]`, "1"), chromedp.Click(`form[action$="/confirm"] button`))

@@ -155,7 +155,9 @@ func (c *GlucoseContext) Apply(d *Draft) bool {
 func (p *payload) glucoseContext() Message {
 	flags := p.flags(0xff)
 	c := &GlucoseContext{Sequence: int64(p.uint16("sequence"))}
-	fact := func(name, format string, args ...any) { c.Facts = append(c.Facts, Fact{name, fmt.Sprintf(format, args...)}) }
+	fact := func(name, format string, args ...any) {
+		c.Facts = append(c.Facts, Fact{name, fmt.Sprintf(format, args...)})
+	}
 	if flags&0x80 != 0 {
 		p.uint8("extended_flags")
 	}

@@ -1,0 +1,466 @@
+package formats
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hale/fault"
+	"hale/fhir"
+	"hale/vital"
+)
+
+// FHIR reads an Observation of FHIR R4, or a Bundle of them, of which each entry stands alone.
+func FHIR(src []byte) Message {
+	root, no := parse(src)
+	if no == nil {
+		no = root.is(object)
+	}
+	if no != nil {
+		return refused(no)
+	}
+	if kind := root.get("resourceType"); kind == nil || kind.kind != text || kind.raw != "Bundle" {
+		return resource(root)
+	}
+	return bundle(root)
+}
+
+// bundle takes the entries of a Bundle whose entries are what somebody wants kept. A history or a document is something else.
+func bundle(b *node) Message {
+	kind, no := b.need("type", text)
+	if no == nil {
+		no = kind.among([]string{"transaction", "batch", "collection", "searchset"})
+	}
+	if no != nil {
+		return refused(no)
+	}
+	if _, there := b.members["implicitRules"]; there {
+		return refused(missing(b.at("implicitRules"), "it changes the meaning of the rest in a way that is not known here"))
+	}
+	entries, no := b.need("entry", list)
+	if no != nil {
+		return refused(no)
+	}
+	if len(entries.items) == 0 || len(entries.items) > most {
+		return refused(missing(entries.path, "the Bundle has %d entries; send 1 to %d", len(entries.items), most))
+	}
+	var all Message
+	for i, e := range entries.items {
+		all.join(entry(e), i)
+	}
+	return all
+}
+
+func entry(e *node) Message {
+	if no := e.is(object); no != nil {
+		return refused(no)
+	}
+	if r := e.get("request"); r != nil {
+		method, no := r.need("method", text)
+		if no == nil {
+			no = method.among([]string{"POST", "PUT"})
+		}
+		if no != nil {
+			return refused(no)
+		}
+	}
+	r, no := e.need("resource", object)
+	if no != nil {
+		return refused(no)
+	}
+	return resource(r)
+}
+
+func resource(r *node) Message {
+	kind, no := r.need("resourceType", text)
+	if no != nil {
+		return refused(no)
+	}
+	if kind.raw != "Observation" {
+		return refused(notKept(kind.path, "a %s is no measurement; send Observations", clipped(kind.raw, 40)))
+	}
+	var o fhir.Observation
+	if err := json.Unmarshal(r.src, &o); err != nil {
+		said := fault.MessageOf(err)
+		field, _, _ := strings.Cut(said, ":")
+		no := missing(r.at(field), "%s", strings.TrimPrefix(said, field+": "))
+		return refused(no)
+	}
+	d, no := observed(&o, r)
+	if no != nil {
+		return refused(no.of(d))
+	}
+	return Message{Drafts: []Draft{d}}
+}
+
+// observed makes a measurement of an Observation; n says where it stands.
+func observed(o *fhir.Observation, n *node) (Draft, *Refusal) {
+	var d Draft
+	if m := o.Modifiers(); len(m) > 0 {
+		return d, missing(n.at(m[0]), "it changes the meaning of the rest in a way that is not known here: send the Observation without it")
+	}
+	d.circumstances(o)
+	for _, step := range []func(*fhir.Observation, *node) *Refusal{d.named, d.metricOf, d.effective, d.standing} {
+		if no := step(o, n); no != nil {
+			return d, no
+		}
+	}
+	if d.Metric == vital.BloodPressure {
+		return d, d.panel(o, n)
+	}
+	return d, d.single(o, n)
+}
+
+// named takes the sender's own name for the Observation: its first identifier that is in use, else its id.
+func (d *Draft) named(o *fhir.Observation, _ *node) *Refusal {
+	for _, id := range o.Identifier {
+		if id.Value != "" && id.Use != "old" {
+			d.Identifier = clipped(id.System+"|"+id.Value, 400)
+			return nil
+		}
+	}
+	if o.ID != "" {
+		d.Identifier = clipped("Observation/"+o.ID, 100)
+	}
+	return nil
+}
+
+// standing takes the status (http://hl7.org/fhir/R4/valueset-observation-status.html).
+func (d *Draft) standing(o *fhir.Observation, n *node) *Refusal {
+	switch o.Status {
+	case "final":
+		d.Standing = Final
+	case "amended", "corrected":
+		d.Standing = Amended
+	case "entered-in-error":
+		d.Standing = EnteredInError
+	case "cancelled":
+		return notKept(n.at("status"), "cancelled: nothing was measured%s", because(o))
+	case "registered", "preliminary":
+		return notKept(n.at("status"), "%s: there is no result yet; send it when it is final", o.Status)
+	case "unknown":
+		return notKept(n.at("status"), "unknown: whether this is a result is not known")
+	case "":
+		return missing(n.at("status"), "it is missing; send final")
+	default:
+		return missing(n.at("status"), "%s is none of FHIR R4; send final", strconv.Quote(clipped(o.Status, 40)))
+	}
+	if d.Standing != Final && d.Identifier == "" {
+		return missing(n.at("identifier"), "it is missing: which Observation is %s cannot be known", o.Status)
+	}
+	return nil
+}
+
+// because tells the reasons why an Observation has no value.
+func because(o *fhir.Observation) string {
+	var all []string
+	for _, r := range append([]*fhir.CodeableConcept{o.DataAbsentReason}, absences(o)...) {
+		if w := reasonCode(r); w != "" && !slices.Contains(all, w) {
+			all = append(all, w)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(all, ", ") + ")"
+}
+
+func absences(o *fhir.Observation) []*fhir.CodeableConcept {
+	all := make([]*fhir.CodeableConcept, len(o.Component))
+	for i := range o.Component {
+		all[i] = o.Component[i].DataAbsentReason
+	}
+	return all
+}
+
+func reasonCode(c *fhir.CodeableConcept) string {
+	if c == nil {
+		return ""
+	}
+	for _, w := range c.Coding {
+		if w.Code != "" {
+			return clipped(w.Code, 60)
+		}
+	}
+	return clipped(c.Words(), 60)
+}
+
+// absent refuses a number that the sender says is not there.
+func absent(path string, c *fhir.CodeableConcept) *Refusal {
+	code := reasonCode(c)
+	if code == "" {
+		code = "without a code"
+	}
+	no := notKept(path, "there is no value: %s", code)
+	no.Reason = vital.ReasonNotANumber
+	switch code {
+	case "positive-infinity":
+		no.Beyond, no.NotKept = Above, false
+	case "negative-infinity":
+		no.Beyond, no.NotKept = Below, false
+	}
+	return no
+}
+
+// metricOf finds what was measured. All codes that are known must agree; our own is more exact than LOINC is, and a code that
+// names a meal is more exact than one that does not.
+func (d *Draft) metricOf(o *fhir.Observation, n *node) *Refusal {
+	path := n.at("code")
+	if len(o.Code.Coding) == 0 {
+		return refuse(vital.ReasonMetric, path, "it has no coding; send a code of LOINC, for example 8867-4")
+	}
+	for _, c := range o.Code.Coding {
+		m, ok := fhir.MetricOf(c)
+		switch {
+		case !ok:
+		case d.Metric == 0 || d.Metric == m || d.Metric == vital.Glucose && meals(m):
+			d.Metric = m
+		case m == vital.Glucose && meals(d.Metric):
+		default:
+			return refuse(vital.ReasonMetric, path, "its codings name two measurements, %s and %s", d.Metric, m)
+		}
+	}
+	if d.Metric != 0 {
+		return nil
+	}
+	first := o.Code.Coding[0]
+	for _, c := range o.Code.Coding {
+		if part, ok := fhir.ComponentOf(c); ok {
+			return notKept(path, "%s (%s) alone is no blood pressure; send the panel 85354-9 with systolic and diastolic", clipped(c.Code, 40), part)
+		}
+		if c.System == fhir.LOINC && first.System != fhir.LOINC {
+			first = c
+		}
+	}
+	what := first.Display
+	if what == "" {
+		what = o.Code.Text
+	}
+	if what != "" {
+		what = " (" + clipped(what, 100) + ")"
+	}
+	return notKept(path, "%s%s is no measurement that Hale keeps", clipped(first.Code, 40), what)
+}
+
+func meals(m vital.Metric) bool { return m == vital.GlucoseFasting || m == vital.GlucosePostMeal }
+
+// circumstances takes what is said beside the numbers.
+func (d *Draft) circumstances(o *fhir.Observation) {
+	if s := o.BodySite.Words(); s != "" {
+		d.fact("body_site", "%s", clipped(s, factAtMost))
+	}
+	if s := o.Method.Words(); s != "" {
+		d.fact("method", "%s", clipped(s, factAtMost))
+	}
+	for _, note := range o.Note {
+		if f, ok := findingOf(note.Text); ok {
+			d.Findings |= f
+		} else if note.Text != "" {
+			d.fact("note", "%s", clipped(note.Text, factAtMost))
+		}
+	}
+}
+
+// findingOf knows the findings of a measurement by the words with which Hale writes them into a note.
+func findingOf(note string) (vital.Finding, bool) {
+	const ofDevices = vital.IrregularPulse | vital.BodyMovement | vital.CuffLoose | vital.PoorSignal | vital.LowPerfusion | vital.PulseDropped | vital.FindingUnclear
+	for bit := range 32 {
+		f := vital.Finding(1) << bit & ofDevices
+		if names := f.Names(); len(names) == 1 && strings.ReplaceAll(names[0], "_", " ") == note {
+			return f, true
+		}
+	}
+	return 0, false
+}
+
+// single takes the one number of a metric that has one.
+func (d *Draft) single(o *fhir.Observation, n *node) *Refusal {
+	def, _ := vital.Define(d.Metric)
+	if no := d.parts(o, n); no != nil {
+		return no
+	}
+	q, no := value(numeric{o.ValueQuantity, o.ValueInteger, o.DataAbsentReason, o.Rest}, def.Components[0], n)
+	if no != nil {
+		if d.Standing == EnteredInError && o.ValueQuantity == nil {
+			return nil // what it takes back, it need not repeat
+		}
+		if _, members := o.Rest["hasMember"]; members && o.ValueQuantity == nil {
+			return notKept(n.at("hasMember"), "a group of Observations has no value of its own; send its members")
+		}
+		return no
+	}
+	d.add(q)
+	return nil
+}
+
+// parts takes the components of an Observation that has one number: a meal, or something to be kept beside it.
+func (d *Draft) parts(o *fhir.Observation, n *node) *Refusal {
+	for i := range o.Component {
+		c := &o.Component[i]
+		var said fhir.CodeableConcept
+		if raw := c.Rest["valueCodeableConcept"]; raw != nil && json.Unmarshal(raw, &said) != nil {
+			return missing(n.at("component["+strconv.Itoa(i)+"].valueCodeableConcept"), "this is not what FHIR R4 has here")
+		}
+		for _, w := range said.Coding {
+			if m, ok := fhir.MealOf(w); ok && d.Metric == vital.Glucose {
+				d.Metric = m
+			}
+		}
+		d.kept(c, said.Words())
+	}
+	return nil
+}
+
+// kept keeps a component as a fact, by its code.
+func (d *Draft) kept(c *fhir.Component, said string) {
+	name := c.Code.Words()
+	if c.ValueQuantity != nil && c.ValueQuantity.Value != "" {
+		unit := c.ValueQuantity.Code
+		if unit == "" {
+			unit = c.ValueQuantity.Unit
+		}
+		said = strings.TrimSpace(c.ValueQuantity.Comparator + string(c.ValueQuantity.Value) + " " + unit)
+	}
+	if name != "" && said != "" {
+		d.Facts = append(d.Facts, Fact{clipped(name, 100), clipped(said, factAtMost)})
+	}
+}
+
+// panel takes the components of a blood pressure.
+func (d *Draft) panel(o *fhir.Observation, n *node) *Refusal {
+	if o.ValueQuantity != nil || o.ValueInteger != nil {
+		return refuse(vital.ReasonMetric, n.at("valueQuantity"), "a blood pressure has no value of its own; send systolic and diastolic as components")
+	}
+	def, _ := vital.Define(d.Metric)
+	found := map[string]int{}
+	for i := range o.Component {
+		part := ""
+		for _, w := range o.Component[i].Code.Coding {
+			if p, ok := fhir.ComponentOf(w); ok {
+				part = p
+			}
+		}
+		if part == "" || part == "mean_pressure" {
+			if part != "" {
+				o.Component[i].Code.Text = part
+			}
+			d.kept(&o.Component[i], "")
+			continue
+		}
+		if _, twice := found[part]; twice {
+			return refuse(vital.ReasonMetric, n.at("component["+strconv.Itoa(i)+"]"), "%s stands twice", part)
+		}
+		found[part] = i
+	}
+	for _, c := range def.Components {
+		i, there := found[c.Code]
+		if !there && c.Optional {
+			continue
+		}
+		if !there {
+			return d.without(o, n, c.Code)
+		}
+		part := &o.Component[i]
+		q, no := value(numeric{part.ValueQuantity, nil, part.DataAbsentReason, part.Rest}, c, &node{path: n.at("component[" + strconv.Itoa(i) + "]")})
+		if no != nil && c.Optional && part.ValueQuantity == nil {
+			continue
+		}
+		if no != nil {
+			d.N = 0
+			if d.Standing == EnteredInError && part.ValueQuantity == nil {
+				return nil
+			}
+			return no
+		}
+		d.add(q)
+	}
+	return nil
+}
+
+// without refuses a blood pressure of which a pressure is missing.
+func (d *Draft) without(o *fhir.Observation, n *node, part string) *Refusal {
+	d.N = 0
+	if d.Standing == EnteredInError {
+		return nil
+	}
+	if o.DataAbsentReason != nil {
+		return absent(n.at("dataAbsentReason"), o.DataAbsentReason)
+	}
+	return refuse(vital.ReasonMetric, n.at("component"), "%s is missing", part)
+}
+
+// numeric is where FHIR may put a number.
+type numeric struct {
+	quantity *fhir.Quantity
+	integer  *int64
+	absent   *fhir.CodeableConcept
+	rest     fhir.Rest
+}
+
+// value takes a number in a unit of UCUM, digit by digit.
+func value(v numeric, c vital.Component, n *node) (vital.Quantity, *Refusal) {
+	for name := range v.rest {
+		if strings.HasPrefix(name, "value") {
+			return vital.Quantity{}, refuse(vital.ReasonNotANumber, n.at(name), "it is no number; send valueQuantity in one of %s", accepted(c))
+		}
+	}
+	switch {
+	case v.quantity != nil && v.integer != nil:
+		return vital.Quantity{}, missing(n.at("valueInteger"), "it stands beside valueQuantity; send one value")
+	case v.quantity == nil && v.integer != nil:
+		if c.Canonical != vital.Steps && c.Canonical != vital.Score {
+			return vital.Quantity{}, refuse(vital.ReasonUnit, n.at("valueInteger"), "it has no unit; send valueQuantity in one of %s", accepted(c))
+		}
+		return vital.Quantity{Mantissa: *v.integer, Unit: c.Canonical}, nil
+	case v.quantity == nil && v.absent != nil:
+		return vital.Quantity{}, absent(n.at("dataAbsentReason"), v.absent)
+	case v.quantity == nil:
+		return vital.Quantity{}, refuse(vital.ReasonNotANumber, n.at("valueQuantity"), "it is missing")
+	case v.absent != nil:
+		return vital.Quantity{}, missing(n.at("dataAbsentReason"), "it stands beside a value")
+	}
+	return quantity(v.quantity, c, n.at("valueQuantity"))
+}
+
+func quantity(f *fhir.Quantity, c vital.Component, path string) (q vital.Quantity, no *Refusal) {
+	switch f.Comparator {
+	case "":
+	case "<", "<=":
+		no = refuse(vital.ReasonNotANumber, path+".comparator", "%s%s is a bound and no number", f.Comparator, clipped(string(f.Value), 40))
+		no.Beyond = Below
+		return q, no
+	case ">", ">=":
+		no = refuse(vital.ReasonNotANumber, path+".comparator", "%s%s is a bound and no number", f.Comparator, clipped(string(f.Value), 40))
+		no.Beyond = Above
+		return q, no
+	default:
+		return q, refuse(vital.ReasonNotANumber, path+".comparator", "%s is none of FHIR R4", strconv.Quote(clipped(f.Comparator, 10)))
+	}
+	if f.Value == "" {
+		return q, refuse(vital.ReasonNotANumber, path+".value", "it is missing")
+	}
+	if f.System != fhir.UCUM {
+		return q, refuse(vital.ReasonUnit, path+".system", "it is %s; send %s, and the unit as code", strconv.Quote(clipped(f.System, 60)), fhir.UCUM)
+	}
+	u, ok := fhir.UnitOf(f.Code)
+	if u == vital.Fraction && (c.Canonical == vital.Score || c.Canonical == vital.Steps) {
+		u = c.Canonical // a count has no unit
+	}
+	if !ok || !slices.Contains(c.Accepted, u) {
+		return q, refuse(vital.ReasonUnit, path+".code", "%s is none of %s", strconv.Quote(clipped(f.Code, 40)), accepted(c))
+	}
+	m, e, err := vital.ParseDecimal(string(f.Value))
+	if err != nil {
+		return q, refuse(vital.ReasonNotANumber, path+".value", "%s has more than 18 digits or too large an exponent", clipped(string(f.Value), 40))
+	}
+	return vital.Quantity{Mantissa: m, Exponent: e, Unit: u}, nil
+}
+
+func accepted(c vital.Component) string {
+	names := make([]string, len(c.Accepted))
+	for i, u := range c.Accepted {
+		names[i] = u.UCUM()
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,81 @@
+package formats
+
+import (
+	"strconv"
+	"time"
+
+	"hale/fhir"
+	"hale/vital"
+)
+
+// effective takes the time of an Observation in one of its forms.
+func (d *Draft) effective(o *fhir.Observation, n *node) *Refusal {
+	forms := 0
+	for _, there := range [...]bool{o.EffectiveDateTime != "", o.EffectivePeriod != nil, o.EffectiveInstant != "", o.Rest["effectiveTiming"] != nil} {
+		if there {
+			forms++
+		}
+	}
+	var no *Refusal
+	switch {
+	case forms > 1:
+		return refuse(vital.ReasonClock, n.at("effectiveDateTime"), "the Observation has %d times; send one", forms)
+	case o.EffectiveDateTime != "":
+		d.Time, no = dateTime(n.at("effectiveDateTime"), o.EffectiveDateTime)
+	case o.EffectiveInstant != "":
+		if d.Time, no = dateTime(n.at("effectiveInstant"), o.EffectiveInstant); no == nil && d.Time.Precision != Exact {
+			no = refuse(vital.ReasonClock, n.at("effectiveInstant"), "%s is no moment", o.EffectiveInstant)
+		}
+	case o.EffectivePeriod != nil:
+		no = d.period(o.EffectivePeriod, n.at("effectivePeriod"))
+	case forms == 1:
+		no = refuse(vital.ReasonClock, n.at("effectiveTiming"), "a schedule is no time of a measurement; send effectiveDateTime")
+	}
+	return no
+}
+
+func (d *Draft) period(p *fhir.Period, path string) (no *Refusal) {
+	if p.Start == "" {
+		return refuse(vital.ReasonClock, path+".start", "it is missing; when the measurement began is not known")
+	}
+	if d.Time, no = dateTime(path+".start", p.Start); no != nil || p.End == "" {
+		return no
+	}
+	end, no := dateTime(path+".end", p.End)
+	d.Time.Until = end.At
+	if no == nil && end.Precision != d.Time.Precision {
+		return refuse(vital.ReasonClock, path+".end", "it is given less or more finely than the start; send both alike")
+	}
+	return no
+}
+
+// dateTime reads a time of any precision (http://hl7.org/fhir/R4/datatypes.html#dateTime): a year, a month or a date, which
+// have no zone, or a moment, which must have one.
+func dateTime(path, s string) (Time, *Refusal) {
+	for _, form := range [...]struct {
+		layout    string
+		precision Precision
+	}{{"2006", ToYear}, {"2006-01", ToMonth}, {time.DateOnly, ToDay}} {
+		if t, err := time.Parse(form.layout, s); err == nil && len(s) == len(form.layout) {
+			return Time{At: t, Local: true, Precision: form.precision}, nil
+		}
+	}
+	t, no := moment(&node{path: path, kind: text, raw: s})
+	return Time{At: t}, no
+}
+
+// timeWords writes a time as FHIR has it. One without zone cannot be written unless it is a date.
+func timeWords(t time.Time, p Precision) string {
+	switch p {
+	case ToYear:
+		return t.Format("2006")
+	case ToMonth:
+		return t.Format("2006-01")
+	case ToDay:
+		return t.Format(time.DateOnly)
+	case Exact:
+	}
+	return t.Format(time.RFC3339Nano)
+}
+
+func canonicalText(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

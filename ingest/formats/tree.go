@@ -1,0 +1,252 @@
+package formats
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"hale/vital"
+)
+
+// deepest bounds how deep lists and objects may lie in each other, and most how many elements a list of measurements may have.
+const (
+	deepest = 32
+	most    = 1000
+)
+
+// kind is the sort of a JSON value.
+type kind uint8
+
+const (
+	null kind = iota
+	boolean
+	number
+	text
+	list
+	object
+)
+
+func (k kind) String() string {
+	return [...]string{"null", "true or false", "a number", "text", "a list", "an object"}[k]
+}
+
+// node is one JSON value and where it stands. A number is the digits that were sent.
+type node struct {
+	path    string
+	src     []byte // of an object: as it was sent
+	kind    kind
+	raw     string // of a number, a text, or true and false
+	names   []string
+	members map[string]*node
+	items   []*node
+}
+
+// parse reads JSON as a tree. What is no JSON, or holds a name twice in one object, is refused as a whole.
+func parse(src []byte) (*node, *Refusal) {
+	src = bytes.TrimPrefix(src, []byte("\ufeff"))
+	if !utf8.Valid(src) {
+		return nil, refuse(vital.ReasonUnparsable, "", "the text is not UTF-8")
+	}
+	if !json.Valid(src) {
+		at := len(src)
+		var raw json.RawMessage
+		if syntax := (&json.SyntaxError{}); errors.As(json.Unmarshal(src, &raw), &syntax) {
+			at = int(syntax.Offset)
+		}
+		return nil, refuse(vital.ReasonUnparsable, "", "not JSON at byte %d", at)
+	}
+	g := grower{json.NewDecoder(bytes.NewReader(src)), src}
+	g.UseNumber()
+	return g.grow("", 0)
+}
+
+// grower makes a tree of a text.
+type grower struct {
+	*json.Decoder
+	src []byte
+}
+
+func (d *grower) grow(path string, depth int) (*node, *Refusal) {
+	t, err := d.Token()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, refuse(vital.ReasonUnparsable, path, "not JSON at byte %d", d.InputOffset())
+	}
+	n := &node{path: path}
+	switch v := t.(type) {
+	case nil:
+	case bool:
+		n.kind, n.raw = boolean, strconv.FormatBool(v)
+	case json.Number:
+		n.kind, n.raw = number, v.String()
+	case string:
+		n.kind, n.raw = text, v
+	case json.Delim:
+		if depth == deepest {
+			return nil, refuse(vital.ReasonUnparsable, path, "lists and objects lie more than %d deep in each other", deepest)
+		}
+		return d.fill(n, v, depth)
+	}
+	return n, nil
+}
+
+// fill reads what an object or a list holds.
+func (d *grower) fill(n *node, opened json.Delim, depth int) (*node, *Refusal) {
+	start := d.InputOffset() - 1
+	n.kind = list
+	if opened == '{' {
+		n.kind, n.members = object, map[string]*node{}
+	}
+	for d.More() {
+		path := fmt.Sprintf("%s[%d]", n.path, len(n.items))
+		name := ""
+		if n.kind == object {
+			t, _ := d.Token()
+			name, _ = t.(string)
+			if path = name; n.path != "" {
+				path = n.path + "." + name
+			}
+			if len(path) > 300 {
+				path = clipped(path, 300)
+			}
+			if n.members[name] != nil {
+				return nil, refuse(vital.ReasonUnparsable, path, "it stands more than once in one object; send each field once")
+			}
+		}
+		child, no := d.grow(path, depth+1)
+		if no != nil {
+			return nil, no
+		}
+		if n.kind == list {
+			n.items = append(n.items, child)
+			continue
+		}
+		n.names, n.members[name] = append(n.names, name), child
+	}
+	_, err := d.Token()
+	if err != nil {
+		return nil, refuse(vital.ReasonUnparsable, n.path, "not JSON at byte %d", d.InputOffset())
+	}
+	n.src = d.src[start:d.InputOffset()]
+	return n, nil
+}
+
+// get returns a member of an object; nil when it has none, or is no object.
+func (n *node) get(name string) *node {
+	if n == nil {
+		return nil
+	}
+	return n.members[name]
+}
+
+// at returns the path of a member that may be missing.
+func (n *node) at(name string) string {
+	if n.path == "" {
+		return name
+	}
+	return n.path + "." + name
+}
+
+// is refuses a value of another kind than the one that belongs there.
+func (n *node) is(k kind) *Refusal {
+	if n.kind == k {
+		return nil
+	}
+	reason := vital.ReasonUnparsable
+	if k == number {
+		reason = vital.ReasonNotANumber
+	}
+	return refuse(reason, n.path, "it is %s; %s belongs here", n.kind, k)
+}
+
+// need returns a member that must be there, of its kind.
+func (n *node) need(name string, k kind) (*node, *Refusal) {
+	child := n.get(name)
+	if child == nil {
+		return nil, refuse(vital.ReasonUnparsable, n.at(name), "it is missing")
+	}
+	return child, child.is(k)
+}
+
+// decimal returns a number digit by digit.
+func (n *node) decimal(u vital.Unit) (vital.Quantity, *Refusal) {
+	if no := n.is(number); no != nil {
+		if n.kind == text {
+			no.Detail += "; send it without quotes"
+		}
+		return vital.Quantity{}, no
+	}
+	m, e, err := vital.ParseDecimal(n.raw)
+	if err != nil {
+		return vital.Quantity{}, refuse(vital.ReasonNotANumber, n.path, "%s has more than 18 digits or too large an exponent", clipped(n.raw, 40))
+	}
+	return vital.Quantity{Mantissa: m, Exponent: e, Unit: u}, nil
+}
+
+// whole returns a whole number.
+func (n *node) whole() (int64, *Refusal) {
+	if no := n.is(number); no != nil {
+		return 0, no
+	}
+	i, err := strconv.ParseInt(n.raw, 10, 64)
+	if err != nil {
+		return 0, refuse(vital.ReasonUnparsable, n.path, "%s is no whole number", clipped(n.raw, 40))
+	}
+	return i, nil
+}
+
+// instead says that something is missing where several forms would do.
+func missing(field, format string, args ...any) *Refusal {
+	return refuse(vital.ReasonUnparsable, field, format, args...)
+}
+
+// factAtMost is how much of a text that came beside a number is kept.
+const factAtMost = 1000
+
+// clipped returns the beginning of a text, whole characters only, without what no store or screen takes.
+func clipped(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "..."
+}
+
+// each reads a message that holds one object, or a list of them that stand alone.
+func each(src []byte, one func(*node) Message) Message {
+	root, no := parse(src)
+	if no != nil {
+		return refused(no)
+	}
+	if root.kind != list {
+		return one(root)
+	}
+	var all Message
+	if len(root.items) == 0 || len(root.items) > most {
+		return refused(missing("", "the list has %d elements; send 1 to %d", len(root.items), most))
+	}
+	for i, item := range root.items {
+		all.join(one(item), i)
+	}
+	return all
+}
+
+// join takes over what another message held, as the element of that index.
+func (m *Message) join(other Message, index int) {
+	for i := range other.Refused {
+		other.Refused[i].Index = index
+	}
+	m.Drafts, m.Refused, m.Facts = append(m.Drafts, other.Drafts...), append(m.Refused, other.Refused...), append(m.Facts, other.Facts...)
+}
