@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hale/fault"
+	"hale/vital"
 )
 
 // Relation is what one actor is to one patient just now. Whoever loads a Patient for an actor fills it in; see Patient.
@@ -85,6 +86,16 @@ func (a Actor) reaches(action Action, p *Patient) bool {
 	return false
 }
 
+// AtBedside reports whether a care team can count on somebody of the role to answer its alerts: the role may, and they can sign in.
+func (r Role) AtBedside(signsIn bool) bool {
+	return signsIn && slices.Contains(r.functions(), HandleAlert)
+}
+
+// LetsThemselvesIn reports whether the actor, by putting this member of staff beside patients, opens to themselves what was measured.
+func (a Actor) LetsThemselvesIn(staff vital.UID) bool {
+	return a.UID != "" && a.UID == staff && a.Role.AtBedside(true)
+}
+
 func (r Relation) cares() bool { return r.Team || !r.Glass.IsZero() }
 
 // byGlassOnly reports whether nothing but broken glass brings the actor to the patient for this action.
@@ -96,9 +107,9 @@ func (a Actor) byGlassOnly(action Action, r Relation) bool {
 }
 
 // emergency are the actions that broken glass opens: to see, and to help just now. What lets somebody in, what settles who
-// decides, and what leaves a copy lasts longer than the glass, and is for the care team.
+// decides, what the watch asks for from now on (limits), and what leaves a copy lasts longer than the glass, and is for the care team.
 func emergency() []Action {
-	return []Action{SeePatients, SeeReadings, SeeAlerts, SeeSheet, SeeConsents, SeeTeams, BreakGlass, HandleAlert, SetLimits}
+	return []Action{SeePatients, SeeReadings, SeeAlerts, SeeSheet, SeeConsents, SeeTeams, BreakGlass, HandleAlert}
 }
 
 // health are the actions that show what was measured, or act on it.

@@ -152,7 +152,7 @@ func TestBrokenGlassLooksAndHelpsAndDecidesNothingThatLasts(t *testing.T) {
 	both := &account.Patient{ID: 6, Org: 1, Relation: account.Relation{Glass: until, Team: true}}
 	emergency := []account.Action{
 		account.SeePatients, account.SeeReadings, account.SeeAlerts, account.SeeSheet, account.SeeConsents, account.SeeTeams, account.BreakGlass,
-		account.HandleAlert, account.SetLimits,
+		account.HandleAlert,
 	}
 	for _, role := range []account.Role{account.Nurse, account.Physician, account.Pharmacist} {
 		for _, action := range mayDo()[role] {

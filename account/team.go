@@ -17,7 +17,7 @@ type Team struct {
 	Usual     bool   // takes in who is sent to no other
 	CreatedAt time.Time
 	Patients  int // in its care just now
-	Bedside   int // nurses and physicians in it just now: with none, nobody answers its alerts
+	Bedside   int // those in it just now who may answer its alerts and can sign in (Role.AtBedside): with none, nobody does
 	Members   []Membership
 }
 
@@ -30,6 +30,8 @@ type Membership struct {
 	Name     string
 	Role     Role
 	From, To time.Time
+
+	AtBedside bool // they may answer alerts, and can sign in (Role.AtBedside)
 }
 
 // Colleague is a member of staff as others choose them from a list.

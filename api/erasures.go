@@ -84,7 +84,7 @@ type retentionBody struct {
 }
 
 type policyBody struct {
-	CoolingDays int             `json:"cooling_days" minimum:"0" maximum:"90" doc:"Between decision and execution, in which the request can be withdrawn"`
+	CoolingDays int             `json:"cooling_days" minimum:"0" maximum:"90" doc:"Between confirmation and execution, in which the request can be withdrawn"`
 	BackupDays  int             `json:"backup_days" minimum:"0" maximum:"3660" doc:"After which the last backup with what was erased is gone"`
 	Retention   []retentionBody `json:"retention" minItems:"7" maxItems:"7" doc:"Every class once, in this order: readings, alerts, pairing, consents, exports, looks, identity"`
 }

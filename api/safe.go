@@ -46,12 +46,32 @@ type looksOutput struct {
 type sheetOutput struct{ Body sheetBody }
 
 type sheetBody struct {
-	Patient    patientBody  `json:"patient"`
-	At         time.Time    `json:"at"`
-	Conditions []string     `json:"not_recorded" doc:"What this record does not hold. It does not mean that there is none"`
-	Latest     []latestBody `json:"latest"`
-	Teams      []phoneBody  `json:"care_teams"`
-	Helpers    []phoneBody  `json:"helpers"`
+	Patient    patientBody      `json:"patient"`
+	At         time.Time        `json:"at"`
+	Conditions []string         `json:"not_recorded" doc:"What this record does not hold. It does not mean that there is none"`
+	Latest     []sheetVitalBody `json:"latest"`
+	Limits     []ownLimitBody   `json:"limits" doc:"Limits that somebody set for this patient: at these values Hale calls somebody at once"`
+	Teams      []phoneBody      `json:"care_teams"`
+	Helpers    []phoneBody      `json:"helpers"`
+}
+
+// sheetVitalBody is the newest reading of a metric; the sheet says when it was measured, and not when it arrived.
+type sheetVitalBody struct {
+	Metric     string      `json:"metric"`
+	Display    string      `json:"display"`
+	MeasuredAt time.Time   `json:"measured_at"`
+	Values     []valueBody `json:"values"`
+}
+
+// ownLimitBody is the red bound of one component.
+type ownLimitBody struct {
+	Metric    string   `json:"metric"`
+	Display   string   `json:"display"`
+	Component string   `json:"component"`
+	Unit      string   `json:"unit"`
+	Below     *float64 `json:"red_below,omitempty"`
+	AtOrAbove *float64 `json:"red_at_or_above,omitempty"`
+	Reason    string   `json:"reason"`
 }
 
 type phoneBody struct {
@@ -189,14 +209,14 @@ func (s *Server) getSheet(ctx context.Context, actor account.Actor, in *patientI
 	}
 	out := &sheetOutput{Body: sheetBody{
 		Patient: patientOf(&sheet.Patient), At: sheet.At.UTC(), Conditions: []string{"conditions", "allergies", "medication"},
-		Latest: []latestBody{}, Teams: []phoneBody{}, Helpers: []phoneBody{},
+		Latest: []sheetVitalBody{}, Limits: ownLimitsOf(sheet.Limits), Teams: []phoneBody{}, Helpers: []phoneBody{},
 	}}
 	for _, r := range sheet.Latest {
 		d, ok := vital.Define(r.Metric)
 		if !ok {
 			continue
 		}
-		body := latestBody{Metric: d.Code, Display: d.Display, MeasuredAt: r.At, Values: []valueBody{}}
+		body := sheetVitalBody{Metric: d.Code, Display: d.Display, MeasuredAt: r.At, Values: []valueBody{}}
 		for i, v := range r.Values[:min(len(r.Values), len(d.Components))] {
 			body.Values = append(body.Values, valueBody{Code: d.Components[i].Code, Unit: d.Components[i].Canonical.UCUM(), Value: v})
 		}
@@ -209,6 +229,19 @@ func (s *Server) getSheet(ctx context.Context, actor account.Actor, in *patientI
 		out.Body.Helpers = append(out.Body.Helpers, phoneBody{Name: h.Name, Phone: h.Phone})
 	}
 	return out, nil
+}
+
+func ownLimitsOf(limits []safe.OwnLimit) []ownLimitBody {
+	list := []ownLimitBody{}
+	for _, l := range limits {
+		d, ok := vital.Define(l.Metric)
+		if !ok || l.Component >= len(d.Components) {
+			continue
+		}
+		c := d.Components[l.Component]
+		list = append(list, ownLimitBody{Metric: d.Code, Display: d.Display, Component: c.Code, Unit: c.Canonical.UCUM(), Below: l.Low, AtOrAbove: l.High, Reason: l.Reason})
+	}
+	return list
 }
 
 func shareOf(s *safe.Share) shareBody {

@@ -164,8 +164,13 @@ func (a *App) AmendGrants(ctx context.Context, actor account.Actor, uid, caregiv
 }
 
 const selectPrivate = `
-SELECT uid::text, kind, coalesce(ref::text, ''), coalesce(metric, 0), from_at, to_at, marked_by, marked_at FROM private_item
-WHERE patient_id = $1 AND unmarked_at IS NULL ORDER BY id`
+SELECT i.uid::text, i.kind, coalesce(i.ref::text, ''), coalesce(i.metric, 0), i.from_at, i.to_at, i.marked_by, i.marked_at,
+    coalesce(e.metric, c.metric, 0), coalesce(d.purpose, ''), coalesce(c.kind, ''), coalesce(e.opened_at, d.decided_at, c.asked_at)
+FROM private_item i
+LEFT JOIN episode e ON i.kind = 'alert' AND e.org_id = i.org_id AND e.uid = i.ref
+LEFT JOIN consent_decision d ON i.kind = 'consent' AND d.org_id = i.org_id AND d.uid = i.ref
+LEFT JOIN correction c ON i.kind = 'correction' AND c.patient_id = i.patient_id AND c.uid = i.ref
+WHERE i.patient_id = $1 AND i.unmarked_at IS NULL ORDER BY i.id`
 
 // PrivateItems returns what is kept from caregivers. See consent.CaregiverStore.
 func (a *App) PrivateItems(ctx context.Context, actor account.Actor, uid vital.UID) (p account.Patient, items []consent.PrivateItem, err error) {
@@ -179,9 +184,9 @@ func (a *App) PrivateItems(ctx context.Context, actor account.Actor, uid vital.U
 		}
 		items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.PrivateItem, error) {
 			var i consent.PrivateItem
-			var from, to *time.Time
-			err := row.Scan(&i.UID, &i.Kind, &i.Ref, &i.Metric, &from, &to, &i.MarkedBy, &i.MarkedAt)
-			i.From, i.To, i.MarkedAt = timeOf(from), timeOf(to), i.MarkedAt.UTC()
+			var from, to, named *time.Time
+			err := row.Scan(&i.UID, &i.Kind, &i.Ref, &i.Metric, &from, &to, &i.MarkedBy, &i.MarkedAt, &i.Names.Metric, &i.Names.Purpose, &i.Names.Wrong, &named)
+			i.From, i.To, i.MarkedAt, i.Names.At = timeOf(from), timeOf(to), i.MarkedAt.UTC(), timeOf(named)
 			return i, err
 		})
 		return err
@@ -195,10 +200,15 @@ SELECT CASE $1::text WHEN 'alert' THEN EXISTS (SELECT FROM episode WHERE uid = $
     WHEN 'consent' THEN EXISTS (SELECT FROM consent_decision WHERE uid = $2 AND patient_id = $3)
     ELSE EXISTS (SELECT FROM correction WHERE uid = $2 AND patient_id = $3) END`
 
+// samePrivate finds the same thing marked before.
+const samePrivate = `
+SELECT uid::text, marked_at, marked_by FROM private_item WHERE patient_id = $1 AND unmarked_at IS NULL AND kind = $2
+    AND (ref, metric, from_at, to_at) IS NOT DISTINCT FROM ($3::uuid, $4::smallint, $5::timestamptz, $6::timestamptz) ORDER BY id LIMIT 1`
+
 const insertPrivate = `
 INSERT INTO private_item (org_id, uid, patient_id, kind, ref, metric, from_at, to_at, marked_at, staff_id, marked_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
-// MarkPrivate keeps something from caregivers. See consent.CaregiverStore.
+// MarkPrivate keeps something from caregivers; what is private already stays so, once. See consent.CaregiverStore.
 func (a *App) MarkPrivate(ctx context.Context, actor account.Actor, uid vital.UID, item consent.PrivateItem, allow func(*account.Patient) error) (consent.PrivateItem, error) {
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		p, err := theirs(ctx, tx, actor, uid)
@@ -228,6 +238,14 @@ func (a *App) MarkPrivate(ctx context.Context, actor account.Actor, uid vital.UI
 			m := int16(item.Metric)
 			metric = &m
 		}
+		if _, err := tx.Exec(ctx, `SELECT 1 FROM patient WHERE id = $1 FOR NO KEY UPDATE`, int64(p.ID)); err != nil {
+			return fmt.Errorf("lock patient: %w", err)
+		}
+		err = tx.QueryRow(ctx, samePrivate, int64(p.ID), string(item.Kind), ref, metric, nullTime(item.From), nullTime(item.To)).Scan(&item.UID, &item.MarkedAt, &item.MarkedBy)
+		if !errors.Is(err, pgx.ErrNoRows) { // it is private already
+			item.MarkedAt = item.MarkedAt.UTC()
+			return err
+		}
 		item.UID, item.MarkedAt, item.MarkedBy = newUID(), now, actor.Name
 		_, err = tx.Exec(ctx, insertPrivate, int32(p.Org), string(item.UID), int64(p.ID), string(item.Kind), ref, metric, nullTime(item.From), nullTime(item.To), now, nullID(actor.Staff), actor.Name)
 		if err != nil {
@@ -240,7 +258,13 @@ func (a *App) MarkPrivate(ctx context.Context, actor account.Actor, uid vital.UI
 	return item, err
 }
 
-const unmarkPrivate = `UPDATE private_item SET unmarked_at = $3, unmarked_by = $4 WHERE uid = $1 AND patient_id = $2 AND unmarked_at IS NULL RETURNING kind`
+// unmarkPrivate takes along what was marked twice before that was refused.
+const unmarkPrivate = `
+WITH gone AS (
+    UPDATE private_item i SET unmarked_at = $3, unmarked_by = $4 FROM private_item o
+    WHERE o.uid = $1 AND o.patient_id = $2 AND o.unmarked_at IS NULL AND i.patient_id = o.patient_id AND i.unmarked_at IS NULL
+        AND (i.kind, i.ref, i.metric, i.from_at, i.to_at) IS NOT DISTINCT FROM (o.kind, o.ref, o.metric, o.from_at, o.to_at) RETURNING i.kind
+) SELECT kind FROM gone LIMIT 1`
 
 // UnmarkPrivate shows something again. See consent.CaregiverStore.
 func (a *App) UnmarkPrivate(ctx context.Context, actor account.Actor, uid, item vital.UID, allow func(*account.Patient) error) error {

@@ -22,12 +22,15 @@ const eraseLease = 5 * time.Minute
 
 // claimErasure takes a request that is due, and marks it as being carried out. From then on it is another version: who decides
 // to withdraw it in the same moment comes too late. One whose readings are just being filed anew waits for the end of that, but not
-// for one that says itself that it stands still (saysProblem): nobody may ever mend it.
+// for one that says itself that it stands still (saysProblem): nobody may ever mend it. A red alert of somebody under care, which
+// came after the confirmation, is closed by a person first.
 const claimErasure = `
 UPDATE erasure SET lease_until = $1::timestamptz + $2::interval, version = CASE WHEN state = 'erasing' THEN version ELSE version + 1 END, state = 'erasing', step = CASE WHEN state = 'kept' THEN 'cut off' ELSE step END,
     stream_seq = CASE WHEN state = 'kept' THEN NULL ELSE stream_seq END
 WHERE id = (SELECT e.id FROM erasure e WHERE e.due_at <= $1 AND e.lease_until <= $1 AND e.state IN ('confirmed', 'erasing', 'kept')
-        AND (e.step <> '' OR NOT EXISTS (SELECT FROM refile f JOIN erased_people(e.org_id, e.patient_id) x ON x IN (f.source_id, f.target_id) WHERE f.org_id = e.org_id AND f.state IN ('asked', 'running') AND f.problem = ''))
+        AND (e.step <> '' OR NOT EXISTS (SELECT FROM refile f JOIN erased_people(e.org_id, e.patient_id) x ON x IN (f.source_id, f.target_id) WHERE f.org_id = e.org_id AND f.state IN ('asked', 'running') AND f.problem = '')
+        AND NOT EXISTS (SELECT FROM episode x JOIN patient p ON p.org_id = x.org_id AND p.id = x.patient_id
+            WHERE x.org_id = e.org_id AND x.patient_id = e.patient_id AND x.state <> 'closed' AND x.level >= 2 AND p.state IN ('active', 'ending')))
     ORDER BY e.lease_until, e.due_at, e.id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING org_id, uid::text`
 
@@ -95,7 +98,12 @@ func (w *Work) CutOff(ctx context.Context, t safe.EraseTask, now time.Time) erro
 	return classify(pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return cutOff(ctx, tx, t, now) }))
 }
 
+// cutOff waits for a file that just comes in while it holds nothing yet: the batch holds the file and people, and everybody's
+// partitions would wait for it with the erasure.
 func cutOff(ctx context.Context, tx pgx.Tx, t safe.EraseTask, now time.Time) error {
+	if err := lockIdentities(ctx, tx, t.Org); err != nil {
+		return err
+	}
 	if _, err := erasePhase(ctx, tx, t, phaseCut, nil, now); err != nil {
 		return err
 	}

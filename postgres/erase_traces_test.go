@@ -13,6 +13,7 @@ import (
 	"hale/internal/pgtest"
 	"hale/postgres"
 	"hale/safe"
+	"hale/vital"
 )
 
 // TestAnEarlierOwnerEndsNoSpan gives the sensor of somebody who was erased to another person, of a time before.
@@ -261,5 +262,45 @@ FROM assignment a JOIN sensor n ON n.id = a.sensor_id JOIN patient p ON p.id = a
 	}
 	if n := r.count(t, "SELECT count(*) FROM erased_span WHERE to_at IS NULL"); n != 1 {
 		t.Errorf("%d spans go on, want that of the twin's own device, which nobody has", n)
+	}
+}
+
+// wordsOfHale are the columns of text, in tables that erasure touches, in which stand only words that Hale itself has chosen.
+const wordsOfHale = `{state,kind,purpose,choice,scopes,language,asked_role,actor_role,made_role,how,closing,ended,next_step,step,stream,class,classes,ground,
+    asked,field,outcome,audience,cancelled_for,severity,topic,sex,zone,source,system,use,from_when,to_when,reason,problem,form,cause,what,csrf,issuer,action,session_uid}`
+
+// TestThePlannerSamplesNobodysWords checks that a column of text which may hold a name, a number or a sentence about a person is kept from
+// the planner's statistics: what stands there outlives what was deleted. A new one is of Hale's own words, or gets SET STATISTICS 0.
+func TestThePlannerSamplesNobodysWords(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	for _, column := range query(t, r, `SELECT format('%s.%s', c.relname, a.attname) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relname IN (SELECT table_name FROM erasure_rule) AND c.relnamespace = 'public'::regnamespace AND coalesce(a.attstattarget, -1) <> 0 AND a.atttypid IN ('text'::regtype, 'date'::regtype)
+    AND a.attname <> ALL ('`+wordsOfHale+`'::text[]) ORDER BY 1`, pgx.RowTo[string]) {
+		t.Errorf("the planner takes samples of %s", column)
+	}
+}
+
+// TestWhatIsLeftIsSampledAnew has the planner know a value that somebody measured: it is forgotten with the erasure itself, also where no scrub follows.
+func TestWhatIsLeftIsSampledAnew(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	stays := r.addPatient(t, r.nurse, "2")
+	r.addDevice(t, r.nurse, stays, "theirs")
+	r.measured(t, 200)
+	r.exec(t, fmt.Sprintf(`UPDATE reading SET value = 81.234 WHERE metric = %[1]d;
+INSERT INTO reading (sensor_id, metric, sent_at, tie, org_id, patient_id, assignment_id, device_id, id, measured_at, received_at, value, mantissa, exponent, unit, findings, has_sequence)
+SELECT n.id, %[1]d, r.sent_at, r.tie, r.org_id, %[2]d, r.assignment_id, r.device_id, r.id + 1000000, r.measured_at, r.received_at, 70, 70, 0, r.unit, 0, false FROM reading r, sensor n WHERE n.uid = 'theirs' AND r.metric = %[1]d LIMIT 20;
+ANALYZE`, int(vital.BodyWeight), int64(stays.ID)))
+	known := func() int {
+		return r.count(t, `SELECT count(*) FROM pg_stats WHERE tablename ~ '^reading_[0-9]+$' AND concat(histogram_bounds::text, most_common_vals::text) LIKE '%81.234%'`)
+	}
+	if known() == 0 {
+		t.Fatal("the statistics never knew the value: the test shows nothing")
+	}
+	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	if n := known(); n != 0 {
+		t.Errorf("%d columns still know what was measured", n)
 	}
 }

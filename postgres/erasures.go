@@ -85,7 +85,11 @@ func (a *App) AskErasure(ctx context.Context, actor account.Actor, e safe.Erasur
 			return fmt.Errorf("number the request: %w", err)
 		}
 		var state account.State
-		if err := tx.QueryRow(ctx, `SELECT state FROM patient WHERE id = $1 FOR SHARE`, int64(e.Patient)).Scan(&state); err != nil {
+		err := tx.QueryRow(ctx, `SELECT state FROM patient WHERE id = $1 FOR SHARE`, int64(e.Patient)).Scan(&state)
+		if errors.Is(err, pgx.ErrNoRows) { // whose erasure has begun meanwhile
+			return fault.New(fault.NotFound, "there is no such patient")
+		}
+		if err != nil {
 			return fmt.Errorf("hold the patient: %w", err)
 		}
 		if state == account.Merged {
@@ -95,7 +99,7 @@ func (a *App) AskErasure(ctx context.Context, actor account.Actor, e safe.Erasur
 			return fmt.Errorf("number the request: %w", err)
 		}
 		e.UID, e.AskedAt, e.Version = newUID(), now, 1
-		err := tx.QueryRow(ctx, insertErasure, int32(actor.Org), string(e.UID), e.Number, int64(e.Patient), e.OnPaper, e.Wish, string(e.AskedRole), now, nullID(actor.Caregiver)).Scan(&e.ID)
+		err = tx.QueryRow(ctx, insertErasure, int32(actor.Org), string(e.UID), e.Number, int64(e.Patient), e.OnPaper, e.Wish, string(e.AskedRole), now, nullID(actor.Caregiver)).Scan(&e.ID)
 		if violated(err, "erasure_one_open") {
 			return fault.New(fault.Conflict, "this person has asked already, and the request is open")
 		}

@@ -503,3 +503,21 @@ func TestRowsThatAreDoneTellWhomTheyMayBe(t *testing.T) {
 		t.Errorf("%d rows keep a name", n)
 	}
 }
+
+// TestOnlyAKeyThatBringsPeopleInNamesASystem: what a system is called and how its identifiers compare is said by those who bring
+// people in, and by a program only when its key says so.
+func TestOnlyAKeyThatBringsPeopleInNamesASystem(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ids := &identity.Identities{Book: r.app, NFC: norm.NFC.String, Now: time.Now}
+	set := func(scopes ...account.Action) error {
+		who := account.Actor{Org: r.nurse.Org, Key: 1, UID: r.nurse.UID, Name: "HIS", Role: account.SystemRole, Scopes: account.ScopesOf(scopes...)}
+		_, err := ids.SetSystem(t.Context(), who, identity.IdentifierSystem{URI: "urn:oid:1.2.36.9", Title: "Insurance number"})
+		return err
+	}
+	for _, one := range account.ForSystems() {
+		if err := set(one); (err == nil) != (one == account.ImportPeople) || err != nil && !fault.Is(err, fault.Forbidden) {
+			t.Errorf("a key that may %s: %v", one, err)
+		}
+	}
+}

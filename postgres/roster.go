@@ -54,19 +54,21 @@ INSERT INTO team_hours (org_id, team_id, number, effective_from, hours, author_i
 	return v, err
 }
 
-// selectShifts takes of each shift the part in which its person can sign in and is of the team: whoever has left is not on duty.
+// selectShifts takes of each shift the part in which its person can sign in and is of the team: whoever has left is not on duty. What
+// is to come counts of those only who stand at the bedside just now; what has passed stays as it was.
 const selectShifts = `
-SELECT h.uid::text, s.uid::text, s.name, h.duty, greatest(h.from_at, m.from_at), least(h.to_at, m.to_at, s.disabled_at)
+SELECT h.uid::text, s.uid::text, s.name, h.duty, greatest(h.from_at, m.from_at), least(h.to_at, m.to_at, s.disabled_at, CASE WHEN ` + answersAlerts + ` THEN 'infinity'::timestamptz ELSE $4::timestamptz END)
 FROM shift h JOIN staff s ON s.org_id = h.org_id AND s.id = h.staff_id
     JOIN team_member m ON m.org_id = h.org_id AND m.team_id = h.team_id AND m.staff_id = h.staff_id
-WHERE h.team_id = $1 AND h.cancelled_at IS NULL AND greatest(h.from_at, m.from_at, $2) < least(h.to_at, m.to_at, s.disabled_at, $3)
+WHERE h.team_id = $1 AND h.cancelled_at IS NULL AND greatest(h.from_at, m.from_at, $2)
+    < least(h.to_at, m.to_at, s.disabled_at, $3, CASE WHEN ` + answersAlerts + ` THEN 'infinity'::timestamptz ELSE $4::timestamptz END)
 ORDER BY h.from_at, h.id`
 
 // Shifts returns the shifts of a time.
 func (a *App) Shifts(ctx context.Context, actor account.Actor, team vital.UID, from, to time.Time) ([]account.Shift, error) {
 	var list []account.Shift
-	err := a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, _ time.Time) error {
-		rows, err := tx.Query(ctx, selectShifts, id, from, to)
+	err := a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		rows, err := tx.Query(ctx, selectShifts, id, from, to, now)
 		if err != nil {
 			return fmt.Errorf("read the shifts: %w", err)
 		}
@@ -82,7 +84,7 @@ func (a *App) Shifts(ctx context.Context, actor account.Actor, team vital.UID, f
 }
 
 const shiftOf = `
-SELECT s.id, s.name,
+SELECT s.id, s.name, s.role, has_way_in(s.org_id, s.id),
     EXISTS (SELECT FROM team_member m WHERE m.org_id = s.org_id AND m.staff_id = s.id AND m.team_id = $2 AND m.from_at <= greatest($3::timestamptz, $6::timestamptz) AND (m.to_at IS NULL OR m.to_at >= $4)),
     EXISTS (SELECT FROM shift h WHERE h.org_id = s.org_id AND h.staff_id = s.id AND h.team_id = $2 AND h.duty = $5 AND h.cancelled_at IS NULL AND h.to_at > $3 AND h.from_at < $4)
 FROM staff s WHERE s.uid = $1 AND s.disabled_at IS NULL`
@@ -95,8 +97,9 @@ func (a *App) AddShift(ctx context.Context, actor account.Actor, team vital.UID,
 	}
 	err = a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
 		var who int64
-		var member, busy bool
-		err := tx.QueryRow(ctx, shiftOf, u, id, s.From, s.To, string(s.Duty), now).Scan(&who, &s.Name, &member, &busy)
+		var role account.Role
+		var signsIn, member, busy bool
+		err := tx.QueryRow(ctx, shiftOf, u, id, s.From, s.To, string(s.Duty), now).Scan(&who, &s.Name, &role, &signsIn, &member, &busy)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return fault.New(fault.NotFound, "there is no such member of staff")
@@ -104,6 +107,10 @@ func (a *App) AddShift(ctx context.Context, actor account.Actor, team vital.UID,
 			return fmt.Errorf("find the member of staff: %w", err)
 		case !member:
 			return fault.New(fault.Conflict, "they are not in this care team for the whole of the shift")
+		case !role.AtBedside(true):
+			return fault.New(fault.Conflict, "their work (%s) is not to answer alerts: give the duty to a nurse or a physician", role)
+		case !role.AtBedside(signsIn):
+			return fault.New(fault.Conflict, "they have never signed in, or have no password just now: give them the duty once they can sign in")
 		case busy:
 			return fault.New(fault.Conflict, "they have this duty then already")
 		}

@@ -208,6 +208,15 @@ func TestTheTrailTellsARelativeOfNoPrivateItem(t *testing.T) {
 			}
 		}
 	}
+	limits, err := (&alerts.Limits{Book: r.app, Now: time.Now}).Get(ctx, son, r.patient.UID)
+	if err != nil || len(limits) == 0 {
+		t.Fatal(limits, err)
+	}
+	for i := range limits {
+		if limits[i].Metric == vital.PainScore {
+			t.Error("he reads the limits of a private metric")
+		}
+	}
 	_, visits, _, err := s.Looks.List(ctx, son, r.patient.UID, safe.LookFilter{})
 	if err != nil {
 		t.Fatal(err)

@@ -88,7 +88,7 @@ func TestAWorklistAndItsAlertsLeaveLooksThatThePatientReads(t *testing.T) {
 		w := visits[i].Words(zone, safe.Yours)
 		said = append(said, w.Who+" "+w.Did)
 	}
-	want := "administrator Nurse ana looked at your open alerts, in the list of everybody's, one of your alerts, your alerts and your limits"
+	want := "administrator Nurse ana looked at your open alerts, in the care team's list, one of your alerts, your alerts and your limits"
 	if len(said) == 0 || said[0] != want {
 		t.Errorf("the patient reads %q, want first %q", said, want)
 	}

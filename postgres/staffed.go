@@ -94,7 +94,7 @@ const unattendedTeams = `
 SELECT coalesce(array_agg(t.name ORDER BY t.name), '{}') FROM team t WHERE t.org_id = $1 AND t.ended_at IS NULL
     AND EXISTS (SELECT FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2))
     AND NOT EXISTS (SELECT FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
-        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2) AND s.role IN (` + bedside + `) AND s.disabled_at IS NULL)`
+        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2) AND ` + atBedside + `)`
 
 // Disable keeps a member of staff out for good and ends their sessions; what they did stays under their name. It reports
 // whether they could come in before, and which care teams have patients and nobody for them now.

@@ -45,11 +45,11 @@ const selectTeams = `
 SELECT t.uid::text, t.name, t.phone, t.usual, t.created_at,
     (SELECT count(DISTINCT p.patient_id) FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $1 AND (p.to_at IS NULL OR p.to_at > $1)),
     (SELECT count(DISTINCT m.staff_id) FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
-        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1) AND s.role IN (` + bedside + `) AND s.disabled_at IS NULL)
+        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1) AND ` + atBedside + `)
 FROM team t WHERE t.ended_at IS NULL ORDER BY t.usual DESC, t.name COLLATE "und-x-icu"`
 
 const selectMembers = `
-SELECT t.uid::text, s.uid::text, s.name, s.role, m.from_at, m.to_at
+SELECT t.uid::text, s.uid::text, s.name, s.role, m.from_at, m.to_at, ` + atBedside + `
 FROM team_member m JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
 WHERE t.ended_at IS NULL AND (m.to_at IS NULL OR m.to_at > greatest($1, m.from_at)) AND s.disabled_at IS NULL ORDER BY s.name COLLATE "und-x-icu", m.from_at`
 
@@ -88,7 +88,7 @@ func teamsAt(ctx context.Context, tx pgx.Tx, now time.Time) ([]account.Team, err
 	var team vital.UID
 	var m account.Membership
 	var to *time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&team, &m.Staff, &m.Name, &m.Role, &m.From, &to}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&team, &m.Staff, &m.Name, &m.Role, &m.From, &to, &m.AtBedside}, func() error {
 		m.From, m.To = m.From.UTC(), timeOf(to)
 		list[place[team]].Members = append(list[place[team]].Members, m)
 		return nil
@@ -195,11 +195,15 @@ SELECT count(*) FROM team_patient p JOIN patient w ON w.org_id = p.org_id AND w.
 WHERE p.team_id = $1 AND ($3 = 0 OR p.patient_id = $3) AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2) AND NOT EXISTS (
     SELECT FROM team_patient o JOIN team t ON t.org_id = o.org_id AND t.id = o.team_id AND t.ended_at IS NULL
         JOIN team_member m ON m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2)
-        JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id AND s.role IN (` + bedside + `) AND s.disabled_at IS NULL
+        JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id AND ` + atBedside + `
     WHERE o.org_id = p.org_id AND o.patient_id = p.patient_id AND o.team_id <> p.team_id AND o.from_at <= $2 AND o.to_at IS NULL)`
 
-// bedside are the roles that answer alerts.
-const bedside = `'nurse', 'physician', 'administrator'`
+// atBedside holds for a member of staff (s) on whom a team can count to answer alerts: the role may, and they can sign in. A test
+// holds it to account.Role.AtBedside.
+const atBedside = `s.disabled_at IS NULL AND ` + answersAlerts
+
+// answersAlerts is the same but for whoever is kept out from some moment on.
+const answersAlerts = `s.role IN ('nurse', 'physician', 'administrator') AND has_way_in(s.org_id, s.id)`
 
 // EndTeam ends a team with everything in it.
 func (a *App) EndTeam(ctx context.Context, actor account.Actor, team vital.UID) error {

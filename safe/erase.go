@@ -69,7 +69,7 @@ func DefaultRetention() []Retention {
 // Policy is an organisation's way of erasing.
 type Policy struct {
 	Retention   []Retention // one for each class, in their order
-	CoolingDays int         // between the decision and the execution, in which the request can be withdrawn
+	CoolingDays int         // between the confirmation and the execution, in which the request can be withdrawn
 	BackupDays  int         // after which the last backup that holds what was erased is gone
 }
 
@@ -281,10 +281,7 @@ func (e Erasure) confirmed(typed int, told string, p Policy, by account.Actor, n
 		e.Told = told
 	}
 	e.ConfirmedBy, e.ConfirmedAt, e.State = by.Staff, now, ErasureConfirmed
-	e.DueAt = e.DecidedAt.AddDate(0, 0, p.CoolingDays)
-	if e.DueAt.Before(now) {
-		e.DueAt = now
-	}
+	e.DueAt = now.AddDate(0, 0, p.CoolingDays)
 	return e, nil
 }
 

@@ -156,6 +156,32 @@ func TestARequestGoesThroughTwoPeople(t *testing.T) {
 	}
 }
 
+// TestCoolingOffBeginsWithTheConfirmation lets the second officer come back from holiday: there is as much time to think it over.
+func TestCoolingOffBeginsWithTheConfirmation(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ waited, days int }{
+		"confirmed at once":                         {0, 7},
+		"confirmed after the days have gone by":     {9, 7},
+		"an organisation that has no days for it":   {9, 0},
+		"confirmed in the middle of the days, long": {20, 30},
+	} {
+		b, s, self, one, two := desk(t)
+		b.policy.CoolingDays = c.days
+		ctx := t.Context()
+		if _, err := s.Ask(ctx, self, "p", ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Decide(ctx, one, "e", safe.ErasureDecision{}); err != nil {
+			t.Fatal(err)
+		}
+		b.now = decideOn().AddDate(0, 0, c.waited)
+		e, err := s.Confirm(ctx, two, "e", 3, "")
+		if want := decideOn().AddDate(0, 0, c.waited+c.days); err != nil || !e.DueAt.Equal(want) {
+			t.Errorf("%s: due at %v, want %v, %v", name, e.DueAt, want, err)
+		}
+	}
+}
+
 func TestAGuardianTakesBackOnlyWhatAGuardianAsked(t *testing.T) {
 	t.Parallel()
 	b, s, self, one, _ := desk(t)

@@ -198,7 +198,7 @@ func (l *Look) saw(my string) string {
 	kind, _, _ := strings.Cut(l.Object, " ")
 	switch kind {
 	case "worklist":
-		return my + "open alerts, in the list of everybody's"
+		return my + "open alerts, in the care team's list"
 	case "alerts":
 		return my + "alerts"
 	case "alert":

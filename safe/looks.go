@@ -112,6 +112,25 @@ func VisibleTo(reader account.Actor, rows []Look) []Look {
 	return slices.DeleteFunc(slices.Clone(rows), func(l Look) bool { return slices.Contains(silent, l.Action) })
 }
 
+// Few returns the visit with rows of at most so many different things, the first of them, and how many things it leaves out.
+func (v *Visit) Few(most int, whose Whose) (Visit, int) {
+	few := *v
+	few.Rows = nil
+	var things []string
+	for i := range slices.Backward(v.Rows) {
+		did := v.Rows[i].Did(whose)
+		at := slices.Index(things, did)
+		if at < 0 {
+			things, at = append(things, did), len(things)
+		}
+		if at < most {
+			few.Rows = append(few.Rows, v.Rows[i])
+		}
+	}
+	slices.Reverse(few.Rows)
+	return few, max(len(things)-most, 0)
+}
+
 // VisitGap is how long somebody may pause within one visit [J].
 const VisitGap = 10 * time.Minute
 

@@ -69,7 +69,7 @@ func TestVisitsAreToldInPlainWords(t *testing.T) {
 				look(5, 7, "Ana Novak", account.Nurse, patient, "heart_rate"), look(4, 6, "Ana Novak", account.Nurse, patient, "blood_pressure"), look(3, 2, "Ana Novak", account.Nurse, "worklist", ""),
 				look(2, 1, "Ana Novak", account.Nurse, patient, "blood_pressure"), look(1, 0, "Ana Novak", account.Nurse, patient, ""),
 			}, safe.Yours,
-			[]string{"Tuesday 3 March 2026, 14:05 to 14:12: nurse Ana Novak looked at your record, your blood pressure, your open alerts, in the list of everybody's and your heart rate"},
+			[]string{"Tuesday 3 March 2026, 14:05 to 14:12: nurse Ana Novak looked at your record, your blood pressure, your open alerts, in the care team's list and your heart rate"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,5 +121,22 @@ func TestARelativeLearnsNothingOfWhatProtectsFromThem(t *testing.T) {
 	}
 	if len(rows) != 2 || !strings.Contains(rows[0].Action, "protect") {
 		t.Error("the rows themselves were changed")
+	}
+}
+
+func TestALineNamesAFewThingsAndCountsTheRest(t *testing.T) {
+	t.Parallel()
+	patient := "patient 1"
+	rows := []safe.Look{
+		look(6, 6, "Ana", account.Nurse, "sheet", ""), look(5, 5, "Ana", account.Nurse, patient, "body_weight"), look(4, 4, "Ana", account.Nurse, patient, "heart_rate"),
+		look(3, 3, "Ana", account.Nurse, patient, "blood_pressure"), look(2, 2, "Ana", account.Nurse, patient, "heart_rate"), look(1, 1, "Ana", account.Nurse, patient, ""),
+	}
+	visit := safe.Visits(rows)[0]
+	few, more := visit.Few(3, safe.Yours)
+	if got := few.Words(time.UTC, safe.Yours).Did; more != 2 || got != "looked at your record, your heart rate and your blood pressure" || len(few.Rows) != 4 || few.Rows[0].ID != 4 || len(visit.Rows) != 6 {
+		t.Errorf("%q and %d more, of rows %+v", got, more, few.Rows)
+	}
+	if few, more := visit.Few(9, safe.Yours); more != 0 || len(few.Rows) != 6 {
+		t.Errorf("%d more of %d rows", more, len(few.Rows))
 	}
 }

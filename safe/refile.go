@@ -62,6 +62,7 @@ type Refile struct {
 	UndoOf, UndoneBy   vital.UID
 	Merge              vital.UID // that it is a part of
 	AskedBy            string
+	Asker              account.StaffID // 0: the operator
 	AskedAt            time.Time
 	StartedAt, EndedAt time.Time
 }
@@ -156,6 +157,19 @@ func (r *Refiles) check(ctx context.Context, actor account.Actor, w *Wish) error
 			return err
 		}
 	}
+	if w.ends(r.Now()) && account.Allow(actor, account.AssignDevice, nil) != nil {
+		return fault.New(fault.Invalid, "to: say until when they were nobody's, now at the latest: what the device sends from now on would be shown to nobody, and only the device desk takes a device away")
+	}
+	return r.possible(ctx, actor, w)
+}
+
+// ends reports whether the wish takes readings that are still to come from a patient, and gives them to nobody.
+func (w *Wish) ends(now time.Time) bool {
+	return w.Owner != "" && w.BelongsTo == "" && (w.To.IsZero() || w.To.After(now))
+}
+
+// possible checks a wish of somebody who may have it.
+func (r *Refiles) possible(ctx context.Context, actor account.Actor, w *Wish) error {
 	for _, uid := range []vital.UID{w.Owner, w.BelongsTo} {
 		if uid == "" {
 			continue
@@ -226,13 +240,34 @@ func (r *Refiles) Undo(ctx context.Context, actor account.Actor, uid vital.UID, 
 		reason = usualUndo
 	}
 	w := Wish{Sensor: was.Sensor, From: was.From, To: was.To, Owner: was.BelongsTo.UID, BelongsTo: was.Owner.UID, Reason: reason}
-	if was.Owned && w.BelongsTo == "" || was.Claimed && w.Owner == "" {
-		return Refile{}, fault.New(fault.NotFound, "one of the patients is not within your reach: ask the device desk to undo it")
+	if err := was.mayUndo(actor); err != nil {
+		return Refile{}, err
 	}
-	if err := r.check(ctx, actor, &w); err != nil {
+	if err := r.possible(ctx, actor, &w); err != nil {
 		return Refile{}, err
 	}
 	return r.Book.UndoRefile(ctx, actor, uid, w.Reason)
+}
+
+// mayUndo refuses an actor who is not to undo it, whether or not it stands as it can be: what waits as nobody's is given back by the
+// device desk, and by whoever parked it; what the device sends from now on is given to nobody by the device desk only.
+func (r *Refile) mayUndo(actor account.Actor) error {
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return err
+	}
+	if r.Owned && r.Owner.UID == "" || r.Claimed && r.BelongsTo.UID == "" {
+		return fault.New(fault.NotFound, "one of the patients is not within your reach: ask the device desk to undo it")
+	}
+	own := r.Asker != 0 && r.Asker == actor.Staff
+	if own || r.Owned && r.Claimed {
+		return nil
+	}
+	return account.Allow(actor, account.AssignDevice, nil)
+}
+
+// MayUndo reports whether the actor may ask for it to be undone, now or once it has ended.
+func (r *Refile) MayUndo(actor account.Actor) bool {
+	return r.Merge == "" && r.UndoneBy == "" && r.State != RefileFailed && r.mayUndo(actor) == nil
 }
 
 // Get returns one refile, for who may ask for refiles.

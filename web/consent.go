@@ -11,6 +11,7 @@ import (
 	"hale/account/consent"
 	"hale/api/session"
 	"hale/fault"
+	"hale/safe"
 	"hale/vital"
 )
 
@@ -56,7 +57,11 @@ type purposeView struct {
 	IsCare   bool
 	IsShare  bool
 	Standing consent.Standing
+	Wakes    []wakeView // who sees something again when sharing is agreed to
 }
+
+// wakeView is somebody who was let in and sees nothing while sharing is not agreed to.
+type wakeView struct{ Name, Sees string }
 
 func (w *Web) purposeViews(f *consent.File, k clock) []purposeView {
 	var list []purposeView
@@ -77,7 +82,20 @@ func (w *Web) purposeViews(f *consent.File, k clock) []purposeView {
 		if s.Due == consent.DueTime && !s.LapsesAt.IsZero() && s.Stands() {
 			v.Lasts = day(s.LapsesAt, k)
 		}
+		if v.IsShare && !s.Stands() {
+			v.Wakes = wakes(f.Grants, k.now)
+		}
 		list = append(list, v)
+	}
+	return list
+}
+
+func wakes(grants []consent.Grant, now time.Time) []wakeView {
+	var list []wakeView
+	for i := range grants {
+		if g := &grants[i]; !g.Guardian && !g.Ended(now) {
+			list = append(list, wakeView{Name: g.Name, Sees: seesWords(g)})
+		}
 	}
 	return list
 }
@@ -183,8 +201,12 @@ func choiceWords(c consent.Choice) string {
 	return string(c)
 }
 
-func logLine(d *consent.Decision, k clock) string {
-	text := k.exact(d.DecidedAt) + ": " + strings.ToLower(purposeWords(d.Purpose)) + ", " + choiceWords(d.Choice) + " (text " + itoa(d.Version) + ")"
+func logLine(d *consent.Decision, texts []consent.Text, k clock) string {
+	words := " (text " + itoa(d.Version) + ")"
+	if d.BeforeText(texts) {
+		words = " (the words of the paper)"
+	}
+	text := k.exact(d.DecidedAt) + ": " + strings.ToLower(purposeWords(d.Purpose)) + ", " + choiceWords(d.Choice) + words
 	if d.By == consent.ByGuardian {
 		text += ", by a guardian"
 	}
@@ -208,15 +230,20 @@ func logLine(d *consent.Decision, k clock) string {
 	return text
 }
 
+// guardianAsks says who asks the team for what: a guardian decides nothing alone.
+func guardianAsks(r *consent.GuardianRequest, k clock) string {
+	what := map[consent.Choice]string{consent.Given: "a yes to ", consent.Refused: "a no to ", consent.Withdrawn: "an end of "}[r.Choice]
+	return k.exact(r.MadeAt) + ": " + r.Name + ", guardian, asks the care team for " + what + "“" + strings.ToLower(purposeWords(r.Purpose)) + "”"
+}
+
 func requestLine(r *consent.GuardianRequest, k clock) string {
-	text := k.exact(r.MadeAt) + ": " + strings.ToLower(purposeWords(r.Purpose)) + ", " + choiceWords(r.Choice)
 	switch {
 	case r.SettledAt.IsZero():
-		return text + ". The care team has it."
+		return guardianAsks(r, k) + ". They have not answered, and nothing changes before they do."
 	case r.Accepted:
-		return text + ". Done."
+		return guardianAsks(r, k) + ". They did it."
 	}
-	return text + ". The care team did not do it; ask them why."
+	return guardianAsks(r, k) + ". They did not do it; ask them why."
 }
 
 // file loads what the consent pages show.
@@ -245,7 +272,7 @@ func (w *Web) agreedPage(c *fiber.Ctx, wrong error) error {
 	}
 	v := agreedView{Asks: s.Actor.Role == account.CaregiverRole, Purposes: w.purposeViews(&f, k), Ending: viewEnding(f.Steps, 0, k)}
 	for i := range f.Log {
-		v.Log = append(v.Log, logLine(&f.Log[len(f.Log)-1-i], k))
+		v.Log = append(v.Log, logLine(&f.Log[len(f.Log)-1-i], f.Texts, k))
 	}
 	for i := range f.Requests {
 		v.Requests = append(v.Requests, requestLine(&f.Requests[i], k))
@@ -263,6 +290,7 @@ type grantView struct {
 	Name      string
 	Guardian  bool
 	Sees      string
+	Asleep    bool // the patient does not agree to sharing just now: they see nothing, and all of it with a new yes
 	Until     string
 	By        string
 	Document  string
@@ -281,7 +309,9 @@ type grantView struct {
 // scopeWords are what can be shared, as the patient says it.
 func scopeWords(a account.Action) string {
 	words := map[account.Action]string{
-		account.SeePatients: "who I am", account.SeeReadings: "what is measured", account.SeeAlerts: "when something is not right", account.SeeSheet: "the emergency sheet",
+		account.SeePatients: "the name and nothing else", account.SeeReadings: "what is measured", account.SeeAlerts: "when something is not right", account.SeeSheet: "the emergency sheet",
+		account.SeeConsents: "what was agreed to", account.RecordConsent: "can ask for consents", account.SeeLooks: "who looked", account.ExportRecord: "can take a copy",
+		account.ShareRecord: "can show a doctor", account.AskCorrection: "can say what is wrong", account.AskErasure: "can ask for erasure",
 	}
 	if word, ok := words[a]; ok {
 		return word
@@ -299,23 +329,15 @@ func scopeOffers(chosen account.Scopes) []offer {
 	return list
 }
 
-func viewGrant(g *consent.Grant, p *account.Patient, s account.Session, k clock, page string) grantView {
+func viewGrant(g *consent.Grant, f *consent.File, s account.Session, k clock, page string) grantView {
+	sharing := consent.Stand(consent.ForSharing, f.Texts, f.Log, k.now)
 	v := grantView{
-		ID: g.Who, Patient: p.UID, CSRF: s.CSRF, Name: g.Name, Guardian: g.Guardian, By: g.RecordedBy, Document: g.Document, Reason: g.Reason, Frozen: !g.SuspendedAt.IsZero(),
+		ID: g.Who, Patient: f.Patient.UID, CSRF: s.CSRF, Name: g.Name, Guardian: g.Guardian, By: g.RecordedBy, Document: g.Document, Reason: g.Reason, Frozen: !g.SuspendedAt.IsZero(),
 		Waits: g.Guardian && g.ConfirmedAt.IsZero(), Over: g.Ended(k.now), Scopes: scopeOffers(g.Scopes), Page: page, CanEnd: !g.Guardian || s.Actor.Staff != 0,
-		Reasons: s.Actor.Staff != 0,
+		Reasons: s.Actor.Staff != 0, Asleep: !g.Guardian && !sharing.Stands(),
 	}
 	v.Confirms = v.Waits && consent.DecideConfirm(g, s.Actor, k.now) == nil
-	var sees []string
-	for _, a := range g.Scopes.Actions() {
-		if a != account.SeePatients || g.Scopes == account.ScopesOf(account.SeePatients) {
-			sees = append(sees, scopeWords(a))
-		}
-	}
-	v.Sees = strings.Join(sees, ", ")
-	if g.Guardian {
-		v.Sees = "acts for the patient: all that the patient can see and ask for"
-	}
+	v.Sees = seesWords(g)
 	switch {
 	case v.Over:
 		v.Until = "ended " + k.exact(g.To)
@@ -329,6 +351,23 @@ func viewGrant(g *consent.Grant, p *account.Patient, s account.Session, k clock,
 		}
 	}
 	return v
+}
+
+// seesWords are what somebody who was let in sees.
+func seesWords(g *consent.Grant) string {
+	if g.Guardian && g.Scopes == account.ScopesOf(account.ForGuardians()...) {
+		return "all that the patient sees, and can ask the care team"
+	}
+	var sees []string
+	for _, a := range g.Scopes.Actions() {
+		if a == account.ManageCaregiver { // a guardian asks the team for it, whatever stands here
+			continue
+		}
+		if a != account.SeePatients || g.Scopes == account.ScopesOf(account.SeePatients) {
+			sees = append(sees, scopeWords(a))
+		}
+	}
+	return strings.Join(sees, ", ")
 }
 
 // peopleView is the patient's page of those whom they let in.
@@ -350,15 +389,15 @@ func (w *Web) peoplePage(c *fiber.Ctx, wrong error) error {
 	}
 	sharing := consent.Stand(consent.ForSharing, f.Texts, f.Log, k.now)
 	v := peopleView{CanLet: sharing.Stands() && f.Patient.State == account.Active, Scopes: scopeOffers(account.ScopesOf(account.SeeReadings))}
-	v.People, v.Past = viewGrants(grants, &f.Patient, s, k, "people")
+	v.People, v.Past = viewGrants(grants, &f, s, k, "people")
 	page := safeFor(c, &f.Patient, v)
 	page.Error = wrongOf(wrong)
 	return w.safePage(c, "people", "Who may see", page)
 }
 
-func viewGrants(grants []consent.Grant, p *account.Patient, s account.Session, k clock, page string) (now, past []grantView) {
+func viewGrants(grants []consent.Grant, f *consent.File, s account.Session, k clock, page string) (now, past []grantView) {
 	for i := range grants {
-		if v := viewGrant(&grants[i], p, s, k, page); v.Over {
+		if v := viewGrant(&grants[i], f, s, k, page); v.Over {
 			past = append(past, v)
 		} else {
 			now = append(now, v)
@@ -383,15 +422,15 @@ type privateView struct {
 	Metrics []offer
 }
 
-func (w *Web) privateOf(c *fiber.Ctx, p *account.Patient, grants []consent.Grant, s account.Session, k clock, page string) (privateView, error) {
-	items, err := w.Caregivers.Private(c.UserContext(), s.Actor, p.UID)
+func (w *Web) privateOf(c *fiber.Ctx, f *consent.File, s account.Session, k clock, page string) (privateView, error) {
+	items, err := w.Caregivers.Private(c.UserContext(), s.Actor, f.Patient.UID)
 	if err != nil {
 		return privateView{}, err
 	}
 	var v privateView
-	v.People, _ = viewGrants(grants, p, s, k, page)
+	v.People, _ = viewGrants(f.Grants, f, s, k, page)
 	for i := range items {
-		v.Items = append(v.Items, itemView{ID: items[i].UID, Patient: p.UID, CSRF: s.CSRF, Page: page, Text: itemWords(&items[i], k)})
+		v.Items = append(v.Items, itemView{ID: items[i].UID, Patient: f.Patient.UID, CSRF: s.CSRF, Page: page, Text: itemWords(&items[i], k)})
 	}
 	for _, d := range vital.Metrics() {
 		v.Metrics = append(v.Metrics, offer{Value: d.Code, Text: d.Display})
@@ -403,11 +442,11 @@ func itemWords(i *consent.PrivateItem, k clock) string {
 	text := "Everything measured"
 	switch i.Kind {
 	case consent.PrivateAlert:
-		return "An alert"
+		return "The alert about " + strings.ToLower(metricWord(i.Names.Metric)) + " of " + k.exact(i.Names.At)
 	case consent.PrivateConsent:
-		return "A consent"
+		return "What was decided on " + k.exact(i.Names.At) + " about “" + strings.ToLower(purposeWords(i.Names.Purpose)) + "”"
 	case consent.PrivateCorrection:
-		return "Something that was said to be wrong"
+		return "What was said to be wrong on " + k.exact(i.Names.At) + ": " + strings.ToLower(wrongWords(safe.Wrong(i.Names.Wrong), i.Names.Metric))
 	case consent.PrivateMetric:
 		text = metricWord(i.Metric)
 	case consent.PrivateSpan:
@@ -430,7 +469,7 @@ func (w *Web) privatePage(c *fiber.Ctx, wrong error) error {
 	if err != nil {
 		return err
 	}
-	v, err := w.privateOf(c, &f.Patient, f.Grants, s, k, "private")
+	v, err := w.privateOf(c, &f, s, k, "private")
 	if err != nil {
 		return err
 	}

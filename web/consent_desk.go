@@ -69,12 +69,12 @@ func (w *Web) consentDesk(c *fiber.Ctx, wrong error) error {
 		}
 	}
 	for i := range f.Log {
-		v.Log = append(v.Log, logLine(&f.Log[len(f.Log)-1-i], k))
+		v.Log = append(v.Log, logLine(&f.Log[len(f.Log)-1-i], f.Texts, k))
 	}
-	v.People, v.Past = viewGrants(f.Grants, &f.Patient, s, k, "desk")
+	v.People, v.Past = viewGrants(f.Grants, &f, s, k, "desk")
 	v.addRequests(&f, s, k)
 	if v.Protects {
-		if v.Private, err = w.privateOf(c, &f.Patient, f.Grants, s, k, "desk"); err != nil {
+		if v.Private, err = w.privateOf(c, &f, s, k, "desk"); err != nil {
 			return err
 		}
 	}
@@ -98,11 +98,11 @@ func (v *deskView) addRequests(f *consent.File, s account.Session, k clock) {
 	for i := range f.Requests {
 		r := &f.Requests[i]
 		if !r.SettledAt.IsZero() {
-			v.Answered = append(v.Answered, r.Name+", "+requestLine(r, k))
+			v.Answered = append(v.Answered, requestLine(r, k))
 			continue
 		}
 		v.Requests = append(v.Requests, deskRequest{
-			ID: r.UID, Patient: f.Patient.UID, CSRF: s.CSRF, Frozen: frozen[r.Guardian], Text: r.Name + ", " + k.exact(r.MadeAt) + ": " + purposeWords(r.Purpose) + ", " + choiceWords(r.Choice),
+			ID: r.UID, Patient: f.Patient.UID, CSRF: s.CSRF, Frozen: frozen[r.Guardian], Text: guardianAsks(r, k) + ".",
 		})
 	}
 }

@@ -83,8 +83,7 @@ func devices(csrf, at string, list []sessionView) deviceList {
 	return deviceList{CSRF: csrf, At: at, List: list}
 }
 
-func (w *Web) sessionViews(list []account.Session, current vital.UID, named bool) []sessionView {
-	k := clock{now: w.Now(), zone: w.Zone}
+func (w *Web) sessionViews(list []account.Session, current vital.UID, named bool, k clock) []sessionView {
 	views := make([]sessionView, len(list))
 	for i := range list {
 		s := &list[i]
@@ -102,9 +101,9 @@ func (w *Web) sessionViews(list []account.Session, current vital.UID, named bool
 	return views
 }
 
-// newDevices returns the patient's other devices that were let in within newDeviceFor: a code is made by somebody else, and the
-// patient is to see it without looking for it.
-func (w *Web) newDevices(ctx context.Context, actor account.Actor) ([]sessionView, error) {
+// newDevices returns the patient's other devices that were let in within newDeviceFor, with the times of their home: a code is
+// made by somebody else, and the patient is to see it without looking for it.
+func (w *Web) newDevices(ctx context.Context, actor account.Actor, zone string) ([]sessionView, error) {
 	if actor.Self == 0 || w.Door == nil {
 		return nil, nil
 	}
@@ -115,7 +114,7 @@ func (w *Web) newDevices(ctx context.Context, actor account.Actor) ([]sessionVie
 	fresh := slices.DeleteFunc(list, func(s account.Session) bool {
 		return s.UID == actor.Session || s.LetInBy.UID == "" || w.Now().Sub(s.CreatedAt) > newDeviceFor
 	})
-	return w.sessionViews(fresh, actor.Session, false), nil
+	return w.sessionViews(fresh, actor.Session, false, clock{now: w.Now()}.in(zone)), nil
 }
 
 // newDeviceFor is how long a device is new to its owner [J].
@@ -166,7 +165,7 @@ func (w *Web) invitingPage(c *fiber.Ctx, view invitingView) error {
 	if err != nil {
 		return err
 	}
-	view.ID, view.Name, view.Others, view.Sessions = p.UID, p.Name, others, w.sessionViews(list, "", true)
+	view.ID, view.Name, view.Others, view.Sessions = p.UID, p.Name, others, w.sessionViews(list, "", true, clock{now: w.Now(), zone: w.Zone})
 	return w.page(c, "inviting", p.Name+", signing in", "patients", view)
 }
 

@@ -125,6 +125,12 @@ func (w *Web) viewErasure(e *safe.Erasure, actor account.Actor, items []safe.Era
 	}
 	if e.State == safe.ErasureConfirmed {
 		v.Steps = append(v.Steps, "Will be erased on "+day(e.DueAt)+"; until then it can be taken back")
+		if e.Watched && e.OpenRed > 0 {
+			v.Steps = append(v.Steps, "Waits besides until the care team has closed what is red")
+		}
+	}
+	if e.Told != "" {
+		v.Steps = append(v.Steps, "Told that nobody watches any more: "+e.Told)
 	}
 	for _, i := range items {
 		item := erasureItemView{Class: string(i.Class), Word: classWord(i.Class), Ground: i.Ground, Fate: "Erased at once", Kept: !i.Until.IsZero()}

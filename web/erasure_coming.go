@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 
 	"hale/account"
 	"hale/vital"
@@ -21,4 +22,18 @@ func (w *Web) comingErasures(ctx context.Context, actor account.Actor, patient v
 		}
 	}
 	return views, nil
+}
+
+// farewellWords tell a patient whose record was erased why they are not signed in any more; empty for everybody else.
+func (w *Web) farewellWords(f account.Farewell) string {
+	if f.At.IsZero() {
+		return ""
+	}
+	whose := ""
+	if f.Asked == account.SelfRole {
+		whose = ", on your request"
+	} else if f.Asked == account.CaregiverRole {
+		whose = ", on the request of your guardian"
+	}
+	return fmt.Sprintf("Your record was erased on %s%s (number %d). Nobody watches over you any more.", f.At.In(w.Zone).Format("2 January 2006"), whose, f.Number)
 }

@@ -56,9 +56,26 @@ func (w *Web) mePage(c *fiber.Ctx, view meView) error {
 		if err != nil {
 			return err
 		}
-		view.Sessions, view.Keys = w.sessionViews(list, actor.Session, false), may(actor, account.ManageKeys)
+		k, err := w.homeClock(ctx, actor)
+		if err != nil {
+			return err
+		}
+		view.Sessions, view.Keys = w.sessionViews(list, actor.Session, false, k), may(actor, account.ManageKeys)
 	}
 	return w.page(c, "me", "Your signing in", "me", view)
+}
+
+// homeClock is the clock of the home that a patient, or who is close to one patient, reads of; of the house for anybody else.
+func (w *Web) homeClock(ctx context.Context, actor account.Actor) (clock, error) {
+	k := clock{now: w.Now(), zone: w.Zone}
+	if !ownOnly(actor) {
+		return k, nil
+	}
+	list, err := w.Directory.Patients(ctx, actor, "", account.MostPatients)
+	if err != nil || len(list) != 1 {
+		return k, err
+	}
+	return k.in(list[0].Zone), nil
 }
 
 // offerFactor answers POST /me/second-factor: it shows the QR code of a new secret.

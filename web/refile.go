@@ -227,7 +227,8 @@ type filedView struct {
 	UndoOf   vital.UID
 	UndoneBy vital.UID
 	Merge    vital.UID
-	CanUndo  bool
+	MayUndo  bool
+	Waits    bool // the readings are nobody's
 	Brought  bool // of a patient's list: to this one
 }
 
@@ -252,7 +253,7 @@ func viewFiled(r *safe.Refile, actor account.Actor, k clock) filedView {
 		ID: r.UID, Sensor: r.Sensor, Span: betweenWords(r.From, r.To, k), From: viewParty(r.Owner, r.Owned), To: viewParty(r.BelongsTo, r.Claimed),
 		Reason: r.Reason, Problem: sentence(r.Problem), Ended: r.State.Ended(), Failed: r.State == safe.RefileFailed, Total: r.Total, Moved: r.Moved, Alerts: r.Alerts,
 		At: k.at(r.AskedAt), By: r.AskedBy, UndoOf: r.UndoOf, UndoneBy: r.UndoneBy, Merge: r.Merge,
-		CanUndo: r.State == safe.RefileDone && r.UndoneBy == "" && r.Merge == "" && may(actor, account.Refile),
+		MayUndo: r.MayUndo(actor), Waits: !r.Claimed && !r.State.Ended() || !r.Claimed && r.State == safe.RefileDone && r.UndoneBy == "",
 	}
 	switch r.State {
 	case safe.RefileAsked:

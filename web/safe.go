@@ -104,7 +104,7 @@ func (w *Web) safeHome(c *fiber.Ctx) error {
 		// A guardian asks for consents; whom to let in and what is private is the patient's own.
 		Consents: w.Consents != nil && ownOnly(actor) && can(account.SeeConsents), People: w.Consents != nil && actor.Self != 0, Private: w.Consents != nil && actor.Self != 0,
 	}
-	if view.NewDevices, err = w.newDevices(ctx, actor); err != nil {
+	if view.NewDevices, err = w.newDevices(ctx, actor, p.Zone); err != nil {
 		return err
 	}
 	if view.Correct {
@@ -141,12 +141,17 @@ type lookDay struct {
 
 type visitView struct {
 	safe.Words
-	Time  string
+	Time  string // of the last thing: the page is sorted by it
+	Since string // when the first was; empty when it was in the same minute
+	More  int    // things besides those that Did names; the line opens
 	Glass bool
 	Rows  []visitRow // more than one: the line opens
 }
 
 type visitRow struct{ At, Text string }
+
+// mostThings is how many things one line names: more are not read on a phone [J].
+const mostThings = 3
 
 // safeLooks answers GET /safe/{id}/looks.
 func (w *Web) safeLooks(c *fiber.Ctx) error {
@@ -211,7 +216,11 @@ func (l *looksView) add(visit *safe.Visit, zone *time.Location, whose safe.Whose
 	if n := len(l.Days); n == 0 || l.Days[n-1].Date != date {
 		l.Days = append(l.Days, lookDay{Date: date})
 	}
-	v := visitView{Words: visit.Words(zone, whose), Time: visit.From.In(zone).Format("15:04"), Glass: visit.Glass != ""}
+	few, more := visit.Few(mostThings, whose)
+	v := visitView{Words: few.Words(zone, whose), Time: visit.To.In(zone).Format("15:04"), More: more, Glass: visit.Glass != ""}
+	if from := visit.From.In(zone); from.Format("2 15:04") != visit.To.In(zone).Format("2 15:04") {
+		v.Since = from.Format("15:04")
+	}
 	if len(visit.Rows) > 1 {
 		for i := range visit.Rows {
 			r := &visit.Rows[i]

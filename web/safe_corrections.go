@@ -102,9 +102,18 @@ func viewCorrection(one *safe.Correction, s account.Session, p *account.Patient,
 }
 
 func aboutCorrection(c *safe.Correction, k clock) string {
-	switch c.Kind {
+	about := wrongWords(c.Kind, c.Metric)
+	if c.Kind == safe.WrongReading {
+		about += " measured " + k.exact(c.ReadingAt)
+	}
+	return about
+}
+
+// wrongWords name what is said to be wrong; metric is of a reading.
+func wrongWords(kind safe.Wrong, metric vital.Metric) string {
+	switch kind {
 	case safe.WrongReading:
-		return metricWord(c.Metric) + " measured " + k.exact(c.ReadingAt)
+		return metricWord(metric)
 	case safe.WrongName:
 		return "The name"
 	case safe.WrongBirth:

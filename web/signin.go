@@ -17,6 +17,7 @@ type signInView struct {
 	Ticket             string // when login and password were right and the code is asked for
 	Provider           *providerView
 	LocalOff           bool
+	Farewell           string // what became of the record of whoever this browser was signed in as
 }
 
 // signInForm answers with the form.
@@ -31,7 +32,11 @@ func (w *Web) signInPage(c *fiber.Ctx) error {
 	if _, known := session.Of(c.UserContext()); known {
 		return c.Redirect(next, http.StatusSeeOther)
 	}
-	return w.signInForm(c, "Sign in", signInView{Next: next})
+	bye, err := w.Sessions.Farewell(c.UserContext())
+	if err != nil {
+		return err
+	}
+	return w.signInForm(c, "Sign in", signInView{Next: next, Farewell: w.farewellWords(bye)})
 }
 
 // signIn answers POST /signin. What is wrong is said on the form, with the login kept and the password not.

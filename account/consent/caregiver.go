@@ -211,6 +211,15 @@ type PrivateItem struct {
 	To       time.Time
 	MarkedBy string
 	MarkedAt time.Time
+	Names    Named // what Ref names; filled in by CaregiverStore.PrivateItems
+}
+
+// Named says what a private item names: for people, who know no ids.
+type Named struct {
+	Metric  vital.Metric // of an alert, or a reading that is said to be wrong
+	Purpose Purpose      // of a consent
+	Wrong   string       // of a correction: its kind
+	At      time.Time    // when the alert opened, the consent was decided on or the correction asked for
 }
 
 // check refuses what names nothing, or would leave a hole that nobody meant.

@@ -263,10 +263,13 @@ func Decide(f *File, actor account.Actor, act Act, now time.Time) (Effect, error
 	if err != nil {
 		return Effect{}, err
 	}
-	d.Language = text.Language
+	d.Version, d.Language = text.Version, text.Language
 	before := Stand(act.Purpose, f.Texts, f.Log, now)
 	if err := fits(f, &before, &d, now); err != nil {
 		return Effect{}, err
+	}
+	if actor.Role == account.CaregiverRole && f.waits(act.Purpose, act.Choice) {
+		return Effect{}, fault.New(fault.Conflict, "you have asked for this already: wait for the answer of the care team")
 	}
 	e := Effect{Decision: d}
 	last := d
@@ -328,11 +331,20 @@ func actedDecision(f *File, actor account.Actor, act Act, now time.Time) (Decisi
 	return d, nil
 }
 
-// textOf finds the text that was decided about. Who reads it on a screen reads the one in force; a paper may be older.
+// textOf finds the text that was decided about. Who reads it on a screen reads the one in force; a paper may be older. One from
+// before the organisation had a text here is filed with the first: its words are those of the document that it names.
 func textOf(texts []Text, act Act, at time.Time) (Text, error) {
 	newest, ok := TextInForce(texts, act.Purpose, act.Language, at)
 	if !ok {
-		return Text{}, fault.New(fault.Conflict, "the organisation has no text for this purpose yet")
+		first, some := firstText(texts, act.Purpose)
+		switch {
+		case !some:
+			return Text{}, fault.New(fault.Conflict, "the organisation has no text for this purpose yet")
+		case act.Through == ThroughPaper:
+			return first, nil
+		}
+		return Text{}, fault.New(fault.Conflict, "at: the first text for this purpose is of %s: from before that only a signed paper counts, which you name",
+			first.EffectiveFrom.UTC().Format(time.RFC3339))
 	}
 	if act.Choice == Given && act.Through == "" && act.Version != newest.Version {
 		return Text{}, fault.New(fault.Conflict, "the text has changed: read version %d before you agree", newest.Version)
@@ -344,6 +356,21 @@ func textOf(texts []Text, act Act, at time.Time) (Text, error) {
 		}
 	}
 	return Text{}, fault.New(fault.Invalid, "version: the organisation had no such text in that language at that time")
+}
+
+func firstText(texts []Text, purpose Purpose) (first Text, some bool) {
+	for i := range texts {
+		if t := &texts[i]; t.Purpose == purpose && (!some || t.Version < first.Version) {
+			first, some = *t, true
+		}
+	}
+	return first, some
+}
+
+// BeforeText reports whether a decision was made before the text was there that it is filed with: the paper has its own words.
+func (d *Decision) BeforeText(texts []Text) bool {
+	first, some := firstText(texts, d.Purpose)
+	return some && d.DecidedAt.Before(first.EffectiveFrom)
 }
 
 // fits refuses a decision that makes no sense as the consent stands.
@@ -373,4 +400,13 @@ type GuardianRequest struct {
 	MadeAt    time.Time
 	SettledAt time.Time // zero: it waits
 	Accepted  bool
+}
+
+// waits reports whether a guardian, of whose view the file is, waits for the answer to the same request, as far as they know: in
+// a frozen view an answer that came later is not there.
+func (f *File) waits(purpose Purpose, choice Choice) bool {
+	frozen := f.Patient.Relation.Frozen
+	return slices.ContainsFunc(f.Requests, func(r GuardianRequest) bool {
+		return r.Purpose == purpose && r.Choice == choice && (r.SettledAt.IsZero() || !frozen.IsZero() && !r.SettledAt.Before(frozen))
+	})
 }

@@ -78,6 +78,21 @@ func nurseActor() account.Actor {
 	return account.Actor{Org: 1, Staff: 7, Name: "Nina", Role: account.Nurse}
 }
 
+func guardianActor() account.Actor {
+	return account.Actor{Org: 1, Caregiver: 9, Name: "Gal", Role: account.CaregiverRole}
+}
+
+// asked is a file with what a guardian has asked for about care; answered at a moment unless that is zero.
+func asked(f *consent.File, choice consent.Choice, answered time.Time) *consent.File {
+	f.Requests = append(f.Requests, consent.GuardianRequest{Guardian: "g", Purpose: consent.ForCare, Version: 1, Choice: choice, SettledAt: answered})
+	return f
+}
+
+func frozen(f *consent.File, at time.Time) *consent.File {
+	f.Patient.Relation.Frozen = at
+	return f
+}
+
 func consentFile(state account.State, log ...consent.Decision) *consent.File {
 	return &consent.File{Patient: account.Patient{ID: 5, Org: 1, State: state}, Texts: consentTexts(), Log: log, Grants: []consent.Grant{{
 		Caregiver: 9, Who: "g", Guardian: true, Document: "court 1", Staff: 7, From: consentTime(-10), To: consentTime(500), ConfirmedAt: consentTime(-9),
@@ -100,25 +115,31 @@ func TestADecisionMustFit(t *testing.T) {
 		kind  fault.Kind
 		says  string
 	}{
-		"one's own yes":                        {consentFile(account.Active), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, "", ""},
-		"yes to a text that is not in force":   {consentFile(account.Active), selfActor(), consent.Act{Purpose: consent.ForResearch, Version: 1, Choice: consent.Given}, fault.Conflict, "the text has changed"},
-		"a paper of the older text":            {consentFile(account.Active), nurseActor(), consent.Act{Purpose: consent.ForResearch, Version: 1, Choice: consent.Given, Through: consent.ThroughPaper, Document: "f", At: consentTime(10)}, "", ""},
-		"a text that never was":                {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Version = 7 }), fault.Invalid, "version"},
-		"a patient with a document":            {consentFile(account.Active), selfActor(), paper, fault.Invalid, "for staff"},
-		"staff without a way":                  {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Through = "" }), fault.Invalid, "through"},
-		"a paper that is nowhere":              {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Document = " " }), fault.Invalid, "where the signed paper"},
-		"a word that nobody heard":             {consentFile(account.Active), nurseActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given, Through: consent.ThroughPhone}, fault.Invalid, "witness"},
-		"tomorrow's paper":                     {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.At = consentTime(61) }), fault.Invalid, "at"},
-		"a guardian's paper":                   {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Guardian = "g" }), "", ""},
-		"a stranger's paper":                   {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Guardian = "x" }), fault.Invalid, "guardian"},
-		"withdrawing nothing":                  {consentFile(account.Active), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Withdrawn}, fault.Conflict, "nothing to withdraw"},
-		"refusing what is given":               {consentFile(account.Active, gave), selfActor(), consent.Act{Purpose: consent.ForResearch, Version: 2, Choice: consent.Refused}, fault.Conflict, "withdraw it"},
-		"an old paper after a newer word":      {consentFile(account.Active, gave), nurseActor(), consent.Act{Purpose: consent.ForResearch, Version: 2, Choice: consent.Withdrawn, Through: consent.ThroughPaper, Document: "f", At: consentTime(52)}, fault.Conflict, "newer decision"},
-		"coming back by oneself":               {consentFile(account.Locked), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, fault.Conflict, "ask the care team"},
-		"a purpose that there is not":          {consentFile(account.Active), selfActor(), consent.Act{Purpose: "marketing", Version: 1, Choice: consent.Given}, fault.Invalid, "purpose"},
-		"a choice that there is not":           {consentFile(account.Active), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: "perhaps"}, fault.Invalid, "choice"},
-		"a decision in a record that is gone":  {consentFile(account.Merged), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, fault.Conflict, "merged"},
-		"withdrawing what somebody else asked": {consentFile(account.Active, gave), selfActor(), consent.Act{Purpose: consent.ForResearch, Version: 2, Choice: consent.Withdrawn}, "", ""},
+		"one's own yes":                          {consentFile(account.Active), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, "", ""},
+		"yes to a text that is not in force":     {consentFile(account.Active), selfActor(), consent.Act{Purpose: consent.ForResearch, Version: 1, Choice: consent.Given}, fault.Conflict, "the text has changed"},
+		"a paper of the older text":              {consentFile(account.Active), nurseActor(), consent.Act{Purpose: consent.ForResearch, Version: 1, Choice: consent.Given, Through: consent.ThroughPaper, Document: "f", At: consentTime(10)}, "", ""},
+		"a paper from before there was a text":   {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.At = consentTime(-150) }), "", ""},
+		"a word from before there was a text":    {consentFile(account.Active), nurseActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given, Through: consent.ThroughPhone, Witness: "Dr. B", At: consentTime(-150)}, fault.Conflict, "only a signed paper"},
+		"a guardian who asks once more":          {asked(consentFile(account.Active), consent.Given, time.Time{}), guardianActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, fault.Conflict, "asked for this already"},
+		"a guardian who asks for another thing":  {asked(consentFile(account.Active), consent.Refused, time.Time{}), guardianActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, "", ""},
+		"a guardian who asks after an answer":    {asked(consentFile(account.Active), consent.Given, consentTime(20)), guardianActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, "", ""},
+		"a guardian who may not know the answer": {frozen(asked(consentFile(account.Active), consent.Given, consentTime(20)), consentTime(10)), guardianActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, fault.Conflict, "asked for this already"},
+		"a text that never was":                  {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Version = 7 }), fault.Invalid, "version"},
+		"a patient with a document":              {consentFile(account.Active), selfActor(), paper, fault.Invalid, "for staff"},
+		"staff without a way":                    {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Through = "" }), fault.Invalid, "through"},
+		"a paper that is nowhere":                {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Document = " " }), fault.Invalid, "where the signed paper"},
+		"a word that nobody heard":               {consentFile(account.Active), nurseActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given, Through: consent.ThroughPhone}, fault.Invalid, "witness"},
+		"tomorrow's paper":                       {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.At = consentTime(61) }), fault.Invalid, "at"},
+		"a guardian's paper":                     {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Guardian = "g" }), "", ""},
+		"a stranger's paper":                     {consentFile(account.Active), nurseActor(), with(paper, func(a *consent.Act) { a.Guardian = "x" }), fault.Invalid, "guardian"},
+		"withdrawing nothing":                    {consentFile(account.Active), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Withdrawn}, fault.Conflict, "nothing to withdraw"},
+		"refusing what is given":                 {consentFile(account.Active, gave), selfActor(), consent.Act{Purpose: consent.ForResearch, Version: 2, Choice: consent.Refused}, fault.Conflict, "withdraw it"},
+		"an old paper after a newer word":        {consentFile(account.Active, gave), nurseActor(), consent.Act{Purpose: consent.ForResearch, Version: 2, Choice: consent.Withdrawn, Through: consent.ThroughPaper, Document: "f", At: consentTime(52)}, fault.Conflict, "newer decision"},
+		"coming back by oneself":                 {consentFile(account.Locked), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, fault.Conflict, "ask the care team"},
+		"a purpose that there is not":            {consentFile(account.Active), selfActor(), consent.Act{Purpose: "marketing", Version: 1, Choice: consent.Given}, fault.Invalid, "purpose"},
+		"a choice that there is not":             {consentFile(account.Active), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: "perhaps"}, fault.Invalid, "choice"},
+		"a decision in a record that is gone":    {consentFile(account.Merged), selfActor(), consent.Act{Purpose: consent.ForCare, Version: 1, Choice: consent.Given}, fault.Conflict, "merged"},
+		"withdrawing what somebody else asked":   {consentFile(account.Active, gave), selfActor(), consent.Act{Purpose: consent.ForResearch, Version: 2, Choice: consent.Withdrawn}, "", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -260,22 +281,24 @@ func TestTheWayOutOfCare(t *testing.T) {
 		open  int
 		act   consent.EndingAct
 		kind  fault.Kind
+		says  string
 	}{
-		"nobody is told before it starts":          {nil, 0, told, fault.Conflict},
-		"the patient is told, with alerts open":    {log(consent.StepStarted), 3, told, ""},
-		"in no way":                                {log(consent.StepStarted), 0, consent.EndingAct{Kind: consent.StepTold}, fault.Invalid},
-		"twice":                                    {log(consent.StepStarted, consent.StepTold), 0, told, fault.Conflict},
-		"it does not finish before they are told":  {log(consent.StepStarted), 0, done, fault.Conflict},
-		"nor with an alert open":                   {log(consent.StepStarted, consent.StepTold), 1, done, fault.Conflict},
-		"it finishes":                              {log(consent.StepStarted, consent.StepTold), 0, done, ""},
-		"what was undone starts anew":              {log(consent.StepStarted, consent.StepTold, consent.StepUndone), 0, done, fault.Conflict},
-		"a person does not undo what consent does": {log(consent.StepStarted), 0, consent.EndingAct{Kind: consent.StepUndone}, fault.Invalid},
+		"nobody is told before it starts":          {nil, 0, told, fault.Conflict, ""},
+		"the patient is told, with alerts open":    {log(consent.StepStarted), 3, told, "", ""},
+		"in no way":                                {log(consent.StepStarted), 0, consent.EndingAct{Kind: consent.StepTold}, fault.Invalid, ""},
+		"twice":                                    {log(consent.StepStarted, consent.StepTold), 0, told, fault.Conflict, ""},
+		"it does not finish before they are told":  {log(consent.StepStarted), 0, done, fault.Conflict, "tell the patient first"},
+		"nor with an alert open":                   {log(consent.StepStarted, consent.StepTold), 1, done, fault.Conflict, ""},
+		"it finishes":                              {log(consent.StepStarted, consent.StepTold), 0, done, "", ""},
+		"what was undone starts anew":              {log(consent.StepStarted, consent.StepTold, consent.StepUndone), 0, done, fault.Conflict, "not ending"},
+		"nor again":                                {log(consent.StepStarted, consent.StepTold, consent.StepFinished), 0, done, fault.Conflict, "ended already"},
+		"a person does not undo what consent does": {log(consent.StepStarted), 0, consent.EndingAct{Kind: consent.StepUndone}, fault.Invalid, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := consent.DecideEnding(c.steps, c.open, c.act); (err == nil) != (c.kind == "") || err != nil && !fault.Is(err, c.kind) {
-				t.Errorf("%v, want %q", err, c.kind)
+			if err := consent.DecideEnding(c.steps, c.open, c.act); (err == nil) != (c.kind == "") || err != nil && (!fault.Is(err, c.kind) || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("%v, want %q and %q", err, c.kind, c.says)
 			}
 		})
 	}

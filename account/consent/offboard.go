@@ -104,6 +104,9 @@ const longestEndingNote = 500
 // DecideEnding decides whether a step can be taken. open is how many alerts of the patient are not closed.
 func DecideEnding(steps []EndingStep, open int, act EndingAct) error {
 	stage := StageOf(steps)
+	if stage == StageLocked {
+		return errEnded()
+	}
 	if !account.Printable(act.Note, longestEndingNote) {
 		return fault.New(fault.Invalid, "note: give at most %d printable characters", longestEndingNote)
 	}
@@ -117,6 +120,9 @@ func DecideEnding(steps []EndingStep, open int, act EndingAct) error {
 		}
 		return nil
 	case StepFinished:
+		if stage == StageNone {
+			return fault.New(fault.Conflict, "care of this patient is not ending: it begins to when the consent to care is withdrawn")
+		}
 		if stage != StageStopped {
 			return fault.New(fault.Conflict, "tell the patient first that nobody watches any more")
 		}
@@ -127,6 +133,10 @@ func DecideEnding(steps []EndingStep, open int, act EndingAct) error {
 	case StepStarted, StepUndone, StepReadmitted:
 	}
 	return fault.New(fault.Invalid, "step: give told or finished")
+}
+
+func errEnded() error {
+	return fault.New(fault.Conflict, "care of this patient has ended already, and the record is locked")
 }
 
 // EndingStore is the record as Offboarding needs it: one transaction that loads, asks decide, and saves with what follows.
@@ -165,6 +175,9 @@ func (o *Offboarding) Take(ctx context.Context, actor account.Actor, uid vital.U
 	return o.Store.TakeEndingStep(ctx, actor, uid, act, func(p *account.Patient, steps []EndingStep, open int) error {
 		if err := account.Allow(actor, account.EndCare, p); err != nil {
 			return err
+		}
+		if p.State == account.Locked { // the steps may not have been read yet
+			return errEnded()
 		}
 		return DecideEnding(steps, open, act)
 	})

@@ -56,6 +56,7 @@ type Record interface {
 	Codes
 	Devices
 	KeyRing
+	Farewells
 }
 
 // Failures counts wrong passwords and codes where all processes see them.

@@ -50,14 +50,20 @@ type Door interface {
 	RevokeKey(ctx context.Context, actor account.Actor, key vital.UID) error
 }
 
+// Farewells knows what became of the record of somebody who is signed in no more (account/signin.Service).
+type Farewells interface {
+	Farewell(ctx context.Context, shown string) (account.Farewell, error)
+}
+
 // Keeper turns tokens into people. It has no state of its own; every request asks SignIn, so that the end of a session
 // acts at once. It is used by its address.
 type Keeper struct {
 	SignIn  SignIn
-	Codes   Codes    // nobody signs in with a code when nil
-	Keys    Keys     // no key is known when nil
-	Proxies Proxies  // that are believed
-	Origins []string // further origins that may send changing requests, such as "https://hale.example.org" behind a proxy
+	Codes   Codes     // nobody signs in with a code when nil
+	Keys    Keys      // no key is known when nil
+	Leaving Farewells // nobody is told that they were erased when nil
+	Proxies Proxies   // that are believed
+	Origins []string  // further origins that may send changing requests, such as "https://hale.example.org" behind a proxy
 
 	Public string       // address by which browsers know this Hale, as ParsePublic returns it; empty: the host that they ask for, if it is ours
 	Hosts  []string     // names (a certificate's, so that *.example.org is one) and addresses by which this machine is known, besides localhost
@@ -157,6 +163,14 @@ func (k *Keeper) sessionOf(ctx context.Context, token string) (account.Session, 
 		return k.Keys.KeySession(ctx, arrived(ctx).from, token)
 	}
 	return k.SignIn.SessionOf(ctx, token)
+}
+
+// Farewell returns what became of the record of whoever this browser was signed in as, when it was erased.
+func (k *Keeper) Farewell(ctx context.Context) (account.Farewell, error) {
+	if before := arrived(ctx).before; k.Leaving != nil && before != "" {
+		return k.Leaving.Farewell(ctx, before)
+	}
+	return account.Farewell{}, nil
 }
 
 // SameOrigin is the middleware for the requests that sign in: it refuses changing requests that a foreign page sends.

@@ -436,7 +436,7 @@ func TestAProxyThatIsNotBelievedIsNamedOnce(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- a.Listener(l) }()
 		for range 3 {
-			r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.Addr().String()+"/", nil)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

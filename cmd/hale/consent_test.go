@@ -72,7 +72,7 @@ func TestAPatientDecidesOnThePhoneAndTheNurseEndsCare(t *testing.T) {
 
 	phone.Open(safe + "/caregivers")
 	phone.Do(chromedp.SetValue(`input[name="name"]`, "Eva Novak"), chromedp.Click(`section form.stack button.main`))
-	phone.Until("she is let in", `document.querySelector('section.one')?.innerText.includes('Eva Novak')`)
+	phone.Until("she is let in", `document.querySelector('.card.one')?.innerText.includes('Eva Novak')`)
 	look(phone, "caregivers")
 	phone.Do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('input[name="scope"]').forEach(e => e.checked = false)`),
 		chromedp.SetValue(`#new ~ form input[name="name"]`, "X"), chromedp.Click(`#new ~ form button`))

@@ -329,7 +329,7 @@ func (h *house) answering() []stage {
 	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Looks: looks, Now: time.Now, Changed: h.registryChanged}
 	door := signin.New(h.app, h.secondKey, time.Now)
-	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Proxies: h.proxies, Public: h.ways.public, Hosts: h.names(), Log: h.log}
+	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Leaving: door, Proxies: h.proxies, Public: h.ways.public, Hosts: h.names(), Log: h.log}
 	door.Looks = looks
 	hub := feed.NewHub(listener{feeder, h.log}, h.app, h.log)
 	hub.Ended, door.Ended = h.app.EndedSessions, tellEnded(hub, feeder)

@@ -67,7 +67,8 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 	}
 	slices.SortFunc(list, func(a, b question) int { return strings.Compare(a.route, b.route) })
 	list = slices.CompactFunc(list, func(a, b question) bool { return a.route == b.route })
-	got := w.askAll(t, list)
+	got, asked := w.askAll(t, list)
+	w.actsAreWritten(t, list, asked, got)
 	for _, q := range list {
 		row := line(q.route, got[q.route])
 		cells, some := want[q.route]
@@ -103,8 +104,8 @@ func difference(route string, want, got []string) string {
 	return route + ": " + strings.Join(parts, "; ")
 }
 
-// askAll returns the cells of every question, by route.
-func (w *town) askAll(t *testing.T, list []question) map[string][]string {
+// askAll returns the cells of every question, by route, and who asked each: of what changes something, everybody in another scene.
+func (w *town) askAll(t *testing.T, list []question) (map[string][]string, [][]person) {
 	t.Helper()
 	got := map[string][]string{}
 	for _, q := range list {
@@ -138,7 +139,7 @@ func (w *town) askAll(t *testing.T, list []question) map[string][]string {
 		}
 	}
 	group.Wait()
-	return got
+	return got, asked
 }
 
 // arrange brings the things of every question into the state that it needs.

@@ -84,3 +84,31 @@ func TestAnAddressIsToldAsItCanBeVisited(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoIsReachedByOthersSaysByWhichAddress(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		http, public string
+		warns        bool
+	}{
+		"this machine only":                 {http: "127.0.0.1:8080"},
+		"the default, which is the same":    {},
+		"everywhere, and nothing was said":  {http: "0.0.0.0:8080", warns: true},
+		"everywhere, under an address":      {http: "0.0.0.0:8080", public: "https://hale.example.org"},
+		"one address, and nothing was said": {http: "192.0.2.7:443", warns: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var said strings.Builder
+			if err := keepAddress(t.Context(), &said, c.http, c.public); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(said.String(), "--public-url"); got != c.warns {
+				t.Errorf("it says %q", said.String())
+			}
+		})
+	}
+	if _, err := (&oidcFlags{Public: "hale.example.org", Local: true}).ways(&program{}, ""); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "--public-url") {
+		t.Errorf("an address that is none: %v", err)
+	}
+}

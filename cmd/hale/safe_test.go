@@ -101,7 +101,7 @@ func TestAPatientsDataSafeFromThePhone(t *testing.T) {
 	phone.Until("who looked", `document.querySelector('.looks li') !== null`)
 	pages.look(t, phone, "safe-looks")
 	text := browser.Eval[string](phone, `document.body.innerText`)
-	for _, want := range []string{"your open alerts, in the list of everybody's", "your newest readings", "your limits", "nurse"} {
+	for _, want := range []string{"your open alerts, in the care team's list", "your newest readings", "your limits", "nurse"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page of looks lacks %q: %s", want, text)
 		}

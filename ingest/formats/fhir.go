@@ -83,9 +83,8 @@ func resource(r *node) Message {
 	var o fhir.Observation
 	if err := json.Unmarshal(r.src, &o); err != nil {
 		said := fault.MessageOf(err)
-		field, _, _ := strings.Cut(said, ":")
-		no := missing(r.at(field), "%s", strings.TrimPrefix(said, field+": "))
-		return refused(no)
+		field := said[:max(0, strings.IndexAny(said, ": "))] // fhir says the member first
+		return refused(missing(r.at(field), "%s", strings.TrimLeft(said[len(field):], ": ")))
 	}
 	d, no := observed(&o, r)
 	if no != nil {

@@ -10,26 +10,28 @@ import (
 
 // effective takes the time of an Observation in one of its forms.
 func (d *Draft) effective(o *fhir.Observation, n *node) *Refusal {
-	forms := 0
-	for _, there := range [...]bool{o.EffectiveDateTime != "", o.EffectivePeriod != nil, o.EffectiveInstant != "", o.Rest["effectiveTiming"] != nil} {
-		if there {
-			forms++
+	var form string
+	for _, name := range []string{"effectiveDateTime", "effectivePeriod", "effectiveInstant", "effectiveTiming"} {
+		if n.get(name) == nil {
+			continue
 		}
+		if form != "" {
+			return refuse(vital.ReasonClock, n.at(name), "it stands beside %s; send one time", form)
+		}
+		form = name
 	}
 	var no *Refusal
-	switch {
-	case forms > 1:
-		return refuse(vital.ReasonClock, n.at("effectiveDateTime"), "the Observation has %d times; send one", forms)
-	case o.EffectiveDateTime != "":
-		d.Time, no = dateTime(n.at("effectiveDateTime"), o.EffectiveDateTime)
-	case o.EffectiveInstant != "":
-		if d.Time, no = dateTime(n.at("effectiveInstant"), o.EffectiveInstant); no == nil && d.Time.Precision != Exact {
-			no = refuse(vital.ReasonClock, n.at("effectiveInstant"), "%s is no moment", o.EffectiveInstant)
+	switch form {
+	case "effectiveDateTime":
+		d.Time, no = dateTime(n.at(form), o.EffectiveDateTime)
+	case "effectiveInstant":
+		if d.Time, no = dateTime(n.at(form), o.EffectiveInstant); no == nil && d.Time.Precision != Exact {
+			no = refuse(vital.ReasonClock, n.at(form), "%s is no moment", o.EffectiveInstant)
 		}
-	case o.EffectivePeriod != nil:
-		no = d.period(o.EffectivePeriod, n.at("effectivePeriod"))
-	case forms == 1:
-		no = refuse(vital.ReasonClock, n.at("effectiveTiming"), "a schedule is no time of a measurement; send effectiveDateTime")
+	case "effectivePeriod":
+		no = d.period(o.EffectivePeriod, n.at(form))
+	case "effectiveTiming":
+		no = refuse(vital.ReasonClock, n.at(form), "a schedule is no time of a measurement; send effectiveDateTime")
 	}
 	return no
 }

@@ -49,6 +49,22 @@ func golden(t *testing.T, path string, read func(t *testing.T, given string) for
 	}
 }
 
+// goldenInputs returns what is sent in the cases of a file, as seeds.
+func goldenInputs(t testing.TB, path string) []string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, c := range strings.Split("\n"+string(text), "\n# ")[1:] {
+		_, rest, _ := strings.Cut(c, "\n")
+		given, _, _ := strings.Cut(rest, "\n-> ")
+		all = append(all, given)
+	}
+	return all
+}
+
 // told writes a message as a person reads it: one line for each measurement and refusal.
 func told(m formats.Message) string {
 	var lines []string

@@ -1,5 +1,6 @@
 -- Why: a refile that stands still and never succeeds must not keep a person from being erased: the erasure goes ahead, ends it,
--- and takes also what is still filed under somebody else of the time in which the person wore a sensor.
+-- and takes also what is still filed under somebody else of the time in which the person wore a sensor. And where only `hale serve`
+-- runs, the planner's statistics kept samples of names and numbers after it: of more columns they are not taken any more.
 -- +goose Up
 RESET ROLE;
 
@@ -75,3 +76,52 @@ REVOKE ALL ON FUNCTION erase_elsewhere(integer, bigint, integer, timestamptz) FR
 GRANT EXECUTE ON FUNCTION erase_elsewhere(integer, bigint, integer, timestamptz) TO hale_work;
 -- The replay on a restored backup takes a sensor from whom it had been given by mistake.
 GRANT INSERT ON assignment TO hale_migrate;
+
+-- +goose StatementBegin
+-- As in 00015, and the samples are taken anew of what is left.
+CREATE OR REPLACE FUNCTION rewrite_erased(most bigint, only_table text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    t record;
+BEGIN
+    PERFORM set_config('lock_timeout', '200ms', true);
+    SELECT c.oid, c.relname, i.indexrelid::regclass AS key INTO STRICT t FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+        LEFT JOIN pg_inherits h ON h.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = h.inhparent
+        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname = only_table
+          AND EXISTS (SELECT FROM erasure_rule r WHERE r.table_name = coalesce(p.relname, c.relname));
+    IF pg_total_relation_size(t.oid) > most THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CLUSTER public.%I USING %s', t.relname, t.key);
+    EXECUTE format('ANALYZE public.%I', t.relname); -- the planner's samples of what was deleted go with it
+    RETURN true;
+END
+$$;
+-- +goose StatementEnd
+
+SET LOCAL ROLE hale_owner;
+ALTER TABLE caregiver ALTER COLUMN phone SET STATISTICS 0;
+ALTER TABLE break_glass ALTER COLUMN finding SET STATISTICS 0;
+ALTER TABLE patient ALTER COLUMN name_key SET STATISTICS 0, ALTER COLUMN birth_date SET STATISTICS 0;
+ALTER TABLE patient_identifier ALTER COLUMN value SET STATISTICS 0, ALTER COLUMN key SET STATISTICS 0, ALTER COLUMN end_reason SET STATISTICS 0;
+ALTER TABLE patient_change ALTER COLUMN actor_name SET STATISTICS 0, ALTER COLUMN source SET STATISTICS 0;
+ALTER TABLE import ALTER COLUMN content SET STATISTICS 0, ALTER COLUMN actor_name SET STATISTICS 0, ALTER COLUMN options SET STATISTICS 0;
+ALTER TABLE import_line ALTER COLUMN problem SET STATISTICS 0, ALTER COLUMN field SET STATISTICS 0;
+ALTER TABLE possible_double ALTER COLUMN reason SET STATISTICS 0, ALTER COLUMN decided_name SET STATISTICS 0;
+ALTER TABLE caregiver_grant ALTER COLUMN document SET STATISTICS 0, ALTER COLUMN reason SET STATISTICS 0, ALTER COLUMN recorded_by SET STATISTICS 0;
+ALTER TABLE consent_decision ALTER COLUMN decided_by SET STATISTICS 0, ALTER COLUMN through SET STATISTICS 0;
+ALTER TABLE correction ALTER COLUMN about SET STATISTICS 0, ALTER COLUMN answer SET STATISTICS 0, ALTER COLUMN decided_name SET STATISTICS 0;
+ALTER TABLE ending_step ALTER COLUMN actor_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0;
+ALTER TABLE erasure ALTER COLUMN answer SET STATISTICS 0, ALTER COLUMN receipt SET STATISTICS 0;
+ALTER TABLE private_item ALTER COLUMN marked_by SET STATISTICS 0, ALTER COLUMN unmarked_by SET STATISTICS 0;
+ALTER TABLE session ALTER COLUMN label SET STATISTICS 0;
+ALTER TABLE provider_session ALTER COLUMN subject SET STATISTICS 0, ALTER COLUMN sitting SET STATISTICS 0;
+ALTER TABLE invitation ALTER COLUMN lookup SET STATISTICS 0;
+ALTER TABLE refile ALTER COLUMN asked_name SET STATISTICS 0;
+ALTER TABLE merge ALTER COLUMN asked_name SET STATISTICS 0, ALTER COLUMN undo_name SET STATISTICS 0;
+ALTER TABLE rule_version ALTER COLUMN author_name SET STATISTICS 0;
+ALTER TABLE episode ALTER COLUMN ack_name SET STATISTICS 0;
+ALTER TABLE timeline ALTER COLUMN actor_name SET STATISTICS 0;
+ALTER TABLE outbox ALTER COLUMN dedup SET STATISTICS 0;
+ALTER TABLE quarantine ALTER COLUMN topic SET STATISTICS 0;
+RESET ROLE;

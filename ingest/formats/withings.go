@@ -1,0 +1,258 @@
+package formats
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"hale/vital"
+)
+
+// unknownSlot is the user of a device that does not know which of its users it was.
+const unknownSlot = 255
+
+// Withings reads the answer of "Measure - Getmeas": groups of measures, each a whole number and a power of ten in a unit that its
+// type fixes.
+func Withings(src []byte) Message {
+	root, no := parse(src)
+	if no == nil {
+		no = root.is(object)
+	}
+	if no != nil {
+		return refused(no)
+	}
+	status, no := root.need("status", number)
+	if no != nil {
+		return refused(no)
+	}
+	if status.raw != "0" {
+		return refused(missing(status.path, "%s is an error of Withings, and no measurement", clipped(status.raw, 20)))
+	}
+	body, no := root.need("body", object)
+	if no != nil {
+		return refused(no)
+	}
+	groups, no := body.need("measuregrps", list)
+	if no != nil {
+		return refused(no)
+	}
+	if len(groups.items) == 0 || len(groups.items) > most {
+		return refused(missing(groups.path, "it has %d groups; send 1 to %d", len(groups.items), most))
+	}
+	var all Message
+	for i, g := range groups.items {
+		all.join(group(g), i)
+	}
+	return all
+}
+
+// group takes one group of measures, which were measured together.
+func group(g *node) Message {
+	var d Draft
+	if no := g.is(object); no != nil {
+		return refused(no)
+	}
+	if no := d.group(g); no != nil {
+		return refused(no.of(d))
+	}
+	measures, no := g.need("measures", list)
+	if no != nil {
+		return refused(no.of(d))
+	}
+	found := map[int64]vital.Quantity{}
+	for _, m := range measures.items {
+		kind, q, no := measure(m)
+		if no == nil && found[kind] != (vital.Quantity{}) {
+			no = missing(m.path, "type %d stands more than once", kind)
+		}
+		if no != nil {
+			return refused(no.of(d))
+		}
+		found[kind] = q
+	}
+	return d.measures(found, measures)
+}
+
+// group takes what holds for all measures of a group.
+func (d *Draft) group(g *node) *Refusal {
+	at, no := g.need("date", number)
+	if no != nil {
+		return no
+	}
+	if d.Time.At, no = epoch(at); no != nil {
+		return no
+	}
+	if id := g.get("grpid"); id != nil {
+		n, no := id.whole()
+		if no != nil {
+			return no
+		}
+		d.Identifier = "withings|" + strconv.FormatInt(n, 10)
+	}
+	if device := g.get("deviceid"); device != nil && device.kind == text {
+		d.fact("device", "%s", clipped(device.raw, 100))
+	}
+	category, no := g.need("category", number)
+	if no != nil {
+		return no
+	}
+	if category.raw != "1" {
+		if category.raw == "2" {
+			return notKept(category.path, "2: this is a goal, and no measurement")
+		}
+		return missing(category.path, "%s is none; 1 is a measurement, 2 a goal", clipped(category.raw, 20))
+	}
+	attrib, no := g.need("attrib", number)
+	if no != nil {
+		return no
+	}
+	switch attrib.raw {
+	case "0": // the device was sure whose it is
+	case "2", "4":
+		d.fact("modality", "entered by hand")
+	case "5":
+		d.fact("modality", "the device chose it from several")
+	case "7":
+		d.fact("modality", "confirmed by the user")
+	default: // 1: it may be another user's; others are not known to us
+		d.Slot, d.HasSlot = unknownSlot, true
+		d.fact("attrib", "%s", clipped(attrib.raw, 20))
+	}
+	return nil
+}
+
+// latestEpoch is what tells seconds from milliseconds: it is the year 5138 in the one and 1973 in the other.
+const latestEpoch = 100_000_000_000
+
+// epoch reads seconds since 1970 (UTC).
+func epoch(n *node) (time.Time, *Refusal) {
+	s, no := n.whole()
+	if no != nil {
+		no.Reason = vital.ReasonClock
+		return time.Time{}, no
+	}
+	if s >= latestEpoch || s <= -latestEpoch {
+		return time.Time{}, refuse(vital.ReasonClock, n.path, "%d is no time in seconds; is it in milliseconds?", s)
+	}
+	return time.Unix(s, 0).UTC(), nil
+}
+
+// measure takes {"value":110100,"type":1,"unit":-3}, which is 110.100.
+func measure(m *node) (kind int64, q vital.Quantity, no *Refusal) {
+	if no := m.is(object); no != nil {
+		return 0, q, no
+	}
+	var parts [3]int64
+	for i, name := range [...]string{"type", "value", "unit"} {
+		n, no := m.need(name, number)
+		if no != nil {
+			return 0, q, no
+		}
+		if parts[i], no = n.whole(); no != nil {
+			return 0, q, no
+		}
+	}
+	const largest = 1e18 // 18 digits, as for the numbers of JSON
+	if e := parts[2]; e < -largestExponent || e > largestExponent || parts[1] >= largest || parts[1] <= -largest {
+		return 0, q, refuse(vital.ReasonNotANumber, m.path, "%d times ten to the power of %d is measured by no sensor", parts[1], e)
+	}
+	unit, _ := withingsType(parts[0])
+	return parts[0], vital.Quantity{Mantissa: parts[1], Exponent: int8(parts[2]), Unit: unit}, nil
+}
+
+// withingsType returns the unit of a type and what it is; clinical/formats.md, section 4. NoUnit is a type without a unit that
+// Hale knows.
+func withingsType(kind int64) (vital.Unit, string) {
+	switch kind {
+	case 1:
+		return vital.Kilogram, "weight"
+	case 4:
+		return vital.NoUnit, "height_m"
+	case 5:
+		return vital.Kilogram, "fat_free_mass"
+	case 6:
+		return vital.Percent, "fat_ratio"
+	case 8:
+		return vital.Kilogram, "fat_mass"
+	case 9:
+		return vital.MmHg, "diastolic"
+	case 10:
+		return vital.MmHg, "systolic"
+	case 11:
+		return vital.PerMinute, "heart_rate"
+	case 12:
+		return vital.Celsius, "temperature"
+	case 54:
+		return vital.Percent, "oxygen_saturation"
+	case 71:
+		return vital.Celsius, "body_temperature"
+	case 73:
+		return vital.Celsius, "skin_temperature"
+	case 76:
+		return vital.Kilogram, "muscle_mass"
+	case 88:
+		return vital.Kilogram, "bone_mass"
+	case 123:
+		return vital.NoUnit, "vo2_max"
+	}
+	return vital.NoUnit, fmt.Sprintf("type_%d", kind)
+}
+
+// measures makes the measurements of a group. What Hale keeps no measurement of stands beside them as a fact.
+func (d *Draft) measures(found map[int64]vital.Quantity, at *node) Message {
+	var m Message
+	var taken []int64
+	take := func(metric vital.Metric, kinds ...int64) {
+		one := *d
+		one.Metric, one.Facts = metric, slices.Clone(d.Facts)
+		for _, k := range kinds {
+			if q, there := found[k]; there {
+				one.add(q)
+			}
+		}
+		taken = append(taken, kinds...)
+		m.take(one)
+	}
+	const systolic, diastolic, pulse = 10, 9, 11
+	_, high := found[systolic]
+	_, low := found[diastolic]
+	switch {
+	case high && low:
+		take(vital.BloodPressure, systolic, diastolic, pulse)
+	case high || low:
+		one := *d
+		one.Metric = vital.BloodPressure
+		m.refuse(refuse(vital.ReasonMetric, at.path, "a blood pressure needs systolic (10) and diastolic (9)").of(one))
+		taken = append(taken, systolic, diastolic)
+	}
+	for _, k := range [...]struct {
+		kind   int64
+		metric vital.Metric
+	}{{pulse, vital.HeartRate}, {1, vital.BodyWeight}, {54, vital.OxygenSat}, {71, vital.BodyTemperature}, {73, vital.SkinTemperature}, {76, vital.MuscleMass}} {
+		if _, there := found[k.kind]; there && !slices.Contains(taken, k.kind) {
+			take(k.metric, k.kind)
+		}
+	}
+	var beside []Fact
+	var kinds []int64
+	for k := range found {
+		kinds = append(kinds, k)
+	}
+	slices.Sort(kinds)
+	for _, k := range kinds {
+		if !slices.Contains(taken, k) {
+			_, name := withingsType(k)
+			beside = append(beside, Fact{name, words(found[k])})
+		}
+	}
+	switch {
+	case len(m.Drafts) > 0:
+		m.Drafts[0].Facts = append(m.Drafts[0].Facts, beside...)
+	case len(m.Refused) == 0 && len(beside) > 0:
+		m.refuse(notKept(at.path, "%s is no measurement that Hale keeps", beside[0].Name).of(*d))
+	case len(m.Refused) == 0:
+		m.refuse(missing(at.path, "the group holds no measure").of(*d))
+	}
+	return m
+}

@@ -1,0 +1,156 @@
+package postgres_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"testing"
+	"time"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// uidOf is the public id of a member of staff.
+func (r *record) uidOf(t *testing.T, who account.Actor) vital.UID {
+	t.Helper()
+	list, err := r.app.Employees(t.Context(), r.nurse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range list {
+		if list[i].Login == who.Name {
+			return list[i].UID
+		}
+	}
+	t.Fatalf("nobody is %q", who.Name)
+	return ""
+}
+
+// invited makes an account whose owner has not chosen a password yet.
+func (r *record) invited(t *testing.T, login string, role account.Role) account.Employee {
+	t.Helper()
+	code := sha256.Sum256([]byte(login))
+	e, err := r.app.AddEmployee(t.Context(), r.nurse, account.Employee{Login: login, Name: login, Role: role}, code[:], time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// TestTheRecordAndTheRulesAgreeOnWhoStandsAtTheBedside: the roles that a query counts are those that may answer alerts.
+func TestTheRecordAndTheRulesAgreeOnWhoStandsAtTheBedside(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	team := r.usual(t, r.nurse)
+	teams := account.Teams{Book: r.app, Now: time.Now}
+	for _, role := range account.StaffRoles() {
+		who := r.uidOf(t, r.member(t, "works-as-"+string(role), role))
+		if !account.Nurse.AtBedside(true) || account.Nurse.AtBedside(false) {
+			t.Fatal("a nurse who cannot sign in stands at the bedside, or one who can does not")
+		}
+		if err := teams.Join(t.Context(), r.nurse, team.UID, who, time.Time{}, time.Time{}); err != nil && !fault.Is(err, fault.Conflict) {
+			t.Fatal(err)
+		}
+	}
+	now := r.usual(t, r.nurse)
+	for _, m := range now.Members {
+		if m.AtBedside != m.Role.AtBedside(true) {
+			t.Errorf("the record counts on %s: %v", m.Role, m.AtBedside)
+		}
+	}
+	if now.Bedside != 4 { // the record's own administrator, and one of each of three
+		t.Errorf("%d at the bedside", now.Bedside)
+	}
+}
+
+func TestADutyCountsOnlyForWhoCanStandAtTheBedside(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx, team := t.Context(), r.usual(t, r.nurse)
+	teams, rosters := account.Teams{Book: r.app, Now: time.Now}, account.Rosters{Book: r.app, Now: time.Now}
+	from := time.Now().UTC().Truncate(time.Minute).Add(time.Hour)
+	hours := account.HoursVersion{Hours: account.Hours{Zone: "UTC"}, Reason: "pilot"}
+	for day := range hours.Hours.Weekly {
+		hours.Hours.Weekly[day] = []account.Span{{From: 0, To: 24 * 60, Watch: account.Staffed}}
+	}
+	if _, err := rosters.SetHours(ctx, r.nurse, team.UID, 0, hours); err != nil {
+		t.Fatal(err)
+	}
+	researcher, nina := r.uidOf(t, r.member(t, "rok", account.Researcher)), r.uidOf(t, r.member(t, "nina", account.Nurse))
+	if err := teams.Join(ctx, r.nurse, team.UID, researcher, time.Time{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	shift := func(staff vital.UID) error {
+		_, err := rosters.AddShift(ctx, r.nurse, team.UID, account.Shift{Staff: staff, Duty: account.OnDuty, From: from, To: from.Add(8 * time.Hour)})
+		return err
+	}
+	gaps := func() int {
+		t.Helper()
+		roster, err := rosters.Roster(ctx, r.nurse, team.UID, from, from.Add(8*time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(roster.Gaps)
+	}
+	for name, who := range map[string]vital.UID{"a researcher": researcher, "a nurse who never signed in": r.invited(t, "new", account.Nurse).UID} {
+		if err := shift(who); !fault.Is(err, fault.Conflict) {
+			t.Errorf("a duty of %s: %v", name, err)
+		}
+	}
+	if err := shift(nina); err != nil || gaps() != 0 {
+		t.Fatalf("a nurse: %v, %d gaps", err, gaps())
+	}
+	staffing := account.Staffing{Book: r.app, Now: time.Now}
+	for name, c := range map[string]struct{ do, back string }{
+		"who became a researcher":            {`role = 'researcher'`, `role = 'nurse'`},
+		"whose password was taken away":      {`password_hash = ''`, `password_hash = 'x'`},
+		"who was kept out at this moment":    {`disabled_at = clock_timestamp()`, `disabled_at = NULL`},
+		"who is somebody of the device desk": {`role = 'device_desk'`, `role = 'nurse'`},
+	} {
+		r.exec(t, fmt.Sprintf(`UPDATE staff SET %s WHERE uid = '%s'`, c.do, nina))
+		if gaps() != 1 {
+			t.Errorf("a nurse %s fills the roster", name)
+		}
+		r.exec(t, fmt.Sprintf(`UPDATE staff SET %s WHERE uid = '%s'`, c.back, nina))
+	}
+	if err := staffing.Set(ctx, r.nurse, nina, "nina", account.Manager); err != nil || gaps() != 1 {
+		t.Errorf("a nurse who became a manager: %v, %d gaps", err, gaps())
+	}
+}
+
+// TestATeamIsNotLeftToSomebodyWhoCannotSignIn: whoever was invited and has not come is nobody to leave patients to.
+func TestATeamIsNotLeftToSomebodyWhoCannotSignIn(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx := t.Context()
+	teams := account.Teams{Book: r.app, Now: time.Now}
+	only, err := teams.Add(ctx, r.nurse, "Only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual, nina, invited := r.usual(t, r.nurse), r.uidOf(t, r.member(t, "nina", account.Nurse)), r.invited(t, "new", account.Nurse).UID
+	for _, err := range []error{
+		teams.Join(ctx, r.nurse, only.UID, nina, time.Time{}, time.Time{}), teams.TakeIn(ctx, r.nurse, only.UID, r.patient.UID),
+		teams.Join(ctx, r.nurse, only.UID, invited, time.Time{}, time.Time{}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := teams.Leave(ctx, r.nurse, only.UID, nina); !fault.Is(err, fault.Conflict) {
+		t.Errorf("the team's last nurse who can sign in leaves it: %v", err)
+	}
+	r.exec(t, `UPDATE staff SET password_hash = '' WHERE login = 'nina'`)
+	if got, err := teams.Get(ctx, r.nurse, only.UID); err != nil || !got.Unattended() {
+		t.Errorf("a team of two who cannot sign in is attended: %+v, %v", got, err)
+	}
+	if err := teams.HandOn(ctx, r.nurse, usual.UID, r.patient.UID); !fault.Is(err, fault.Conflict) {
+		t.Errorf("handed on to a team of two who cannot sign in: %v", err)
+	}
+	// Somebody whom an identity provider knows needs no password.
+	r.exec(t, `INSERT INTO staff_identity (org_id, staff_id, issuer, subject, created_at) SELECT org_id, id, 'https://id.test', 's', clock_timestamp() FROM staff WHERE login = 'nina'`)
+	if got, err := teams.Get(ctx, r.nurse, only.UID); err != nil || got.Unattended() {
+		t.Errorf("a team with a nurse who signs in elsewhere is unattended: %+v, %v", got, err)
+	}
+}

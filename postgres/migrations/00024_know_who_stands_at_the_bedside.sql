@@ -1,0 +1,44 @@
+-- Why: a team counts on those only who may answer alerts and can sign in, so whether somebody has a way in is asked wherever teams
+-- are looked at, and whoever manages teams is told of one that is left alone. And nobody gets a login that only looks like another.
+-- +goose Up
+SET LOCAL ROLE hale_owner;
+
+-- A notice may be about a care team and no patient; then it is for whoever manages teams, or for the privacy officer.
+ALTER TABLE outbox ALTER COLUMN patient_id DROP NOT NULL;
+ALTER TABLE outbox DROP CONSTRAINT outbox_audience_check;
+ALTER TABLE outbox ADD CONSTRAINT outbox_audience_check CHECK (audience IN ('team', 'patient', 'caregiver', 'privacy_officer', 'manager'));
+ALTER TABLE outbox ADD CONSTRAINT outbox_about CHECK (patient_id IS NOT NULL OR audience IN ('privacy_officer', 'manager'));
+
+RESET ROLE;
+
+-- +goose StatementBegin
+-- Whether a member of staff has a password or is known to an identity provider. It says neither which, nor anything of another
+-- organisation than the one that is acted for.
+CREATE FUNCTION has_way_in(in_org integer, staff_id bigint) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM staff s WHERE s.org_id = in_org AND s.id = has_way_in.staff_id
+        AND in_org = coalesce(nullif(current_setting('app.org', true), '')::int, in_org)
+        AND (s.password_hash <> '' OR EXISTS (SELECT FROM staff_identity i WHERE i.org_id = s.org_id AND i.staff_id = s.id)))
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION has_way_in(integer, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION has_way_in(integer, bigint) TO hale_app;
+
+-- +goose StatementBegin
+-- Refuses a login that differs from another, of any organisation, in capital letters only. The lock keeps two apart who ask at once.
+CREATE FUNCTION refuse_like_login() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('login ' || lower(NEW.login), 0));
+    IF EXISTS (SELECT FROM staff s WHERE lower(s.login) = lower(NEW.login) AND s.login <> NEW.login) THEN
+        RAISE unique_violation USING CONSTRAINT = 'staff_login_key', MESSAGE = 'another login differs in capital letters only';
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION refuse_like_login() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION refuse_like_login() TO hale_owner;
+
+SET LOCAL ROLE hale_owner;
+CREATE TRIGGER staff_login_like BEFORE INSERT OR UPDATE OF login ON staff FOR EACH ROW EXECUTE FUNCTION refuse_like_login();
+CREATE INDEX staff_login_lower ON staff (lower(login));
+RESET ROLE;
