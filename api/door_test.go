@@ -61,13 +61,13 @@ func (hall) Redeem(_ context.Context, _ netip.Addr, code, label string) (token, 
 }
 
 // withHall lets people come in by code and key.
-func withHall(c *api.Config) { c.Session.Codes = hall{} }
+func withHall(c *api.Config) { c.Session.Codes, c.Session.Public = hall{}, "https://hale.example.org" }
 
 func TestACodeIsMadeAndRedeemed(t *testing.T) {
 	t.Parallel()
 	s, _ := server(t, withHall)
-	made := ask(t, s, "nurse", "POST", "/v1/patients/"+ana+"/codes", `{}`, "Host", "hale.example.org")
-	if got := made.json(t); made.status != http.StatusCreated || got["code"] != "K7W2-9XQ4-M0ST" || got["name"] != "Ana Novak" || !strings.HasSuffix(got["address"].(string), "/code#K7W29XQ4M0ST") {
+	made := ask(t, s, "nurse", "POST", "/v1/patients/"+ana+"/codes", `{}`, "Host", "evil.example.net")
+	if got := made.json(t); made.status != http.StatusCreated || got["code"] != "K7W2-9XQ4-M0ST" || got["name"] != "Ana Novak" || got["address"] != "https://hale.example.org/code#K7W29XQ4M0ST" {
 		t.Errorf("%d %s", made.status, made.body)
 	}
 	in := ask(t, s, "", "POST", "/v1/session/code", `{"code":"k7w2 9xq4 m0st"}`, "User-Agent", "Mozilla/5.0 (Android 14; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0")

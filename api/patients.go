@@ -57,6 +57,8 @@ type newPatientInput struct {
 		BirthDate string `json:"birth_date,omitempty" maxLength:"10" doc:"As far as it is known: YYYY, YYYY-MM or YYYY-MM-DD; birth_year follows from it" example:"1941-03-02"`
 		Sex       string `json:"sex,omitempty" enum:"female,male,other,unknown" doc:"unknown when left out"`
 		Zone      string `json:"zone" minLength:"1" maxLength:"64" doc:"Time zone of the home (IANA)" example:"Europe/Ljubljana"`
+
+		Teams []vital.UID `json:"teams,omitempty" maxItems:"20" doc:"Care teams that take the patient in; the usual one when left out. In one of them somebody must be who can answer alerts"`
 	}
 }
 
@@ -177,7 +179,7 @@ func countOf(list []alerts.Alert) alertCount {
 
 func (s *Server) addPatient(ctx context.Context, actor account.Actor, in *newPatientInput) (*newPatientOutput, error) {
 	p, err := s.Directory.AddPatient(ctx, actor, account.Patient{
-		Name: in.Body.Name, Number: in.Body.Number, BirthYear: in.Body.BirthYear, BirthDate: vital.Date(in.Body.BirthDate), Sex: in.Body.Sex, Zone: in.Body.Zone,
+		Name: in.Body.Name, Number: in.Body.Number, BirthYear: in.Body.BirthYear, BirthDate: vital.Date(in.Body.BirthDate), Sex: in.Body.Sex, Zone: in.Body.Zone, Teams: in.Body.Teams,
 	})
 	if err != nil {
 		return nil, err

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"hale/account"
+		"hale/account"
+	"hale/account/identity"
 	"hale/fault"
+	"hale/postgres"
 	"hale/vital"
 )
 
@@ -153,4 +155,34 @@ func TestATeamIsNotLeftToSomebodyWhoCannotSignIn(t *testing.T) {
 	if got, err := teams.Get(ctx, r.nurse, only.UID); err != nil || got.Unattended() {
 		t.Errorf("a team with a nurse who signs in elsewhere is unattended: %+v, %v", got, err)
 	}
+}
+
+func TestAnImportTakesNobodyIntoATeamOfNobody(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	if _, err := (&account.Teams{Book: r.app, Now: time.Now}).Add(t.Context(), r.nurse, "Empty"); err != nil {
+		t.Fatal(err)
+	}
+	_, lines := r.bring(t, identity.ImportOptions{Zone: "UTC"}, "name,birth_date,number,team\nAna Kos,1941-03-02,A-1,Empty\nEva Zor,1942-03-02,E-1,\nIda Lah,1943-03-02,I-1,Empty|Home care\n")
+	if got := outcomes(lines); got != "refused new new" || lines[0].Field != "team" {
+		t.Errorf("%s: %+v", got, lines)
+	}
+}
+
+// TestALoginThatOnlyLooksLikeAnotherIsRefused: a nurse who types her login in capital letters must not be somebody else.
+func TestALoginThatOnlyLooksLikeAnotherIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.invited(t, "staff", account.Nurse)
+	code := sha256.Sum256([]byte("x"))
+	if _, err := r.app.AddEmployee(t.Context(), r.nurse, account.Employee{Login: "STAFF", Name: "x", Role: account.Nurse}, code[:], time.Now().Add(time.Hour)); !fault.Is(err, fault.Conflict) {
+		t.Errorf("by an administrator: %v", err)
+	}
+	for org, login := range map[string]string{"Home": "Staff", "Elsewhere": "sTaff"} {
+		_, err := postgres.Operator{AdminURL: r.db.AdminURL()}.SetStaff(t.Context(), postgres.Staff{Organisation: org, Login: login, Name: "x", Role: account.Nurse, PasswordHash: "x"})
+		if !fault.Is(err, fault.Conflict) {
+			t.Errorf("by the operator, in %s: %v", org, err)
+		}
+	}
+	r.member(t, "staff", account.Nurse) // the same login is the same person
 }

@@ -25,7 +25,7 @@ const eraseLease = 5 * time.Minute
 // for one that says itself that it stands still (saysProblem): nobody may ever mend it. A red alert of somebody under care, which
 // came after the confirmation, is closed by a person first.
 const claimErasure = `
-UPDATE erasure SET lease_until = $1::timestamptz + $2::interval, version = CASE WHEN state = 'erasing' THEN version ELSE version + 1 END, state = 'erasing', step = CASE WHEN state = 'kept' THEN 'cut off' ELSE step END,
+UPDATE erasure SET lease_until = $1::timestamptz + $2::interval, claim = claim + 1, version = CASE WHEN state = 'erasing' THEN version ELSE version + 1 END, state = 'erasing', step = CASE WHEN state = 'kept' THEN 'cut off' ELSE step END,
     stream_seq = CASE WHEN state = 'kept' THEN NULL ELSE stream_seq END
 WHERE id = (SELECT e.id FROM erasure e WHERE e.due_at <= $1 AND e.lease_until <= $1 AND e.state IN ('confirmed', 'erasing', 'kept')
         AND (e.step <> '' OR NOT EXISTS (SELECT FROM refile f JOIN erased_people(e.org_id, e.patient_id) x ON x IN (f.source_id, f.target_id) WHERE f.org_id = e.org_id AND f.state IN ('asked', 'running') AND f.problem = '')
@@ -54,7 +54,7 @@ func (w *Work) ClaimErasure(ctx context.Context, now time.Time) (task safe.Erase
 	return task, true, nil
 }
 
-const selectTask = `SELECT ` + erasureColumns + `, e.step, e.stream, coalesce(e.stream_seq, 0)` + erasureTables + `WHERE e.uid = $2`
+const selectTask = `SELECT ` + erasureColumns + `, e.step, e.stream, coalesce(e.stream_seq, 0), e.claim` + erasureTables + `WHERE e.uid = $2`
 
 func eraseTask(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (safe.EraseTask, error) {
 	rows, err := tx.Query(ctx, selectTask, now, string(uid))
@@ -65,7 +65,7 @@ func eraseTask(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (sa
 		var t safe.EraseTask
 		var end int64
 		var err error
-		t.Erasure, err = scanErasure(row, &t.Step, &t.Stream, &end)
+		t.Erasure, err = scanErasure(row, &t.Step, &t.Stream, &end, &t.Claim)
 		t.End = uint64(end)
 		return t, err
 	})
@@ -73,8 +73,20 @@ func eraseTask(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (sa
 
 // ReleaseErasure gives the task back: who was let go last is claimed last. See safe.EraseStore.
 func (w *Work) ReleaseErasure(ctx context.Context, t safe.EraseTask, until time.Time) error {
-	_, err := w.pool.Exec(ctx, `UPDATE erasure SET lease_until = $2 WHERE id = $1`, t.ID, until)
-	return classify(err)
+	return noteOf(ctx, w.pool, t, `lease_until = $3`, until)
+}
+
+// noteOf notes something of a request that this process is at. Another may have taken it over, after this one was held up for
+// longer than its lease: then nothing is noted, and the transaction around it comes to nothing.
+func noteOf(ctx context.Context, in pieces, t safe.EraseTask, set string, args ...any) error {
+	done, err := in.Exec(ctx, `UPDATE erasure SET `+set+` WHERE id = $1 AND claim = $2`, append([]any{t.ID, t.Claim}, args...)...)
+	if err != nil {
+		return classify(fmt.Errorf("note how far the erasure is: %w", err))
+	}
+	if done.RowsAffected() == 0 {
+		return fault.New(fault.Conflict, "another process has taken this erasure over, after this one was held up: it goes on there")
+	}
+	return nil
 }
 
 const eraseRows = `SELECT erased_from, erased_rows FROM erase_rows($1, $2, $3, $4, $5)`
@@ -110,16 +122,15 @@ func cutOff(ctx context.Context, tx pgx.Tx, t safe.EraseTask, now time.Time) err
 	if err := settleRefiles(ctx, tx, t, now); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `UPDATE erasure SET step = 'cut off', stream_seq = NULL WHERE id = $1`, t.ID); err != nil {
-		return fmt.Errorf("note that the person is cut off: %w", err)
+	if err := noteOf(ctx, tx, t, `step = 'cut off', stream_seq = NULL`); err != nil {
+		return err
 	}
 	return writeAudit(ctx, tx, account.Audit{Org: t.Org, At: now, Action: "begin erasure", Object: "erasure " + string(t.UID)})
 }
 
 // AwaitStream notes what the cursors have to pass. See safe.EraseStore.
 func (w *Work) AwaitStream(ctx context.Context, t safe.EraseTask, stream string, end uint64) error {
-	_, err := w.pool.Exec(ctx, `UPDATE erasure SET stream = $2, stream_seq = $3 WHERE id = $1`, t.ID, stream, int64(end))
-	return classify(err)
+	return noteOf(ctx, w.pool, t, `stream = $3, stream_seq = $4`, stream, int64(end))
 }
 
 // DeleteDue removes what is due. What is much goes before the transaction that removes the rest, in pieces for which nobody
@@ -167,8 +178,8 @@ func deleteDue(ctx context.Context, tx pgx.Tx, t safe.EraseTask, entry vital.UID
 		}
 		rows += n
 	}
-	if _, err := tx.Exec(ctx, `UPDATE erasure SET step = 'deleted', stream_seq = NULL, executed_at = $2 WHERE id = $1`, t.ID, now); err != nil {
-		return fmt.Errorf("note what was erased: %w", err)
+	if err := noteOf(ctx, tx, t, `step = 'deleted', stream_seq = NULL, executed_at = $3`, now); err != nil {
+		return err
 	}
 	return writeAudit(ctx, tx, account.Audit{
 		Org: t.Org, At: now, Action: "erase", Object: "erasure " + string(t.UID), Detail: fmt.Sprintf("%s: %d rows, %d audit rows blanked", strings.Join(phases, ", "), rows, blanked),
@@ -224,8 +235,7 @@ func (w *Work) Traces(ctx context.Context, t safe.EraseTask) (safe.Traces, error
 
 // Purged notes that the stream was purged. See safe.EraseStore.
 func (w *Work) Purged(ctx context.Context, t safe.EraseTask) error {
-	_, err := w.pool.Exec(ctx, `UPDATE erasure SET step = 'purged' WHERE id = $1`, t.ID)
-	return classify(err)
+	return noteOf(ctx, w.pool, t, `step = 'purged'`)
 }
 
 // lockNotAvailable is the SQLSTATE of what was not to be waited for any longer.
@@ -255,8 +265,8 @@ func (w *Work) RewriteErased(ctx context.Context, t safe.EraseTask) (left []stri
 		if !done {
 			left = append(left, table)
 		}
-		if _, err := w.pool.Exec(ctx, stayAtErasure, t.ID, eraseLease); err != nil {
-			return left, classify(fmt.Errorf("stay at the erasure: %w", err))
+		if err := stayAt(ctx, w.pool, t); err != nil {
+			return left, err
 		}
 	}
 	return left, nil
@@ -280,7 +290,7 @@ func (w *Work) rewrite(ctx context.Context, table string) (done bool, err error)
 	return false, err
 }
 
-const finishErasure = `UPDATE erasure SET state = $2, due_at = $3, receipt = $4, step = 'purged', lease_until = '-infinity', version = version + 1 WHERE id = $1`
+const finishErasure = `state = $3, due_at = $4, receipt = $5, step = 'purged', lease_until = '-infinity', version = version + 1`
 
 // FinishErasure keeps the receipt. See safe.EraseStore.
 func (w *Work) FinishErasure(ctx context.Context, t safe.EraseTask, now time.Time, receipt func(string, *safe.Erasure, safe.Policy) ([]byte, error)) error {
@@ -305,8 +315,8 @@ func (w *Work) FinishErasure(ctx context.Context, t safe.EraseTask, now time.Tim
 		if !next.IsZero() {
 			state = safe.ErasureKept
 		}
-		if _, err := tx.Exec(ctx, finishErasure, task.ID, string(state), nullTime(next), string(text)); err != nil {
-			return fmt.Errorf("keep the receipt: %w", err)
+		if err := noteOf(ctx, tx, t, finishErasure, string(state), nullTime(next), string(text)); err != nil {
+			return err
 		}
 		return writeAudit(ctx, tx, account.Audit{Org: task.Org, At: now, Action: "finish erasure", Object: "erasure " + string(task.UID), Detail: string(state)})
 	}))

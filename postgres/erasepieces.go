@@ -37,8 +37,14 @@ SELECT w.sensor_id, min(w.from_at) FROM (
 
 const eraseReadingsOf = `SELECT erase_readings($1, $2, $3, $4, $5, $6, $7)`
 
-// stayAtErasure lengthens the lease of who is at it.
-const stayAtErasure = `UPDATE erasure SET lease_until = greatest(lease_until, clock_timestamp() + $2::interval) WHERE id = $1`
+// stayAt lengthens the lease of who is at it, counted from now and not from when it was taken.
+func stayAt(ctx context.Context, in pieces, t safe.EraseTask) error {
+	var now time.Time
+	if err := in.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return classify(fmt.Errorf("read the clock: %w", err))
+	}
+	return noteOf(ctx, in, t, `lease_until = greatest(lease_until, $3)`, now.Add(eraseLease))
+}
 
 // eraseReadings deletes the person's readings when they are due: sensor by sensor, month by month, and of a month as many at a
 // time as nobody feels. Those who measure go on meanwhile, and nothing more comes: the person is cut off.
@@ -82,18 +88,18 @@ func eraseReadings(ctx context.Context, in pieces, t safe.EraseTask, now time.Ti
 			low = m
 		}
 	}
-	return eraseElsewhere(ctx, in, t.Org, t.ID, now)
+	return eraseElsewhere(ctx, in, t, now)
 }
 
 const eraseReadingsElsewhere = `SELECT patient, since, readings FROM erase_elsewhere($1, $2, $3, $4)`
 
 // eraseElsewhere deletes what the person's sensors measured while they wore them and what stands under somebody else, because
 // what was to bring it back never ended. Those are judged anew without it.
-func eraseElsewhere(ctx context.Context, in pieces, org vital.OrgID, erasure int64, now time.Time) error {
+func eraseElsewhere(ctx context.Context, in pieces, t safe.EraseTask, now time.Time) error {
 	for n := int64(erasePiece); n >= erasePiece; {
 		n = 0
 		err := pgx.BeginFunc(ctx, in, func(tx pgx.Tx) error {
-			rows, err := tx.Query(ctx, eraseReadingsElsewhere, int32(org), erasure, erasePiece, now)
+			rows, err := tx.Query(ctx, eraseReadingsElsewhere, int32(t.Org), t.ID, erasePiece, now)
 			if err != nil {
 				return err
 			}
@@ -104,12 +110,12 @@ func eraseElsewhere(ctx context.Context, in pieces, org vital.OrgID, erasure int
 				return err
 			}
 			for patient, at := range since {
-				if _, err := tx.Exec(ctx, noteMoved, int32(org), vital.PartitionOf(uint64(patient)), patient, at, false, now); err != nil {
+				if _, err := tx.Exec(ctx, noteMoved, int32(t.Org), vital.PartitionOf(uint64(patient)), patient, at, false, now); err != nil {
 					return err
 				}
 			}
 			if n >= erasePiece {
-				_, err = tx.Exec(ctx, stayAtErasure, erasure, eraseLease)
+				err = stayAt(ctx, tx, t)
 			}
 			return err
 		})
@@ -129,8 +135,8 @@ func eraseMonth(ctx context.Context, in pieces, t safe.EraseTask, sensor vital.S
 		if n < erasePiece {
 			return nil
 		}
-		if _, err := in.Exec(ctx, stayAtErasure, t.ID, eraseLease); err != nil {
-			return fmt.Errorf("stay at the erasure: %w", err)
+		if err := stayAt(ctx, in, t); err != nil {
+			return err
 		}
 	}
 }
@@ -162,8 +168,8 @@ func findInAudit(ctx context.Context, in pieces, t safe.EraseTask, now time.Time
 			return found, fmt.Errorf("look through the audit trail: %w", err)
 		}
 		found.rows = append(found.rows, ids...)
-		if _, err := in.Exec(ctx, stayAtErasure, t.ID, eraseLease); err != nil {
-			return found, fmt.Errorf("stay at the erasure: %w", err)
+		if err := stayAt(ctx, in, t); err != nil {
+			return found, err
 		}
 	}
 	return found, nil

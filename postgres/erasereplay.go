@@ -71,7 +71,7 @@ VALUES ($1, $2, CASE WHEN EXISTS (SELECT FROM erasure x WHERE x.org_id = $1 AND 
     nullif($4, 0), CASE WHEN $4 <> 0 THEN $5::bytea END, CASE WHEN $4 = 0 THEN 'done' ELSE 'erasing' END, 'cut off', '', $6, $6, CASE WHEN $4 <> 0 THEN $7::timestamptz END)
 ON CONFLICT (uid) DO UPDATE SET state = excluded.state, step = excluded.step, patient_id = excluded.patient_id, patient_hash = excluded.patient_hash,
     decided_at = coalesce(e.decided_at, excluded.decided_at), due_at = excluded.due_at, stream_seq = NULL, lease_until = '-infinity'
-RETURNING id`
+RETURNING id, claim`
 
 const replayItem = `
 INSERT INTO erasure_item (org_id, erasure_id, class, keep_until, linked, ground) VALUES ($1, $2, $3, $4, $5, $6)
@@ -117,6 +117,7 @@ func (o Operator) ReplayErasure(ctx context.Context, entry safe.LedgerEntry) (Re
 
 func replay(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEntry, now time.Time) (Replayed, error) {
 	var person, id int64
+	var claim int
 	if err := tx.QueryRow(ctx, findErased, int32(org), string(entry.Erasure), int64(entry.Patient), []byte(entry.Hash)).Scan(&person); err != nil {
 		return "", fmt.Errorf("look for the person: %w", err)
 	}
@@ -131,7 +132,7 @@ func replay(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEn
 			return "", fmt.Errorf("overtake other requests: %w", err)
 		}
 	}
-	err = tx.QueryRow(ctx, replayRequest, int32(org), string(entry.Erasure), entry.Number, person, []byte(entry.Hash), entry.At, now).Scan(&id)
+	err = tx.QueryRow(ctx, replayRequest, int32(org), string(entry.Erasure), entry.Number, person, []byte(entry.Hash), entry.At, now).Scan(&id, &claim)
 	if err != nil {
 		return "", fmt.Errorf("write the request: %w", err)
 	}
@@ -145,7 +146,7 @@ func replay(ctx context.Context, tx pgx.Tx, org vital.OrgID, entry safe.LedgerEn
 	}
 	if person == 0 {
 		if slices.Contains(entry.Classes, safe.ClassReadings) {
-			if err := eraseElsewhere(ctx, tx, org, id, now); err != nil {
+			if err := eraseElsewhere(ctx, tx, safe.EraseTask{Erasure: safe.Erasure{ID: id, Org: org}, Claim: claim}, now); err != nil {
 				return "", err
 			}
 		}

@@ -96,6 +96,9 @@ func TestWhatALawKeepsIsOutOfEverybodysReach(t *testing.T) {
 			t.Errorf("a %s takes a copy", role)
 		}
 	}
+	if _, err := r.app.AddPatient(ctx, r.nurse, account.Patient{Name: "Somebody New", Number: number, Sex: "unknown", Zone: "UTC"}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("their number is given to somebody: %v", err)
+	}
 	olga := r.officer(t, "olga")
 	s := &safe.Erasures{Book: r.app, People: r.app}
 	if got, err := s.Get(ctx, olga, e.UID); err != nil || got.Name != r.patient.Name {

@@ -243,15 +243,26 @@ const selectKnown = `SELECT id, uid::text, org_id, name, birth_year, birth_date,
 
 const selectStaffNames = `SELECT login, name, role FROM staff WHERE login = ANY($1)`
 
+const selectTeamNames = `
+SELECT t.name, t.uid::text, t.usual, NOT EXISTS (SELECT FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id AND ` + atBedside + `
+    WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1))
+FROM team t WHERE t.ended_at IS NULL`
+
 // situate loads what rows have to be held against: a number of queries that does not grow with the rows.
 func situate(ctx context.Context, tx pgx.Tx, q identity.ImportQuestion, now time.Time) (identity.ImportFacts, error) {
 	f := identity.ImportFacts{
-		Now: now, Teams: map[string]vital.UID{}, Taken: map[int]vital.UID{}, Owners: map[identity.IdentifierKey]vital.PatientID{},
+		Now: now, Teams: map[string]vital.UID{}, Alone: map[vital.UID]bool{}, Taken: map[int]vital.UID{}, Owners: map[identity.IdentifierKey]vital.PatientID{},
 		Numbers: map[string]vital.PatientID{}, Keys: map[string]string{}, Named: map[string][]vital.PatientID{}, Staff: map[string]identity.KnownStaff{},
 	}
 	var text, second string
 	var number int64
-	err := each(ctx, tx, `SELECT name, uid::text FROM team WHERE ended_at IS NULL`, nil, []any{&text, &second}, func() { f.Teams[text] = vital.UID(second) })
+	var usual, alone bool
+	err := each(ctx, tx, selectTeamNames, []any{now}, []any{&text, &second, &usual, &alone}, func() {
+		f.Teams[text], f.Alone[vital.UID(second)] = vital.UID(second), alone
+		if usual {
+			f.Usual = text
+		}
+	})
 	if err != nil {
 		return f, err
 	}

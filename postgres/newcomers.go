@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -99,7 +100,28 @@ func joinTeams(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time, l
 	if err != nil {
 		return fmt.Errorf("join care teams: %w", err)
 	}
-	return nil
+	return lookedAfter(ctx, tx, patients, now)
+}
+
+// leftAlone names a care team of somebody whom nobody looks after: none of their teams has anybody at the bedside.
+const leftAlone = `
+SELECT t.name FROM team_patient p JOIN team t ON t.org_id = p.org_id AND t.id = p.team_id
+WHERE p.patient_id = ANY($1) AND p.to_at IS NULL AND NOT EXISTS (
+    SELECT FROM team_patient o JOIN team_member m ON m.org_id = o.org_id AND m.team_id = o.team_id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2)
+        JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id AND ` + atBedside + `
+    WHERE o.org_id = p.org_id AND o.patient_id = p.patient_id AND o.to_at IS NULL) ORDER BY t.name LIMIT 1`
+
+// lookedAfter refuses new patients whose alerts nobody would see.
+func lookedAfter(ctx context.Context, tx pgx.Tx, patients []int64, now time.Time) error {
+	var team string
+	err := tx.QueryRow(ctx, leftAlone, patients, now).Scan(&team)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look who looks after them: %w", err)
+	}
+	return fault.New(fault.Conflict, "nobody in the care team %q can answer alerts: let a nurse or a physician join who can sign in, or choose another team", team)
 }
 
 const insertRules = `

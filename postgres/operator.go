@@ -62,7 +62,7 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 		}
 		err = tx.QueryRow(ctx, upsertStaff, int32(who.Org), string(newUID()), s.Login, s.Name, string(s.Role), s.PasswordHash, now).Scan(&who.Staff)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.New(fault.Conflict, "the login %q belongs to another organisation", s.Login)
+			return fault.New(fault.Conflict, "the login %q belongs to another organisation, or another login differs in capital letters only: choose another", s.Login)
 		}
 		if err != nil {
 			return fmt.Errorf("set staff: %w", err)

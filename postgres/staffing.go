@@ -53,7 +53,7 @@ func (a *App) AddEmployee(ctx context.Context, actor account.Actor, e account.Em
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var id account.StaffID
 		err := tx.QueryRow(ctx, insertEmployee, int32(actor.Org), string(e.UID), e.Login, e.Name, string(e.Role), now).Scan(&id)
-		if violated(err, "staff_login_key") {
+		if violated(err, "staff_login_key") || errors.Is(err, pgx.ErrNoRows) { // the same, or one that differs in capital letters only
 			return fault.New(fault.Conflict, "the login %q is taken: choose another", e.Login)
 		}
 		if err != nil {

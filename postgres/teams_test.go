@@ -70,6 +70,10 @@ func TestANewPatientIsOfTheNamedTeamsOrOfTheUsualOne(t *testing.T) {
 	r.exec(t, fmt.Sprintf(`INSERT INTO team (org_id, uid, name, created_at) VALUES (%d, '01920000-0000-7000-8000-00000000000a', 'Heart', clock_timestamp())`, r.nurse.Org))
 	desk := r.member(t, "dora", account.DeviceDesk)
 	heart := account.Patient{Name: "H", Sex: "unknown", Zone: "UTC", Teams: append(r.patient.Teams, "01920000-0000-7000-8000-00000000000a")}
+	if _, err := r.app.AddPatient(t.Context(), desk, heart); !fault.Is(err, fault.Conflict) || r.count(t, `SELECT count(*) FROM patient WHERE name = 'H'`) != 0 {
+		t.Errorf("into a team of nobody: %v", err)
+	}
+	r.exec(t, fmt.Sprintf(`INSERT INTO team_member (org_id, team_id, staff_id, from_at) SELECT org_id, id, %d, clock_timestamp() FROM team WHERE name = 'Heart'`, r.nurse.Staff))
 	p, err := r.app.AddPatient(t.Context(), desk, heart)
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ type EraseTask struct {
 	Step   EraseStep
 	Stream string // identity of the stream that End belongs to
 	End    uint64 // of the stream, that every cursor has to pass before the next step; 0: it is not known yet
+	Claim  int    // counts who took the request: whose number is an older one changes nothing any more
 }
 
 // Traces are by what the stream's envelopes are known to hold something of a person.
@@ -39,7 +40,8 @@ type Traces struct {
 	Devices  []vital.DeviceID
 }
 
-// EraseStore is the record as the Eraser needs it. Each step is a transaction; a step that is done already is a success.
+// EraseStore is the record as the Eraser needs it. Each step is a transaction; a step that is done already is a success. One of a
+// task that another process has taken since is fault.Conflict.
 type EraseStore interface {
 	Clock(ctx context.Context) (time.Time, error)
 	// ClaimErasure takes a request that is due at now and that no other process is at; ok is false when there is none.

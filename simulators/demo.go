@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -96,6 +97,9 @@ func (d *Demo) Run(ctx context.Context) error {
 	}
 	lives := demoLives(anchor)
 	acute(lives, began)
+	if lives, err = d.remaining(ctx, lives); err != nil {
+		return err
+	}
 	f := &Fleet{Staff: d.Staff, MQTT: d.MQTT, Trust: d.Trust, Credentials: d.Credentials, Now: d.Now, Live: true, began: anchor}
 	ids, fresh, err := f.enrol(ctx, lives)
 	if err != nil {
@@ -114,6 +118,29 @@ func (d *Demo) Run(ctx context.Context) error {
 		group.Go(func() error { return d.live(inside, f, p, began) })
 	}
 	return group.Wait()
+}
+
+// remaining leaves out who was erased: whose device has a secret here was a patient once, and whoever is found no more does not
+// come back under their old name.
+func (d *Demo) remaining(ctx context.Context, lives []*Life) ([]*Life, error) {
+	secrets, err := ReadCredentials(d.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	var there []*Life
+	for _, l := range lives {
+		if secrets[l.Kits[0].Device] != "" {
+			_, known, err := d.Staff.FindPatient(ctx, l.Number)
+			if err != nil {
+				return nil, err
+			}
+			if !known {
+				continue
+			}
+		}
+		there = append(there, l)
+	}
+	return there, nil
 }
 
 // storyLasts is how long the story of a demo stays what it is. A start after that begins it anew, with a history that
@@ -141,6 +168,10 @@ const (
 )
 
 func (d *Demo) spare(ctx context.Context, keys *keyring, ids []string, lives []*Life) error {
+	whose := slices.IndexFunc(lives, func(l *Life) bool { return l.Number == fmt.Sprintf("DEMO-%d", sparePatient) })
+	if whose < 0 {
+		return nil // they were erased
+	}
 	if keys.get(spareDevice) == "" {
 		secret, err := d.Staff.Enrol(ctx, spareDevice, "for a first try by hand")
 		if err != nil {
@@ -152,12 +183,12 @@ func (d *Demo) spare(ctx context.Context, keys *keyring, ids []string, lives []*
 		}
 	}
 	// A demo that was killed in between may have left it undone; one that was not answers with a conflict.
-	err := d.Staff.Assign(ctx, spareDevice, ids[sparePatient-1], d.Now().Add(-24*time.Hour))
+	err := d.Staff.Assign(ctx, spareDevice, ids[whose], d.Now().Add(-24*time.Hour))
 	if err != nil && !isStatus(err, http.StatusConflict) {
 		return err
 	}
 	if d.Spare != nil {
-		d.Spare(spareDevice, keys.get(spareDevice), lives[sparePatient-1].Name)
+		d.Spare(spareDevice, keys.get(spareDevice), lives[whose].Name)
 	}
 	return nil
 }

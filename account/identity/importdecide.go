@@ -29,6 +29,8 @@ type ImportQuestion struct {
 type ImportFacts struct {
 	Now     time.Time
 	Teams   map[string]vital.UID // care teams by name
+	Usual   string               // the name of the one that takes in who is sent to no other
+	Alone   map[vital.UID]bool   // care teams in which nobody can answer alerts
 	Taken   map[int]vital.UID    // rows of the same text that came in before, and as whom
 	People  []Known              // everybody who is named below
 	Owners  map[IdentifierKey]vital.PatientID
@@ -114,7 +116,7 @@ func newDecider(i Import) *decider {
 
 // learn adds what the record knows. What an earlier row has changed meanwhile stands.
 func (d *decider) learn(f ImportFacts) {
-	d.facts.Now, d.facts.Teams = f.Now, f.Teams
+	d.facts.Now, d.facts.Teams, d.facts.Usual, d.facts.Alone = f.Now, f.Teams, f.Usual, f.Alone
 	maps.Copy(d.facts.Taken, f.Taken)
 	maps.Copy(d.facts.Keys, f.Keys)
 	maps.Copy(d.facts.Staff, f.Staff)
@@ -333,7 +335,7 @@ func (d *decider) stranger(row *ImportRow, o *Decided) {
 		return
 	}
 	var ok bool
-	if p.Teams, ok = d.teams(row, o); !ok {
+	if p.Teams, ok = d.teams(row, o); !ok || !d.lookedAfter(p.Teams, o) {
 		return
 	}
 	alike := d.alike(row)
@@ -384,6 +386,18 @@ func (d *decider) teams(row *ImportRow, o *Decided) ([]vital.UID, bool) {
 		}
 	}
 	return list, true
+}
+
+// lookedAfter refuses somebody new whose alerts nobody would see, because none of their care teams has anybody at the bedside.
+func (d *decider) lookedAfter(teams []vital.UID, o *Decided) bool {
+	if len(teams) == 0 {
+		teams = []vital.UID{d.facts.Teams[d.facts.Usual]}
+	}
+	if slices.ContainsFunc(teams, func(t vital.UID) bool { return !d.facts.Alone[t] }) {
+		return true
+	}
+	o.refuse(columnTeam, "nobody in the care team can answer alerts yet: let a nurse or a physician join who can sign in, or name another team")
+	return false
 }
 
 // staff decides about a row of staff. Who has the login already is left as they are: rights do not change by a file.

@@ -82,6 +82,7 @@ func TestConsentOverTheAPI(t *testing.T) {
 	want(http.StatusConflict, "tell the patient first", "POST", path+"/offboarding", `{"step":"finished"}`, nina)
 	want(http.StatusOK, `"stage":"stopped"`, "POST", path+"/offboarding", `{"step":"told","how":"phone"}`, nina)
 	want(http.StatusOK, `"stage":"locked"`, "POST", path+"/offboarding", `{"step":"finished"}`, nina)
+	want(http.StatusConflict, "has ended already", "POST", path+"/offboarding", `{"step":"finished"}`, nina)
 	want(http.StatusNotFound, "", "GET", path, "", daughter)
 	want(http.StatusForbidden, "", "POST", "/v1/consent-texts", `{"purpose":"care","language":"en","text":"x"}`, nina)
 	want(http.StatusCreated, `"version":2`, "POST", "/v1/consent-texts", `{"purpose":"care","language":"en","text":"x"}`, boss)

@@ -22,6 +22,7 @@ import (
 	"hale/api/session"
 	"hale/internal/pgtest"
 	"hale/postgres"
+	"hale/safe"
 	"hale/vital"
 	"hale/web"
 )
@@ -96,10 +97,15 @@ func newFront(t *testing.T, proxies ...string) *front {
 	limits := &alerts.Limits{Book: f.app, Now: f.clock}
 	hub := feed.NewHub(mute{}, f.app, log)
 	door.Ended = hub.End
-	pages := web.New(web.Config{Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Sessions: keeper, Factors: door, Log: log, Now: f.clock})
+	consents, caregivers, offboarding := &consent.Consents{Store: f.app}, &consent.Caregivers{Store: f.app}, &consent.Offboarding{Store: f.app}
+	ownData := safe.New(f.app, nil, &account.Looks{Log: f.app, Now: f.clock}, f.clock)
+	pages := web.New(web.Config{
+		Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Sessions: keeper, Factors: door, Log: log, Now: f.clock,
+		Door: door, Safe: ownData, Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
+	})
 	server := api.New(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Session: keeper, Door: door,
-		Consents: &consent.Consents{Store: f.app}, Caregivers: &consent.Caregivers{Store: f.app}, Offboarding: &consent.Offboarding{Store: f.app},
+		Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Safe: ownData,
 		Feed: hub, People: f.app, Log: log, Now: f.clock,
 		Organisation: f.app.Organisation, Mount: []api.Mount{pages.Mount}, ErrorPage: pages.ErrorPage,
 	})

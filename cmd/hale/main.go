@@ -47,6 +47,8 @@ type commands struct {
 	Bench    benchCommand        `cmd:"" help:"Measure this machine: the whole way of a reading against bare COPY, alerts in time, idle devices."`
 	Load     loadCommand         `cmd:"" hidden:"" help:"The load generator of bench."`
 	Map      mapCommand          `cmd:"" help:"Work with a mapping file, which says how messages of other brokers become readings."`
+	Decode   decodeCommand       `cmd:"" help:"Show what Hale reads in a payload of FHIR, Open mHealth, Bluetooth or a maker's JSON, or why it refuses it."`
+	Conform  conformanceCommand  `cmd:"" name:"conformance" help:"Hold the decoders against vectors of Bluetooth payloads, Open mHealth bodies or FHIR Observations."`
 	Doctor   doctorCommand       `cmd:"" help:"Check what Hale needs on this machine and say how to mend it."`
 	Health   healthCommand       `cmd:"" help:"Ask a process on this machine whether it is ready: the health check of a container."`
 }

@@ -70,7 +70,7 @@ CREATE TRIGGER broken BEFORE UPDATE ON refile FOR EACH ROW WHEN (NEW.state = 'ru
 	}
 	see("merge-stands", "/merges/"+made.Merge.ID, "under way", "The readings of one device have not moved", "cuff-merged", "Tell whoever runs Hale")
 	see("refile-failed", "/refiles/"+made.Refile.ID, "not done", "the log of Hale says why", "Nothing was changed")
-	see("refile-failed-was", "/patients/"+k.patient.ID, "It was tried several times")
+	see("refile-failed-was", "/patients/"+k.patient.ID, "It was tried several times", "No reading of cuff-stuck was moved from here to")
 
 	run(`DROP TRIGGER broken ON refile; UPDATE refile SET next_action_at = '-infinity'`)
 	wide.Open(told.URL + "/merges/" + made.Merge.ID)

@@ -100,7 +100,7 @@ func TestAPatientsDataSafeFromThePhone(t *testing.T) {
 	phone.Open(home + "/looks")
 	phone.Until("who looked", `document.querySelector('.looks li') !== null`)
 	pages.look(t, phone, "safe-looks")
-	text := browser.Eval[string](phone, `document.body.innerText`)
+	text := browser.Eval[string](phone, `document.body.textContent`)
 	for _, want := range []string{"your open alerts, in the care team's list", "your newest readings", "your limits", "nurse"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page of looks lacks %q: %s", want, text)
@@ -112,6 +112,10 @@ func TestAPatientsDataSafeFromThePhone(t *testing.T) {
 	phone.Open(home + "/sheet")
 	phone.Until("the sheet", `document.querySelector('.sheet') !== null`)
 	pages.look(t, phone, "safe-sheet")
+	if broken := browser.Eval[bool](phone, `(() => { const th = document.querySelector('.sheet th'); th.textContent = 'Body temperature';
+		const words = document.createRange(); words.setStart(th.firstChild, 5); words.setEnd(th.firstChild, 16); return words.getClientRects().length > 1; })()`); broken {
+		t.Error("the sheet breaks a word")
+	}
 	if text := browser.Eval[string](phone, `document.querySelector('.sheet').innerText`); !strings.Contains(text, "188/106") || !strings.Contains(text, "112") ||
 		strings.Count(text, "not recorded here") < 4 || strings.Contains(text, "none\n") || !strings.Contains(text, "Ask for the newest") {
 		t.Errorf("the sheet says %s", text)

@@ -161,10 +161,20 @@ func readBody(b *node, s Schema, d Draft) Message {
 		return refused(no.of(d))
 	}
 	d.Metric = rules.metric
+	var first *Refusal
 	for _, step := range []func(*node, *schemaRules) *Refusal{d.numbers, d.frame, d.statistic, d.beside} {
-		if no := step(b, &rules); no != nil {
-			return refused(no.of(d))
+		no := step(b, &rules)
+		switch {
+		case no == nil:
+		case first == nil:
+			first = no
+		default: // all that is to be mended is told at once
+			first.Detail += "; " + no.Detail
+			first.NotKept = first.NotKept && no.NotKept
 		}
+	}
+	if first != nil {
+		return refused(first.of(d))
 	}
 	if no := d.blood(b); no != nil {
 		return refused(no.of(d))

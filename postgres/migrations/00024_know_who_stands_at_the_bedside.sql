@@ -24,21 +24,22 @@ REVOKE ALL ON FUNCTION has_way_in(integer, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION has_way_in(integer, bigint) TO hale_app;
 
 -- +goose StatementBegin
--- Refuses a login that differs from another, of any organisation, in capital letters only. The lock keeps two apart who ask at once.
-CREATE FUNCTION refuse_like_login() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- Leaves out a login that differs from another, of any organisation, in capital letters only, as ON CONFLICT DO NOTHING leaves out one
+-- that is taken: whoever inserts is told so by the row that does not come back. The lock keeps two apart who ask at once.
+CREATE FUNCTION leave_out_like_login() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('login ' || lower(NEW.login), 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('logins', 0)); -- one for all: many may come in together
     IF EXISTS (SELECT FROM staff s WHERE lower(s.login) = lower(NEW.login) AND s.login <> NEW.login) THEN
-        RAISE unique_violation USING CONSTRAINT = 'staff_login_key', MESSAGE = 'another login differs in capital letters only';
+        RETURN NULL;
     END IF;
     RETURN NEW;
 END
 $$;
 -- +goose StatementEnd
-REVOKE ALL ON FUNCTION refuse_like_login() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION refuse_like_login() TO hale_owner;
+REVOKE ALL ON FUNCTION leave_out_like_login() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION leave_out_like_login() TO hale_owner;
 
 SET LOCAL ROLE hale_owner;
-CREATE TRIGGER staff_login_like BEFORE INSERT OR UPDATE OF login ON staff FOR EACH ROW EXECUTE FUNCTION refuse_like_login();
+CREATE TRIGGER staff_login_like BEFORE INSERT ON staff FOR EACH ROW EXECUTE FUNCTION leave_out_like_login();
 CREATE INDEX staff_login_lower ON staff (lower(login));
 RESET ROLE;

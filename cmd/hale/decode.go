@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"hale/fault"
+	"hale/ingest/formats"
+	"hale/vital"
+)
+
+type decodeCommand struct {
+	Format string `required:"" placeholder:"FORMAT" help:"gatt:2A35 (any characteristic that Hale reads), omh (data points), omh:blood-pressure:4.0 (bodies), fhir, withings, gateway, or json (the wire of docs/wire.md)."`
+	JSON   bool   `name:"json" help:"Print it as JSON."`
+	File   string `arg:"" optional:"" default:"-" help:"File with one payload; - is standard input. Of gatt it is bytes, or hexadecimal digits."`
+}
+
+// Run prints the measurements of a payload, or the reasons why it holds none. That a part of it is refused is an error.
+func (c *decodeCommand) Run(p *program) error {
+	payload, err := readSample(c.File, p.in)
+	if err != nil {
+		return err
+	}
+	m, err := decodeAs(p.ctx, c.Format, payload)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		e := json.NewEncoder(p.out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		if err := e.Encode(messageJSON(&m)); err != nil {
+			return fault.Wrap(fault.Internal, err, "the measurements cannot be written")
+		}
+	} else {
+		printMessage(p, &m)
+	}
+	if n := len(m.Refused); n > 0 {
+		return fault.New(fault.Invalid, "%d of %d refused", n, n+len(m.Drafts))
+	}
+	return nil
+}
+
+func decodeAs(ctx context.Context, format string, payload []byte) (formats.Message, error) {
+	kind, rest, _ := strings.Cut(format, ":")
+	switch kind {
+	case "gatt":
+		if rest == "" {
+			return formats.Message{}, fault.New(fault.Invalid, "say which characteristic, for example gatt:2A35")
+		}
+		return formats.GATT(rest, hexOrBytes(payload)), nil
+	case "omh":
+		var s formats.Schema
+		if rest != "" {
+			var err error
+			if s, err = formats.ParseSchema(rest); err != nil {
+				return formats.Message{}, err
+			}
+		}
+		return formats.OpenMHealth(payload, s), nil
+	case "fhir":
+		return formats.FHIR(payload), nil
+	case "withings":
+		return formats.Withings(payload), nil
+	case "gateway":
+		return formats.Gateway(payload), nil
+	case "json":
+		return nativeMessage(ctx, payload)
+	}
+	return formats.Message{}, fault.New(fault.Invalid, "format %.40q is not known; it is gatt:2A35, omh, omh:blood-pressure:4.0, fhir, withings, gateway or json", format)
+}
+
+// hexOrBytes returns the bytes that hexadecimal digits write; what is anything else is the bytes themselves.
+func hexOrBytes(payload []byte) []byte {
+	digits := strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || r == ':' || r == '-' {
+			return -1
+		}
+		return r
+	}, string(payload))
+	digits = strings.TrimPrefix(strings.TrimPrefix(digits, "0x"), "0X")
+	if b, err := hex.DecodeString(digits); err == nil && digits != "" {
+		return b
+	}
+	return payload
+}
+
+// draftWords tells a measurement on one line: what was sent, and in brackets what it is compared as.
+func draftWords(d *formats.Draft) string {
+	def, _ := vital.Define(d.Metric)
+	var sent, canonical []string
+	for i, q := range d.Measured() {
+		c := def.Components[i]
+		v, _ := q.To(c.Canonical)
+		sent = append(sent, fmt.Sprintf("%s %s %s", c.Code, q, q.Unit.UCUM()))
+		canonical = append(canonical, fmt.Sprintf("%.6g %s", v, c.Canonical.UCUM()))
+	}
+	text := fmt.Sprintf("%s: %s (%s)", d.Metric, strings.Join(sent, ", "), strings.Join(canonical, ", "))
+	if len(sent) == 0 {
+		text = d.Metric.String() + ": no number"
+	}
+	text += ", " + sentTime(d.Time)
+	if d.HasSequence {
+		text += fmt.Sprintf(", sequence %d", d.Sequence)
+	}
+	if d.HasSlot && d.Slot == 255 {
+		text += ", user not known"
+	} else if d.HasSlot {
+		text += fmt.Sprintf(", user %d", d.Slot)
+	}
+	if s := standingWord(d.Standing); s != "final" {
+		text += ", " + strings.ReplaceAll(s, "_", " ")
+	}
+	if names := d.Findings.Names(); len(names) > 0 {
+		text += ", " + strings.Join(names, ", ")
+	}
+	return text
+}
+
+func standingWord(s formats.Standing) string {
+	switch s {
+	case formats.Final:
+		return "final"
+	case formats.Amended:
+		return "amended"
+	case formats.EnteredInError:
+		return "entered_in_error"
+	case formats.Summary:
+		return "summary"
+	}
+	return "unknown"
+}
+
+// timeWords tells a time as it was sent.
+func sentTime(t formats.Time) string {
+	if t.At.IsZero() {
+		return "time not known"
+	}
+	text := "at " + measuredAt(t.At, t)
+	if !t.Until.IsZero() {
+		text += " to " + measuredAt(t.Until, t)
+	}
+	if t.Local && t.Precision == formats.Exact {
+		text += " by its own clock"
+	}
+	return text
+}
+
+func measuredAt(at time.Time, t formats.Time) string {
+	switch t.Precision {
+	case formats.ToDay:
+		return at.Format(time.DateOnly)
+	case formats.ToMonth:
+		return at.Format("2006-01")
+	case formats.ToYear:
+		return at.Format("2006")
+	case formats.Exact:
+	}
+	if t.Local {
+		return at.Format("2006-01-02T15:04:05")
+	}
+	return at.Format(time.RFC3339Nano)
+}
+
+func printMessage(p *program, m *formats.Message) {
+	for i := range m.Drafts {
+		d := &m.Drafts[i]
+		fmt.Fprintf(p.out, "%3d  %s\n", i+1, draftWords(d))
+		if d.Identifier != "" {
+			fmt.Fprintf(p.out, "     name  %s\n", d.Identifier)
+		}
+		printFacts(p, d.Facts)
+		def, _ := vital.Define(d.Metric)
+		if _, detail, ok := def.Check(d.Sent[:def.Usable(d.Measured())]); !ok && d.N > 0 {
+			fmt.Fprintf(p.out, "     DOUBT  it would be kept apart: %s\n", detail)
+		}
+	}
+	for _, r := range m.Refused {
+		word := "REFUSED"
+		if r.NotKept {
+			word = "NOT KEPT"
+		}
+		fmt.Fprintf(p.out, "     %s  element %d: %s: %s\n", word, r.Index, r.Reason, r.Detail)
+		if r.Beyond == formats.Above {
+			fmt.Fprintln(p.out, "     the device found it higher than it can measure")
+		} else if r.Beyond == formats.Below {
+			fmt.Fprintln(p.out, "     the device found it lower than it can measure")
+		}
+		if r.Draft != nil {
+			printFacts(p, r.Draft.Facts)
+		}
+	}
+	if c := m.Context; c != nil {
+		fmt.Fprintf(p.out, "     beside the measurement with sequence %d\n", c.Sequence)
+		printFacts(p, c.Facts)
+	}
+	printFacts(p, m.Facts)
+}
+
+func printFacts(p *program, facts []formats.Fact) {
+	for _, f := range facts {
+		fmt.Fprintf(p.out, "     %s  %s\n", f.Name, f.Value)
+	}
+}
