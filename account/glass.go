@@ -44,7 +44,7 @@ const (
 type GlassBook interface {
 	// Break finds the patient by the programme's number, or by UID, in the whole organisation, opens the record for the
 	// actor until a time, owes the privacy officer a notice, and writes the audit row. What the actor has open already is
-	// prolonged by a row of its own. Nobody of that number is fault.NotFound; the attempt is in the audit trail then too.
+	// prolonged by a row of its own. A patient of a care team of theirs is fault.Conflict. Nobody of that number is fault.NotFound; the attempt is in the audit trail then too.
 	Break(ctx context.Context, actor Actor, patient string, reason string, lasts time.Duration) (Glass, error)
 	// EndGlass ends what the actor has open; what is not theirs is fault.NotFound.
 	EndGlass(ctx context.Context, actor Actor, uid vital.UID) error

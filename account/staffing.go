@@ -33,10 +33,11 @@ type StaffBook interface {
 	// Reinvite takes the password away, ends the sessions, and keeps the hash of a new code; fault.Conflict for somebody who is
 	// kept out or signs in elsewhere.
 	Reinvite(ctx context.Context, actor Actor, staff vital.UID, codeHash []byte, until time.Time) error
-	// SetEmployee changes name and role; fault.Conflict for somebody whom the identity provider describes.
-	SetEmployee(ctx context.Context, actor Actor, staff vital.UID, name string, role Role) error
-	// KeepOut ends sessions and care teams of somebody, or lets them in again without either.
-	KeepOut(ctx context.Context, actor Actor, staff vital.UID, out bool) error
+	// SetEmployee changes name and role; fault.Conflict for somebody whom the identity provider describes. It returns the names of
+	// the care teams whose patients have nobody any more who answers their alerts; whoever manages teams is owed a notice of each.
+	SetEmployee(ctx context.Context, actor Actor, staff vital.UID, name string, role Role) (alone []string, err error)
+	// KeepOut ends sessions, care teams and codes of somebody, or lets them in again without any. It returns and owes as SetEmployee.
+	KeepOut(ctx context.Context, actor Actor, staff vital.UID, out bool) (alone []string, err error)
 }
 
 // Staffing is what administrators do with the accounts of staff.
@@ -109,22 +110,23 @@ func (s *Staffing) Reinvite(ctx context.Context, actor Actor, staff vital.UID) (
 	return code, nil
 }
 
-// Set changes somebody's name and role. What they may do changes at once, also in open sessions.
-func (s *Staffing) Set(ctx context.Context, actor Actor, staff vital.UID, name string, role Role) error {
+// Set changes somebody's name and role. What they may do changes at once, also in open sessions. It returns the names of the care
+// teams that have patients, and nobody by this who answers their alerts.
+func (s *Staffing) Set(ctx context.Context, actor Actor, staff vital.UID, name string, role Role) (alone []string, err error) {
 	if err := s.other(actor, staff); err != nil {
-		return err
+		return nil, err
 	}
 	name = strings.TrimSpace(name)
 	if err := checkEmployee(name, role); err != nil {
-		return err
+		return nil, err
 	}
 	return s.Book.SetEmployee(ctx, actor, staff, name, role)
 }
 
-// KeepOut keeps somebody out from now on, or lets them in again.
-func (s *Staffing) KeepOut(ctx context.Context, actor Actor, staff vital.UID, out bool) error {
+// KeepOut keeps somebody out from now on, or lets them in again. It returns the care teams that Set does.
+func (s *Staffing) KeepOut(ctx context.Context, actor Actor, staff vital.UID, out bool) (alone []string, err error) {
 	if err := s.other(actor, staff); err != nil {
-		return err
+		return nil, err
 	}
 	return s.Book.KeepOut(ctx, actor, staff, out)
 }

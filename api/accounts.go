@@ -68,6 +68,21 @@ type accountCodeOutput struct {
 	}
 }
 
+type aloneOutput struct {
+	Body struct {
+		Unattended []string `json:"unattended" doc:"Care teams that have patients, and by this nobody any more who answers their alerts. Whoever manages teams is told"`
+	}
+}
+
+func aloneOf(teams []string, err error) (*aloneOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &aloneOutput{}
+	out.Body.Unattended = append([]string{}, teams...)
+	return out, nil
+}
+
 func (s *Server) addAccounts() {
 	add(s, op(http.MethodGet, "/v1/accounts", "list-accounts", tagTeams, "The accounts of staff, also of those who are kept out"), s.listAccounts)
 	add(s, created(op(http.MethodPost, "/v1/accounts", "add-account", tagTeams, "Make an account, with a code for its owner", http.StatusConflict)), s.addAccount)
@@ -102,8 +117,8 @@ func (s *Server) addAccount(ctx context.Context, actor account.Actor, in *newAcc
 	return out, nil
 }
 
-func (s *Server) setAccount(ctx context.Context, actor account.Actor, in *setAccountInput) (*struct{}, error) {
-	return nil, s.Staffing.Set(ctx, actor, vital.UID(in.ID), in.Body.Name, account.Role(in.Body.Role))
+func (s *Server) setAccount(ctx context.Context, actor account.Actor, in *setAccountInput) (*aloneOutput, error) {
+	return aloneOf(s.Staffing.Set(ctx, actor, vital.UID(in.ID), in.Body.Name, account.Role(in.Body.Role)))
 }
 
 func (s *Server) renewAccount(ctx context.Context, actor account.Actor, in *accountInput) (*accountCodeOutput, error) {
@@ -116,8 +131,8 @@ func (s *Server) renewAccount(ctx context.Context, actor account.Actor, in *acco
 	return out, nil
 }
 
-func (s *Server) keepOut(out bool) func(ctx context.Context, actor account.Actor, in *accountInput) (*struct{}, error) {
-	return func(ctx context.Context, actor account.Actor, in *accountInput) (*struct{}, error) {
-		return nil, s.Staffing.KeepOut(ctx, actor, vital.UID(in.ID), out)
+func (s *Server) keepOut(out bool) func(ctx context.Context, actor account.Actor, in *accountInput) (*aloneOutput, error) {
+	return func(ctx context.Context, actor account.Actor, in *accountInput) (*aloneOutput, error) {
+		return aloneOf(s.Staffing.KeepOut(ctx, actor, vital.UID(in.ID), out))
 	}
 }

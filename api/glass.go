@@ -61,7 +61,7 @@ type reviewInput struct {
 }
 
 func (s *Server) addGlass() {
-	open := created(op(http.MethodPost, "/v1/break-glass", "break-glass", tagAccess, "Open the record of a patient who is not in your care", http.StatusNotFound))
+	open := created(op(http.MethodPost, "/v1/break-glass", "break-glass", tagAccess, "Open the record of a patient who is not in your care", http.StatusNotFound, http.StatusConflict))
 	open.Description = "It needs a reason, ends by itself, is told to the privacy officer at once, and the patient sees it."
 	add(s, open, s.breakGlass)
 	add(s, op(http.MethodGet, "/v1/break-glass", "list-glass", tagAccess, "Broken glass: one's own, or everybody's for the privacy officer"), s.listGlass)

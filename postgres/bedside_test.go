@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-		"hale/account"
+	"hale/account"
 	"hale/account/identity"
 	"hale/fault"
 	"hale/postgres"
@@ -116,7 +116,7 @@ func TestADutyCountsOnlyForWhoCanStandAtTheBedside(t *testing.T) {
 		}
 		r.exec(t, fmt.Sprintf(`UPDATE staff SET %s WHERE uid = '%s'`, c.back, nina))
 	}
-	if err := staffing.Set(ctx, r.nurse, nina, "nina", account.Manager); err != nil || gaps() != 1 {
+	if _, err := staffing.Set(ctx, r.nurse, nina, "nina", account.Manager); err != nil || gaps() != 1 {
 		t.Errorf("a nurse who became a manager: %v, %d gaps", err, gaps())
 	}
 }
@@ -185,4 +185,109 @@ func TestALoginThatOnlyLooksLikeAnotherIsRefused(t *testing.T) {
 		}
 	}
 	r.member(t, "staff", account.Nurse) // the same login is the same person
+}
+
+// TestWhoTakesALastNurseAwayIsToldAndSoAreTheManagers by role, by keeping out, and by a new code.
+func TestWhoTakesALastNurseAwayIsToldAndSoAreTheManagers(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx := t.Context()
+	teams, staffing := account.Teams{Book: r.app, Now: time.Now}, account.Staffing{Book: r.app, Now: time.Now, Code: func() (string, []byte) {
+		code := sha256.Sum256([]byte("code"))
+		return "code", code[:]
+	}}
+	only, err := teams.Add(ctx, r.nurse, "Only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nina := r.uidOf(t, r.member(t, "nina", account.Nurse))
+	for _, err := range []error{teams.Join(ctx, r.nurse, only.UID, nina, time.Time{}, time.Time{}), teams.TakeIn(ctx, r.nurse, only.UID, r.patient.UID)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	notices := func() int {
+		return r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'team.unattended' AND audience = 'manager' AND patient_id IS NULL`)
+	}
+	want := func(what string, n int, alone []string, err error) {
+		t.Helper()
+		if err != nil || len(alone) != 1 || alone[0] != "Only" || notices() != n {
+			t.Errorf("%s: %v, %v, %d notices", what, alone, err, notices())
+		}
+	}
+	alone, err := staffing.Set(ctx, r.nurse, nina, "nina", account.Researcher)
+	want("another role", 1, alone, err)
+	if alone, err := staffing.Set(ctx, r.nurse, nina, "nina", account.Nurse); err != nil || len(alone) != 0 {
+		t.Errorf("back again: %v, %v", alone, err)
+	}
+	if _, err := staffing.Reinvite(ctx, r.nurse, nina); err != nil || notices() != 2 {
+		t.Errorf("a new code: %v, %d notices", err, notices())
+	}
+	r.exec(t, `UPDATE staff SET password_hash = 'x' WHERE login = 'nina'`)
+	alone, err = staffing.KeepOut(ctx, r.nurse, nina, true)
+	want("kept out", 3, alone, err)
+	if alone, err := staffing.KeepOut(ctx, r.nurse, nina, true); err != nil || len(alone) != 0 || notices() != 3 {
+		t.Errorf("kept out already: %v, %v", alone, err)
+	}
+}
+
+// TestWhoLetsThemselvesInIsSeen: an administrator who opens records by a team of their own is known to the privacy officer and the patients.
+func TestWhoLetsThemselvesInIsSeen(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx, teams := t.Context(), account.Teams{Book: r.app, Now: time.Now}
+	boss := r.member(t, "boss", account.Administrator)
+	boss.UID = r.uidOf(t, boss)
+	usual := r.usual(t, r.nurse)
+	told := func() (notices, rows int) {
+		return r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'access.let_in' AND audience = 'privacy_officer'`),
+			r.count(t, `SELECT count(*) FROM audit WHERE action = 'let oneself in' AND actor_name = 'boss' AND patient_id = $1`, int64(r.patient.ID))
+	}
+	own, err := teams.Add(ctx, boss, "Own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := teams.Join(ctx, boss, own.UID, boss.UID, time.Time{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := teams.TakeIn(ctx, boss, own.UID, r.patient.UID); err != nil {
+		t.Fatal(err)
+	}
+	if n, rows := told(); n+rows != 0 {
+		t.Errorf("who is with the patient already opens nothing: %d notices, %d rows", n, rows)
+	}
+	for _, team := range []account.Team{own, usual} {
+		if err := teams.Leave(ctx, r.nurse, team.UID, boss.UID); err != nil && team.UID == usual.UID {
+			t.Fatal(err)
+		}
+	}
+	r.exec(t, `UPDATE team_member m SET to_at = greatest(from_at, clock_timestamp()) FROM team t WHERE t.id = m.team_id AND t.name = 'Own'`)
+	r.exec(t, `UPDATE team_patient p SET to_at = greatest(from_at, clock_timestamp()) FROM team t WHERE t.id = p.team_id AND t.name = 'Own'`)
+	if err := teams.Join(ctx, r.nurse, usual.UID, boss.UID, time.Time{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if n, rows := told(); n+rows != 0 {
+		t.Errorf("whom another lets in: %d notices, %d rows", n, rows)
+	}
+	if err := teams.Leave(ctx, r.nurse, usual.UID, boss.UID); err != nil {
+		t.Fatal(err)
+	}
+	if err := teams.Join(ctx, boss, usual.UID, boss.UID, time.Time{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if n, rows := told(); n != 1 || rows != 1 {
+		t.Errorf("by their own hand: %d notices, %d rows of the patient's trail", n, rows)
+	}
+	if err := teams.Leave(ctx, r.nurse, usual.UID, boss.UID); err != nil {
+		t.Fatal(err)
+	}
+	if err := teams.Join(ctx, boss, own.UID, boss.UID, time.Time{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := teams.TakeIn(ctx, boss, own.UID, r.patient.UID); err != nil {
+		t.Fatal(err)
+	}
+	if n, rows := told(); n != 2 || rows != 2 {
+		t.Errorf("by taking the patient into a team of their own: %d notices, %d rows", n, rows)
+	}
 }

@@ -32,19 +32,24 @@ func frozenSince(ctx context.Context, tx pgx.Tx) (map[vital.PatientID]time.Time,
 	return found, nil
 }
 
-// asSeen makes alerts what the actor sees of them. In a frozen view an alert stands as its log told it then: row level
+// asSeen makes alerts what the actor sees of them. A caregiver is not shown a pulse that is private. In a frozen view an alert stands as its log told it then: row level
 // security hides the later entries, and the episode is folded anew from those that are left. For anybody else nothing changes.
 func asSeen(ctx context.Context, tx pgx.Tx, actor account.Actor, list []alerts.Alert) error {
 	if actor.Role != account.CaregiverRole || len(list) == 0 {
 		return nil
 	}
 	frozen, err := frozenSince(ctx, tx)
-	if err != nil || len(frozen) == 0 {
+	if err != nil {
+		return err
+	}
+	hidden, err := pulsesHidden(ctx, tx, actor)
+	if err != nil {
 		return err
 	}
 	for i := range list {
 		a := &list[i]
 		if _, is := frozen[a.Patient]; !is {
+			hidden.alert(a)
 			continue
 		}
 		rows, err := tx.Query(ctx, selectLog, string(a.UID))
@@ -57,6 +62,7 @@ func asSeen(ctx context.Context, tx pgx.Tx, actor account.Actor, list []alerts.A
 		}
 		a.Episode = alerts.FoldLog(a.Episode, log)
 		a.Newer = a.Newer && a.Contact && a.State != alerts.Closed
+		hidden.alert(a)
 	}
 	return nil
 }

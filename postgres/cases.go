@@ -163,7 +163,7 @@ func (a *App) Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]al
 		if err != nil {
 			return fmt.Errorf("load the timeline: %w", err)
 		}
-		return nil
+		return logSeen(ctx, tx, actor, u, log)
 	})
 	return log, err
 }

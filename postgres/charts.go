@@ -17,7 +17,7 @@ const rawLimit = 20_000
 
 const patientReadings = `
 FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = @patient) a
-JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = @metric AND r.sent_at BETWEEN @low AND @high AND r.patient_id = @patient
+JOIN ` + readingSeen + ` r ON r.sensor_id = a.sensor_id AND r.metric = @metric AND r.sent_at BETWEEN @low AND @high AND r.patient_id = @patient
 WHERE r.measured_at >= @from AND r.measured_at < @to `
 
 // findingsSeen are a reading's findings as people see them: with what the patient says of it (vital.Disputed). The readings
@@ -78,7 +78,7 @@ SELECT m.metric, n.measured_at, n.id, n.value, n.value2, n.value3, n.received_at
 FROM (SELECT sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = $1 GROUP BY sensor_id) a
 CROSS JOIN unnest($2::smallint[]) AS m (metric)
 CROSS JOIN LATERAL (
-    SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id FROM reading r
+    SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id FROM ` + readingSeen + ` r
     WHERE r.sensor_id = a.sensor_id AND r.metric = m.metric AND r.sent_at >= a.low AND r.patient_id = $1 ORDER BY r.sent_at DESC, r.id DESC LIMIT 1) n
 ORDER BY m.metric, n.measured_at DESC`
 

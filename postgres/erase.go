@@ -326,6 +326,15 @@ const selectLedger = `
 SELECT l.uid::text, o.uid::text, l.erasure_uid::text, l.number, l.patient_id, l.patient_hash, l.classes, l.kept, l.spans, l.also, l.at
 FROM erasure_ledger l JOIN org o ON o.id = l.org_id ORDER BY l.id`
 
+// LedgerLength counts what was carried out. See safe.EraseStore.
+func (w *Work) LedgerLength(ctx context.Context) (int64, error) {
+	var n int64
+	if err := w.pool.QueryRow(ctx, `SELECT count(*) FROM erasure_ledger`).Scan(&n); err != nil {
+		return 0, classify(fmt.Errorf("count the entries of the ledger: %w", err))
+	}
+	return n, nil
+}
+
 // Ledger returns what was carried out. See safe.EraseStore.
 func (w *Work) Ledger(ctx context.Context) ([]safe.LedgerEntry, error) {
 	rows, err := w.pool.Query(ctx, selectLedger)

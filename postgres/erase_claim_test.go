@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"hale/fault"
@@ -56,4 +58,44 @@ func TestAProcessThatWasHeldUpPastItsLeaseChangesNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// reading is a record that counts how often the whole ledger is read.
+type reading struct {
+	safe.EraseStore
+	reads int
+}
+
+func (s *reading) Ledger(ctx context.Context) ([]safe.LedgerEntry, error) {
+	s.reads++
+	return s.EraseStore.Ledger(ctx)
+}
+
+func TestTheLedgerIsReadWhenItHasGrown(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	store := &reading{EraseStore: r.work}
+	var kept []safe.LedgerEntry
+	full := errors.New("the disk is full")
+	eraser := r.eraser(&still{end: 7})
+	eraser.Store = store
+	eraser.Keep = func(_ context.Context, entries []safe.LedgerEntry) error {
+		kept = entries
+		return full
+	}
+	look := func(reads, entries int, want error) {
+		t.Helper()
+		if err := eraser.RunOnce(t.Context(), r.now(t)); !errors.Is(err, want) || store.reads != reads || len(kept) != entries {
+			t.Errorf("%d reads and %d entries, want %d and %d, %v", store.reads, len(kept), reads, entries, err)
+		}
+	}
+	look(1, 0, full)
+	look(2, 0, full) // what was not kept is tried again
+	full = nil
+	look(3, 0, nil)
+	look(3, 0, nil)
+	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t)) // by another process
+	look(4, 1, nil)
+	look(4, 1, nil)
 }

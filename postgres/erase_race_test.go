@@ -73,7 +73,7 @@ func TestARefileTakesTheCursorsBeforeItself(t *testing.T) {
 	eraser := r.hold(t, `SELECT 1 FROM stream_cursor ORDER BY partition FOR UPDATE`)
 	var step safe.RefileStep
 	ended := r.begun(t, func() (err error) {
-		step, err = r.work.StepRefile(t.Context(), 100)
+		step, err = r.work.StepRefile(t.Context(), r.now(t), 100)
 		return err
 	})
 	r.do(t, eraser, `UPDATE refile SET state = 'failed', problem = 'erasure', ended_at = now()`)
@@ -262,7 +262,7 @@ func TestNobodyIsCutOffWhileTheirReadingsAreFiledAnew(t *testing.T) {
 	b := r.addPatient(t, r.nurse, "2")
 	r.advance(t, r.pressure(10, 150, 90), r.pressure(20, 151, 90), r.pressure(30, 152, 90))
 	r.ask(t, r.wish(r.patient.UID, b.UID, 5, 0))
-	if _, err := r.work.StepRefile(t.Context(), 2); err != nil {
+	if _, err := r.work.StepRefile(t.Context(), r.now(t), 2); err != nil {
 		t.Fatal(err)
 	}
 	r.request(t, b, atOnce(), safe.ErasureDecision{})
@@ -288,7 +288,7 @@ func TestNobodyIsJudgedByHalfOfWhatWasMoved(t *testing.T) {
 	r.advance(t, r.pressure(10, 150, 90), r.pressure(20, 190, 100), r.pressure(30, 150, 90), r.pressure(40, 125, 80))
 	r.ask(t, r.wish(r.patient.UID, b.UID, 5, 0))
 	for range 2 {
-		if _, err := r.work.StepRefile(t.Context(), 2); err != nil {
+		if _, err := r.work.StepRefile(t.Context(), r.now(t), 2); err != nil {
 			t.Fatal(err)
 		}
 		r.judgeAll(t, r.patient, b)

@@ -23,13 +23,16 @@ const (
 
 const countMisses = `SELECT count(*) FROM audit WHERE actor_id = $1 AND action = '` + glassMissAction + `' AND at > $2`
 
-// findByNumber goes from a record that was merged to the one under which the person is known now: the card in their hand is old.
+// findByNumber finds a number however its letters are typed, unless that could mean two patients, and goes from a record that was merged to the one under which the person is known now: the card in their hand is old.
 const findByNumber = `
 WITH RECURSIVE named AS (
     SELECT p.id, p.uid, p.org_id, p.name, p.number, p.state, p.merged_into FROM patient p WHERE p.number = $1 OR p.uid::text = lower($1)
+        OR lower(p.number) = lower($1) AND NOT EXISTS (SELECT FROM patient o WHERE o.org_id = p.org_id AND lower(o.number) = lower($1) AND o.id <> p.id)
     UNION SELECT q.id, q.uid, q.org_id, q.name, q.number, q.state, q.merged_into FROM named n JOIN patient q ON q.org_id = n.org_id AND q.id = n.merged_into
     WHERE n.state = 'merged')
-SELECT n.id, n.uid::text, n.name, n.number FROM named n WHERE n.state <> 'merged' LIMIT 1`
+SELECT n.id, n.uid::text, n.name, n.number, EXISTS (SELECT FROM team_patient t JOIN team_member m ON m.org_id = t.org_id AND m.team_id = t.team_id AND m.staff_id = $2
+    WHERE t.org_id = n.org_id AND t.patient_id = n.id AND t.from_at <= $3 AND (t.to_at IS NULL OR t.to_at > $3) AND m.from_at <= $3 AND (m.to_at IS NULL OR m.to_at > $3))
+FROM named n WHERE n.state <> 'merged' LIMIT 1`
 
 const tellOfficer = `
 INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, $3, $4, 'urgent', $5, 'privacy_officer')`
@@ -49,13 +52,17 @@ func (a *App) Break(ctx context.Context, actor account.Actor, patient, reason st
 			return fault.New(fault.Forbidden, "too many numbers that no patient has: wait an hour, or ask somebody of the care team")
 		}
 		var id vital.PatientID
-		err := tx.QueryRow(ctx, findByNumber, patient).Scan(&id, &g.Patient, &g.PatientName, &g.Number)
+		var mine bool
+		err := tx.QueryRow(ctx, findByNumber, patient, int64(actor.Staff), now).Scan(&id, &g.Patient, &g.PatientName, &g.Number, &mine)
 		if errors.Is(err, pgx.ErrNoRows) {
 			missed = true
 			return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: glassMissAction})
 		}
 		if err != nil {
 			return fmt.Errorf("find the patient: %w", err)
+		}
+		if mine {
+			return fault.New(fault.Conflict, "this patient is in the care of a team of yours: open their record, there is no glass to break")
 		}
 		g.From, g.Until = now, now.Add(lasts)
 		if _, err := tx.Exec(ctx, insertGlass, int32(actor.Org), string(g.UID), int64(id), int64(actor.Staff), reason, g.From, g.Until); err != nil {

@@ -126,9 +126,63 @@ func TestTheCardInTheHandIsOld(t *testing.T) {
 		r.exec(t, fmt.Sprintf(`UPDATE patient SET state = 'merged', merged_into = %d WHERE id = %d`, int64(into), int64(from)))
 	}
 	e := account.Emergency{Book: r.app}
-	for _, number := range []string{"OLD-1", "OLD-0", string(oldest.UID)} {
+	if _, err := e.Break(t.Context(), nurse, "OLD-1", "found unconscious at home", 0); !fault.Is(err, fault.Conflict) || r.count(t, `SELECT count(*) FROM break_glass`) != 0 {
+		t.Errorf("a patient of her own team: %v", err)
+	}
+	r.leave(t, nurse, 0)
+	for _, number := range []string{"OLD-1", "old-0", string(oldest.UID)} {
 		if g, err := e.Break(t.Context(), nurse, number, "found unconscious at home", 0); err != nil || g.Patient != r.patient.UID || g.Number != "1" {
 			t.Errorf("%s: %+v, %v", number, g, err)
 		}
+	}
+}
+
+// TestANumberInOtherLettersFindsOneOrNobody: what could mean two patients opens neither.
+func TestANumberInOtherLettersFindsOneOrNobody(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	nurse, e := r.member(t, "nina", account.Nurse), account.Emergency{Book: r.app}
+	r.leave(t, nurse, 0)
+	r.addPatient(t, r.nurse, "ab-1")
+	twin := r.addPatient(t, r.nurse, "AB-1")
+	if _, err := e.Break(t.Context(), nurse, "Ab-1", "found unconscious at home", 0); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a number that may be of two: %v", err)
+	}
+	if g, err := e.Break(t.Context(), nurse, "AB-1", "found unconscious at home", 0); err != nil || g.Patient != twin.UID {
+		t.Errorf("the number as it stands: %+v, %v", g, err)
+	}
+}
+
+// TestAMergeLeavesAnEmergencyLookOpen: whoever has broken the glass of one record sees the one under which the person is known now,
+// for the rest of the time; and no longer than that when the merge is undone.
+func TestAMergeLeavesAnEmergencyLookOpen(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx, y := t.Context(), r.addPatient(t, r.nurse, "2")
+	nurse, e := r.member(t, "nina", account.Nurse), account.Emergency{Book: r.app}
+	r.leave(t, nurse, 0)
+	g, err := e.Break(ctx, nurse, "1", "found unconscious at home", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sees := func() account.Relation {
+		p, err := r.app.Patient(ctx, nurse, y.UID)
+		if err != nil {
+			return account.Relation{}
+		}
+		return p.Relation
+	}
+	made := r.merge(t, r.patient, y)
+	if got := sees(); got.Team || got.Glass.Unix() != g.Until.Unix() {
+		t.Errorf("after the merge she sees the record that stays: %+v, want until %s", got, g.Until)
+	}
+	if n := r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'access.glass' AND audience = 'privacy_officer' AND patient_id = $1`, int64(y.ID)); n != 1 {
+		t.Errorf("%d notices to the privacy officer", n)
+	}
+	if _, err := r.merges().Undo(ctx, r.nurse, made.UID, "they are two"); err != nil {
+		t.Fatal(err)
+	}
+	if got := sees(); !got.Glass.IsZero() {
+		t.Errorf("after the undo she still sees the other: %+v", got)
 	}
 }

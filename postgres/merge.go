@@ -11,6 +11,7 @@ import (
 
 	"hale/account"
 	"hale/fault"
+	"hale/push"
 	"hale/safe"
 	"hale/vital"
 )
@@ -22,6 +23,7 @@ type kept struct {
 	Grants      []int64       `json:"grants,omitempty"`      // caregiver_grant rows that were moved
 	Private     []int64       `json:"private,omitempty"`     // private_item rows that were moved
 	Identifiers []int64       `json:"identifiers,omitempty"` // patient_identifier rows that were moved
+	Glass       []int64       `json:"glass,omitempty"`       // break_glass rows that were made
 }
 
 const lockPatients = `SELECT 1 FROM patient WHERE uid = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
@@ -99,6 +101,17 @@ SELECT x.org_id, x.team_id, $3, $4 FROM team_patient x
 WHERE x.org_id = $1 AND x.patient_id = $2 AND x.from_at <= $4 AND x.to_at IS NULL
     AND NOT EXISTS (SELECT FROM team_patient y WHERE y.org_id = x.org_id AND y.patient_id = $3 AND y.team_id = x.team_id AND y.to_at IS NULL)
 RETURNING id`
+
+// followGlass lets whoever has broken the glass of the one see the other for the rest of the time: an emergency does not wait for a
+// desk. Each is a row of its own, which the privacy officer reviews.
+const followGlass = `
+INSERT INTO break_glass (org_id, uid, patient_id, staff_id, reason, from_at, until_at)
+SELECT g.org_id, gen_random_uuid(), $3, g.staff_id, g.reason, $4, g.until_at FROM break_glass g
+WHERE g.org_id = $1 AND g.patient_id = $2 AND g.ended_at IS NULL AND g.until_at > $4 RETURNING id`
+const tellOfFollowed = `
+INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience)
+SELECT g.org_id, g.patient_id, $2, g.uid, 'urgent', $3, 'privacy_officer' FROM break_glass g WHERE g.id = ANY($1)`
+const endFollowed = `UPDATE break_glass SET ended_at = $3 WHERE org_id = $1 AND id = ANY($2) AND ended_at IS NULL AND until_at > $3`
 
 // endOfMerged are what ends with the first record: its sessions, codes and links would live again if it were undone.
 func endOfMerged() []string {
@@ -241,6 +254,12 @@ func join(ctx context.Context, tx pgx.Tx, from, into account.Patient, now time.T
 	if k.Teams, err = idsOf(ctx, tx, takeIntoTeams, int32(from.Org), int64(from.ID), int64(into.ID), now); err != nil {
 		return k, err
 	}
+	if k.Glass, err = idsOf(ctx, tx, followGlass, int32(from.Org), int64(from.ID), int64(into.ID), now); err != nil {
+		return k, err
+	}
+	if _, err := tx.Exec(ctx, tellOfFollowed, k.Glass, string(push.GlassBroken), now); err != nil {
+		return k, fmt.Errorf("tell the privacy officer: %w", err)
+	}
 	for what, move := range moves() {
 		if *k.into(what), err = idsOf(ctx, tx, move, int32(from.Org), int64(from.ID), int64(into.ID), true, nil); err != nil {
 			return k, err
@@ -342,6 +361,9 @@ func part(ctx context.Context, tx pgx.Tx, actor account.Actor, k kept, from, int
 	}
 	if _, err := tx.Exec(ctx, takeOutOfTeams, int32(actor.Org), k.Teams, now); err != nil {
 		return fmt.Errorf("end what the teams were given: %w", err)
+	}
+	if _, err := tx.Exec(ctx, endFollowed, int32(actor.Org), k.Glass, now); err != nil {
+		return fmt.Errorf("end the emergency looks that followed: %w", err)
 	}
 	for what, move := range moves() {
 		if _, err := idsOf(ctx, tx, move, int32(actor.Org), int64(into), int64(from), false, *k.into(what)); err != nil {

@@ -50,11 +50,14 @@ func (a *App) Admit(ctx context.Context, by account.Admission, tokenHash []byte,
 		return account.Session{}, nil, outside("the mapping names an organisation that is not there", "your organisation is not known here")
 	}
 	err := a.inOrg(ctx, vital.OrgID(*org), func(tx pgx.Tx, now time.Time) error {
-		who, err := person(ctx, tx, vital.OrgID(*org), by, now)
+		var who account.Actor
+		_, err := leavingAlone(ctx, tx, vital.OrgID(*org), now, func() (err error) {
+			if who, err = person(ctx, tx, vital.OrgID(*org), by, now); err != nil {
+				return err
+			}
+			return followTeams(ctx, tx, who, by, now)
+		})
 		if err != nil {
-			return err
-		}
-		if err := followTeams(ctx, tx, who, by, now); err != nil {
 			return err
 		}
 		s.Actor, s.Actor.Session = who, s.UID

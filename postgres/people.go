@@ -180,9 +180,20 @@ func (a *App) Rules(ctx context.Context, actor account.Actor, patient vital.UID)
 		if err != nil {
 			return err
 		}
-		rules, err = rulesOf(ctx, tx, p.ID)
+		rules, err = rulesSeen(ctx, tx, actor, p.ID)
 		return err
 	})
+	return rules, err
+}
+
+// rulesSeen are the rules of a patient as the actor sees them.
+func rulesSeen(ctx context.Context, tx pgx.Tx, actor account.Actor, patient vital.PatientID) ([]alerts.Rule, error) {
+	rules, err := rulesOf(ctx, tx, patient)
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := pulsesHidden(ctx, tx, actor)
+	hidden.rules(patient, rules)
 	return rules, err
 }
 

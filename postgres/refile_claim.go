@@ -20,18 +20,18 @@ import (
 const nextRefile = `
 SELECT id, org_id, uid::text, sensor_id, source_id, target_id FROM (
     SELECT id, org_id, uid, sensor_id, coalesce(source_id, 0) AS source_id, coalesce(target_id, 0) AS target_id FROM refile
-    WHERE state IN ('asked', 'running') AND next_action_at <= clock_timestamp() ORDER BY stepped_at, id OFFSET 0
+    WHERE state IN ('asked', 'running') AND next_action_at <= $1 ORDER BY stepped_at, id OFFSET 0
 ) f WHERE pg_try_advisory_xact_lock(hashtextextended('refile ' || f.id, 0)) LIMIT 1`
 
 // FOR NO KEY UPDATE: a row that refers to it may be written meanwhile.
 const takeRefile = `
-SELECT from_at, to_at, state, coalesce(undo_of, 0), reached_at, earliest_at, total, moved, asked_name, merge_id IS NOT NULL, clock_timestamp()
-FROM refile WHERE id = $1 AND state IN ('asked', 'running') AND next_action_at <= clock_timestamp() FOR NO KEY UPDATE`
+SELECT from_at, to_at, state, coalesce(undo_of, 0), reached_at, earliest_at, total, moved, asked_name, merge_id IS NOT NULL
+FROM refile WHERE id = $1 AND state IN ('asked', 'running') AND next_action_at <= $2 FOR NO KEY UPDATE`
 
 // claimRefile takes the next refile with all that it needs held. It returns one without an id when there is none, and without a state
 // when it ended before everything was held.
 func claimRefile(ctx context.Context, tx pgx.Tx, r *refiling) error {
-	err := tx.QueryRow(ctx, nextRefile).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target)
+	err := tx.QueryRow(ctx, nextRefile, r.now).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
@@ -42,14 +42,14 @@ func claimRefile(ctx context.Context, tx pgx.Tx, r *refiling) error {
 		return err
 	}
 	var to, reached, earliest *time.Time
-	err = tx.QueryRow(ctx, takeRefile, r.id).Scan(&r.from, &to, &r.state, &r.undoOf, &reached, &earliest, &r.total, &r.moved, &r.askedBy, &r.merged, &r.now)
+	err = tx.QueryRow(ctx, takeRefile, r.id, r.now).Scan(&r.from, &to, &r.state, &r.undoOf, &reached, &earliest, &r.total, &r.moved, &r.askedBy, &r.merged)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("take a refile: %w", err)
 	}
-	r.from, r.to, r.reached, r.earliest, r.now = r.from.UTC(), timeOf(to), timeOf(reached), timeOf(earliest), r.now.UTC()
+	r.from, r.to, r.reached, r.earliest = r.from.UTC(), timeOf(to), timeOf(reached), timeOf(earliest)
 	return nil
 }
 
@@ -97,8 +97,8 @@ const refileAttempts = 8
 
 // What failed waits for a second, twice as long each time, and ten minutes at most. That the database was away counts for nothing.
 const setBackRefile = `
-UPDATE refile SET attempts = attempts + $3, next_action_at = clock_timestamp() + least(interval '1 second' * power(2, least(attempts, 16)), interval '10 minutes'), stepped_at = clock_timestamp()
-WHERE org_id = $1 AND id = $2 AND state IN ('asked', 'running') RETURNING attempts, state, merge_id IS NOT NULL, clock_timestamp()`
+UPDATE refile SET attempts = attempts + $3, next_action_at = $4::timestamptz + least(interval '1 second' * power(2, least(attempts, 16)), interval '10 minutes'), stepped_at = $4
+WHERE org_id = $1 AND id = $2 AND state IN ('asked', 'running') RETURNING attempts, state, merge_id IS NOT NULL`
 
 const saysProblem = `UPDATE refile SET problem = $3 WHERE org_id = $1 AND id = $2`
 
@@ -126,7 +126,7 @@ func (w *Work) setBack(ctx context.Context, r *refiling, cause error) (safe.Refi
 		var attempts int
 		var state safe.RefileState
 		var merged bool
-		err := tx.QueryRow(ctx, setBackRefile, int32(r.org), r.id, count).Scan(&attempts, &state, &merged, &r.now)
+		err := tx.QueryRow(ctx, setBackRefile, int32(r.org), r.id, count, r.now).Scan(&attempts, &state, &merged)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil // somebody has ended it in this moment
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,7 +17,7 @@ import (
 func (r *record) tryAll(t *testing.T, most int) int {
 	t.Helper()
 	for failed := 0; ; {
-		step, err := r.work.StepRefile(t.Context(), most)
+		step, err := r.work.StepRefile(t.Context(), r.now(t), most)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +25,7 @@ func (r *record) tryAll(t *testing.T, most int) int {
 			failed++
 		}
 		if !step.Found {
-			if _, err := r.work.EndMerges(t.Context()); err != nil {
+			if _, err := r.work.EndMerges(t.Context(), r.now(t)); err != nil {
 				t.Fatal(err)
 			}
 			return failed
@@ -91,6 +92,28 @@ func TestOneThatFailsHoldsUpNobody(t *testing.T) {
 	}
 	if r.readingsOf(t, r.patient) != 1 || r.count(t, "SELECT count(*) FROM assignment WHERE patient_id = $1 AND to_at IS NULL", int64(r.patient.ID)) != 1 {
 		t.Error("one that failed has changed something")
+	}
+}
+
+// TestWhatFailedIsTriedAgainWhenItsTimeHasCome by the clock that the step is given, and by no other.
+func TestWhatFailedIsTriedAgainWhenItsTimeHasCome(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b := r.addPatient(t, r.nurse, "2")
+	r.advance(t, r.pressure(10, 120, 80))
+	r.ask(t, r.wish(r.patient.UID, b.UID, 0, 0))
+	r.breaks(t, "NEW.state = 'running'")
+	now := r.now(t).Truncate(time.Second).Add(24 * time.Hour)
+	for _, wait := range []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second} {
+		if wait > 0 {
+			if step, err := r.work.StepRefile(t.Context(), now.Add(wait-time.Millisecond), 10); err != nil || step.Found {
+				t.Errorf("it was tried before %v had gone by: %+v, %v", wait, step, err)
+			}
+		}
+		now = now.Add(wait)
+		if step, err := r.work.StepRefile(t.Context(), now, 10); err != nil || step.Trouble == nil {
+			t.Errorf("it was not tried after %v: %+v, %v", wait, step, err)
+		}
 	}
 }
 

@@ -357,14 +357,18 @@ func (w *town) unmerge(t *testing.T, rt *rapid.T) {
 // step carries out one step and reports whether there was one.
 func (w *town) step(t *testing.T, most int) bool {
 	t.Helper()
-	s, err := w.work.StepRefile(t.Context(), most)
+	now, err := w.work.Clock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.work.StepRefile(t.Context(), now, most)
 	if err != nil || s.Trouble != nil {
 		t.Fatal(err, s.Trouble)
 	}
 	if s.Registry {
 		w.look(t)
 	}
-	if _, err := w.work.EndMerges(t.Context()); err != nil {
+	if _, err := w.work.EndMerges(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 	return s.Found

@@ -46,12 +46,12 @@ WHERE org_id = $1 AND id = $2`
 // Lock order: cursor rows by partition, the sensor's row, the refile's row, assignments, readings, episodes, situation
 // changes, the registry's version: as a batch, and as whoever assigns a sensor. Every batch that could file a reading of the
 // sensor or judge either patient comes wholly before the step or wholly after it (ADR 0021).
-func (w *Work) StepRefile(ctx context.Context, most int) (safe.RefileStep, error) {
+func (w *Work) StepRefile(ctx context.Context, now time.Time, most int) (safe.RefileStep, error) {
 	if err := w.ensureParkedMonths(ctx); err != nil {
 		return safe.RefileStep{}, err
 	}
 	var step safe.RefileStep
-	r := &refiling{}
+	r := &refiling{now: now.UTC()}
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		if err := claimRefile(ctx, tx, r); err != nil || r.id == 0 {
 			return err
@@ -401,15 +401,15 @@ func (r *refiling) annotate(ctx context.Context, tx pgx.Tx, moved []movedReading
 }
 
 const endMerges = `
-UPDATE merge m SET state = CASE state WHEN 'running' THEN 'done' ELSE 'undone' END, ended_at = clock_timestamp()
+UPDATE merge m SET state = CASE state WHEN 'running' THEN 'done' ELSE 'undone' END, ended_at = $1
 WHERE m.state IN ('running', 'undoing') AND NOT EXISTS (SELECT FROM refile f WHERE f.org_id = m.org_id AND f.merge_id = m.id AND f.state IN ('asked', 'running'))
-RETURNING m.org_id, m.uid::text, m.from_id, m.into_id, m.state, m.ended_at`
+RETURNING m.org_id, m.uid::text, m.from_id, m.into_id, m.state`
 
 // EndMerges ends the merges whose refiles have ended. See safe.RefileStore.
-func (w *Work) EndMerges(ctx context.Context) (int, error) {
+func (w *Work) EndMerges(ctx context.Context, now time.Time) (int, error) {
 	ended := 0
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, endMerges)
+		rows, err := tx.Query(ctx, endMerges, now)
 		if err != nil {
 			return err
 		}
@@ -417,11 +417,10 @@ func (w *Work) EndMerges(ctx context.Context) (int, error) {
 		var org vital.OrgID
 		var uid, state string
 		var from, into vital.PatientID
-		var at time.Time
-		_, err = pgx.ForEachRow(rows, []any{&org, &uid, &from, &into, &state, &at}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&org, &uid, &from, &into, &state}, func() error {
 			ended++
 			for _, p := range []vital.PatientID{from, into} {
-				list = append(list, account.Audit{Org: org, At: at, Action: "merge " + state, Patient: p, Object: "merge " + uid})
+				list = append(list, account.Audit{Org: org, At: now, Action: "merge " + state, Patient: p, Object: "merge " + uid})
 			}
 			return nil
 		})

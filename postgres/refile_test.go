@@ -43,12 +43,12 @@ func (r *record) ask(t *testing.T, w safe.Wish) safe.Refile {
 func (r *record) carryOut(t *testing.T, most int) int {
 	t.Helper()
 	for n := 0; ; n++ {
-		step, err := r.work.StepRefile(t.Context(), most)
+		step, err := r.work.StepRefile(t.Context(), r.now(t), most)
 		if err != nil || step.Trouble != nil {
 			t.Fatal(err, step.Trouble)
 		}
 		if !step.Found {
-			if _, err := r.work.EndMerges(t.Context()); err != nil {
+			if _, err := r.work.EndMerges(t.Context(), r.now(t)); err != nil {
 				t.Fatal(err)
 			}
 			return n
@@ -305,7 +305,7 @@ func TestABatchUnderWayIsWhollyBeforeARefile(t *testing.T) {
 	}()
 	<-looked
 	go func() {
-		_, err := r.work.StepRefile(t.Context(), 100)
+		_, err := r.work.StepRefile(t.Context(), r.now(t), 100)
 		stepped <- err
 	}()
 	r.until(t, "SELECT count(*) FROM pg_locks WHERE NOT granted", 1)

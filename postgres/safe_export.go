@@ -72,7 +72,7 @@ func collectAs[T any](ctx context.Context, a *App, actor account.Actor, what str
 const selectReadings = `
 SELECT r.id, r.metric, r.measured_at, r.sent_at, r.received_at, r.tie, r.mantissa, r.mantissa2, r.mantissa3, r.exponent, r.exponent2, r.exponent3,
     r.unit, r.unit2, r.unit3, r.value, r.value2, r.value3, ` + findingsSeen + `, s.uid, d.uid
-FROM reading r JOIN sensor s ON s.id = r.sensor_id JOIN device d ON d.id = r.device_id
+FROM ` + readingSeen + ` r JOIN sensor s ON s.id = r.sensor_id JOIN device d ON d.id = r.device_id
 WHERE r.sensor_id = @sensor AND r.metric = @metric AND r.sent_at >= @low AND (r.sent_at, r.tie) > (@after, @tie) AND r.received_at <= @until AND r.patient_id = @patient
 ORDER BY r.sent_at, r.tie LIMIT @most`
 
@@ -142,7 +142,12 @@ func (a *App) AlertsOf(ctx context.Context, actor account.Actor, patient vital.P
 		n.At, n.ReadingAt = n.At.UTC(), timeOf(reading)
 		return n, err
 	}, exportLog, int64(patient), ids)
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := a.pulsesHidden(ctx, actor)
 	for _, n := range log {
+		n.Values = hidden.values(patient, at[n.of].Metric, n.ReadingAt, n.Values)
 		at[n.of].Log = append(at[n.of].Log, n.AlertEntry)
 	}
 	if err == nil && actor.Role == account.CaregiverRole {

@@ -31,7 +31,7 @@ func (a *App) Sheet(ctx context.Context, actor account.Actor, p account.Patient)
 		s.Latest = append(s.Latest, safe.Vital{Metric: n.Metric, At: n.At.UTC(), Values: n.Values, Findings: n.Findings})
 	}
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
-		rules, err := rulesOf(ctx, tx, p.ID)
+		rules, err := rulesSeen(ctx, tx, actor, p.ID)
 		if err != nil {
 			return err
 		}

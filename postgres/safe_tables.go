@@ -43,7 +43,7 @@ func exportedTables() []exportedTable {
 		{name: "assignment", columns: "sensor, from_at, to_at", from: `(SELECT s.uid AS sensor, a.from_at, as_of_freeze(a.patient_id, a.to_at) AS to_at FROM assignment a
 			JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id WHERE a.patient_id = $1 ORDER BY a.id) t`},
 		{name: "rule", columns: "kind, form, metric, number, effective_from, enabled, spec, advice, author_name, reason, review_by, created_at",
-			from: `(SELECT r.kind, r.form, r.metric, v.* FROM rule r JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
+			from: `(SELECT r.kind, r.form, r.metric, v.number, v.effective_from, v.enabled, ` + specSeen + `, v.advice, v.author_name, v.reason, v.review_by, v.created_at FROM rule r JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
 			WHERE r.patient_id = $1 ORDER BY r.id, v.number) t`},
 		{name: "team_patient", columns: "team, from_at, to_at", from: `(SELECT t.name AS team, m.from_at, as_of_freeze(m.patient_id, m.to_at) AS to_at FROM team_patient m
 			JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id WHERE m.patient_id = $1 ORDER BY m.id) t`},

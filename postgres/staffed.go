@@ -89,33 +89,38 @@ func (o Operator) ResetSecondFactor(ctx context.Context, login string) (was bool
 	return was, err
 }
 
-// unattendedTeams are the care teams that have patients, and nobody who may answer their alerts.
-const unattendedTeams = `
-SELECT coalesce(array_agg(t.name ORDER BY t.name), '{}') FROM team t WHERE t.org_id = $1 AND t.ended_at IS NULL
-    AND EXISTS (SELECT FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2))
-    AND NOT EXISTS (SELECT FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
-        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2) AND ` + atBedside + `)`
-
 // Disable keeps a member of staff out for good and ends their sessions; what they did stays under their name. It reports
 // whether they could come in before, and which care teams have patients and nobody for them now.
 func (o Operator) Disable(ctx context.Context, login string) (was bool, alone []string, err error) {
 	err = o.act(ctx, login, "disable staff", func(tx pgx.Tx, who account.Actor, now time.Time) (string, error) {
-		done, err := tx.Exec(ctx, `UPDATE staff SET disabled_at = $3 WHERE org_id = $1 AND id = $2 AND disabled_at IS NULL`, int32(who.Org), int64(who.Staff), now)
-		if err != nil {
-			return "", err
-		}
-		if was = done.RowsAffected() > 0; !was {
+		var err error
+		alone, err = leavingAlone(ctx, tx, who.Org, now, func() error {
+			done, err := tx.Exec(ctx, `UPDATE staff SET disabled_at = $3 WHERE org_id = $1 AND id = $2 AND disabled_at IS NULL`, int32(who.Org), int64(who.Staff), now)
+			if was = done.RowsAffected() > 0; err != nil || !was {
+				return err
+			}
+			return outForGood(ctx, tx, int32(who.Org), int64(who.Staff), now)
+		})
+		if err == nil && !was {
 			return "they were out already", nil
 		}
-		if _, err := tx.Exec(ctx, `UPDATE team_member SET to_at = greatest($3, from_at) WHERE org_id = $1 AND staff_id = $2 AND (to_at IS NULL OR to_at > $3)`, int32(who.Org), int64(who.Staff), now); err != nil {
-			return "", err
-		}
-		if _, err = tx.Exec(ctx, endSessions, int32(who.Org), int64(who.Staff), now); err != nil {
-			return "", err
-		}
-		return "", tx.QueryRow(ctx, unattendedTeams, int32(who.Org), now).Scan(&alone)
+		return "", err
 	})
 	return was, alone, err
+}
+
+// outForGood ends what would let somebody in again who is kept out: sessions, care teams, and a code for choosing a password.
+func outForGood(ctx context.Context, tx pgx.Tx, org int32, staff int64, now time.Time) error {
+	for _, statement := range []string{
+		`UPDATE session SET ended_at = $3 WHERE org_id = $1 AND staff_id = $2 AND ended_at IS NULL`,
+		`UPDATE team_member SET to_at = greatest($3, from_at) WHERE org_id = $1 AND staff_id = $2 AND (to_at IS NULL OR to_at > $3)`,
+		`UPDATE staff_invitation SET used_at = $3 WHERE org_id = $1 AND staff_id = $2 AND used_at IS NULL`,
+	} {
+		if _, err := tx.Exec(ctx, statement, org, staff, now); err != nil {
+			return fmt.Errorf("end what lets them in: %w", err)
+		}
+	}
+	return nil
 }
 
 // Organisation is one as the operator sees it.

@@ -112,7 +112,11 @@ func (a *App) Reinvite(ctx context.Context, actor account.Actor, staff vital.UID
 		if !e.DisabledAt.IsZero() {
 			return fault.New(fault.Conflict, "they are kept out: let them in again first")
 		}
-		if _, err := tx.Exec(ctx, `SELECT take_password_away($1)`, id); err != nil {
+		_, err := leavingAlone(ctx, tx, actor.Org, now, func() error {
+			_, err := tx.Exec(ctx, `SELECT take_password_away($1)`, id)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("take the password away: %w", err)
 		}
 		if _, err := tx.Exec(ctx, endSessions, int32(actor.Org), id, now); err != nil {
@@ -126,24 +130,29 @@ func (a *App) Reinvite(ctx context.Context, actor account.Actor, staff vital.UID
 }
 
 // SetEmployee changes name and role.
-func (a *App) SetEmployee(ctx context.Context, actor account.Actor, staff vital.UID, name string, role account.Role) error {
-	return a.onStaff(ctx, actor, staff, func(tx pgx.Tx, id int64, e account.Employee, now time.Time) error {
+func (a *App) SetEmployee(ctx context.Context, actor account.Actor, staff vital.UID, name string, role account.Role) (alone []string, err error) {
+	err = a.onStaff(ctx, actor, staff, func(tx pgx.Tx, id int64, e account.Employee, now time.Time) error {
 		if e.Elsewhere {
 			return describedElsewhere()
 		}
-		if _, err := tx.Exec(ctx, `UPDATE staff SET name = $2, role = $3 WHERE id = $1`, id, name, string(role)); err != nil {
-			return fmt.Errorf("change staff: %w", err)
-		}
-		if err := joinUsualTeam(ctx, tx, actor.Org, account.StaffID(id), now); err != nil {
+		var err error
+		alone, err = leavingAlone(ctx, tx, actor.Org, now, func() error {
+			if _, err := tx.Exec(ctx, `UPDATE staff SET name = $2, role = $3 WHERE id = $1`, id, name, string(role)); err != nil {
+				return fmt.Errorf("change staff: %w", err)
+			}
+			return joinUsualTeam(ctx, tx, actor.Org, account.StaffID(id), now)
+		})
+		if err != nil {
 			return err
 		}
 		return noteStaff(ctx, tx, actor, now, "change staff", e.UID, string(e.Role)+" to "+string(role))
 	})
+	return alone, err
 }
 
 // KeepOut keeps somebody out, or lets them in again.
-func (a *App) KeepOut(ctx context.Context, actor account.Actor, staff vital.UID, out bool) error {
-	return a.onStaff(ctx, actor, staff, func(tx pgx.Tx, id int64, e account.Employee, now time.Time) error {
+func (a *App) KeepOut(ctx context.Context, actor account.Actor, staff vital.UID, out bool) (alone []string, err error) {
+	err = a.onStaff(ctx, actor, staff, func(tx pgx.Tx, id int64, e account.Employee, now time.Time) error {
 		if out == !e.DisabledAt.IsZero() {
 			return nil
 		}
@@ -153,15 +162,17 @@ func (a *App) KeepOut(ctx context.Context, actor account.Actor, staff vital.UID,
 			}
 			return noteStaff(ctx, tx, actor, now, "let staff in again", e.UID, "")
 		}
-		for _, statement := range []string{
-			`UPDATE staff SET disabled_at = $2 WHERE id = $1`,
-			`UPDATE session SET ended_at = $2 WHERE staff_id = $1 AND ended_at IS NULL`,
-			`UPDATE team_member SET to_at = greatest($2, from_at) WHERE staff_id = $1 AND (to_at IS NULL OR to_at > $2)`,
-		} {
-			if _, err := tx.Exec(ctx, statement, id, now); err != nil {
+		var err error
+		alone, err = leavingAlone(ctx, tx, actor.Org, now, func() error {
+			if _, err := tx.Exec(ctx, `UPDATE staff SET disabled_at = $2 WHERE id = $1`, id, now); err != nil {
 				return fmt.Errorf("keep staff out: %w", err)
 			}
+			return outForGood(ctx, tx, int32(actor.Org), id, now)
+		})
+		if err != nil {
+			return err
 		}
 		return noteStaff(ctx, tx, actor, now, "disable staff", e.UID, "")
 	})
+	return alone, err
 }

@@ -240,23 +240,37 @@ func (a *App) Join(ctx context.Context, actor account.Actor, team, staff vital.U
 	}
 	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
 		var who int64
-		var overlaps bool
+		var overlaps, later bool
 		const find = `
 SELECT s.id, EXISTS (SELECT FROM team_member m WHERE m.org_id = s.org_id AND m.team_id = $2 AND m.staff_id = s.id
-    AND (m.to_at IS NULL OR m.to_at > $3) AND ($4::timestamptz IS NULL OR m.from_at < $4)) FROM staff s WHERE s.uid = $1 AND s.disabled_at IS NULL`
-		err := tx.QueryRow(ctx, find, u, id, from, nullTime(to)).Scan(&who, &overlaps)
+    AND (m.to_at IS NULL OR m.to_at > $3) AND ($4::timestamptz IS NULL OR m.from_at < $4)),
+    NOT EXISTS (SELECT FROM team_member m WHERE m.org_id = s.org_id AND m.team_id = $2 AND m.staff_id = s.id AND m.from_at <= $5 AND (m.to_at IS NULL OR m.to_at > $5))
+FROM staff s WHERE s.uid = $1 AND s.disabled_at IS NULL`
+		err := tx.QueryRow(ctx, find, u, id, from, nullTime(to), now).Scan(&who, &overlaps, &later)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no such member of staff")
 		}
 		if err != nil {
 			return fmt.Errorf("find the member of staff: %w", err)
 		}
+		if overlaps && later {
+			return fault.New(fault.Conflict, "they are to join this care team later already: take them out of it first, and let them join then")
+		}
 		if overlaps {
 			return fault.New(fault.Conflict, "they are in this care team then already")
+		}
+		var opened []int64
+		if actor.LetsThemselvesIn(vital.UID(u.String())) {
+			if opened, err = opensTo(ctx, tx, id, actor.Staff, now); err != nil {
+				return err
+			}
 		}
 		const join = `INSERT INTO team_member (org_id, team_id, staff_id, from_at, to_at) VALUES ($1, $2, $3, $4, $5)`
 		if _, err := tx.Exec(ctx, join, int32(actor.Org), id, who, from, nullTime(to)); err != nil {
 			return fmt.Errorf("join the care team: %w", err)
+		}
+		if err := letIn(ctx, tx, actor, now, team, opened, 0); err != nil {
+			return err
 		}
 		return noteTeam(ctx, tx, actor, now, team, 0, "joined by staff "+u.String())
 	})
@@ -308,8 +322,27 @@ INSERT INTO team_patient (org_id, team_id, patient_id, from_at) VALUES ($1, $2, 
 		if done.RowsAffected() == 0 {
 			return nil
 		}
+		if err := tookIn(ctx, tx, actor, now, id, team, &p); err != nil {
+			return err
+		}
 		return noteTeam(ctx, tx, actor, now, team, p.ID, "took a patient in")
 	})
+}
+
+// tookIn tells of somebody who has taken a patient, whom they did not look after, into a team of their own.
+func tookIn(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, team int64, uid vital.UID, p *account.Patient) error {
+	if p.Relation.Team || !actor.LetsThemselvesIn(actor.UID) {
+		return nil
+	}
+	var mine bool
+	const member = `SELECT EXISTS (SELECT FROM team_member WHERE team_id = $1 AND staff_id = $2 AND (to_at IS NULL OR to_at > $3))`
+	if err := tx.QueryRow(ctx, member, team, int64(actor.Staff), now).Scan(&mine); err != nil {
+		return fmt.Errorf("look for the actor in the team: %w", err)
+	}
+	if !mine {
+		return nil
+	}
+	return letIn(ctx, tx, actor, now, uid, []int64{int64(p.ID)}, p.ID)
 }
 
 // HandOn ends the care of a patient.

@@ -28,6 +28,8 @@ const (
 
 	AccessGiven     Topic = "access.given"     // somebody close to a patient was let in, or is shown something else from now on; they are told
 	GlassBroken     Topic = "access.glass"     // somebody opened a record outside their care
+	LetOneselfIn    Topic = "access.let_in"    // somebody who manages care teams put themselves beside patients
+	TeamUnattended  Topic = "team.unattended"  // a care team has patients, and nobody any more who answers their alerts
 	CorrectionAsked Topic = "correction.asked" // a patient says that something in the record is wrong
 
 	ErasureAsked     Topic = "erasure.asked"     // somebody asks that a patient's data is erased
@@ -45,6 +47,7 @@ const (
 	ToPatient   Audience = "patient"
 	ToCaregiver Audience = "caregiver"
 	ToOfficer   Audience = "privacy_officer"
+	ToManagers  Audience = "manager" // whoever manages care teams
 )
 
 // SeverityNone is the severity of what tells of no reading.
@@ -54,7 +57,7 @@ const SeverityNone = "none"
 // reads them.
 type Notice struct {
 	Org       vital.OrgID
-	Patient   vital.PatientID
+	Patient   vital.PatientID // 0 of what is about a care team, for the privacy officer or whoever manages teams
 	Topic     Topic
 	Dedup     string // one notice per organisation, topic and dedup key
 	Severity  string // "yellow", "red" or "extreme"; SeverityNone of what tells of no reading

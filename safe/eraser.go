@@ -65,8 +65,9 @@ type EraseStore interface {
 	RewriteErased(ctx context.Context, task EraseTask) (left []string, err error)
 	// FinishErasure keeps the receipt and notes when the next class goes, if any.
 	FinishErasure(ctx context.Context, task EraseTask, now time.Time, receipt func(organisation string, e *Erasure, p Policy) ([]byte, error)) error
-	// Ledger returns what was carried out, the oldest first.
+	// Ledger returns what was carried out, the oldest first, and LedgerLength how many entries that are.
 	Ledger(ctx context.Context) ([]LedgerEntry, error)
+	LedgerLength(ctx context.Context) (int64, error)
 }
 
 // EraseStream is the stream as the Eraser needs it.
@@ -89,6 +90,8 @@ type Eraser struct {
 	Every  time.Duration                                          // between two looks; 0 is a second
 	Log    *slog.Logger
 	Watch  func(state ErasureState) // told of each execution that ends; may be nil
+
+	kept *int64 // entries of the ledger that were kept; nil: this process has kept none yet
 }
 
 const eraseEvery = time.Second
@@ -214,13 +217,23 @@ func (r *Eraser) finish(ctx context.Context, task *EraseTask, now time.Time) err
 	return err
 }
 
+// keepLedger keeps the ledger when it has grown, by whichever process, and once at the start.
 func (r *Eraser) keepLedger(ctx context.Context) error {
 	if r.Keep == nil {
 		return nil
+	}
+	length, err := r.Store.LedgerLength(ctx)
+	if err != nil || r.kept != nil && *r.kept == length {
+		return err
 	}
 	entries, err := r.Store.Ledger(ctx)
 	if err != nil {
 		return err
 	}
-	return r.Keep(ctx, entries)
+	if err := r.Keep(ctx, entries); err != nil {
+		return err
+	}
+	length = int64(len(entries))
+	r.kept = &length
+	return nil
 }

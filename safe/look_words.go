@@ -139,7 +139,7 @@ func actWords() map[string]string {
 		string(account.HandleAlert): "handled an alert of {them}", string(account.SetLimits): "changed {my} limits ({detail})",
 		string(account.EnrolDevice): "added a device", "revoke device": "shut a device out", string(account.AssignDevice): "gave the device “{thing}” to {them}",
 		string(account.ManageTeams): "changed {my} care team", string(account.ManageStaff): "changed somebody of the staff", string(account.ManageKeys): "changed the key of a program",
-		string(account.BreakGlass): "opened {my} record in an emergency, without being of {my} care team", "close the glass": "ended an emergency look at {my} data",
+		"let oneself in": "joined a care team of {them}, and so opened {my} record to themselves", string(account.BreakGlass): "opened {my} record in an emergency, without being of {my} care team", "close the glass": "ended an emergency look at {my} data",
 		"review broken glass": "checked an emergency look at {my} data", "break the glass of nobody": "tried to open a record in an emergency, by a number that nobody has",
 		string(account.RecordConsent): "wrote down what {they} decided on a consent", string(account.WriteConsent): "changed the words of a consent",
 		string(account.ManageCaregiver): "changed who is let in to {my} data", string(account.EndCare): "{step}",

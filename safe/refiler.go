@@ -12,12 +12,13 @@ import (
 
 // RefileStore is the record as the Refiler needs it.
 type RefileStore interface {
-	// StepRefile carries out the next step of the refile that was stepped longest ago and that no other process is at: in one
+	Clock(ctx context.Context) (time.Time, error)
+	// StepRefile carries out the next step, due at now, of the refile that was stepped longest ago and that no other process is at: in one
 	// transaction at most so many readings, the assignments with the first of them. One that cannot be carried out just now
 	// is set back, with the reason in Trouble, and the next call takes another; an error concerns all.
-	StepRefile(ctx context.Context, most int) (RefileStep, error)
+	StepRefile(ctx context.Context, now time.Time, most int) (RefileStep, error)
 	// EndMerges ends the merges, and the undoing of merges, whose refiles have all ended. It returns how many.
-	EndMerges(ctx context.Context) (int, error)
+	EndMerges(ctx context.Context, now time.Time) (int, error)
 }
 
 // RefileStep tells what a step has done.
@@ -62,13 +63,18 @@ func (r *Refiler) runOnce(ctx context.Context) error {
 	if most == 0 {
 		most = refileMost
 	}
-	for ctx.Err() == nil {
-		step, err := r.Store.StepRefile(ctx, most)
+	for {
+		now, err := r.Store.Clock(ctx)
+		if err != nil {
+			return err
+		}
+		step, err := r.Store.StepRefile(ctx, now, most)
 		if err != nil {
 			return err
 		}
 		if !step.Found {
-			break
+			_, err := r.Store.EndMerges(ctx, now)
+			return err
 		}
 		if step.Trouble != nil {
 			r.trouble(&step)
@@ -81,8 +87,6 @@ func (r *Refiler) runOnce(ctx context.Context) error {
 			r.Log.Info("readings were filed anew", "refile", step.Refile, "failed", step.Failed)
 		}
 	}
-	_, err := r.Store.EndMerges(ctx)
-	return err
 }
 
 func (r *Refiler) trouble(step *RefileStep) {

@@ -114,7 +114,11 @@ func (w *Web) viewErasure(e *safe.Erasure, actor account.Actor, items []safe.Era
 	v.CanDecide = v.Officer && e.State == safe.ErasureAsked
 	v.OwnDecision = v.Officer && e.State == safe.ErasureDecided && e.DecidedBy == actor.Staff
 	v.CanConfirm = v.Officer && e.State == safe.ErasureDecided && !v.OwnDecision
-	v.Steps = append(v.Steps, "Asked by "+e.Asker()+" on "+day(e.AskedAt))
+	asker := e.Asker()
+	if actor.Self != 0 && e.AskedRole == account.SelfRole {
+		asker = "you"
+	}
+	v.Steps = append(v.Steps, "Asked by "+asker+" on "+day(e.AskedAt))
 	for _, s := range []struct {
 		what string
 		at   time.Time
@@ -140,6 +144,8 @@ func (w *Web) viewErasure(e *safe.Erasure, actor account.Actor, items []safe.Era
 			item.Ground = ""
 		case item.Kept:
 			item.Fate = "Kept until " + day(i.Until) + ", then erased by itself"
+		case e.State == safe.ErasureConfirmed:
+			item.Fate = "Erased on " + day(e.DueAt)
 		}
 		v.Items = append(v.Items, item)
 	}
@@ -161,9 +167,10 @@ func (w *Web) pendingWords(e *safe.Erasure) string {
 
 // erasureAskView is the page on which a person asks, with what they asked before.
 type erasureAskView struct {
-	CanAsk bool
-	Wish   string
-	List   []erasureView
+	CanAsk   bool
+	Guardian bool // a guardian asks in the person's name
+	Wish     string
+	List     []erasureView
 }
 
 // erasureAsk answers GET /safe/{id}/erasure.
@@ -180,7 +187,7 @@ func (w *Web) erasureAskPage(c *fiber.Ctx, wish, wrong string) error {
 	if err != nil {
 		return err
 	}
-	view := erasureAskView{CanAsk: true, Wish: wish}
+	view := erasureAskView{CanAsk: true, Guardian: actor.Role == account.CaregiverRole, Wish: wish}
 	for i := range list {
 		view.List = append(view.List, w.viewErasure(&list[i], actor, list[i].Items, false))
 		if list[i].Unsettled() && (list[i].AskedRole == account.CaregiverRole) == (actor.Role == account.CaregiverRole) {

@@ -111,7 +111,7 @@ func (w *Web) breakGlass(c *fiber.Ctx) error {
 	view.Minutes, _ = strconv.Atoi(c.FormValue("minutes"))
 	g, err := w.Emergencies.Break(c.UserContext(), session.Actor(c.UserContext()), view.Number, view.Reason, time.Duration(view.Minutes)*time.Minute)
 	switch fault.KindOf(err) {
-	case fault.Invalid, fault.NotFound:
+	case fault.Invalid, fault.NotFound, fault.Conflict:
 		view.Error = sentence(fault.MessageOf(err))
 		c.Status(session.Status(err))
 		return w.glassPage(c, view)

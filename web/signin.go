@@ -32,11 +32,15 @@ func (w *Web) signInPage(c *fiber.Ctx) error {
 	if _, known := session.Of(c.UserContext()); known {
 		return c.Redirect(next, http.StatusSeeOther)
 	}
-	bye, err := w.Sessions.Farewell(c.UserContext())
-	if err != nil {
-		return err
+	view := signInView{Next: next}
+	if c.Query("staff") == "" { // who was erased is told so, and is no staff unless they say it
+		bye, err := w.Sessions.Farewell(c.UserContext())
+		if err != nil {
+			return err
+		}
+		view.Farewell = w.farewellWords(bye)
 	}
-	return w.signInForm(c, "Sign in", signInView{Next: next, Farewell: w.farewellWords(bye)})
+	return w.signInForm(c, "Sign in", view)
 }
 
 // signIn answers POST /signin. What is wrong is said on the form, with the login kept and the password not.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -25,6 +26,7 @@ type staffView struct {
 // employeeView is one of them.
 type employeeView struct {
 	Error string
+	Alone string // care teams whose patients have nobody since what was just done
 	One   employeeLine
 	Roles []choice
 	Code  codeFor
@@ -54,14 +56,14 @@ func (w *Web) mountStaff(get, post func(path string, h fiber.Handler)) {
 	get("/staff", func(c *fiber.Ctx) error { return w.staffPage(c, staffView{}) })
 	post("/staff", w.addEmployee)
 	get("/staff/:id", func(c *fiber.Ctx) error { return w.employeePage(c, employeeView{}) })
-	post("/staff/:id", w.employeeAct(func(c *fiber.Ctx, actor account.Actor, id vital.UID) error {
+	post("/staff/:id", w.employeeAct(func(c *fiber.Ctx, actor account.Actor, id vital.UID) ([]string, error) {
 		return w.Staffing.Set(c.UserContext(), actor, id, c.FormValue("name"), account.Role(c.FormValue("role")))
 	}))
 	post("/staff/:id/code", w.renewEmployee)
-	post("/staff/:id/disable", w.employeeAct(func(c *fiber.Ctx, actor account.Actor, id vital.UID) error {
+	post("/staff/:id/disable", w.employeeAct(func(c *fiber.Ctx, actor account.Actor, id vital.UID) ([]string, error) {
 		return w.Staffing.KeepOut(c.UserContext(), actor, id, true)
 	}))
-	post("/staff/:id/enable", w.employeeAct(func(c *fiber.Ctx, actor account.Actor, id vital.UID) error {
+	post("/staff/:id/enable", w.employeeAct(func(c *fiber.Ctx, actor account.Actor, id vital.UID) ([]string, error) {
 		return w.Staffing.KeepOut(c.UserContext(), actor, id, false)
 	}))
 }
@@ -122,15 +124,18 @@ func (w *Web) employeePage(c *fiber.Ctx, view employeeView) error {
 }
 
 // employeeAct answers a form of somebody's page: it comes back to the page, with what was wrong.
-func (w *Web) employeeAct(act func(c *fiber.Ctx, actor account.Actor, id vital.UID) error) fiber.Handler {
+func (w *Web) employeeAct(act func(c *fiber.Ctx, actor account.Actor, id vital.UID) (alone []string, err error)) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		id := vital.UID(c.Params("id"))
-		err := act(c, session.Actor(c.UserContext()), id)
+		alone, err := act(c, session.Actor(c.UserContext()), id)
 		if amiss(err) {
 			return w.employeeAgain(c, err)
 		}
 		if err != nil {
 			return err
+		}
+		if len(alone) > 0 {
+			return w.employeePage(c, employeeView{Alone: strings.Join(alone, ", ")})
 		}
 		return c.Redirect("/staff/"+string(id), http.StatusSeeOther)
 	}

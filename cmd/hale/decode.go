@@ -46,33 +46,19 @@ func (c *decodeCommand) Run(p *program) error {
 	return nil
 }
 
+// decodeAs reads a payload in the format that is named, or in that of the wire.
 func decodeAs(ctx context.Context, format string, payload []byte) (formats.Message, error) {
-	kind, rest, _ := strings.Cut(format, ":")
-	switch kind {
-	case "gatt":
-		if rest == "" {
-			return formats.Message{}, fault.New(fault.Invalid, "say which characteristic, for example gatt:2A35")
-		}
-		return formats.GATT(rest, hexOrBytes(payload)), nil
-	case "omh":
-		var s formats.Schema
-		if rest != "" {
-			var err error
-			if s, err = formats.ParseSchema(rest); err != nil {
-				return formats.Message{}, err
-			}
-		}
-		return formats.OpenMHealth(payload, s), nil
-	case "fhir":
-		return formats.FHIR(payload), nil
-	case "withings":
-		return formats.Withings(payload), nil
-	case "gateway":
-		return formats.Gateway(payload), nil
-	case "json":
+	if format == "json" {
 		return nativeMessage(ctx, payload)
 	}
-	return formats.Message{}, fault.New(fault.Invalid, "format %.40q is not known; it is gatt:2A35, omh, omh:blood-pressure:4.0, fhir, withings, gateway or json", format)
+	if strings.HasPrefix(format, "gatt:") {
+		payload = hexOrBytes(payload)
+	}
+	m, err := formats.Read(format, payload)
+	if err != nil {
+		return m, fault.Wrap(fault.Invalid, err, "--format")
+	}
+	return m, nil
 }
 
 // hexOrBytes returns the bytes that hexadecimal digits write; what is anything else is the bytes themselves.
@@ -186,9 +172,10 @@ func printMessage(p *program, m *formats.Message) {
 			word = "NOT KEPT"
 		}
 		fmt.Fprintf(p.out, "     %s  element %d: %s: %s\n", word, r.Index, r.Reason, r.Detail)
-		if r.Beyond == formats.Above {
+		switch r.Beyond {
+		case formats.Above:
 			fmt.Fprintln(p.out, "     the device found it higher than it can measure")
-		} else if r.Beyond == formats.Below {
+		case formats.Below:
 			fmt.Fprintln(p.out, "     the device found it lower than it can measure")
 		}
 		if r.Draft != nil {

@@ -71,12 +71,12 @@ func special() map[string]question {
 		"POST /v1/patients/:id/guardians/:caregiver/confirm":              {state: guardianWaits()},
 		"POST /v1/patients/:id/guardians/:caregiver/confirm (none waits)": {},
 		"POST /consents/:id/people/:who/frozen":                           {path: "/consents/{patient}/people/{caregiver}/frozen", form: "page=people&frozen=yes"},
-		"POST /consents/:id/private":                                      {form: "page=private&metric=body_weight"},
+		"POST /consents/:id/private":                                      {form: "page=private&metric=heart_rate"},
 		"POST /consents/:id/private/:item/show":                           {form: "page=private"},
 		"POST /consents/:id/requests/:request":                            {form: "page=desk&answer=refuse"},
 		"POST /patients/:id/identity/:identifier/end":                     {path: "/patients/{patient}/identity/{identifier}/end", form: "reason=It+was+another's."},
 		"POST /v1/imports":                                                {path: "/v1/imports?kind=patients", json: "name,zone\nSomebody New,Europe/Ljubljana\n"},
-		"POST /v1/refiles":                                                {json: `{"sensor":"{device}","from":"{began}","owner":"{patient}","reason":"It was the wrong box."}`},
+		"POST /v1/refiles":                                                {json: `{"sensor":"{device}","from":"{began}","to":"{now}","owner":"{patient}","reason":"It was the wrong box."}`},
 		"POST /v1/refiles/:id/undo":                                       {json: `{"reason":"It was right."}`},
 		"POST /v1/merges":                                                 {json: `{"patient":"{patient}","into":"{spare}","reason":"She was taken in twice.","confirm":"{confirm}","override":"Both came."}`, state: twoRecords(), learn: compared},
 		"POST /v1/merges (to look first)":                                 {json: `{"patient":"{patient}","into":"{twin}","dry_run":true}`},
@@ -96,8 +96,14 @@ func special() map[string]question {
 		"POST /v1/me/caregivers":                                          {json: `{"name":"Eva","scopes":["see patients"]}`},
 		"POST /v1/patients/:id/caregivers":                                {json: `{"name":"Eva","scopes":["see patients"],"reason":"She said so."}`},
 		"POST /v1/patients/:id/guardians":                                 {json: `{"name":"Eva","scopes":["see patients"],"document":"Folder 3","to":"{later}","reason":"The court said so."}`},
-		"POST /v1/me/private":                                             {json: `{"kind":"metric","metric":"body_weight"}`},
-		"POST /v1/patients/:id/private":                                   {json: `{"kind":"metric","metric":"body_weight"}`},
+		"POST /v1/me/private":                                             {json: `{"kind":"metric","metric":"heart_rate"}`},
+		"POST /v1/patients/:id/private":                                   {json: `{"kind":"metric","metric":"heart_rate"}`},
+		"DELETE /v1/me/caregivers/:caregiver/frozen":                      {state: frozenView()},
+		"DELETE /v1/patients/:id/caregivers/:caregiver/frozen":            {state: frozenView()},
+		"POST /staff/:id/enable":                                          {state: disabledStaff()},
+		"POST /v1/accounts/:id/enable":                                    {state: disabledStaff()},
+		"POST /imports/:id/commit":                                        {state: checkedFile()},
+		"POST /v1/imports/:id/commit":                                     {state: checkedFile()},
 		"POST /v1/patients/:id/erasures":                                  {json: `{"wish":"All of it."}`, state: noErasure()},
 		"POST /v1/patients/:id/erasures (asked for already)":              {json: `{"wish":"All of it."}`},
 		"POST /v1/erasures/:id/decision":                                  {json: `{"refuse":true,"answer":"The law says ten years."}`},
@@ -115,7 +121,7 @@ func special() map[string]question {
 		"POST /teams/:id/members":                                         {form: "staff={joiner}"},
 		"POST /teams/:id/members/:staff/leave":                            {path: "/teams/{team}/members/{member}/leave"},
 		"POST /teams/:id/patients/:patient/leave":                         {path: "/teams/{spareteam}/patients/{patient}/leave"},
-		"POST /teams/:id/patients":                                        {form: "number=N-{number}"},
+		"POST /teams/:id/patients":                                        {form: "number=N-{number}", state: inNoTeam()},
 		"POST /teams/:id/hours":                                           {form: "zone=Europe/Ljubljana&reason=asked&version=0"},
 		"POST /teams/:id/shifts":                                          {form: "staff={member}&duty=backup&from={tomorrow}T08:00&to={tomorrow}T16:00"},
 		"DELETE /v1/break-glass/:id":                                      {state: ownGlass()},
@@ -152,8 +158,8 @@ func special() map[string]question {
 		"POST /refiles/:id/undo":                               {form: "reason=It+was+right."},
 		"POST /merges/:id/undo":                                {form: "reason=They+are+two.", state: noErasure()},
 		"POST /patients/:id/merge":                             {form: "into={spare}&seen=yes&confirm={confirm}&reason=She+was+taken+in+twice.&override=Both+came.", state: twoRecords(), learn: compared},
-		"POST /patients/:id/refile":                            {form: "way=nobody&sensor={device}&from={began_local}&reason=It+was+the+wrong+box.&seen=yes"},
-		"POST /patients/:id/refile (to look first)":            {form: "way=nobody&sensor={device}&from={began_local}&reason=It+was+the+wrong+box."},
+		"POST /patients/:id/refile":                            {form: "way=nobody&sensor={device}&from={began_local}&to={now_local}&reason=It+was+the+wrong+box.&seen=yes"},
+		"POST /patients/:id/refile (to look first)":            {form: "way=nobody&sensor={device}&from={began_local}&to={now_local}&reason=It+was+the+wrong+box."},
 		"POST /v1/keys":                                        {json: `{"name":"Hospital","scopes":["see patients"]}`},
 		"POST /v1/break-glass":                                 {json: `{"patient":"{patient}","reason":"She called the wrong number.","minutes":30}`},
 		"POST /v1/break-glass/:id/review":                      {json: `{"finding":"It was so."}`},
@@ -165,7 +171,7 @@ func special() map[string]question {
 		"POST /staff":                                          {form: "login=new-{number}&name=Newcomer&role=nurse"},
 		"POST /staff/:id":                                      {form: "name=Newcomer&role=nurse"},
 		"POST /v1/teams/:id/members":                           {json: `{"staff":"{joiner}"}`},
-		"POST /v1/teams/:id/patients":                          {json: `{"patient":"{patient}"}`},
+		"POST /v1/teams/:id/patients":                          {json: `{"patient":"{patient}"}`, state: inNoTeam()},
 		"PUT /v1/teams/:id/hours":                              {json: `{"zone":"Europe/Ljubljana","weekly":{"monday":[],"tuesday":[],"wednesday":[],"thursday":[],"friday":[],"saturday":[],"sunday":[]},"reason":"asked"}`, header: "If-Match: *"},
 		"GET /v1/teams/:id/roster":                             {path: "/v1/teams/{team}/roster?from={now}&to={soon}"},
 		"POST /v1/teams/:id/shifts":                            {json: `{"staff":"{member}","duty":"backup","from":"{now}","to":"{soon}"}`},
@@ -178,7 +184,10 @@ func special() map[string]question {
 // The states of things that a question needs.
 
 func decidedErasure() []string {
-	return []string{`UPDATE erasure SET state = 'decided', decided_by = (SELECT id FROM staff WHERE uid = '{member}'), decided_at = now() WHERE uid = '{erasure}'`}
+	return []string{
+		`UPDATE erasure SET state = 'decided', decided_by = (SELECT id FROM staff WHERE uid = '{member}'), decided_at = now() WHERE uid = '{erasure}'`,
+		`UPDATE episode SET state = 'closed', closing = 'cleared', closed_at = now() WHERE uid = '{alert}'`,
+	}
 }
 
 func carriedOut() []string {
@@ -214,6 +223,23 @@ func ownGlass() []string {
 
 func keptFile() []string {
 	return []string{`UPDATE import SET content = convert_to('name,zone' || chr(10), 'UTF8') WHERE uid = '{import}'`}
+}
+
+// checkedFile is one whose rows are still to be taken in.
+func checkedFile() []string {
+	return []string{`UPDATE import SET content = convert_to('name,zone' || chr(10) || 'Somebody New,Europe/Ljubljana' || chr(10), 'UTF8'), rows = 1, state = 'checked', finished_at = NULL WHERE uid = '{import}'`}
+}
+
+func frozenView() []string {
+	return []string{`UPDATE caregiver_grant SET suspended_at = now() WHERE uid = '{grant}'`}
+}
+
+func disabledStaff() []string {
+	return []string{`UPDATE staff SET disabled_at = now() WHERE uid = '{member}'`}
+}
+
+func inNoTeam() []string {
+	return []string{`UPDATE team_patient l SET to_at = now() FROM team t, patient p WHERE t.uid = '{team}' AND p.uid = '{patient}' AND (l.team_id, l.patient_id) = (t.id, p.id)`}
 }
 
 // offeredCode begins a second factor and returns the code that an authenticator shows for it.
@@ -275,7 +301,7 @@ func (w *town) things(p person, c class) map[string]string {
 		"login": person{k, nobody}.known().login(), "ours": townUID("patient", one(k, own)),
 		"mine": townUID("session", p.number()), "code": townCode(k, own), "began": w.began.Format(time.RFC3339), "number": strconv.Itoa(n),
 		"me": strconv.Itoa(p.number()), "newcode": w.codes[k%len(w.codes)], "opens": shareCode(n), "request_number": strconv.Itoa(requestNumber(c)),
-		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"),
+		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"), "now_local": time.Now().In(w.home).Format("2006-01-02T15:04"),
 		"tomorrow": time.Now().Add(24 * time.Hour).Format(time.DateOnly),
 		"twin":     townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour), "later": at(90 * 24 * time.Hour),
 	}

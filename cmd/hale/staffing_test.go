@@ -62,10 +62,12 @@ func TestAnAccountFromItsCodeToItsEnd(t *testing.T) {
 	if p, err := f.app.Patient(ctx, s.Actor, f.ana.UID); err != nil || !p.Relation.Team {
 		t.Errorf("a new nurse is not in the usual team: %+v, %v", p.Relation, err)
 	}
-	refused("somebody's own account", fault.Conflict, staffing.KeepOut(ctx, boss, boss.UID, true))
-	refused("another organisation's account", fault.NotFound, staffing.KeepOut(ctx, f.staff(t, "Elsewhere", "erik", account.Administrator), nela.UID, true))
+	_, err = staffing.KeepOut(ctx, boss, boss.UID, true)
+	refused("somebody's own account", fault.Conflict, err)
+	_, err = staffing.KeepOut(ctx, f.staff(t, "Elsewhere", "erik", account.Administrator), nela.UID, true)
+	refused("another organisation's account", fault.NotFound, err)
 
-	if err := staffing.Set(ctx, boss, nela.UID, "Nela K", account.DeviceDesk); err != nil {
+	if _, err := staffing.Set(ctx, boss, nela.UID, "Nela K", account.DeviceDesk); err != nil {
 		t.Fatal(err)
 	}
 	if open := f.count(t, `SELECT count(*) FROM session e JOIN staff s ON s.id = e.staff_id WHERE s.login = 'nela' AND s.role = 'device_desk' AND e.ended_at IS NULL`); open != 1 {
@@ -82,16 +84,18 @@ func TestAnAccountFromItsCodeToItsEnd(t *testing.T) {
 	refused("the old password", fault.Unauthenticated, err)
 	_, err = welcome.Accept(ctx, here, code, "tulip rabbit kettle")
 	refused("the old code", fault.NotFound, err)
-	if err := staffing.KeepOut(ctx, boss, nela.UID, true); err != nil {
+	if _, err := staffing.KeepOut(ctx, boss, nela.UID, true); err != nil {
 		t.Fatal(err)
 	}
 	_, err = welcome.Accept(ctx, here, fresh, "another tulip rabbit")
 	refused("the code of somebody who is kept out", fault.NotFound, err)
 	_, err = staffing.Reinvite(ctx, boss, nela.UID)
 	refused("a code for somebody who is kept out", fault.Conflict, err)
-	if err := staffing.KeepOut(ctx, boss, nela.UID, false); err != nil {
+	if _, err := staffing.KeepOut(ctx, boss, nela.UID, false); err != nil {
 		t.Fatal(err)
 	}
+	_, err = welcome.Accept(ctx, here, fresh, "another tulip rabbit")
+	refused("a code from before they were kept out", fault.NotFound, err)
 	if e, err := staffing.Get(ctx, boss, nela.UID); err != nil || e.Name != "Nela K" || !e.DisabledAt.IsZero() || e.SeenAt.IsZero() {
 		t.Errorf("%+v, %v", e, err)
 	}

@@ -36,14 +36,14 @@ func bundle(b *node) Message {
 		return refused(no)
 	}
 	if _, there := b.members["implicitRules"]; there {
-		return refused(missing(b.at("implicitRules"), "it changes the meaning of the rest in a way that is not known here"))
+		return refused(malformed(b.at("implicitRules"), "it changes the meaning of the rest in a way that is not known here"))
 	}
 	entries, no := b.need("entry", list)
 	if no != nil {
 		return refused(no)
 	}
 	if len(entries.items) == 0 || len(entries.items) > most {
-		return refused(missing(entries.path, "the Bundle has %d entries; send 1 to %d", len(entries.items), most))
+		return refused(malformed(entries.path, "the Bundle has %d entries; send 1 to %d", len(entries.items), most))
 	}
 	var all Message
 	for i, e := range entries.items {
@@ -84,7 +84,7 @@ func resource(r *node) Message {
 	if err := json.Unmarshal(r.src, &o); err != nil {
 		said := fault.MessageOf(err)
 		field := said[:max(0, strings.IndexAny(said, ": "))] // fhir says the member first
-		return refused(missing(r.at(field), "%s", strings.TrimLeft(said[len(field):], ": ")))
+		return refused(malformed(r.at(field), "%s", strings.TrimLeft(said[len(field):], ": ")))
 	}
 	d, no := observed(&o, r)
 	if no != nil {
@@ -97,7 +97,7 @@ func resource(r *node) Message {
 func observed(o *fhir.Observation, n *node) (Draft, *Refusal) {
 	var d Draft
 	if m := o.Modifiers(); len(m) > 0 {
-		return d, missing(n.at(m[0]), "it changes the meaning of the rest in a way that is not known here: send the Observation without it")
+		return d, malformed(n.at(m[0]), "it changes the meaning of the rest in a way that is not known here: send the Observation without it")
 	}
 	d.circumstances(o)
 	for _, step := range []func(*fhir.Observation, *node) *Refusal{d.named, d.metricOf, d.effective, d.standing} {
@@ -141,12 +141,12 @@ func (d *Draft) standing(o *fhir.Observation, n *node) *Refusal {
 	case "unknown":
 		return notKept(n.at("status"), "unknown: whether this is a result is not known")
 	case "":
-		return missing(n.at("status"), "it is missing; send final")
+		return malformed(n.at("status"), "it is missing; send final")
 	default:
-		return missing(n.at("status"), "%s is none of FHIR R4; send final", strconv.Quote(clipped(o.Status, 40)))
+		return malformed(n.at("status"), "%s is none of FHIR R4; send final", strconv.Quote(clipped(o.Status, 40)))
 	}
 	if d.Standing != Final && d.Identifier == "" {
-		return missing(n.at("identifier"), "it is missing: which Observation is %s cannot be known", o.Status)
+		return malformed(n.at("identifier"), "it is missing: which Observation is %s cannot be known", o.Status)
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func absent(path string, c *fhir.CodeableConcept) *Refusal {
 func (d *Draft) metricOf(o *fhir.Observation, n *node) *Refusal {
 	path := n.at("code")
 	if len(o.Code.Coding) == 0 {
-		return refuse(vital.ReasonMetric, path, "it has no coding; send a code of LOINC, for example 8867-4")
+		return notKept(path, "it has no coding, so that what was measured is not known; send a code of LOINC, for example 8867-4")
 	}
 	for _, c := range o.Code.Coding {
 		m, ok := fhir.MetricOf(c)
@@ -281,8 +281,8 @@ func (d *Draft) single(o *fhir.Observation, n *node) *Refusal {
 	}
 	q, no := value(numeric{o.ValueQuantity, o.ValueInteger, o.DataAbsentReason, o.Rest}, def.Components[0], n)
 	if no != nil {
-		if d.Standing == EnteredInError && o.ValueQuantity == nil {
-			return nil // what it takes back, it need not repeat
+		if d.Standing == EnteredInError {
+			return nil // what it takes back it need not repeat, and may repeat in any form
 		}
 		if _, members := o.Rest["hasMember"]; members && o.ValueQuantity == nil {
 			return notKept(n.at("hasMember"), "a group of Observations has no value of its own; send its members")
@@ -299,7 +299,7 @@ func (d *Draft) parts(o *fhir.Observation, n *node) *Refusal {
 		c := &o.Component[i]
 		var said fhir.CodeableConcept
 		if raw := c.Rest["valueCodeableConcept"]; raw != nil && json.Unmarshal(raw, &said) != nil {
-			return missing(n.at("component["+strconv.Itoa(i)+"].valueCodeableConcept"), "this is not what FHIR R4 has here")
+			return malformed(n.at("component["+strconv.Itoa(i)+"].valueCodeableConcept"), "this is not what FHIR R4 has here")
 		}
 		for _, w := range said.Coding {
 			if m, ok := fhir.MealOf(w); ok && d.Metric == vital.Glucose {
@@ -361,13 +361,14 @@ func (d *Draft) panel(o *fhir.Observation, n *node) *Refusal {
 			return d.without(o, n, c.Code)
 		}
 		part := &o.Component[i]
-		q, no := value(numeric{part.ValueQuantity, nil, part.DataAbsentReason, part.Rest}, c, &node{path: n.at("component[" + strconv.Itoa(i) + "]")})
+		at := &node{path: n.at("component[" + strconv.Itoa(i) + "]")}
+		q, no := value(numeric{part.ValueQuantity, nil, part.DataAbsentReason, part.Rest}, c, at)
 		if no != nil && c.Optional && part.ValueQuantity == nil {
 			continue
 		}
 		if no != nil {
 			d.N = 0
-			if d.Standing == EnteredInError && part.ValueQuantity == nil {
+			if d.Standing == EnteredInError {
 				return nil
 			}
 			return no
@@ -406,7 +407,7 @@ func value(v numeric, c vital.Component, n *node) (vital.Quantity, *Refusal) {
 	}
 	switch {
 	case v.quantity != nil && v.integer != nil:
-		return vital.Quantity{}, missing(n.at("valueInteger"), "it stands beside valueQuantity; send one value")
+		return vital.Quantity{}, malformed(n.at("valueInteger"), "it stands beside valueQuantity; send one value")
 	case v.quantity == nil && v.integer != nil:
 		if c.Canonical != vital.Steps && c.Canonical != vital.Score {
 			return vital.Quantity{}, refuse(vital.ReasonUnit, n.at("valueInteger"), "it has no unit; send valueQuantity in one of %s", accepted(c))
@@ -417,7 +418,7 @@ func value(v numeric, c vital.Component, n *node) (vital.Quantity, *Refusal) {
 	case v.quantity == nil:
 		return vital.Quantity{}, refuse(vital.ReasonNotANumber, n.at("valueQuantity"), "it is missing")
 	case v.absent != nil:
-		return vital.Quantity{}, missing(n.at("dataAbsentReason"), "it stands beside a value")
+		return vital.Quantity{}, malformed(n.at("dataAbsentReason"), "it stands beside a value")
 	}
 	return quantity(v.quantity, c, n.at("valueQuantity"))
 }

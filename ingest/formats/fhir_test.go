@@ -13,6 +13,7 @@ import (
 func TestFHIR(t *testing.T) {
 	t.Parallel()
 	golden(t, "testdata/fhir.txt", func(t *testing.T, given string) formats.Message {
+		t.Helper()
 		m := formats.FHIR([]byte(given))
 		for i := range m.Drafts {
 			again(t, &m.Drafts[i])

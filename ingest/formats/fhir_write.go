@@ -60,7 +60,8 @@ func (d *Draft) write(o *fhir.Observation, def vital.Definition, f fhir.Form) {
 			o.ValueQuantity = &q
 			continue
 		}
-		o.Component = append(o.Component, fhir.Component{Code: fhir.CodeableConcept{Coding: []fhir.Coding{{System: fhir.LOINC, Code: c.LOINC}}, Text: c.Code}, ValueQuantity: &q})
+		code := fhir.CodeableConcept{Coding: []fhir.Coding{{System: fhir.LOINC, Code: c.LOINC}}, Text: c.Code}
+		o.Component = append(o.Component, fhir.Component{Code: code, ValueQuantity: &q})
 	}
 }
 

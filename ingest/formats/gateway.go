@@ -192,7 +192,7 @@ func bridged(n *node) Message {
 	if slot := n.get("user_slot"); slot != nil {
 		u, no := slot.whole()
 		if no == nil && (u < 0 || u > unknownSlot) {
-			no = missing(slot.path, "%d is no user; send 0 to %d", u, unknownSlot)
+			no = malformed(slot.path, "%d is no user; send 0 to %d", u, unknownSlot)
 		}
 		if no != nil {
 			return refused(no.of(d))

@@ -14,9 +14,12 @@ func (p *payload) glucose() Message {
 	d.Sequence = int64(p.uint16("sequence"))
 	d.Time = p.dateTime()
 	if flags&1 != 0 {
-		if offset := int16(p.uint16("time_offset")); !d.Time.At.IsZero() { //nolint:gosec // minutes, with sign
+		offset := int16(p.uint16("time_offset"))
+		if !d.Time.At.IsZero() {
+			d.fact("base_time", "%s", d.Time.At.Format("2006-01-02T15:04:05"))
 			d.Time.At = d.Time.At.Add(time.Duration(offset) * time.Minute)
 		}
+		d.fact("time_offset", "%d min", offset)
 	}
 	concentration := amount{special: nan, at: p.at}
 	var kind, place uint8

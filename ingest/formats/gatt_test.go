@@ -9,11 +9,11 @@ import (
 	"hale/vital"
 )
 
-func octets(t testing.TB, text string) []byte {
-	t.Helper()
+func octets(tb testing.TB, text string) []byte {
+	tb.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -21,6 +21,7 @@ func octets(t testing.TB, text string) []byte {
 func TestGATT(t *testing.T) {
 	t.Parallel()
 	golden(t, "testdata/gatt.txt", func(t *testing.T, given string) formats.Message {
+		t.Helper()
 		name, value, _ := strings.Cut(given, " ")
 		return formats.GATT(name, octets(t, value))
 	})
@@ -56,7 +57,8 @@ func TestWhatIsRefusedKeepsNoNumber(t *testing.T) {
 // read is all of the payload: one byte less or more is never the same measurement by silence.
 func FuzzGATT(f *testing.F) {
 	for _, c := range formats.Characteristics() {
-		for _, seed := range []string{"", "00", "00 8000 4F00 5F00", "1E 8E00 5B00 6C00 EA07031D073A00 4200 01 0400", "1E 44 0002 7203 7A03", "07 7943 EA070A19061E05 02",
+		for _, seed := range []string{"", "00", "00 8000 4F00 5F00", "1E 8E00 5B00 6C00 EA07031D073A00 4200 01 0400", "1E 44 0002 7203 7A03",
+			"07 7943 EA070A19061E05 02",
 			"0F ACF3 BEF5 E8070B1D170839 2040 220000 66E3", "17 0800 EA0705010C0000 C4FF 43C0 11", "07 382700FE EA070202160F00 02",
 			"FF 0800 00 01 1EF0 02 21 580232 01 05D0 46F0"} {
 			f.Add(c, octets(f, seed))

@@ -50,11 +50,11 @@ func golden(t *testing.T, path string, read func(t *testing.T, given string) for
 }
 
 // goldenInputs returns what is sent in the cases of a file, as seeds.
-func goldenInputs(t testing.TB, path string) []string {
-	t.Helper()
+func goldenInputs(tb testing.TB, path string) []string {
+	tb.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var all []string
 	for _, c := range strings.Split("\n"+string(text), "\n# ")[1:] {

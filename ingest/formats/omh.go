@@ -38,13 +38,13 @@ func dataPoint(n *node, s Schema) Message {
 	}
 	if header == nil || body == nil {
 		if s == (Schema{}) && header == nil && body == nil {
-			return refused(missing(n.at("header"), "it is missing: a data point has a header and a body; to send a body alone, name its schema"))
+			return refused(malformed(n.at("header"), "it is missing: a data point has a header and a body; to send a body alone, name its schema"))
 		}
 		which := "header"
 		if body == nil {
 			which = "body"
 		}
-		return refused(missing(n.at(which), "it is missing: a data point has a header and a body"))
+		return refused(malformed(n.at(which), "it is missing: a data point has a header and a body"))
 	}
 	var d Draft
 	said, no := d.header(header)
@@ -52,7 +52,7 @@ func dataPoint(n *node, s Schema) Message {
 		return refused(no)
 	}
 	if s != (Schema{}) && said != s {
-		return refused(missing(header.at("schema_id"), "it says %s %s where %s %s was announced",
+		return refused(malformed(header.at("schema_id"), "it says %s %s where %s %s was announced",
 			clipped(said.Name, 40), clipped(said.Version, 40), s.Name, s.Version))
 	}
 	if no := body.is(object); no != nil {

@@ -86,7 +86,8 @@ func Schemas() []string {
 // rulesOf returns the rules of a schema (github.com/openmhealth/schemas, folder schema/omh, in its state of 2024).
 func rulesOf(s Schema) (schemaRules, *Refusal) {
 	if !slices.Contains(Schemas(), s.Name) {
-		return schemaRules{}, notKept("schema_id.name", "%s is no schema that Hale reads; it reads %s", strconv.Quote(clipped(s.Name, 60)), strings.Join(Schemas(), ", "))
+		return schemaRules{}, notKept("schema_id.name", "%s is no schema that Hale reads; it reads %s",
+			strconv.Quote(clipped(s.Name, 60)), strings.Join(Schemas(), ", "))
 	}
 	major, minor, _ := strings.Cut(s.Version, ".")
 	v := version{}

@@ -10,6 +10,7 @@ import (
 func TestOpenMHealth(t *testing.T) {
 	t.Parallel()
 	golden(t, "testdata/omh.txt", func(t *testing.T, given string) formats.Message {
+		t.Helper()
 		first, body, ok := strings.Cut(given, "\n")
 		if !ok || first == "data point" {
 			return formats.OpenMHealth([]byte(body), formats.Schema{})

@@ -103,7 +103,8 @@ func (d *Draft) interval(span *node, rules *schemaRules) *Refusal {
 		if rules.ieee {
 			also = ""
 		}
-		return refuse(vital.ReasonClock, span.path, "send exactly one of: start_date_time and end_date_time, start_date_time and duration, end_date_time and duration%s", also)
+		return refuse(vital.ReasonClock, span.path,
+			"send exactly one of: start_date_time and end_date_time, start_date_time and duration, end_date_time and duration%s", also)
 	}
 	if date != nil && part != nil && !rules.ieee {
 		t, no := day(date)

@@ -171,7 +171,7 @@ func float(word uint32) (mantissa int64, exponent int8, s special) {
 	case 0x00800001:
 		return 0, 0, reserved
 	}
-	exponent = int8(word >> 24) //nolint:gosec // the sign bit is meant
+	exponent = int8(word >> 24)
 	if m := word & 0x00ffffff; m >= 0x007ffffe && m <= 0x00800002 || exponent > largestExponent || exponent < -largestExponent {
 		return 0, 0, invalid
 	}

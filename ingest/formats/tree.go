@@ -199,8 +199,8 @@ func (n *node) whole() (int64, *Refusal) {
 	return i, nil
 }
 
-// instead says that something is missing where several forms would do.
-func missing(field, format string, args ...any) *Refusal {
+// malformed refuses a message that is not of the form that its format has.
+func malformed(field, format string, args ...any) *Refusal {
 	return refuse(vital.ReasonUnparsable, field, format, args...)
 }
 
@@ -235,7 +235,7 @@ func each(src []byte, one func(*node) Message) Message {
 	}
 	var all Message
 	if len(root.items) == 0 || len(root.items) > most {
-		return refused(missing("", "the list has %d elements; send 1 to %d", len(root.items), most))
+		return refused(malformed("", "the list has %d elements; send 1 to %d", len(root.items), most))
 	}
 	for i, item := range root.items {
 		all.join(one(item), i)

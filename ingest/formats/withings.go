@@ -27,7 +27,7 @@ func Withings(src []byte) Message {
 		return refused(no)
 	}
 	if status.raw != "0" {
-		return refused(missing(status.path, "%s is an error of Withings, and no measurement", clipped(status.raw, 20)))
+		return refused(malformed(status.path, "%s is an error of Withings, and no measurement", clipped(status.raw, 20)))
 	}
 	body, no := root.need("body", object)
 	if no != nil {
@@ -38,7 +38,7 @@ func Withings(src []byte) Message {
 		return refused(no)
 	}
 	if len(groups.items) == 0 || len(groups.items) > most {
-		return refused(missing(groups.path, "it has %d groups; send 1 to %d", len(groups.items), most))
+		return refused(malformed(groups.path, "it has %d groups; send 1 to %d", len(groups.items), most))
 	}
 	var all Message
 	for i, g := range groups.items {
@@ -64,7 +64,7 @@ func group(g *node) Message {
 	for _, m := range measures.items {
 		kind, q, no := measure(m)
 		if no == nil && found[kind] != (vital.Quantity{}) {
-			no = missing(m.path, "type %d stands more than once", kind)
+			no = malformed(m.path, "type %d stands more than once", kind)
 		}
 		if no != nil {
 			return refused(no.of(d))
@@ -101,7 +101,7 @@ func (d *Draft) group(g *node) *Refusal {
 		if category.raw == "2" {
 			return notKept(category.path, "2: this is a goal, and no measurement")
 		}
-		return missing(category.path, "%s is none; 1 is a measurement, 2 a goal", clipped(category.raw, 20))
+		return malformed(category.path, "%s is none; 1 is a measurement, 2 a goal", clipped(category.raw, 20))
 	}
 	attrib, no := g.need("attrib", number)
 	if no != nil {
@@ -252,7 +252,7 @@ func (d *Draft) measures(found map[int64]vital.Quantity, at *node) Message {
 	case len(m.Refused) == 0 && len(beside) > 0:
 		m.refuse(notKept(at.path, "%s is no measurement that Hale keeps", beside[0].Name).of(*d))
 	case len(m.Refused) == 0:
-		m.refuse(missing(at.path, "the group holds no measure").of(*d))
+		m.refuse(malformed(at.path, "the group holds no measure").of(*d))
 	}
 	return m
 }

@@ -41,5 +41,6 @@ GRANT EXECUTE ON FUNCTION leave_out_like_login() TO hale_owner;
 
 SET LOCAL ROLE hale_owner;
 CREATE TRIGGER staff_login_like BEFORE INSERT ON staff FOR EACH ROW EXECUTE FUNCTION leave_out_like_login();
+CREATE INDEX patient_number_lower ON patient (org_id, lower(number)) WHERE number <> ''; -- in an emergency a number is typed in any letters
 CREATE INDEX staff_login_lower ON staff (lower(login));
 RESET ROLE;

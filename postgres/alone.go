@@ -1,0 +1,111 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/push"
+	"hale/vital"
+)
+
+// unattendedTeams are the care teams that have patients, and nobody who may answer their alerts and can sign in.
+const unattendedTeams = `
+SELECT t.uid::text, t.name FROM team t WHERE t.org_id = $1 AND t.ended_at IS NULL
+    AND EXISTS (SELECT FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2))
+    AND NOT EXISTS (SELECT FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
+        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2) AND ` + atBedside + `) ORDER BY t.name`
+
+type namedTeam struct {
+	UID  vital.UID
+	Name string
+}
+
+func unattended(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time) ([]namedTeam, error) {
+	rows, err := tx.Query(ctx, unattendedTeams, int32(org), now)
+	if err != nil {
+		return nil, fmt.Errorf("look for teams of nobody: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[namedTeam])
+	if err != nil {
+		return nil, fmt.Errorf("look for teams of nobody: %w", err)
+	}
+	return list, nil
+}
+
+const tellManagers = `
+INSERT INTO outbox (org_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, $3, 'urgent', $4, 'manager')`
+
+// leavingAlone makes a change of somebody of the staff, and returns the names of the care teams whose patients have nobody by it who
+// answers their alerts. Whoever manages teams is owed a notice of each.
+func leavingAlone(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time, change func() error) ([]string, error) {
+	before, err := unattended(ctx, tx, org, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := change(); err != nil {
+		return nil, err
+	}
+	after, err := unattended(ctx, tx, org, now)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, t := range after {
+		if slices.Contains(before, t) {
+			continue
+		}
+		names = append(names, t.Name)
+		dedup := string(t.UID) + " " + now.Format(time.RFC3339Nano)
+		if _, err := tx.Exec(ctx, tellManagers, int32(org), string(push.TeamUnattended), dedup, now); err != nil {
+			return nil, fmt.Errorf("tell whoever manages teams: %w", err)
+		}
+	}
+	return names, nil
+}
+
+// letInAction is the act of somebody who has put themselves beside a patient.
+const letInAction = "let oneself in"
+
+const newToMe = `
+SELECT p.patient_id FROM team_patient p WHERE p.team_id = $1 AND (p.to_at IS NULL OR p.to_at > $3)
+    AND NOT EXISTS (SELECT FROM team_patient o JOIN team_member m ON m.org_id = o.org_id AND m.team_id = o.team_id AND m.staff_id = $2
+        WHERE o.org_id = p.org_id AND o.patient_id = p.patient_id AND (o.to_at IS NULL OR o.to_at > $3) AND m.from_at <= $3 AND (m.to_at IS NULL OR m.to_at > $3))
+ORDER BY p.patient_id`
+
+// opensTo returns the patients of a team with whom a member of staff is in no team just now.
+func opensTo(ctx context.Context, tx pgx.Tx, team int64, staff account.StaffID, now time.Time) ([]int64, error) {
+	rows, err := tx.Query(ctx, newToMe, team, int64(staff), now)
+	if err != nil {
+		return nil, fmt.Errorf("look whom this opens: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+const tellOfficerOfTeam = `
+INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, $3, $4, 'urgent', $5, 'privacy_officer')`
+
+// letIn tells that the actor has opened the records of patients to themselves, by a team. It is a look that nobody else has decided
+// on, as broken glass is: the privacy officer is owed a notice, and each patient's trail tells it. An organisation with one
+// administrator needs the way; who is with all of them already opens nothing. about is the patient, when there is but one.
+func letIn(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, team vital.UID, opened []int64, about vital.PatientID) error {
+	if len(opened) == 0 {
+		return nil
+	}
+	var audit []account.Audit
+	for _, p := range opened {
+		audit = append(audit, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: letInAction, Patient: vital.PatientID(p), Object: "team " + string(team)})
+	}
+	if err := writeAudits(ctx, tx, audit); err != nil {
+		return err
+	}
+	dedup := string(team) + " " + string(actor.UID) + " " + now.Format(time.RFC3339Nano)
+	if _, err := tx.Exec(ctx, tellOfficerOfTeam, int32(actor.Org), nullID(about), string(push.LetOneselfIn), dedup, now); err != nil {
+		return fmt.Errorf("tell the privacy officer: %w", err)
+	}
+	return nil
+}
