@@ -104,6 +104,7 @@ func (h *house) AddPatient(_ context.Context, _ account.Actor, p account.Patient
 		return p, fault.New(fault.Conflict, "the number %q is another patient's", p.Number)
 	}
 	p.UID = alarm
+	h.people = append(h.people, p)
 	return p, nil
 }
 

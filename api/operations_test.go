@@ -139,7 +139,12 @@ func TestPatients(t *testing.T) {
 
 func TestAddingPatients(t *testing.T) {
 	t.Parallel()
-	s, _ := server(t)
+	s, h := server(t)
+	const team = "0192a000-0000-7000-8000-00000000000a"
+	ask(t, s, "device_desk", "POST", "/v1/patients", `{"name":"Cene","zone":"Europe/London","teams":["`+team+`"]}`)
+	if last := h.people[len(h.people)-1]; len(last.Teams) != 1 || last.Teams[0] != team {
+		t.Errorf("the care teams that were named: %v", last.Teams)
+	}
 	a := ask(t, s, "device_desk", "POST", "/v1/patients", `{"name":"Cene","zone":"Europe/London"}`)
 	if a.status != http.StatusCreated || a.header.Get("Location") != "/v1/patients/"+alarm || a.json(t)["sex"] != "unknown" {
 		t.Errorf("%d %s %v", a.status, a.body, a.header)

@@ -11,7 +11,8 @@ import (
 )
 
 const weight = `{"resourceType":"Observation","id":"w","status":"final","category":[],"code":{"coding":[{"system":"http://loinc.org","code":"29463-7"}]},` +
-	`"subject":{"reference":"Patient/1"},"effectiveDateTime":"2026-03-29","valueQuantity":{"value":78.350,"unit":"kg","system":"http://unitsofmeasure.org","code":"kg"},` +
+	`"subject":{"reference":"Patient/1"},"effectiveDateTime":"2026-03-29",` +
+	`"valueQuantity":{"value":78.350,"unit":"kg","system":"http://unitsofmeasure.org","code":"kg"},` +
 	`"component":[{"code":{"text":"x"},"modifierExtension":[]}],"encounter":{"reference":"Encounter/1"},"valueSampledData":{"origin":1.00}}`
 
 func TestAnObservationIsWrittenAsItWasRead(t *testing.T) {

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -289,5 +290,30 @@ func TestWhoLetsThemselvesInIsSeen(t *testing.T) {
 	}
 	if n, rows := told(); n != 2 || rows != 2 {
 		t.Errorf("by taking the patient into a team of their own: %d notices, %d rows", n, rows)
+	}
+}
+
+// TestWhoIsToJoinLaterIsToldHowToJoinNow: the two memberships would overlap, and nobody is left to guess why.
+func TestWhoIsToJoinLaterIsToldHowToJoinNow(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx, teams := t.Context(), account.Teams{Book: r.app, Now: time.Now}
+	heart, err := teams.Add(ctx, r.nurse, "Heart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nina := r.uidOf(t, r.member(t, "nina", account.Nurse))
+	if err := teams.Join(ctx, r.nurse, heart.UID, nina, time.Now().Add(time.Hour), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	err = teams.Join(ctx, r.nurse, heart.UID, nina, time.Time{}, time.Time{})
+	if !fault.Is(err, fault.Conflict) || !strings.Contains(fault.MessageOf(err), "take them out of it first") {
+		t.Errorf("joining now: %v", err)
+	}
+	if err := teams.Leave(ctx, r.nurse, heart.UID, nina); err != nil {
+		t.Fatal(err)
+	}
+	if err := teams.Join(ctx, r.nurse, heart.UID, nina, time.Time{}, time.Time{}); err != nil {
+		t.Errorf("after what was said: %v", err)
 	}
 }

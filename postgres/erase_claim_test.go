@@ -5,7 +5,10 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"hale/fault"
+	"hale/postgres"
 	"hale/safe"
 )
 
@@ -98,4 +101,27 @@ func TestTheLedgerIsReadWhenItHasGrown(t *testing.T) {
 	r.carryErasureOut(t, r.now(t)) // by another process
 	look(4, 1, nil)
 	look(4, 1, nil)
+}
+
+// TestEveryStepOfAnErasureStandsInTheTrail by whom it was taken, with what operators looked at. Who asked is nobody any more.
+func TestEveryStepOfAnErasureStandsInTheTrail(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	operator := postgres.Operator{AdminURL: r.db.AdminURL()}
+	if _, err := operator.Erasures(t.Context(), "Home"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := operator.ErasureLedger(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"operator: create organisation", "Officer olga: set retention", ": ask for erasure", "Officer olga: decide on erasure", "Officer otto: confirm erasure",
+		"hale: begin erasure", "hale: erase", "hale: finish erasure", "operator: list erasures", "operator: write erasure ledger",
+	}
+	const steps = `SELECT name || ': ' || action FROM (SELECT actor_name AS name, action, id FROM audit WHERE action LIKE '%erasure%' OR action IN ('erase', 'set retention', 'create organisation')) a ORDER BY id`
+	if diff := cmp.Diff(want, r.column(t, steps)); diff != "" {
+		t.Errorf("the trail (-want +got):\n%s", diff)
+	}
 }

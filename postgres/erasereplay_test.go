@@ -160,6 +160,9 @@ func TestARestoreFromAnEarlierBackupRepeatsTheErasure(t *testing.T) {
 			t.Fatalf("entry %d once more: %q, %v", i, got, err)
 		}
 	}
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'replay erasure' AND actor_name = 'operator' AND object LIKE 'erasure %'`); n != 2 {
+		t.Errorf("%d replays stand in the trail, want each that was carried out", n)
+	}
 	if missing, err := r.work.MissingErasures(t.Context(), read); err != nil || len(missing) != 0 {
 		t.Errorf("still missing %v, %v", missing, err)
 	}

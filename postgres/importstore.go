@@ -104,7 +104,7 @@ func (s *settling) changePeople(ctx context.Context) error {
 	}
 	for id, p := range last {
 		ids, names, dates = append(ids, int64(id)), append(names, p.Name), append(dates, string(p.BirthDate))
-		years, sexes, numbers = append(years, int16(p.BirthYear)), append(sexes, p.Sex), append(numbers, p.Number) //nolint:gosec // a year
+		years, sexes, numbers = append(years, int16(p.BirthYear)), append(sexes, p.Sex), append(numbers, p.Number)
 	}
 	if len(ids) > 0 {
 		_, err := s.tx.Exec(ctx, updatePatients, int32(s.actor.Org), ids, names, dates, years, sexes, numbers)
@@ -245,7 +245,7 @@ func (s *settling) keepLines(ctx context.Context) error {
 	for i := range s.decided {
 		l := &s.decided[i].Line
 		counts[l.Outcome]++
-		numbers, lines, entries = append(numbers, int32(l.Row)), append(lines, int32(l.Line)), append(entries, int32(l.Entry)) //nolint:gosec // bounded by the size of a file
+		numbers, lines, entries = append(numbers, int32(l.Row)), append(lines, int32(l.Line)), append(entries, int32(l.Entry))
 		outcomes, fields, problems = append(outcomes, string(l.Outcome)), append(fields, l.Field), append(problems, l.Problem)
 		var uid *string
 		if l.Patient != "" {

@@ -374,7 +374,7 @@ func part(ctx context.Context, tx pgx.Tx, actor account.Actor, k kept, from, int
 }
 
 const mergeColumns = `
-SELECT m.uid::text, coalesce(x.id, 0), coalesce(x.uid::text, ''), coalesce(x.name, ''), coalesce(y.id, 0), coalesce(y.uid::text, ''), coalesce(y.name, ''), m.state, m.reason, m.override,
+SELECT m.uid::text, coalesce(x.id, 0), coalesce(x.uid::text, ''), coalesce(x.name, ''), coalesce(x.number, ''), coalesce(y.id, 0), coalesce(y.uid::text, ''), coalesce(y.name, ''), coalesce(y.number, ''), m.state, m.reason, m.override,
     m.asked_name, m.asked_at, m.ended_at, m.undo_reason, m.undo_name, m.undo_at, coalesce(f.total, 0), coalesce(f.moved, 0)
 FROM merge m LEFT JOIN patient x ON x.org_id = m.org_id AND x.id = m.from_id LEFT JOIN patient y ON y.org_id = m.org_id AND y.id = m.into_id
     LEFT JOIN LATERAL (SELECT sum(r.total) AS total, sum(r.moved) AS moved FROM refile r
@@ -383,7 +383,7 @@ FROM merge m LEFT JOIN patient x ON x.org_id = m.org_id AND x.id = m.from_id LEF
 func scanMerge(row pgx.CollectableRow) (safe.Merge, error) {
 	var m safe.Merge
 	var ended, undone *time.Time
-	err := row.Scan(&m.UID, &m.From.ID, &m.From.UID, &m.From.Name, &m.Into.ID, &m.Into.UID, &m.Into.Name, &m.State, &m.Reason, &m.Override,
+	err := row.Scan(&m.UID, &m.From.ID, &m.From.UID, &m.From.Name, &m.From.Number, &m.Into.ID, &m.Into.UID, &m.Into.Name, &m.Into.Number, &m.State, &m.Reason, &m.Override,
 		&m.AskedBy, &m.AskedAt, &ended, &m.UndoReason, &m.UndoBy, &undone, &m.Total, &m.Moved)
 	m.AskedAt, m.EndedAt, m.UndoAt = m.AskedAt.UTC(), timeOf(ended), timeOf(undone)
 	return m, err

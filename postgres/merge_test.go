@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"hale/account"
@@ -215,6 +217,12 @@ FROM consent_text v WHERE v.purpose = '%[3]s' LIMIT 1`, int32(p.Org), int64(p.ID
 	}
 	if _, err := r.tryMerge(t, r.patient, y); !fault.Is(err, fault.Conflict) {
 		t.Errorf("merged although sharing was withdrawn under the first record: %v", err)
+	}
+	if c, err := r.merges().Compare(t.Context(), r.nurse, r.patient.UID, y.UID); err != nil || !slices.Contains(c.Differ, "the consents") {
+		t.Errorf("who looks first is not told that consents differ: %v, %v", c.Differ, err)
+	}
+	if _, err := r.tryMerge(t, r.patient, y); err == nil || strings.Contains(fault.MessageOf(err), string(consent.ForSharing)) {
+		t.Errorf("the refusal tells what somebody decided: %v", err)
 	}
 	decide(y, consent.Withdrawn)
 	decide(r.patient, consent.Given) // the record that stays is the more protective one

@@ -34,18 +34,31 @@ INSERT INTO timeline (org_id, episode_id, kind, recorded_at, level, reading_at, 
 VALUES (1, 1, 'occurred', '2026-01-04Z', 2, '2026-01-04Z', 6, '{181,100}', 2, 1, 1);
 UPDATE episode SET contact = true, occurrences = 3, last_at = '2026-01-04Z', last_id = 6, last_values = '{181,100}';`
 
-// TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds goes from version 1, with data, to the newest.
-func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
+// olderRecord is an empty database, to be brought to older versions.
+func olderRecord(t *testing.T) pgtest.Database {
+	t.Helper()
 	db := pgtest.New(t)
 	old := pgtest.Database{Server: db.Server, Name: strings.Replace(db.Name, "t_", "old_", 1)}
 	asAdmin(t, db.AdminURL(), "CREATE DATABASE "+old.Name)
 	t.Cleanup(func() { asAdmin(t, db.AdminURL(), "DROP DATABASE "+old.Name+" WITH (FORCE)") })
-	if err := postgres.MigrateTo(ctx, old.AdminURL(), 1); err != nil {
+	return old
+}
+
+// migrateTo brings a database to a version, and fills in what one of that version held.
+func migrateTo(t *testing.T, db pgtest.Database, version int64, held string) {
+	t.Helper()
+	if err := postgres.MigrateTo(t.Context(), db.AdminURL(), version); err != nil {
 		t.Fatal(err)
 	}
-	asAdmin(t, old.AdminURL(), firstRecord)
+	asAdmin(t, db.AdminURL(), held)
+}
+
+// TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds goes from version 1, with data, to the newest.
+func TestARecordOfTheFirstVersionIsMigratedWithWhatItHolds(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	old := olderRecord(t)
+	migrateTo(t, old, 1, firstRecord)
 	done, err := postgres.Migrate(ctx, old.AdminURL())
 	if err != nil || done.From != 1 || done.To < 2 {
 		t.Fatalf("migrated %+v, %v", done, err)

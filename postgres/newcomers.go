@@ -40,7 +40,7 @@ func addPatients(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.T
 	for _, p := range list {
 		p.Org, p.UID, p.CreatedAt, p.State = actor.Org, newUID(), now, account.Active
 		byUID[string(p.UID)] = p
-		uids, names, numbers, years = append(uids, string(p.UID)), append(names, p.Name), append(numbers, p.Number), append(years, int16(p.BirthYear)) //nolint:gosec // a year
+		uids, names, numbers, years = append(uids, string(p.UID)), append(names, p.Name), append(numbers, p.Number), append(years, int16(p.BirthYear))
 		dates, sexes, zones = append(dates, string(p.BirthDate)), append(sexes, p.Sex), append(zones, p.Zone)
 	}
 	rows, err := tx.Query(ctx, insertPatients, int32(actor.Org), now, uids, names, numbers, years, dates, sexes, zones)

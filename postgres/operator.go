@@ -83,6 +83,7 @@ func (o Operator) SetStaff(ctx context.Context, s Staff) (account.Actor, error) 
 
 // organisation finds the organisation of somebody to be set, or makes it.
 func organisation(ctx context.Context, tx pgx.Tx, s Staff, now time.Time) (org vital.OrgID, err error) {
+	s.Organisation = strings.TrimSpace(s.Organisation)
 	org, _, err = namedOrg(ctx, tx, s.Organisation)
 	switch missing := fault.KindOf(err) == fault.NotFound; {
 	case err == nil && s.Founding == NewOnly:
@@ -112,9 +113,24 @@ func namedOrg(ctx context.Context, tx pgx.Tx, name string) (org vital.OrgID, uid
 	return 0, "", fault.New(fault.NotFound, "there is no organisation %q; there are: %s. `hale organisation create` makes one", name, strings.Join(known, ", "))
 }
 
-// newOrg makes an organisation, with what every one begins with.
+// likeOrg names an organisation whose name looks as another does: it differs in capital letters, spaces, or how its signs are coded.
+const likeOrg = `
+SELECT name FROM org WHERE lower(normalize(regexp_replace(btrim(name), '\s+', ' ', 'g'), NFKC)) = lower(normalize(regexp_replace($1, '\s+', ' ', 'g'), NFKC)) ORDER BY name LIMIT 1`
+
+// newOrg makes an organisation, with what every one begins with. Its name is one that can be seen, and told from those there are.
 func newOrg(ctx context.Context, tx pgx.Tx, name string, now time.Time) (vital.OrgID, error) {
 	var org vital.OrgID
+	name = strings.TrimSpace(name)
+	if name == "" || !account.Printable(name, account.LongestName) {
+		return 0, fault.New(fault.Invalid, "organisation: give a name of 1 to %d printable characters", account.LongestName)
+	}
+	var like string
+	switch err := tx.QueryRow(ctx, likeOrg, name).Scan(&like); {
+	case err == nil:
+		return 0, fault.New(fault.Conflict, "there is an organisation %q already, and nobody could tell the two names apart: choose another", like)
+	case !errors.Is(err, pgx.ErrNoRows):
+		return 0, err
+	}
 	if err := tx.QueryRow(ctx, insertOrg, string(newUID()), name, now).Scan(&org); err != nil {
 		return 0, err
 	}

@@ -261,6 +261,7 @@ const insertAudit = `INSERT INTO audit (org_id, at, actor_id, actor_name, actor_
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
 func auditArgs(a account.Audit) []any {
+	a.Actor = signed(a.Actor)
 	name := a.Actor.Name
 	if a.Actor.Staff == 0 && name == "" {
 		name = "hale"

@@ -18,7 +18,7 @@ import (
 // refileColumns tell a refile as the actor may know it: of a patient out of reach there is no row to join.
 const refileColumns = `
 SELECT f.uid::text, s.uid, f.from_at, f.to_at, f.source_id IS NOT NULL, f.target_id IS NOT NULL,
-    coalesce(a.id, 0), coalesce(a.uid::text, ''), coalesce(a.name, ''), coalesce(b.id, 0), coalesce(b.uid::text, ''), coalesce(b.name, ''),
+    coalesce(a.id, 0), coalesce(a.uid::text, ''), coalesce(a.name, ''), coalesce(a.number, ''), coalesce(b.id, 0), coalesce(b.uid::text, ''), coalesce(b.name, ''), coalesce(b.number, ''),
     f.reason, f.state, f.problem, f.total, f.moved, (SELECT count(*) FROM refile_episode e WHERE e.org_id = f.org_id AND e.refile_id = f.id),
     coalesce(o.uid::text, ''), coalesce(u.uid::text, ''), coalesce(m.uid::text, ''), f.asked_name, coalesce(f.asked_by, 0), f.asked_at, f.started_at, f.ended_at
 FROM refile f JOIN sensor s ON s.org_id = f.org_id AND s.id = f.sensor_id
@@ -32,7 +32,7 @@ func scanRefile(row pgx.CollectableRow) (safe.Refile, error) {
 	var r safe.Refile
 	var to, started, ended *time.Time
 	err := row.Scan(&r.UID, &r.Sensor, &r.From, &to, &r.Owned, &r.Claimed,
-		&r.Owner.ID, &r.Owner.UID, &r.Owner.Name, &r.BelongsTo.ID, &r.BelongsTo.UID, &r.BelongsTo.Name,
+		&r.Owner.ID, &r.Owner.UID, &r.Owner.Name, &r.Owner.Number, &r.BelongsTo.ID, &r.BelongsTo.UID, &r.BelongsTo.Name, &r.BelongsTo.Number,
 		&r.Reason, &r.State, &r.Problem, &r.Total, &r.Moved, &r.Alerts, &r.UndoOf, &r.UndoneBy, &r.Merge, &r.AskedBy, &r.Asker, &r.AskedAt, &started, &ended)
 	r.From, r.AskedAt = r.From.UTC(), r.AskedAt.UTC()
 	r.To, r.StartedAt, r.EndedAt = timeOf(to), timeOf(started), timeOf(ended)

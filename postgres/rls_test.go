@@ -338,7 +338,7 @@ func (s *rls) insert(t *testing.T, table string, values map[string]any) map[stri
 // viewers are all kinds of people whom hale_app acts for.
 func (s *rls) viewers(t *testing.T) []viewer {
 	t.Helper()
-	id := func(table, class string) int64 { return int64(s.row(t, table, class)["id"].(float64)) } //nolint:forcetypeassert // a number in JSON
+	id := func(table, class string) int64 { return int64(s.row(t, table, class)["id"].(float64)) } //nolint:forcetypeassert,errcheck // a number in JSON
 	home, elsewhere := fmt.Sprint(id("org", ownRow)), fmt.Sprint(id("org", awayRow))
 	all, mine, strange := []string{ownRow, otherRow}, []string{ownRow}, int64(999_999)
 	return []viewer{

@@ -30,7 +30,7 @@ func (a *App) BeginExport(ctx context.Context, actor account.Actor, p account.Pa
 			return nil
 		}
 		return writeAudit(ctx, tx, account.Audit{
-			Org: p.Org, At: now, Actor: signed(actor), Action: string(account.ExportRecord), Patient: p.ID, Object: "patient " + string(p.UID), Detail: how,
+			Org: p.Org, At: now, Actor: actor, Action: string(account.ExportRecord), Patient: p.ID, Object: "patient " + string(p.UID), Detail: how,
 		})
 	})
 	return h, at, err
@@ -105,7 +105,7 @@ func scanReading(row pgx.CollectableRow) (safe.Reading, error) {
 		if m[i] == nil || e[i] == nil || u[i] == nil || v[i] == nil {
 			break
 		}
-		r.Sent = append(r.Sent, vital.Quantity{Mantissa: *m[i], Exponent: int8(*e[i]), Unit: vital.Unit(*u[i])}) //nolint:gosec // stored from an int8
+		r.Sent = append(r.Sent, vital.Quantity{Mantissa: *m[i], Exponent: int8(*e[i]), Unit: vital.Unit(*u[i])})
 		r.Values = append(r.Values, *v[i])
 	}
 	return r, err

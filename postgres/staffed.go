@@ -130,18 +130,32 @@ type Organisation struct {
 	Staff, Patients int // without staff who are kept out
 }
 
-// Organisations lists them by name.
+// Organisations lists them by name; the trail of each tells that it was listed.
 func (o Operator) Organisations(ctx context.Context) (list []Organisation, err error) {
 	const all = `
-SELECT o.name, o.created_at, (SELECT count(*) FROM staff s WHERE s.org_id = o.id AND s.disabled_at IS NULL), (SELECT count(*) FROM patient p WHERE p.org_id = o.id AND p.state <> 'merged')
+SELECT o.id, o.name, o.created_at, (SELECT count(*) FROM staff s WHERE s.org_id = o.id AND s.disabled_at IS NULL), (SELECT count(*) FROM patient p WHERE p.org_id = o.id AND p.state <> 'merged')
 FROM org o ORDER BY o.name`
-	err = o.do(ctx, func(tx pgx.Tx, _ time.Time) error {
+	err = o.do(ctx, func(tx pgx.Tx, now time.Time) error {
 		rows, err := tx.Query(ctx, all)
 		if err != nil {
 			return fmt.Errorf("list organisations: %w", err)
 		}
-		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Organisation])
-		return err
+		var ids []vital.OrgID
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (one Organisation, err error) {
+			var id vital.OrgID
+			err = row.Scan(&id, &one.Name, &one.CreatedAt, &one.Staff, &one.Patients)
+			ids = append(ids, id)
+			return one, err
+		})
+		if err != nil {
+			return fmt.Errorf("list organisations: %w", err)
+		}
+		for _, id := range ids {
+			if err := writeAudit(ctx, tx, account.Audit{Org: id, At: now, Actor: account.Actor{Name: OperatorName}, Action: "list organisations"}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return list, err
 }

@@ -243,7 +243,7 @@ func (a *App) Join(ctx context.Context, actor account.Actor, team, staff vital.U
 		var overlaps, later bool
 		const find = `
 SELECT s.id, EXISTS (SELECT FROM team_member m WHERE m.org_id = s.org_id AND m.team_id = $2 AND m.staff_id = s.id
-    AND (m.to_at IS NULL OR m.to_at > $3) AND ($4::timestamptz IS NULL OR m.from_at < $4)),
+    AND (m.to_at IS NULL OR m.to_at > $3) AND ($4::timestamptz IS NULL OR m.from_at < $4) AND m.to_at IS DISTINCT FROM m.from_at),
     NOT EXISTS (SELECT FROM team_member m WHERE m.org_id = s.org_id AND m.team_id = $2 AND m.staff_id = s.id AND m.from_at <= $5 AND (m.to_at IS NULL OR m.to_at > $5))
 FROM staff s WHERE s.uid = $1 AND s.disabled_at IS NULL`
 		err := tx.QueryRow(ctx, find, u, id, from, nullTime(to), now).Scan(&who, &overlaps, &later)

@@ -160,6 +160,9 @@ func (c Comparison) weighed() Comparison {
 			}
 		}
 	}
+	if c.consentsDiffer() {
+		c.Differ = append(c.Differ, "the consents")
+	}
 	c.Confirm = c.token()
 	return c
 }
@@ -213,12 +216,21 @@ func (c Comparison) decide(w MergeWish) error {
 // overruled refuses to let what was agreed to under the record that stays hold for what was refused under the other: only the
 // decisions of the one that stays count afterwards.
 func (c *Comparison) overruled() error {
+	if !c.consentsDiffer() {
+		return nil
+	}
+	// Whoever merges need not be one who may know what somebody decided.
+	return fault.New(fault.Conflict, "the consents of the two records differ: let somebody of the care team ask the person first, and write the answers down in the record that is to stay")
+}
+
+// consentsDiffer reports whether something that was refused under the record that goes is agreed to under the one that stays.
+func (c *Comparison) consentsDiffer() bool {
 	for purpose, choice := range c.From.Choices {
 		if choice != consent.Given && c.Into.Choices[purpose] == consent.Given {
-			return fault.New(fault.Conflict, "consent differs: what the person refused under one record (%s) is agreed to under the one that is to stay; ask them, and write the answer down there first", purpose)
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 // apartWhileErased refuses to make one record of two, or two of one, while somebody has asked for the erasure of either: the request

@@ -45,6 +45,8 @@ type Party struct {
 	ID   vital.PatientID // 0: of somebody who may not be known of
 	UID  vital.UID
 	Name string
+
+	Number string // the programme's own; may be empty
 }
 
 // Refile is a wish on its way: the process role carries it out in bounded steps.

@@ -53,6 +53,7 @@ func TestConversions(t *testing.T) {
 		{100.4, vital.Fahrenheit, vital.Celsius, 38},
 		{172.73, vital.Pound, vital.Kilogram, 78.349},
 		{12, vital.Stone, vital.Kilogram, 76.2035},
+		{25200, vital.Second, vital.Minute, 420},
 		{6.7, vital.MmolPerL, vital.MgPerDL, 120.70},
 		{0.97, vital.Fraction, vital.Percent, 97},
 	}

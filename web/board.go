@@ -231,6 +231,9 @@ func (w *Web) board(c *fiber.Ctx) error {
 	if !may(actor, account.SeeAlerts) && may(actor, account.SeePatients) {
 		return c.Redirect("/patients", http.StatusSeeOther) // the device desk has no board
 	}
+	if !may(actor, account.SeeAlerts) {
+		return c.Redirect("/me", http.StatusSeeOther) // a researcher sees nobody by name
+	}
 	view, err := w.boardView(c)
 	if err != nil {
 		return err

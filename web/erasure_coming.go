@@ -29,11 +29,6 @@ func (w *Web) farewellWords(f account.Farewell) string {
 	if f.At.IsZero() {
 		return ""
 	}
-	whose := ""
-	if f.Asked == account.SelfRole {
-		whose = ", on your request"
-	} else if f.Asked == account.CaregiverRole {
-		whose = ", on the request of your guardian"
-	}
+	whose := map[account.Role]string{account.SelfRole: ", on your request", account.CaregiverRole: ", on the request of your guardian"}[f.Asked]
 	return fmt.Sprintf("Your record was erased on %s%s (number %d). Nobody watches over you any more.", f.At.In(w.Zone).Format("2 January 2006"), whose, f.Number)
 }

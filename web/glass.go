@@ -110,8 +110,7 @@ func (w *Web) breakGlass(c *fiber.Ctx) error {
 	view := glassView{Number: c.FormValue("number"), Reason: c.FormValue("reason")}
 	view.Minutes, _ = strconv.Atoi(c.FormValue("minutes"))
 	g, err := w.Emergencies.Break(c.UserContext(), session.Actor(c.UserContext()), view.Number, view.Reason, time.Duration(view.Minutes)*time.Minute)
-	switch fault.KindOf(err) {
-	case fault.Invalid, fault.NotFound, fault.Conflict:
+	if amiss(err) || fault.Is(err, fault.NotFound) {
 		view.Error = sentence(fault.MessageOf(err))
 		c.Status(session.Status(err))
 		return w.glassPage(c, view)

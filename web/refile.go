@@ -234,8 +234,9 @@ type filedView struct {
 
 // partyView is a patient, or what is said of one whom the reader may not know of.
 type partyView struct {
-	ID   vital.UID
-	Name string
+	ID     vital.UID
+	Name   string
+	Number string
 }
 
 func viewParty(p safe.Party, some bool) partyView {
@@ -245,7 +246,7 @@ func viewParty(p safe.Party, some bool) partyView {
 	case p.UID == "":
 		return partyView{Name: "another person"}
 	}
-	return partyView{p.UID, p.Name}
+	return partyView{p.UID, p.Name, p.Number}
 }
 
 func viewFiled(r *safe.Refile, actor account.Actor, k clock) filedView {

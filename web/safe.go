@@ -67,7 +67,7 @@ func (w *Web) safePage(c *fiber.Ctx, name, title string, v safeView) error {
 func (w *Web) safeStart(c *fiber.Ctx) error {
 	actor := session.Actor(c.UserContext())
 	if actor.Role != account.SelfRole && actor.Role != account.CaregiverRole {
-		return c.Redirect("/patients", http.StatusSeeOther)
+		return c.Redirect("/", http.StatusSeeOther)
 	}
 	list, err := w.Directory.Patients(c.UserContext(), actor, "", account.MostPatients)
 	if err != nil {

@@ -93,10 +93,11 @@ func TestAMissedBodyOrResourceIsTold(t *testing.T) {
 		"a body that should pass and does not": {"omh", "step-count/1.0/shouldPass/a.json", `{"step_count":"1"}`},
 		"a reason that names no field":         {"omh", "step-count/1.0/shouldFail/a.json", `[`},
 		"a body that lies anywhere":            {"omh", "step-count/1.0/a.json", `{"step_count":1}`},
-		"an Observation that cannot be read":   {"fhir", "a.json", `{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"valueString":"1"}`},
-		"no JSON":                              {"fhir", "a.json", `{`},
-		"no vectors":                           {"fhir", "a.txt", ``},
-		"no file":                              {"gatt", "a.txt", `x`},
+		"an Observation that cannot be read": {"fhir", "a.json", `{"resourceType":"Observation","status":"final",` +
+			`"code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"valueString":"1"}`},
+		"no JSON":    {"fhir", "a.json", `{`},
+		"no vectors": {"fhir", "a.txt", ``},
+		"no file":    {"gatt", "a.txt", `x`},
 	} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, filepath.FromSlash(c.path))
@@ -125,24 +126,37 @@ func TestAPayloadIsDecodedForAPerson(t *testing.T) {
 		want            []string
 	}{
 		"a cuff in hexadecimal digits": {"gatt:2A35", "1E 8E00 5B00 6C00 EA07031D073A00 4200 01 0400\n", nil, 0, []string{
-			"blood_pressure: systolic 142 mm[Hg], diastolic 91 mm[Hg], pulse 66 /min (142 mm[Hg], 91 mm[Hg], 66 /min), at 2026-03-29T07:58:00 by its own clock, user 1, irregular_pulse",
+			"blood_pressure: systolic 142 mm[Hg], diastolic 91 mm[Hg], pulse 66 /min (142 mm[Hg], 91 mm[Hg], 66 /min)",
+			", at 2026-03-29T07:58:00 by its own clock, user 1, irregular_pulse",
 			"mean_pressure  108 mm[Hg]",
 		}},
-		"the same in bytes":         {"gatt:2a35", "\x00\x80\x00\x4f\x00\x5f\x00", nil, 0, []string{"systolic 128 mm[Hg]"}},
-		"a glucose out of range":    {"gatt:2A18", "0A0900EA0705010D0000FE07112000", nil, 1, []string{"REFUSED  element 0: not_a_number: concentration: byte 10", "higher than it can measure", "1 of 1 refused"}},
-		"what is implausible":       {"gatt:2A37", "00 05", nil, 0, []string{"DOUBT  it would be kept apart: heart_rate value 5 /min lies outside"}},
-		"a body of Open mHealth":    {"omh:heart-rate:1.0", `{"heart_rate":{"value":61.0,"unit":"beats/min"}}`, nil, 0, []string{"heart_rate: value 61.0 /min (61 /min), time not known"}},
-		"a Bundle":                  {"fhir", `{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"Patient"}}]}`, nil, 1, []string{"NOT KEPT  element 0: metric: entry[0].resource.resourceType: a Patient"}},
-		"the wire":                  {"json", `[{"metric":"heart_rate","value":61,"unit":"bpm","time":"2026-03-29T07:58:00+02:00","seq":7},{"metric":"mood"}]`, nil, 1, []string{"heart_rate: value 61 /min (61 /min), at 2026-03-29T05:58:00Z, sequence 7", `element 1: metric: metric "mood" is not known`}},
-		"a gateway":                 {"gateway", `{"type":"HB_Msg","mac":"DC:A6"}`, nil, 0, []string{"heartbeat  DC:A6"}},
-		"Withings":                  {"withings", `{"status":503}`, nil, 1, []string{"status: 503 is an error of Withings"}},
-		"the context of a glucose":  {"gatt:2A34", "02070003", nil, 0, []string{"beside the measurement with sequence 7", "meal  fasting"}},
-		"as JSON":                   {"gatt:2A9D", "02 363D EA070A19061E05", []string{"--json"}, 0, []string{`"sent": "78.350"`, `"sent_unit": "kg"`, `"time": "2026-10-25T06:30:05"`, `"local_time": true`}},
-		"a refusal as JSON":         {"gatt:2A18", "0A0900EA0705010D0000FE07112000", []string{"--json"}, 1, []string{`"readings": []`, `"beyond": "above"`, `"field": "concentration"`}},
-		"a format of nobody":        {"csv", "x", nil, 1, []string{`format "csv" is not known`}},
-		"a characteristic of none":  {"gatt", "x", nil, 1, []string{"say which characteristic"}},
-		"a schema that is no name":  {"omh:x", "x", nil, 1, []string{"names no schema"}},
-		"a schema of something els": {"omh:mood:1.0", "{}", nil, 1, []string{"is no schema that Hale reads"}},
+		"the same in bytes": {"gatt:2a35", "\x00\x80\x00\x4f\x00\x5f\x00", nil, 0, []string{"systolic 128 mm[Hg]"}},
+		"a glucose out of range": {"gatt:2A18", "0A0900EA0705010D0000FE07112000", nil, 1, []string{
+			"REFUSED  element 0: not_a_number: concentration: byte 10", "higher than it can measure", "1 of 1 refused",
+		}},
+		"what is implausible": {"gatt:2A37", "00 05", nil, 0, []string{"DOUBT  it would be kept apart: heart_rate value 5 /min lies outside"}},
+		"a body of Open mHealth": {"omh:heart-rate:1.0", `{"heart_rate":{"value":61.0,"unit":"beats/min"}}`, nil, 0, []string{
+			"heart_rate: value 61.0 /min (61 /min), time not known",
+		}},
+		"a Bundle": {"fhir", `{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"Patient"}}]}`, nil, 1, []string{
+			"NOT KEPT  element 0: metric: entry[0].resource.resourceType: a Patient",
+		}},
+		"the wire": {"json", `[{"metric":"heart_rate","value":61,"unit":"bpm","time":"2026-03-29T07:58:00+02:00","seq":7},{"metric":"mood"}]`, nil, 1, []string{
+			"heart_rate: value 61 /min (61 /min), at 2026-03-29T05:58:00Z, sequence 7", `element 1: metric: metric "mood" is not known`,
+		}},
+		"a gateway":                {"gateway", `{"type":"HB_Msg","mac":"DC:A6"}`, nil, 0, []string{"heartbeat  DC:A6"}},
+		"Withings":                 {"withings", `{"status":503}`, nil, 1, []string{"status: 503 is an error of Withings"}},
+		"the context of a glucose": {"gatt:2A34", "02070003", nil, 0, []string{"beside the measurement with sequence 7", "meal  fasting"}},
+		"as JSON": {"gatt:2A9D", "02 363D EA070A19061E05", []string{"--json"}, 0, []string{
+			`"sent": "78.350"`, `"sent_unit": "kg"`, `"time": "2026-10-25T06:30:05"`, `"local_time": true`,
+		}},
+		"a refusal as JSON": {"gatt:2A18", "0A0900EA0705010D0000FE07112000", []string{"--json"}, 1, []string{
+			`"readings": []`, `"beyond": "above"`, `"field": "concentration"`,
+		}},
+		"a format of nobody":         {"csv", "x", nil, 1, []string{`format "csv" is not known`}},
+		"a characteristic of none":   {"gatt", "x", nil, 1, []string{"say which characteristic"}},
+		"a schema that is no name":   {"omh:x", "x", nil, 1, []string{"names no schema"}},
+		"a schema of something else": {"omh:mood:1.0", "{}", nil, 1, []string{"is no schema that Hale reads"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -115,7 +115,9 @@ func observed(o *fhir.Observation, n *node) (Draft, *Refusal) {
 func (d *Draft) named(o *fhir.Observation, _ *node) *Refusal {
 	for _, id := range o.Identifier {
 		if id.Value != "" && id.Use != "old" {
-			d.Identifier = clipped(id.System+"|"+id.Value, 400)
+			if d.Identifier = clipped(id.System+"|"+id.Value, 400); strings.Count(d.Identifier, "|") == 1 {
+				d.Identifier = strings.TrimPrefix(d.Identifier, "|") // without a system it is the value alone
+			}
 			return nil
 		}
 	}
@@ -263,7 +265,8 @@ func (d *Draft) circumstances(o *fhir.Observation) {
 
 // findingOf knows the findings of a measurement by the words with which Hale writes them into a note.
 func findingOf(note string) (vital.Finding, bool) {
-	const ofDevices = vital.IrregularPulse | vital.BodyMovement | vital.CuffLoose | vital.PoorSignal | vital.LowPerfusion | vital.PulseDropped | vital.FindingUnclear
+	const ofDevices = vital.IrregularPulse | vital.BodyMovement | vital.CuffLoose | vital.PoorSignal | vital.LowPerfusion |
+		vital.PulseDropped | vital.FindingUnclear
 	for bit := range 32 {
 		f := vital.Finding(1) << bit & ofDevices
 		if names := f.Names(); len(names) == 1 && strings.ReplaceAll(names[0], "_", " ") == note {

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"hale/fault"
+	"hale/fhir"
 	"hale/ingest/formats"
 	"hale/vital"
 )
@@ -68,6 +71,25 @@ func TestWhatCannotBeSaidInFHIRIsNotWritten(t *testing.T) {
 		}
 	}
 	again(t, &good)
+}
+
+func TestANameIsWrittenInItsSystem(t *testing.T) {
+	t.Parallel()
+	d := formats.Draft{Metric: vital.HeartRate, N: 1, Sent: [3]vital.Quantity{{Mantissa: 61, Unit: vital.PerMinute}}}
+	for name, want := range map[string]fhir.Observation{
+		"urn:x|a|b":     {Identifier: []fhir.Identifier{{System: "urn:x", Value: "a|b"}}},
+		"|a|b":          {Identifier: []fhir.Identifier{{Value: "a|b"}}},
+		"a":             {Identifier: []fhir.Identifier{{Value: "a"}}},
+		"Observation/7": {ID: "7"},
+		"":              {},
+	} {
+		d.Identifier = name
+		o, err := formats.Observation(&d)
+		again(t, &d)
+		if diff := cmp.Diff(want, fhir.Observation{ID: o.ID, Identifier: o.Identifier}); diff != "" || err != nil {
+			t.Errorf("%q: %v\n%s", name, err, diff)
+		}
+	}
 }
 
 func TestMeasurementsThatDifferAreNotTheSame(t *testing.T) {

@@ -30,8 +30,8 @@ func Observation(d *Draft) (fhir.Observation, error) {
 	o.Status = map[Standing]string{Final: "final", Amended: "amended", EnteredInError: "entered-in-error"}[d.Standing]
 	if id, ok := strings.CutPrefix(d.Identifier, "Observation/"); ok {
 		o.ID = id
-	} else if at := strings.LastIndexByte(d.Identifier, '|'); at >= 0 {
-		o.Identifier = []fhir.Identifier{{System: d.Identifier[:at], Value: d.Identifier[at+1:]}}
+	} else if system, value, ok := strings.Cut(d.Identifier, "|"); ok { // no URI holds a |
+		o.Identifier = []fhir.Identifier{{System: system, Value: value}}
 	} else if d.Identifier != "" {
 		o.Identifier = []fhir.Identifier{{Value: d.Identifier}}
 	}
