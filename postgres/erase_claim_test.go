@@ -125,3 +125,28 @@ func TestEveryStepOfAnErasureStandsInTheTrail(t *testing.T) {
 		t.Errorf("the trail (-want +got):\n%s", diff)
 	}
 }
+
+// TestWhatIsParkedOfTheErasedGoesByItsTimeOfArrival and not by when the batch is stored, while a law keeps such readings.
+func TestWhatIsParkedOfTheErasedGoesByItsTimeOfArrival(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.pressure(10, 191, 101))
+	policy := atOnce()
+	for i := range policy.Retention {
+		if c := policy.Retention[i].Class; c == safe.ClassPairing || c == safe.ClassReadings {
+			policy.Retention[i].Years, policy.Retention[i].Ground = 3, "claims lapse after three years"
+		}
+	}
+	r.request(t, r.patient, policy, safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	for _, arrived := range []string{"now()", "now() + interval '4 years'"} {
+		r.exec(t, `INSERT INTO inbox (sensor_id, metric, sent_at, tie, org_id, device_id, id, measured_at, received_at, mantissa, exponent, unit, findings, has_sequence, reason)
+			SELECT sensor_id, metric, sent_at, tie + 1, org_id, device_id, id, measured_at, `+arrived+`, mantissa, exponent, unit, findings, has_sequence, 'x' FROM reading ON CONFLICT DO NOTHING`)
+		if n := r.count(t, `SELECT count(*) FROM inbox`); n != 1 {
+			t.Errorf("arrived %s: %d readings are parked, want the one that the law kept then", arrived, n)
+		}
+		if arrived == "now()" {
+			r.exec(t, `UPDATE inbox SET tie = tie + 100`)
+		}
+	}
+}

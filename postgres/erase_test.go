@@ -251,7 +251,7 @@ INSERT INTO consent_decision (org_id, uid, patient_id, purpose, version, languag
 INSERT INTO guardian_request (org_id, uid, patient_id, caregiver_id, purpose, version, choice, made_at) SELECT 1, gen_random_uuid(), $P, c.id, 'care', 1, 'withdrawn', '2026-01-01Z' FROM caregiver c WHERE c.name LIKE 'NEEDLE%';
 INSERT INTO private_item (org_id, uid, patient_id, kind, metric, marked_at, marked_by) VALUES (1, gen_random_uuid(), $P, 'metric', 1, '2026-01-01Z', 'NEEDLE');
 INSERT INTO ending_step (org_id, uid, patient_id, kind, at, actor_name, actor_role, note) VALUES (1, gen_random_uuid(), $P, 'started', '2026-01-01Z', 'x', 'nurse', 'NEEDLE note');
-INSERT INTO session (org_id, uid, patient_id, token_hash, csrf, created_at, seen_at, expires_at, label, device_hash) VALUES (1, gen_random_uuid(), $P, '\x01', 'c', '2026-01-01Z', '2026-01-01Z', '2030-01-01Z', 'NEEDLE phone', sha256('d'));
+INSERT INTO session (org_id, uid, patient_id, token_hash, csrf, created_at, seen_at, expires_at, label, device_hash) VALUES (1, gen_random_uuid(), $P, sha256('hers'), 'c', '2026-01-01Z', '2026-01-01Z', '2030-01-01Z', 'NEEDLE phone', sha256('d'));
 INSERT INTO session (org_id, uid, caregiver_id, token_hash, csrf, created_at, seen_at, expires_at, label, device_hash) SELECT 1, gen_random_uuid(), c.id, convert_to(c.name, 'UTF8'), 'c', '2026-01-01Z', '2026-01-01Z', '2030-01-01Z', 'phone', sha256('d') FROM caregiver c WHERE c.name <> 'Of nobody yet';
 INSERT INTO invitation (org_id, uid, patient_id, caregiver_id, staff_id, lookup, code_hash, created_at, expires_at) SELECT 1, gen_random_uuid(), $P, c.id, $S, 'ABCD', sha256('x'), '2026-01-01Z', '2026-01-02Z' FROM caregiver c WHERE c.name LIKE 'NEEDLE%';
 INSERT INTO share (org_id, uid, patient_id, what, secret_hash, made_name, made_role, created_at, expires_at, opens_most) VALUES (1, gen_random_uuid(), $P, 'sheet', sha256('s'), 'NEEDLE', 'patient', '2026-01-01Z', '2026-01-02Z', 3);
@@ -278,7 +278,7 @@ func TestEverythingOfAPersonGoesAndNothingOfOthers(t *testing.T) {
 	r.exec(t, strings.NewReplacer("$P", fmt.Sprint(int64(r.patient.ID)), "$O", fmt.Sprint(int64(other.ID)), "$M", fmt.Sprint(int64(merged.ID)), "$S", fmt.Sprint(int64(r.nurse.Staff))).Replace(everywhere))
 	for _, table := range postgres.EraseTables() {
 		switch table {
-		case "erased_span", "erasure", "erasure_item", "erasure_ledger", "inbox", "quarantine", "outbox", "condition_interval", "situation_change", "provider_session":
+		case "erased_span", "erasure", "erasure_item", "erasure_ledger", "farewell", "inbox", "quarantine", "outbox", "condition_interval", "situation_change", "provider_session":
 			continue // filled elsewhere, or by the erasure itself
 		}
 		if r.count(t, "SELECT count(*) FROM "+table) == 0 {

@@ -68,12 +68,11 @@ func (w *town) actsAreWritten(t *testing.T, list []question, asked [][]person, g
 				continue
 			}
 			by := p
-			switch a.by {
-			case "":
-			case nobody:
-				by.Role = "" // as it stands in the trail
-			default:
+			if a.by != "" {
 				by.Role = a.by
+			}
+			if a.by == nobody {
+				by.Role = "" // as it stands in the trail
 			}
 			switch found := w.inScene(trail, p.Scene); {
 			case !some:
