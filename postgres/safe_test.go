@@ -290,7 +290,7 @@ func TestAShareOpensAsOftenAsItMayAndIsCounted(t *testing.T) {
 	if at < 0 || len(visits[at].Rows) != 3 {
 		t.Fatalf("the patient does not see the openings: %+v", visits)
 	}
-	if w := visits[at].Words(time.UTC, safe.Yours); w.Who != "somebody with your link" || w.Did != "looked at month, opened from 203.0.113.9" {
+	if w := visits[at].Words(time.UTC, safe.Yours); w.Who != "somebody with your link" || w.Did != "looked at your emergency sheet and what was measured in the last month, from the internet address 203.0.113.9" {
 		t.Errorf("it says %q", w.String())
 	}
 }

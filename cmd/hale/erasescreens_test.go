@@ -22,7 +22,7 @@ func TestTheScreensOfAnErasure(t *testing.T) {
 	one := officerOf(t, told, "olga")
 	officerOf(t, told, "otto")
 	policy := policyOfNothing()
-	for _, row := range policy["retention"].([]map[string]any) { //nolint:forcetypeassert // we have just made it
+	for _, row := range policy["retention"].([]map[string]any) { //nolint:errcheck,forcetypeassert // we have just made it
 		if row["class"] == safe.ClassLooks || row["class"] == safe.ClassConsents {
 			row["years"], row["ground"] = 3, "proof of who saw what is kept until claims lapse (GDPR article 17(3)(e))"
 		}

@@ -233,7 +233,7 @@ func (f *front) redeem(t *testing.T, code string, headers ...string) answered {
 }
 
 // phone is a patient's app that has signed in.
-type phone struct{ token, device, csrf, id string }
+type phone struct{ token, device, csrf string }
 
 func (p phone) headers() []string {
 	return []string{"Authorization", "Bearer " + p.token, "Hale-Device", p.device}

@@ -63,7 +63,7 @@ func TestPeopleComeInByFiles(t *testing.T) {
 	if got := fmt.Sprint(checked["counts"]); got != "map[changed:0 double:1 new:200 refused:3 same:0]" {
 		t.Fatalf("checked: %s", got)
 	}
-	path := "/v1/imports/" + checked["id"].(string)
+	path := fmt.Sprint("/v1/imports/", checked["id"])
 	var done struct {
 		State  string
 		Counts struct{ New, Refused, Double int }

@@ -132,7 +132,7 @@ func (v *visitor) inside(t *testing.T) bool {
 	return v.get(t, "/patients").at.Path == "/patients"
 }
 
-func TestStaffSignInByTheIdentityProvider(t *testing.T) {
+func TestStaffSignInByTheIdentityProvider(t *testing.T) { //nolint:tparallel // one story, step by step
 	t.Parallel()
 	p, process, told := byProvider(t)
 	v := newVisitor(t, told.URL)

@@ -79,7 +79,9 @@ CREATE TRIGGER broken BEFORE UPDATE ON refile FOR EACH ROW WHEN (NEW.state = 'ru
 	// Of one that failed the page says how to go on, also by the API.
 	run(`UPDATE refile SET state = 'failed', problem = 'the sensor was not the patient''s at any moment of that time' WHERE merge_id IS NOT NULL`)
 	see("merge-failed", "/merges/"+made.Merge.ID, "not the patient's at any moment", "Undo the merge, have that mended, and merge again")
-	var m struct{ Troubles []struct{ Problem, State string } }
+	var m struct {
+		Troubles []struct{ Problem, State string }
+	}
 	api.ask("GET", "/v1/merges/"+made.Merge.ID, nil, 200, &m)
 	if len(m.Troubles) != 1 || m.Troubles[0].State != "failed" || !strings.Contains(m.Troubles[0].Problem, "at any moment") {
 		t.Errorf("the API says %+v", m)

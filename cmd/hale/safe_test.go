@@ -270,7 +270,7 @@ func exportAtTheConsole(t *testing.T, dir string, k kit) {
 	if code := run(t.Context(), arguments, &said, &told, func(string) string { return "" }); code != 0 {
 		t.Fatalf("hale export ended with %d: %s", code, told.String())
 	}
-	b, err := os.ReadFile(out) //nolint:gosec // of this test
+	b, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func TestTheSheetOfTheAPIHoldsWhatThePageHolds(t *testing.T) {
 		}
 		return ""
 	})
-	if _, has := sheet.Latest[0]["received_at"]; has || !strings.HasPrefix(sheet.Latest[0]["measured_at"].(string), "20") { //nolint:forcetypeassert // a time is a string
+	if _, has := sheet.Latest[0]["received_at"]; has || !strings.HasPrefix(sheet.Latest[0]["measured_at"].(string), "20") { //nolint:errcheck,forcetypeassert // a time is a string
 		t.Errorf("the newest is %v", sheet.Latest[0])
 	}
 	if l := sheet.Limits; len(l) != 1 || l[0].Metric != "blood_pressure" || l[0].Component != "systolic" || l[0].High != 165 || l[0].Low != nil || l[0].Unit != "mm[Hg]" || l[0].Reason != "kidneys" {

@@ -63,7 +63,7 @@ func (d Database) ServerLog(tb testing.TB) string {
 	if err := conn.QueryRow(ctx, "SHOW data_directory").Scan(&dir); err != nil {
 		tb.Fatalf("find the test cluster: %v", err)
 	}
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "postgres.log")) //nolint:gosec // of our own server
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "postgres.log"))
 	if err != nil {
 		tb.Fatalf("read what the test cluster logged: %v", err)
 	}
