@@ -186,6 +186,13 @@ func TestALoginThatOnlyLooksLikeAnotherIsRefused(t *testing.T) {
 		}
 	}
 	r.member(t, "staff", account.Nurse) // the same login is the same person
+	// Look-alikes that were there before stay, and their passwords can be set.
+	r.exec(t, `SET session_replication_role = replica; INSERT INTO staff (org_id, uid, login, name, role, password_hash, created_at) VALUES (1, gen_random_uuid(), 'Staff', 'x', 'nurse', 'x', now()); SET session_replication_role = DEFAULT`)
+	for _, login := range []string{"staff", "Staff"} {
+		if _, err := (postgres.Operator{AdminURL: r.db.AdminURL()}).SetStaff(t.Context(), postgres.Staff{Organisation: "Home", Login: login, Name: "x", Role: account.Nurse, PasswordHash: "y"}); err != nil {
+			t.Errorf("the password of %q cannot be set: %v", login, err)
+		}
+	}
 }
 
 // TestWhoTakesALastNurseAwayIsToldAndSoAreTheManagers by role, by keeping out, and by a new code.

@@ -93,6 +93,12 @@ func (l *Look) did(whose Whose) string {
 	if l.Action == account.LookAction {
 		return l.saw(my)
 	}
+	if l.Action == string(account.RecordConsent) && strings.HasPrefix(l.Object, "request ") { // of a guardian, to the care team
+		if l.Detail == "refused" {
+			return "refused what a guardian had asked for on a consent of " + whose.own()
+		}
+		return "asked the care team to change what " + whose.they() + " agreed to"
+	}
 	if words, ok := actWords()[l.Action]; ok {
 		_, thing, _ := strings.Cut(l.Object, " ") // "sensor cuff-12"
 		asked := "asked for"
@@ -157,7 +163,7 @@ func actWords() map[string]string {
 		"refuse sign-in": "turned somebody away who signed in", "lock login": "closed a sign-in after wrong passwords", "unlock login": "opened a sign-in again", "change password": "changed a password",
 		"turn second factor on": "turned the code from a phone on", "turn second factor off": "turned the code from a phone off", "reset second factor": "took the code from a phone away",
 		"use recovery code": "signed in with a spare code", "set staff": "changed somebody of the staff", "disable staff": "shut somebody of the staff out",
-		"invite staff": "invited somebody of the staff", "accept invitation": "joined the staff", "create organisation": "began the organisation",
+		"invite staff": "invited somebody of the staff", "accept invitation": "joined the staff", "create organisation": "began the organisation", "list organisations": "looked at the list of organisations",
 		"make API key": "made a key for a program", "revoke API key": "ended the key of a program", "list API keys": "looked at the keys of programs", "list sessions": "looked at who is signed in",
 		"set identifier system": "changed which numbers are kept", "check import": "looked through a file of people before it was taken in", "export audit": "took a copy of the list of who did what",
 	}

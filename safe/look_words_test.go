@@ -79,6 +79,8 @@ func TestEveryThingThatIsLookedAtHasWords(t *testing.T) {
 		{account.LookAction, "patient 1", "series_v2", "looked at your record"},
 		{"assign device", "sensor cuff-1", "from 2026-03-03T14:05:00Z", "gave the device “cuff-1” to you"},
 		{"ask for a correction", "correction 01", "withdrawn", "took back the wish for a correction"},
+		{"record consent", "request 01", "asks the team: research given", "asked the care team to change what you agreed to"},
+		{"record consent", "request 01", "refused", "refused what a guardian had asked for on a consent of yours"},
 		{"end care", "patient 1", "told", "wrote down that you know that nobody watches any more"},
 		{"end care", "patient 1", "readmitted", "took you into care again"},
 		{"break the glass", "glass 1", "until 2026-03-03T15:05:00Z", "opened your record in an emergency, without being of your care team"},

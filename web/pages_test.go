@@ -331,9 +331,13 @@ func TestRolesSeeWhatTheyMay(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a researcher is told that this is not theirs", func(t *testing.T) {
+	t.Run("a researcher is led to their own page, and told that others are not theirs", func(t *testing.T) {
 		t.Parallel()
-		answer, page := visit(t, app, "max").get("/")
+		v := visit(t, app, "max")
+		if answer, _ := v.get("/"); answer.Header.Get("Location") != "/me" {
+			t.Errorf("it is led to %q", answer.Header.Get("Location"))
+		}
+		answer, page := v.get("/patients")
 		if answer.StatusCode != http.StatusForbidden {
 			t.Errorf("status %d", answer.StatusCode)
 		}

@@ -122,8 +122,8 @@ func (k *Keeper) enter(c *fiber.Ctx) {
 	c.SetUserContext(context.WithValue(c.UserContext(), arrivalKey, came))
 }
 
-// warnOfProxy says once that a proxy on this machine or network is not believed: then all who come through it count as one, and
-// share the waits of whoever guesses.
+// warnOfProxy says once that a proxy on this machine or network is not believed. All who come through it count as one, and share the
+// waits of whoever guesses; through one on this machine nobody waits at all (account/guess).
 func (k *Keeper) warnOfProxy(c *fiber.Ctx) {
 	if k.Log == nil || len(c.Request().Header.Peek(fiber.HeaderXForwardedFor)) == 0 {
 		return
@@ -133,6 +133,10 @@ func (k *Keeper) warnOfProxy(c *fiber.Ctx) {
 		return
 	}
 	k.warned.Do(func() {
+		if peer.IsLoopback() {
+			k.Log.WarnContext(c.UserContext(), "requests come through a proxy that is not believed: nobody who guesses through it is slowed down; say --trusted-proxies", "proxy", peer.String())
+			return
+		}
 		k.Log.WarnContext(c.UserContext(), "requests come through a proxy that is not believed: all of them count as one client; say --trusted-proxies", "proxy", peer.String())
 	})
 }

@@ -57,7 +57,7 @@ func TestASimulatedFleetIsInTheRecordOnceAndWhole(t *testing.T) {
 	p, _ := up(t, data, "--demo=false")
 	truth := filepath.Join(t.TempDir(), "truth.jsonl")
 	start := time.Now().Add(-3 * 24 * time.Hour).UTC().Truncate(time.Hour).Format(time.RFC3339)
-	asked := []string{"--scenario", "mixed", "--patients", "16", "--days", "3", "--seed", "4", "--start", start, "--score"}
+	asked := []string{"--scenario", "mixed", "--patients", "40", "--days", "3", "--seed", "4", "--start", start, "--score"}
 	first := simulate(t, data, append(asked, "--truth", truth)...)
 	refused := 0
 	for _, n := range first.Quarantined {
@@ -81,8 +81,8 @@ func TestASimulatedFleetIsInTheRecordOnceAndWhole(t *testing.T) {
 	if second.Stored != first.Stored || second.Readings != first.Readings || second.Score.Alerts != first.Score.Alerts {
 		t.Errorf("a second run changed something:\n%+v\n%+v", first, second)
 	}
-	more := simulate(t, data, append(asked, "--patients", "17")...)
-	if more.Patients != 17 || more.Stored <= first.Stored {
+	more := simulate(t, data, append(asked, "--patients", "41")...)
+	if more.Patients != 41 || more.Stored <= first.Stored {
 		t.Errorf("with one more person %+v", more)
 	}
 	p.end(t, syscall.SIGINT)

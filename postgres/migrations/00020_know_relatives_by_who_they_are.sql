@@ -27,16 +27,20 @@ CREATE FUNCTION only_relative(org integer, patient bigint, name text) RETURNS bi
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
--- Whether a row of the trail tells what the relative did for whom hale_app acts. Its session says who acted; where there is none,
--- the name does, if no other relative of the patient ever had it.
-CREATE FUNCTION by_me(session text, name text, patient bigint) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT is_me(CASE WHEN by_me.session ~ '^[0-9a-f-]{36}$' THEN
-            (SELECT e.caregiver_id FROM session e WHERE e.org_id = nullif(current_setting('app.org', true), '')::int AND e.uid = by_me.session::uuid)
-        WHEN by_me.session = '' THEN only_relative(nullif(current_setting('app.org', true), '')::int, by_me.patient, by_me.name) END)
+-- The sessions of the relative for whom hale_app acts: what was done in them, they did. Asked once for a statement.
+CREATE FUNCTION my_sessions() RETURNS SETOF text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT e.uid::text FROM session e WHERE e.org_id = nullif(current_setting('app.org', true), '')::int AND is_me(e.caregiver_id)
 $$;
 -- +goose StatementEnd
-REVOKE ALL ON FUNCTION is_me(bigint), only_relative(integer, bigint, text), by_me(text, text, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION is_me(bigint), by_me(text, text, bigint) TO hale_app;
+-- +goose StatementBegin
+-- Whether a name in the trail of a patient, of a row without a session, is that of the relative for whom hale_app acts: if no other
+-- relative of the patient ever had it.
+CREATE FUNCTION only_me(name text, patient bigint) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT is_me(only_relative(nullif(current_setting('app.org', true), '')::int, only_me.patient, only_me.name))
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION is_me(bigint), only_relative(integer, bigint, text), my_sessions(), only_me(text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION is_me(bigint), my_sessions(), only_me(text, bigint) TO hale_app;
 
 -- What is there from before has the name only.
 UPDATE correction SET asked_by = only_relative(org_id, patient_id, asked_name) WHERE asked_role IN ('caregiver', 'guardian');
@@ -65,7 +69,8 @@ CREATE POLICY not_hidden ON share AS RESTRICTIVE FOR SELECT TO hale_app USING ((
 -- Of the trail: what they did, and what others who are no relatives did with things that they see.
 DROP POLICY not_hidden ON audit;
 CREATE POLICY not_hidden ON audit AS RESTRICTIVE FOR SELECT TO hale_app USING ((SELECT current_setting('app.view', true) IS DISTINCT FROM 'caregiver')
-    OR CASE WHEN actor_role IN ('caregiver', 'guardian') THEN by_me(session_uid, actor_name, patient_id) ELSE for_relatives(action, object) AND CASE split_part(object, ' ', 1)
+    OR CASE WHEN actor_role IN ('caregiver', 'guardian') THEN session_uid IN (SELECT my_sessions())
+            OR session_uid = '' AND actor_name = (SELECT my_name()) AND only_me(actor_name, patient_id) ELSE for_relatives(action, object) AND CASE split_part(object, ' ', 1)
             WHEN 'share' THEN EXISTS (SELECT FROM share s WHERE s.patient_id = audit.patient_id AND s.uid::text = split_part(audit.object, ' ', 2))
             WHEN 'correction' THEN EXISTS (SELECT FROM correction c WHERE c.patient_id = audit.patient_id AND c.uid::text = split_part(audit.object, ' ', 2))
             WHEN 'request' THEN EXISTS (SELECT FROM guardian_request r WHERE r.patient_id = audit.patient_id AND r.uid::text = split_part(audit.object, ' ', 2))

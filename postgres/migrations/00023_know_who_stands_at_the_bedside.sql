@@ -29,7 +29,8 @@ GRANT EXECUTE ON FUNCTION has_way_in(integer, bigint) TO hale_app;
 CREATE FUNCTION leave_out_like_login() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('logins', 0)); -- one for all: many may come in together
-    IF EXISTS (SELECT FROM staff s WHERE lower(s.login) = lower(NEW.login) AND s.login <> NEW.login) THEN
+    IF EXISTS (SELECT FROM staff s WHERE lower(s.login) = lower(NEW.login) AND s.login <> NEW.login)
+        AND NOT EXISTS (SELECT FROM staff s WHERE s.login = NEW.login) THEN -- one that was there before stays what it is
         RETURN NULL;
     END IF;
     RETURN NEW;
@@ -41,6 +42,5 @@ GRANT EXECUTE ON FUNCTION leave_out_like_login() TO hale_owner;
 
 SET LOCAL ROLE hale_owner;
 CREATE TRIGGER staff_login_like BEFORE INSERT ON staff FOR EACH ROW EXECUTE FUNCTION leave_out_like_login();
-CREATE INDEX patient_number_lower ON patient (org_id, lower(number)) WHERE number <> ''; -- in an emergency a number is typed in any letters
 CREATE INDEX staff_login_lower ON staff (lower(login));
 RESET ROLE;
