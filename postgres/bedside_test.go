@@ -179,7 +179,7 @@ func TestALoginThatOnlyLooksLikeAnotherIsRefused(t *testing.T) {
 	if _, err := r.app.AddEmployee(t.Context(), r.nurse, account.Employee{Login: "STAFF", Name: "x", Role: account.Nurse}, code[:], time.Now().Add(time.Hour)); !fault.Is(err, fault.Conflict) {
 		t.Errorf("by an administrator: %v", err)
 	}
-	for org, login := range map[string]string{"Home": "Staff", "Elsewhere": "sTaff"} {
+	for org, login := range map[string]string{"Home": "Staff", "Elsewhere": "sTaff", "Else": "ｓtaff"} {
 		_, err := postgres.Operator{AdminURL: r.db.AdminURL()}.SetStaff(t.Context(), postgres.Staff{Organisation: org, Login: login, Name: "x", Role: account.Nurse, PasswordHash: "x"})
 		if !fault.Is(err, fault.Conflict) {
 			t.Errorf("by the operator, in %s: %v", org, err)

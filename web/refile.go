@@ -331,6 +331,8 @@ type historyView struct {
 	Now       partyView // who the patient is known as; empty: themselves
 	CanRefile bool
 	CanMerge  bool
+	// OpensFiled and OpensMerges say whether the pages of the two are for the role.
+	OpensFiled, OpensMerges bool
 }
 
 func (w *Web) historyOf(ctx context.Context, actor account.Actor, p *account.Patient, k clock) (historyView, error) {
@@ -359,6 +361,7 @@ func (w *Web) historyOf(ctx context.Context, actor account.Actor, p *account.Pat
 		}
 		v.Merges = append(v.Merges, one)
 	}
+	v.OpensFiled, v.OpensMerges = may(actor, account.Refile), may(actor, account.MergePatients)
 	active := p.State != account.Merged
 	v.CanRefile, v.CanMerge = active && account.Allow(actor, account.Refile, p) == nil, active && account.Allow(actor, account.MergePatients, p) == nil
 	return v, nil

@@ -24,12 +24,12 @@ REVOKE ALL ON FUNCTION has_way_in(integer, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION has_way_in(integer, bigint) TO hale_app;
 
 -- +goose StatementBegin
--- Leaves out a login that differs from another, of any organisation, in capital letters only, as ON CONFLICT DO NOTHING leaves out one
+-- Leaves out a login that reads like another, of any organisation (capital letters, wide letters), as ON CONFLICT DO NOTHING leaves out one
 -- that is taken: whoever inserts is told so by the row that does not come back. The lock keeps two apart who ask at once.
 CREATE FUNCTION leave_out_like_login() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('logins', 0)); -- one for all: many may come in together
-    IF EXISTS (SELECT FROM staff s WHERE lower(s.login) = lower(NEW.login) AND s.login <> NEW.login)
+    IF EXISTS (SELECT FROM staff s WHERE lower(normalize(s.login, NFKC)) = lower(normalize(NEW.login, NFKC)) AND s.login <> NEW.login)
         AND NOT EXISTS (SELECT FROM staff s WHERE s.login = NEW.login) THEN -- one that was there before stays what it is
         RETURN NULL;
     END IF;
@@ -42,5 +42,5 @@ GRANT EXECUTE ON FUNCTION leave_out_like_login() TO hale_owner;
 
 SET LOCAL ROLE hale_owner;
 CREATE TRIGGER staff_login_like BEFORE INSERT ON staff FOR EACH ROW EXECUTE FUNCTION leave_out_like_login();
-CREATE INDEX staff_login_lower ON staff (lower(login));
+CREATE INDEX staff_login_like ON staff (lower(normalize(login, NFKC)));
 RESET ROLE;
