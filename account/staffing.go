@@ -36,7 +36,8 @@ type StaffBook interface {
 	// SetEmployee changes name and role; fault.Conflict for somebody whom the identity provider describes. It returns the names of
 	// the care teams whose patients have nobody any more who answers their alerts; whoever manages teams is owed a notice of each.
 	SetEmployee(ctx context.Context, actor Actor, staff vital.UID, name string, role Role) (alone []string, err error)
-	// KeepOut ends sessions, care teams and codes of somebody, or lets them in again without any. It returns and owes as SetEmployee.
+	// KeepOut ends sessions, care teams and codes of somebody, and returns and owes as SetEmployee; or it lets them in again without any,
+	// and returns the care teams that have patients and nobody just now.
 	KeepOut(ctx context.Context, actor Actor, staff vital.UID, out bool) (alone []string, err error)
 }
 
@@ -123,7 +124,8 @@ func (s *Staffing) Set(ctx context.Context, actor Actor, staff vital.UID, name s
 	return s.Book.SetEmployee(ctx, actor, staff, name, role)
 }
 
-// KeepOut keeps somebody out from now on, or lets them in again. It returns the care teams that Set does.
+// KeepOut keeps somebody out from now on, or lets them in again. It returns the care teams that Set does; of
+// whom it lets in again, every one that has patients and nobody just now, for neither care teams nor shifts come back with the account.
 func (s *Staffing) KeepOut(ctx context.Context, actor Actor, staff vital.UID, out bool) (alone []string, err error) {
 	if err := s.other(actor, staff); err != nil {
 		return nil, err

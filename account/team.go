@@ -19,6 +19,8 @@ type Team struct {
 	Patients  int // in its care just now
 	Bedside   int // those in it just now who may answer its alerts and can sign in (Role.AtBedside): with none, nobody does
 	Members   []Membership
+
+	AttendedUntil time.Time // until when somebody is at the bedside if nobody joins; zero: no end is set (Attend)
 }
 
 // Unattended reports whether the team has patients whose alerts none of its people may answer.
@@ -54,7 +56,8 @@ type TeamBook interface {
 	EndTeam(ctx context.Context, actor Actor, team vital.UID) error
 	// Join begins a membership; one that overlaps another of the same person in the team is fault.Conflict.
 	Join(ctx context.Context, actor Actor, team, staff vital.UID, from, to time.Time) error
-	// Leave ends the membership now; fault.Conflict when it would leave the team's patients without nurse and physician.
+	// Leave ends the membership now; fault.Conflict when it would leave the team's patients without nurse and physician, now or sooner
+	// than without it (Team.AloneSooner).
 	Leave(ctx context.Context, actor Actor, team, staff vital.UID) error
 	// TakeIn begins the care of a patient, and HandOn ends it; fault.Conflict when it would leave them in no team.
 	TakeIn(ctx context.Context, actor Actor, team, patient vital.UID) error

@@ -74,6 +74,13 @@ type aloneOutput struct {
 	}
 }
 
+type letBackOutput struct {
+	Body struct {
+		Unattended []string `json:"unattended" doc:"Care teams that have patients, and nobody just now who answers their alerts"`
+		Note       string   `json:"note" doc:"What did not come back with the account"`
+	}
+}
+
 func aloneOf(teams []string, err error) (*aloneOutput, error) {
 	if err != nil {
 		return nil, err
@@ -90,8 +97,10 @@ func (s *Server) addAccounts() {
 	code := op(http.MethodPost, "/v1/accounts/{id}/code", "renew-account", tagTeams, "Let somebody choose a password anew", http.StatusNotFound, http.StatusConflict)
 	code.Description = "Their password and their sessions end now."
 	add(s, code, s.renewAccount)
-	add(s, op(http.MethodPost, "/v1/accounts/{id}/disable", "disable-account", tagTeams, "Keep somebody out", http.StatusNotFound, http.StatusConflict), s.keepOut(true))
-	add(s, op(http.MethodPost, "/v1/accounts/{id}/enable", "enable-account", tagTeams, "Let somebody in again", http.StatusNotFound, http.StatusConflict), s.keepOut(false))
+	add(s, op(http.MethodPost, "/v1/accounts/{id}/disable", "disable-account", tagTeams, "Keep somebody out", http.StatusNotFound, http.StatusConflict), s.keepOut)
+	enable := op(http.MethodPost, "/v1/accounts/{id}/enable", "enable-account", tagTeams, "Let somebody in again", http.StatusNotFound, http.StatusConflict)
+	enable.Description = "Care teams and shifts do not come back with the account: let them join again."
+	add(s, enable, s.letBack)
 }
 
 func (s *Server) listAccounts(ctx context.Context, actor account.Actor, _ *struct{}) (*accountsOutput, error) {
@@ -131,8 +140,17 @@ func (s *Server) renewAccount(ctx context.Context, actor account.Actor, in *acco
 	return out, nil
 }
 
-func (s *Server) keepOut(out bool) func(ctx context.Context, actor account.Actor, in *accountInput) (*aloneOutput, error) {
-	return func(ctx context.Context, actor account.Actor, in *accountInput) (*aloneOutput, error) {
-		return aloneOf(s.Staffing.KeepOut(ctx, actor, vital.UID(in.ID), out))
+func (s *Server) keepOut(ctx context.Context, actor account.Actor, in *accountInput) (*aloneOutput, error) {
+	return aloneOf(s.Staffing.KeepOut(ctx, actor, vital.UID(in.ID), true))
+}
+
+func (s *Server) letBack(ctx context.Context, actor account.Actor, in *accountInput) (*letBackOutput, error) {
+	teams, err := s.Staffing.KeepOut(ctx, actor, vital.UID(in.ID), false)
+	if err != nil {
+		return nil, err
 	}
+	out := &letBackOutput{}
+	out.Body.Unattended = append([]string{}, teams...)
+	out.Body.Note = "care teams and shifts did not come back with the account: let them join again"
+	return out, nil
 }

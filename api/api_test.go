@@ -101,7 +101,7 @@ func (h *house) Patient(_ context.Context, _ account.Actor, uid vital.UID) (acco
 
 func (h *house) AddPatient(_ context.Context, _ account.Actor, p account.Patient) (account.Patient, error) {
 	if p.Number == h.people[0].Number {
-		return p, fault.New(fault.Conflict, "the number %q is another patient's", p.Number)
+		return p, fault.New(fault.Conflict, "the number %q was given already and cannot be given again", p.Number)
 	}
 	p.UID = alarm
 	h.people = append(h.people, p)

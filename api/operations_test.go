@@ -149,7 +149,7 @@ func TestAddingPatients(t *testing.T) {
 	if a.status != http.StatusCreated || a.header.Get("Location") != "/v1/patients/"+alarm || a.json(t)["sex"] != "unknown" {
 		t.Errorf("%d %s %v", a.status, a.body, a.header)
 	}
-	wantProblem(t, ask(t, s, "device_desk", "POST", "/v1/patients", `{"name":"Cene","zone":"Europe/London","number":"P-1"}`), http.StatusConflict, "another patient's")
+	wantProblem(t, ask(t, s, "device_desk", "POST", "/v1/patients", `{"name":"Cene","zone":"Europe/London","number":"P-1"}`), http.StatusConflict, "cannot be given again")
 	wantProblem(t, ask(t, s, "device_desk", "POST", "/v1/patients", `{"name":"Cene","zone":"Moon/Base"}`), http.StatusUnprocessableEntity, "zone")
 }
 

@@ -16,6 +16,7 @@ type teamBody struct {
 	Usual      bool         `json:"usual" doc:"Takes in who is sent to no other"`
 	Patients   int          `json:"patients" doc:"In its care just now"`
 	Unattended bool         `json:"unattended" doc:"It has patients, and nobody in it may answer their alerts"`
+	Ends       *time.Time   `json:"unattended_from,omitempty" doc:"It has patients, and the time in it of everybody who may answer their alerts ends by then. Left out while somebody stays"`
 	Members    []memberBody `json:"members"`
 }
 
@@ -28,7 +29,7 @@ type memberBody struct {
 }
 
 func teamOf(t *account.Team) teamBody {
-	b := teamBody{ID: t.UID, Name: t.Name, Phone: t.Phone, Usual: t.Usual, Patients: t.Patients, Unattended: t.Unattended(), Members: make([]memberBody, len(t.Members))}
+	b := teamBody{ID: t.UID, Name: t.Name, Phone: t.Phone, Usual: t.Usual, Patients: t.Patients, Unattended: t.Unattended(), Ends: timeOrNone(t.Ends()), Members: make([]memberBody, len(t.Members))}
 	for i, m := range t.Members {
 		b.Members[i] = memberBody{Staff: m.Staff, Name: m.Name, Role: string(m.Role), From: m.From, To: timeOrNone(m.To)}
 	}
@@ -126,7 +127,9 @@ func (s *Server) addTeams() {
 	end.Description = "It stays in the record. Patients who would be in no other care team must be taken into one first."
 	add(s, end, s.endTeam)
 	add(s, op(http.MethodGet, "/v1/teams/{id}/patients", "list-team-patients", tagTeams, "Who is in the team's care", http.StatusNotFound), s.listTeamPatients)
-	add(s, op(http.MethodPost, "/v1/teams/{id}/members", "join-team", tagTeams, "Make somebody a member", http.StatusNotFound, http.StatusConflict), s.joinTeam)
+	join := op(http.MethodPost, "/v1/teams/{id}/members", "join-team", tagTeams, "Make somebody a member", http.StatusNotFound, http.StatusConflict)
+	join.Description = "The answer is the team. When nobody stays in it for its patients, `unattended_from` says from when they have nobody."
+	add(s, join, s.joinTeam)
 	add(s, op(http.MethodDelete, "/v1/teams/{id}/members/{staff}", "leave-team", tagTeams, "End a membership now", http.StatusNotFound, http.StatusConflict), s.leaveTeam)
 	add(s, op(http.MethodPost, "/v1/teams/{id}/patients", "take-in", tagTeams, "Take a patient into the team's care", http.StatusNotFound), s.takeIn)
 	add(s, op(http.MethodDelete, "/v1/teams/{id}/patients/{patient}", "hand-on", tagTeams, "End the team's care of a patient", http.StatusNotFound, http.StatusConflict), s.handOn)
@@ -196,8 +199,11 @@ func (s *Server) listTeamPatients(ctx context.Context, actor account.Actor, in *
 	return out, nil
 }
 
-func (s *Server) joinTeam(ctx context.Context, actor account.Actor, in *joinInput) (*struct{}, error) {
-	return nil, s.Teams.Join(ctx, actor, vital.UID(in.ID), vital.UID(in.Body.Staff), timeOrZero(in.Body.From), timeOrZero(in.Body.To))
+func (s *Server) joinTeam(ctx context.Context, actor account.Actor, in *joinInput) (*teamOutput, error) {
+	if err := s.Teams.Join(ctx, actor, vital.UID(in.ID), vital.UID(in.Body.Staff), timeOrZero(in.Body.From), timeOrZero(in.Body.To)); err != nil {
+		return nil, err
+	}
+	return s.getTeam(ctx, actor, &teamInput{ID: in.ID})
 }
 
 func (s *Server) leaveTeam(ctx context.Context, actor account.Actor, in *memberInput) (*struct{}, error) {

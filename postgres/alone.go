@@ -13,12 +13,13 @@ import (
 	"hale/vital"
 )
 
-// unattendedTeams are the care teams that have patients, and nobody who may answer their alerts and can sign in.
-const unattendedTeams = `
-SELECT t.uid::text, t.name FROM team t WHERE t.org_id = $1 AND t.ended_at IS NULL
-    AND EXISTS (SELECT FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2))
+// standsAlone holds for a care team (t) that has patients at $1, and nobody who may answer their alerts and can sign in.
+const standsAlone = `t.ended_at IS NULL
+    AND EXISTS (SELECT FROM team_patient p WHERE p.org_id = t.org_id AND p.team_id = t.id AND p.from_at <= $1 AND (p.to_at IS NULL OR p.to_at > $1))
     AND NOT EXISTS (SELECT FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id
-        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2) AND ` + atBedside + `) ORDER BY t.name`
+        WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1) AND ` + atBedside + `)`
+
+const unattendedTeams = `SELECT t.uid::text, t.name FROM team t WHERE t.org_id = $2 AND ` + standsAlone + ` ORDER BY t.name`
 
 type namedTeam struct {
 	UID  vital.UID
@@ -26,7 +27,7 @@ type namedTeam struct {
 }
 
 func unattended(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time) ([]namedTeam, error) {
-	rows, err := tx.Query(ctx, unattendedTeams, int32(org), now)
+	rows, err := tx.Query(ctx, unattendedTeams, now, int32(org))
 	if err != nil {
 		return nil, fmt.Errorf("look for teams of nobody: %w", err)
 	}
@@ -38,6 +39,7 @@ func unattended(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time) 
 }
 
 const tellManagers = `
+WITH told AS (UPDATE team SET alone_at = $4 WHERE org_id = $1 AND uid = $5)
 INSERT INTO outbox (org_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, $3, 'urgent', $4, 'manager')`
 
 // leavingAlone makes a change of somebody of the staff, and returns the names of the care teams whose patients have nobody by it who
@@ -61,11 +63,40 @@ func leavingAlone(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time
 		}
 		names = append(names, t.Name)
 		dedup := string(t.UID) + " " + now.Format(time.RFC3339Nano)
-		if _, err := tx.Exec(ctx, tellManagers, int32(org), string(push.TeamUnattended), dedup, now); err != nil {
+		if _, err := tx.Exec(ctx, tellManagers, int32(org), string(push.TeamUnattended), dedup, now, string(t.UID)); err != nil {
 			return nil, fmt.Errorf("tell whoever manages teams: %w", err)
 		}
 	}
 	return names, nil
+}
+
+// notAlone forgets of which teams somebody was told, as soon as somebody is there again.
+const notAlone = `UPDATE team t SET alone_at = NULL WHERE t.alone_at IS NOT NULL AND NOT (` + standsAlone + `)`
+
+// tellOfAlone tells of teams of which nobody was told. One that nobody's time in it has ended was never attended: whoever takes
+// patients into it sees it marked, and they stay in a team that is attended.
+const tellOfAlone = `
+WITH told AS (
+    UPDATE team t SET alone_at = $1 WHERE t.alone_at IS NULL AND ` + standsAlone + `
+        AND EXISTS (SELECT FROM team_member m WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.to_at <= $1 AND m.to_at > m.from_at)
+    RETURNING t.org_id, t.uid)
+INSERT INTO outbox (org_id, topic, dedup, severity, created_at, audience)
+SELECT org_id, $2::text, uid || ' ' || $3::text, 'urgent', $1, 'manager' FROM told`
+
+// TellOfTeams owes notices of teams that time has left alone. See account.AloneStore.
+func (w *Work) TellOfTeams(ctx context.Context, now time.Time) (told int, err error) {
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, notAlone, now); err != nil {
+			return fmt.Errorf("look who is there again: %w", err)
+		}
+		done, err := tx.Exec(ctx, tellOfAlone, now, string(push.TeamUnattended), now.Format(time.RFC3339Nano))
+		if err != nil {
+			return fmt.Errorf("tell of teams that are left alone: %w", err)
+		}
+		told = int(done.RowsAffected())
+		return nil
+	})
+	return told, classify(err)
 }
 
 // letInAction is the act of somebody who has put themselves beside a patient.
@@ -89,21 +120,21 @@ func opensTo(ctx context.Context, tx pgx.Tx, team int64, staff account.StaffID, 
 const tellOfficerOfTeam = `
 INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, $3, $4, 'urgent', $5, 'privacy_officer')`
 
-// letIn tells that the actor has opened the records of patients to themselves, by a team. It is a look that nobody else has decided
+// letIn tells that the actor has opened the records of patients to themselves, through a team or a merge ("team 01…"). It is a look that nobody else has decided
 // on, as broken glass is: the privacy officer is owed a notice, and each patient's trail tells it. An organisation with one
 // administrator needs the way; who is with all of them already opens nothing. about is the patient, when there is but one.
-func letIn(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, team vital.UID, opened []int64, about vital.PatientID) error {
+func letIn(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, through string, opened []int64, about vital.PatientID) error {
 	if len(opened) == 0 {
 		return nil
 	}
 	var audit []account.Audit
 	for _, p := range opened {
-		audit = append(audit, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: letInAction, Patient: vital.PatientID(p), Object: "team " + string(team)})
+		audit = append(audit, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: letInAction, Patient: vital.PatientID(p), Object: through})
 	}
 	if err := writeAudits(ctx, tx, audit); err != nil {
 		return err
 	}
-	dedup := string(team) + " " + string(actor.UID) + " " + now.Format(time.RFC3339Nano)
+	dedup := through + " " + string(actor.UID) + " " + now.Format(time.RFC3339Nano)
 	if _, err := tx.Exec(ctx, tellOfficerOfTeam, int32(actor.Org), nullID(about), string(push.LetOneselfIn), dedup, now); err != nil {
 		return fmt.Errorf("tell the privacy officer: %w", err)
 	}

@@ -324,3 +324,159 @@ func TestWhoIsToJoinLaterIsToldHowToJoinNow(t *testing.T) {
 		t.Errorf("after what was said: %v", err)
 	}
 }
+
+// TestWhoHasAWayInIsNotSaidOfAnotherOrganisation by the function that looks past row level security.
+func TestWhoHasAWayInIsNotSaidOfAnotherOrganisation(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	eve := r.staff(t, "Elsewhere", "eve")
+	for org, want := range map[vital.OrgID]string{eve.Org: "", r.nurse.Org: "22012"} { // a division by zero: no
+		if got := r.asRole(t, "hale_app", fmt.Sprint(org), fmt.Sprintf("SELECT 1 / has_way_in(%d, %d)::int", eve.Org, eve.Staff)); got != want {
+			t.Errorf("acting for organisation %d, of one in %d: %q, want %q", org, eve.Org, got, want)
+		}
+	}
+}
+
+// TestATeamIsNotLeftToSomebodyWhoGoesSooner: whoever stays for a minute is no reason to let the last nurse go, nor to bring patients.
+func TestATeamIsNotLeftToSomebodyWhoGoesSooner(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx, teams := t.Context(), account.Teams{Book: r.app, Now: time.Now}
+	only, err := teams.Add(ctx, r.nurse, "Short")
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := r.usual(t, r.nurse)
+	nina, pia, rok := r.uidOf(t, r.member(t, "nina", account.Nurse)), r.uidOf(t, r.member(t, "pia", account.Physician)), r.uidOf(t, r.member(t, "rok", account.Nurse))
+	join := func(who vital.UID, to time.Duration) time.Time {
+		t.Helper()
+		var until time.Time
+		if to != 0 {
+			until = time.Now().UTC().Add(to).Truncate(time.Microsecond)
+		}
+		if err := teams.Join(ctx, r.nurse, only.UID, who, time.Time{}, until); err != nil {
+			t.Fatal(err)
+		}
+		return until
+	}
+	ends := func() time.Time {
+		t.Helper()
+		got, err := teams.Get(ctx, r.nurse, only.UID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Ends()
+	}
+	if err := teams.TakeIn(ctx, r.nurse, only.UID, r.patient.UID); err != nil {
+		t.Fatal(err)
+	}
+	soon := join(pia, time.Minute)
+	if !ends().Equal(soon) {
+		t.Errorf("the team is attended until %s, want %s", ends(), soon)
+	}
+	if err := teams.HandOn(ctx, r.nurse, usual.UID, r.patient.UID); !fault.Is(err, fault.Conflict) {
+		t.Errorf("handed on to a team of somebody who stays for a minute: %v", err)
+	}
+	if _, err := r.app.AddPatient(ctx, r.nurse, account.Patient{Name: "H", Sex: "unknown", Zone: "UTC", Teams: []vital.UID{only.UID}}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a new patient for a team of somebody who stays for a minute: %v", err)
+	}
+	_, lines := r.bring(t, identity.ImportOptions{Zone: "UTC"}, "name,birth_date,number,team\nAna Kos,1941-03-02,A-1,Short\n")
+	if got := outcomes(lines); got != "refused" {
+		t.Errorf("an import into it: %s", got)
+	}
+	join(nina, 0)
+	if err := teams.Leave(ctx, r.nurse, only.UID, nina); !fault.Is(err, fault.Conflict) {
+		t.Errorf("the last nurse who stays leaves: %v", err)
+	}
+	if err := teams.HandOn(ctx, r.nurse, usual.UID, r.patient.UID); err != nil || !ends().IsZero() {
+		t.Errorf("handed on to a team with somebody who stays: %v, %s", err, ends())
+	}
+	if err := teams.Leave(ctx, r.nurse, only.UID, pia); err != nil {
+		t.Errorf("whoever was to leave sooner leaves now: %v", err)
+	}
+	// Two whose time ends, in the order of their ends.
+	join(pia, 2*time.Hour)
+	later := join(rok, 3*time.Hour)
+	r.exec(t, fmt.Sprintf(`UPDATE team_member SET to_at = '%s' WHERE to_at IS NULL AND team_id = (SELECT id FROM team WHERE name = 'Short')`, later.Add(time.Hour).Format(time.RFC3339Nano)))
+	if err := teams.Leave(ctx, r.nurse, only.UID, nina); !fault.Is(err, fault.Conflict) {
+		t.Errorf("the one who stays longest leaves: %v", err)
+	}
+	if err := teams.Leave(ctx, r.nurse, only.UID, rok); err != nil {
+		t.Errorf("one who stays less long leaves: %v", err)
+	}
+}
+
+// TestTimeThatLeavesATeamAloneIsTold once, until somebody is there again; what somebody was told of by what they did is not told again.
+func TestTimeThatLeavesATeamAloneIsTold(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx, teams := t.Context(), account.Teams{Book: r.app, Now: time.Now}
+	only, err := teams.Add(ctx, r.nurse, "Short")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nina := r.uidOf(t, r.member(t, "nina", account.Nurse))
+	now := time.Now().UTC()
+	look := func(what string, after time.Duration, told, notices int) {
+		t.Helper()
+		n, err := r.work.TellOfTeams(ctx, now.Add(after))
+		all := r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'team.unattended' AND audience = 'manager' AND severity = 'urgent'`)
+		if err != nil || n != told || all != notices {
+			t.Errorf("%s: %d told, %d notices, %v; want %d, %d", what, n, all, err, told, notices)
+		}
+	}
+	if err := teams.TakeIn(ctx, r.nurse, only.UID, r.patient.UID); err != nil {
+		t.Fatal(err)
+	}
+	look("a team that nobody was ever in", time.Minute, 0, 0)
+	if err := teams.Join(ctx, r.nurse, only.UID, nina, time.Time{}, now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	look("while she is there", time.Minute, 0, 0)
+	look("after her time", 2*time.Hour, 1, 1)
+	look("and again", 3*time.Hour, 0, 1)
+	look("somebody is there again", time.Minute, 0, 1)
+	look("and their time ends", 2*time.Hour+time.Minute, 1, 2)
+	look("somebody is there once more", time.Minute, 0, 2)
+	if alone, err := (&account.Staffing{Book: r.app, Now: time.Now}).KeepOut(ctx, r.nurse, nina, true); err != nil || len(alone) != 1 {
+		t.Fatalf("kept out: %v, %v", alone, err)
+	}
+	look("of whom they kept out they were told", time.Hour, 0, 3)
+	if got := r.asRole(t, "hale_work", "", `SELECT login FROM staff`); got != "42501" {
+		t.Errorf("the round reads names of staff: %q", got)
+	}
+}
+
+// TestWhoIsLetInAgainIsInNoTeam, and whoever does it is told which teams still have nobody.
+func TestWhoIsLetInAgainIsInNoTeam(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx, teams, staffing := t.Context(), account.Teams{Book: r.app, Now: time.Now}, account.Staffing{Book: r.app, Now: time.Now}
+	only, err := teams.Add(ctx, r.nurse, "Only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nina := r.uidOf(t, r.member(t, "nina", account.Nurse))
+	for _, err := range []error{teams.Join(ctx, r.nurse, only.UID, nina, time.Time{}, time.Time{}), teams.TakeIn(ctx, r.nurse, only.UID, r.patient.UID)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := staffing.KeepOut(ctx, r.nurse, nina, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"let in again", "and once more"} {
+		if alone, err := staffing.KeepOut(ctx, r.nurse, nina, false); err != nil || len(alone) != 1 || alone[0] != "Only" {
+			t.Errorf("%s: %v, %v", what, alone, err)
+		}
+	}
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'let staff in again'`); n != 1 {
+		t.Errorf("%d rows of the trail", n)
+	}
+	if err := teams.Join(ctx, r.nurse, only.UID, nina, time.Time{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if alone, err := staffing.KeepOut(ctx, r.nurse, nina, false); err != nil || len(alone) != 0 {
+		t.Errorf("once they have joined: %v, %v", alone, err)
+	}
+}

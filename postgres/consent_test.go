@@ -396,3 +396,32 @@ func TestWhetherAnybodySharesAlerts(t *testing.T) {
 	r.decide(t, consent.ForSharing, consent.Withdrawn)
 	hears("a son after the withdrawal", son, false)
 }
+
+// TestAFrozenRelativeIsToldOfNoAccess changes what a frozen relative may see: a notice would tell that something had happened.
+func TestAFrozenRelativeIsToldOfNoAccess(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.agree(t, consent.ForSharing)
+	eva := r.letIn(t, "Eva")
+	told := func() int {
+		return r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'access.given' AND caregiver_id = $1`, int64(eva.Caregiver))
+	}
+	who := caregiverUID(t, r, eva)
+	change := func(scopes ...account.Action) {
+		t.Helper()
+		if _, err := r.caregivers().LetIn(t.Context(), r.self(), "", consent.LetIn{Who: who, Scopes: account.ScopesOf(scopes...)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(account.SeePatients)
+	if n := told(); n != 2 {
+		t.Fatalf("while she is not frozen she is told %d times of two", n)
+	}
+	if err := r.caregivers().Suspend(t.Context(), r.self(), "", who, true); err != nil {
+		t.Fatal(err)
+	}
+	change(account.SeePatients, account.SeeReadings)
+	if n := told(); n != 2 {
+		t.Errorf("frozen she was told %d times more", n-2)
+	}
+}

@@ -88,6 +88,10 @@ func TestTheDatabaseItselfRefusesWhatMustNotBe(t *testing.T) {
 		return fmt.Sprintf(`INSERT INTO audit (org_id, at, action, %s) VALUES (%d, now(), 'x', %s)`, columns, r.patient.Org, values)
 	}
 	const hash = "decode(repeat('ab', 32), 'hex')"
+	notice := func(audience, about, caregiver string) string {
+		return fmt.Sprintf(`INSERT INTO outbox (org_id, topic, dedup, severity, created_at, audience, patient_id, caregiver_id)
+			VALUES (%d, 'x', 'x', 'info', now(), '%s', %s, %s)`, r.patient.Org, audience, about, caregiver)
+	}
 	for _, c := range []struct {
 		name       string
 		statements []string
@@ -111,6 +115,12 @@ func TestTheDatabaseItselfRefusesWhatMustNotBe(t *testing.T) {
 		{"a blanked row that tells whom it was about", []string{audit("actor_name, actor_role, subject, blanked, salt, patient_id", fmt.Sprintf("'', '', %s, gen_random_uuid(), '', %d", hash, r.patient.ID))}, "audit_blanked_check"},
 		{"a blanked row with its salt", []string{audit("actor_name, actor_role, subject, blanked, salt", "'', '', "+hash+", gen_random_uuid(), 'salt'")}, "audit_blanked_check"},
 		{"a blanked row that names the patient", []string{audit("actor_name, actor_role, subject, blanked, salt", "'Ana', 'patient', "+hash+", gen_random_uuid(), ''")}, "audit_blanked_check"},
+		{"a notice to managers about no patient", []string{notice("manager", "NULL", "NULL")}, ""},
+		{"a notice to the privacy officer about no patient", []string{notice("privacy_officer", "NULL", "NULL")}, ""},
+		{"a notice to the team about a patient", []string{notice("team", fmt.Sprint(r.patient.ID), "NULL")}, ""},
+		{"a notice to the team about no patient", []string{notice("team", "NULL", "NULL")}, "outbox_about"},
+		{"a notice to the patient about no patient", []string{notice("patient", "NULL", "NULL")}, "outbox_about"},
+		{"a notice to a relative about no patient", []string{notice("caregiver", "NULL", fmt.Sprint(eva.Caregiver))}, "outbox_about"},
 	} {
 		got := ""
 		if refused := r.breaking(t, c.statements...); refused != nil {

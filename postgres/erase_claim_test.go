@@ -3,7 +3,9 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -148,5 +150,21 @@ func TestWhatIsParkedOfTheErasedGoesByItsTimeOfArrival(t *testing.T) {
 		if arrived == "now()" {
 			r.exec(t, `UPDATE inbox SET tie = tie + 100`)
 		}
+	}
+}
+
+func TestAFarewellIsForgottenAfterItsTime(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	now := r.now(t)
+	for days, token := range map[int]string{89: "young", 91: "old"} {
+		r.exec(t, fmt.Sprintf(`INSERT INTO farewell (org_id, token_hash, number, asked, at) VALUES (1, sha256('%s'), 7, 'patient', '%s')`, token, now.AddDate(0, 0, -days).Format(time.RFC3339)))
+	}
+	e := r.eraser(&still{end: 40})
+	if err := e.RunOnce(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM farewell WHERE token_hash = sha256('young')`); n != 1 || r.count(t, `SELECT count(*) FROM farewell`) != 1 {
+		t.Errorf("%d of the young ones are there, of %d", n, r.count(t, `SELECT count(*) FROM farewell`))
 	}
 }

@@ -2,12 +2,17 @@ package postgres_test
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/text/unicode/norm"
 
 	"hale/account"
 	"hale/account/identity"
 	"hale/fault"
+	"hale/postgres"
 	"hale/safe"
 	"hale/vital"
 )
@@ -69,5 +74,94 @@ func TestOthersAreMeasuredWhileAnErasureWaitsForAFile(t *testing.T) {
 	r.carryErasureOut(t, r.now(t))
 	if got := r.text(t, `SELECT state FROM erasure`); got != "done" {
 		t.Errorf("the request is %s", got)
+	}
+}
+
+// keepIdentity is a policy by which it stays known, for years, who somebody was.
+func keepIdentity() safe.Policy {
+	p := atOnce()
+	for i := range p.Retention {
+		if p.Retention[i].Class == safe.ClassLooks {
+			p.Retention[i].Years, p.Retention[i].Linked, p.Retention[i].Ground = 3, true, "claims lapse after three years"
+		}
+	}
+	return p
+}
+
+// TestWhatIsTakenByAClosedRecordIsRefusedByItselfAndTheRestComesIn closes the record of somebody whose number and identifier the law
+// keeps. A file that names either is not held up by it, and nobody is told more than that it cannot be given again.
+func TestWhatIsTakenByAClosedRecordIsRefusedByItselfAndTheRestComesIn(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	zone := identity.ImportOptions{Zone: "UTC"}
+	_, lines := r.bring(t, zone, columns+"Ana Kovač,1941-03-02,,,KE-1,,7\nJan Kos,1940-01-01,,,,,8\n")
+	ana, err := r.app.Patient(t.Context(), r.nurse, lines[0].Patient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.request(t, ana, keepIdentity(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	if got := r.text(t, `SELECT e.state || ' ' || p.number FROM erasure e JOIN patient p ON p.id = e.patient_id`); got != "kept KE-1" {
+		t.Fatalf("the request and the number: %s", got)
+	}
+	const number, identifier = "this number was given already and cannot be given again", "this identifier was given already and cannot be given again"
+	i, lines := r.bring(t, zone, columns+
+		"Ana Kovač,1941-03-02,,,KE-1,,\nBo Breg,1942,,,KE-9,,17\nCene Dol,1943,,,,,7\nJan Kos,1940-01-01,,,KE-1,,8\n")
+	if outcomes(lines) != "refused new refused refused" || i.State != identity.ImportDone || i.Counts != (identity.ImportCounts{New: 1, Refused: 3}) {
+		t.Fatalf("%s %+v", outcomes(lines), i)
+	}
+	for row, want := range map[int]identity.ImportLine{0: {Field: "number", Problem: number}, 2: {Field: "identifier:urn:a", Problem: identifier}, 3: {Field: "number", Problem: number}} {
+		if l := lines[row]; l.Field != want.Field || l.Told() != want.Problem || l.Patient != "" || len(l.Changes)+len(l.Others) > 0 {
+			t.Errorf("line %d: %+v", l.Line, l)
+		}
+	}
+	ids := &identity.Identities{Book: r.app, NFC: norm.NFC.String, Now: time.Now}
+	if _, err := ids.Add(t.Context(), r.nurse, lines[1].Patient, identity.Identifier{System: "urn:a", Value: "7"}); !fault.Is(err, fault.Conflict) || !strings.HasSuffix(err.Error(), "it cannot be given again") {
+		t.Errorf("an identifier by hand: %v", err)
+	}
+	// By hand it is the same, and in the same words as of a number that somebody has who is there.
+	for _, taken := range []string{"KE-1", "KE-9"} {
+		_, err := r.app.AddPatient(t.Context(), r.nurse, account.Patient{Name: "Dora", Sex: "unknown", Zone: "UTC", Number: taken})
+		if want := `the number "` + taken + `" was given already and cannot be given again`; !fault.Is(err, fault.Conflict) || err.Error() != want {
+			t.Errorf("given by hand: %v, want %s", err, want)
+		}
+	}
+}
+
+// TestNobodysNumberIsAskedAboutFromACareTeam is the look-up of numbers that are taken: it is for those who bring people in.
+func TestNobodysNumberIsAskedAboutFromACareTeam(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	p := r.addPatient(t, r.nurse, "KE-1")
+	for view, want := range map[string]int{"org": 1, "staff": 0, "patient": 0, "caregiver": 0, "": 0} {
+		for org, there := range map[vital.OrgID]int{p.Org: want, p.Org + 1: 0} {
+			tx := r.hold(t, `SET LOCAL ROLE hale_app`)
+			r.do(t, tx, `SELECT set_config('app.org', $1, true), set_config('app.view', $2, true)`, strconv.Itoa(int(org)), view)
+			var n int
+			err := tx.QueryRow(t.Context(), `SELECT count(x) FROM numbers_given('{KE-1,KE-2}') x`).Scan(&n)
+			if err != nil || n != there {
+				t.Errorf("the view %q of organisation %d: %d numbers, want %d, %v", view, org, n, there, err)
+			}
+			r.do(t, tx, `ROLLBACK`)
+		}
+	}
+}
+
+// TestTheConsoleNamesWhatWasTyped asks for the copy of a record that is closed.
+func TestTheConsoleNamesWhatWasTyped(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	p := r.addPatient(t, r.nurse, "KE-1")
+	operator := postgres.Operator{AdminURL: r.db.AdminURL()}
+	if _, uid, err := operator.FindPatient(t.Context(), "Home", "KE-1"); err != nil || uid != p.UID {
+		t.Fatalf("%s %v", uid, err)
+	}
+	r.request(t, p, keepIdentity(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	for _, typed := range []string{"KE-1", string(p.UID), "KE-2"} {
+		_, _, err := operator.FindPatient(t.Context(), "Home", typed)
+		if want := `the organisation "Home" has no patient "` + typed + `"`; !fault.Is(err, fault.NotFound) || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }

@@ -62,8 +62,7 @@ WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
 		{"team_patient", phaseCut, `UPDATE team_patient SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "what is kept is restricted: nobody of care reaches it"},
 		{"break_glass", phaseCut, `UPDATE break_glass SET ended_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND ended_at IS NULL`, "restricted"},
 		{"caregiver_grant", phaseCut, `UPDATE caregiver_grant SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "restricted"},
-		{"farewell", phaseCut, `WITH old AS (DELETE FROM farewell WHERE org_id = $1 AND at < $4 - interval '90 days')
-INSERT INTO farewell (org_id, token_hash, number, asked, at)
+		{"farewell", phaseCut, `INSERT INTO farewell (org_id, token_hash, number, asked, at)
 SELECT $1, s.token_hash, e.number, CASE WHEN e.on_paper THEN 'paper' WHEN e.asked_role = 'patient' THEN 'patient' WHEN e.asked_role = 'caregiver' THEN 'guardian' ELSE '' END, $4
 FROM erasure e JOIN session s ON s.org_id = $1 AND s.ended_at IS NULL AND s.patient_id ` + inPeople + ` WHERE e.org_id = $1 AND e.id = $3 ON CONFLICT DO NOTHING`, "their browsers are told what became of the record; it names nobody"},
 		{"session", phaseCut, `UPDATE session SET ended_at = $4 WHERE org_id = $1 AND ended_at IS NULL AND (patient_id ` + inPeople + ` OR caregiver_id ` + inCaregiver + `)`, "nobody stays signed in"},

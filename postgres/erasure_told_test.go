@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -89,5 +91,23 @@ func TestARedAlertAfterTheConfirmationIsClosedByAPersonFirst(t *testing.T) {
 	hash[0] = 0
 	if bye, err := r.app.Farewell(t.Context(), hash); err != nil || bye.Number != 0 {
 		t.Errorf("another browser is told %+v, %v", bye, err)
+	}
+}
+
+// TestABrowserIsToldOfAnErasureForNinetyDays and nothing afterwards.
+func TestABrowserIsToldOfAnErasureForNinetyDays(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	for number, age := range map[int]string{1: "90 days -1 hour", 2: "90 days 1 hour"} {
+		hash := sha256.Sum256([]byte(age))
+		r.exec(t, fmt.Sprintf(`INSERT INTO farewell (org_id, token_hash, number, asked, at)
+			VALUES (%d, '\x%x', %d, 'patient', now() - interval '%s')`, r.nurse.Org, hash, number, age))
+		want := 0
+		if number == 1 {
+			want = 1
+		}
+		if bye, err := r.app.Farewell(t.Context(), hash[:]); err != nil || bye.Number != want {
+			t.Errorf("%s after the erasure it is told %+v, %v, want number %d", age, bye, err, want)
+		}
 	}
 }

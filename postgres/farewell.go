@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -22,4 +23,12 @@ func (a *App) Farewell(ctx context.Context, tokenHash []byte) (account.Farewell,
 	}
 	f.At = f.At.UTC()
 	return f, nil
+}
+
+// ForgetFarewells takes away the older ones. See safe.EraseStore.
+func (w *Work) ForgetFarewells(ctx context.Context, before time.Time) error {
+	if _, err := w.pool.Exec(ctx, `DELETE FROM farewell WHERE at < $1`, before); err != nil {
+		return classify(fmt.Errorf("forget what browsers of erased people were told: %w", err))
+	}
+	return nil
 }

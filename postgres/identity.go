@@ -157,7 +157,7 @@ func giveIdentifiers(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.T
 	}
 	_, err := tx.Exec(ctx, insertIdentifiers, int32(org), now, uids, patients, systems, values, keys, uses, froms, tos, untils, ends, reasons)
 	if violated(err, "patient_identifier_in_force") {
-		return fault.New(fault.Conflict, "this identifier is somebody's already: end it there first, or see whether both are one person")
+		return fault.New(fault.Conflict, "this identifier was given already: end it there first, or see whether both are one person; when you find nobody who has it, it cannot be given again")
 	}
 	if err != nil {
 		return fmt.Errorf("add identifiers: %w", err)

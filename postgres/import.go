@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -235,6 +237,8 @@ WHERE i.until_at IS NULL OR i.until_at > $3`
 
 const selectOfNumbers = `SELECT number, id FROM patient WHERE number = ANY($1) AND number <> ''`
 
+const selectGiven = `SELECT numbers_given($1)`
+
 const selectNameKeys = `SELECT DISTINCT u.given, name_key(u.given) FROM unnest($1::text[]) AS u (given)`
 
 const selectOfNames = `SELECT name_key, id FROM patient WHERE name_key = ANY($1) AND name_key <> '' AND state <> 'merged'`
@@ -245,7 +249,7 @@ const selectStaffNames = `SELECT login, name, role FROM staff WHERE login = ANY(
 
 const selectTeamNames = `
 SELECT t.name, t.uid::text, t.usual, NOT EXISTS (SELECT FROM team_member m JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id AND ` + atBedside + `
-    WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1))
+    WHERE m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $1 AND (m.to_at IS NULL OR m.to_at > $1::timestamptz + ` + staysFor + `))
 FROM team t WHERE t.ended_at IS NULL`
 
 // situate loads what rows have to be held against: a number of queries that does not grow with the rows.
@@ -253,6 +257,7 @@ func situate(ctx context.Context, tx pgx.Tx, q identity.ImportQuestion, now time
 	f := identity.ImportFacts{
 		Now: now, Teams: map[string]vital.UID{}, Alone: map[vital.UID]bool{}, Taken: map[int]vital.UID{}, Owners: map[identity.IdentifierKey]vital.PatientID{},
 		Numbers: map[string]vital.PatientID{}, Keys: map[string]string{}, Named: map[string][]vital.PatientID{}, Staff: map[string]identity.KnownStaff{},
+		SpentNumbers: map[string]bool{}, SpentKeys: map[identity.IdentifierKey]bool{},
 	}
 	var text, second string
 	var number int64
@@ -304,8 +309,34 @@ func situate(ctx context.Context, tx pgx.Tx, q identity.ImportQuestion, now time
 	if err != nil {
 		return f, err
 	}
-	f.People, err = knownPeople(ctx, tx, people, f.Keys)
-	return f, err
+	if f.People, err = knownPeople(ctx, tx, people, f.Keys); err != nil {
+		return f, err
+	}
+	spend(&f)
+	return f, each(ctx, tx, selectGiven, []any{q.Numbers}, []any{&text}, func() {
+		if f.Numbers[text] == 0 {
+			f.SpentNumbers[text] = true
+		}
+	})
+}
+
+// spend leaves out of the facts who cannot be reached (row level security shows what hangs on them, and not them), and notes
+// that what they have is spent.
+func spend(f *identity.ImportFacts) {
+	reached := map[vital.PatientID]bool{}
+	for i := range f.People {
+		reached[f.People[i].ID] = true
+	}
+	for key, id := range f.Owners {
+		if !reached[id] {
+			delete(f.Owners, key)
+			f.SpentKeys[key] = true
+		}
+	}
+	maps.DeleteFunc(f.Numbers, func(_ string, id vital.PatientID) bool { return !reached[id] }) // they are looked up as given
+	for name, ids := range f.Named {
+		f.Named[name] = slices.DeleteFunc(ids, func(id vital.PatientID) bool { return !reached[id] })
+	}
 }
 
 // knownPeople loads people, and notes the keys of their names.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hale/account"
 	"hale/account/consent"
@@ -228,5 +229,62 @@ FROM consent_text v WHERE v.purpose = '%[3]s' LIMIT 1`, int32(p.Org), int64(p.ID
 	decide(r.patient, consent.Given) // the record that stays is the more protective one
 	if _, err := r.tryMerge(t, r.patient, y); err != nil {
 		t.Errorf("merged into the more protective one: %v", err)
+	}
+}
+
+// TestAMergeThatOpensARecordToWhoMakesItIsSeen: an administrator joins a record of another team with one of their own team, either way
+// round.
+func TestAMergeThatOpensARecordToWhoMakesItIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, turned := range map[string]bool{"into theirs": false, "theirs into the other": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRecord(t)
+			ctx, teams := t.Context(), account.Teams{Book: r.app, Now: time.Now}
+			boss := r.member(t, "boss", account.Administrator)
+			boss.UID = r.uidOf(t, boss)
+			decoy := r.addPatient(t, r.nurse, "2")
+			own, err := teams.Add(ctx, boss, "Own")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range []error{teams.Join(ctx, boss, own.UID, boss.UID, time.Time{}, time.Time{}), teams.TakeIn(ctx, boss, own.UID, decoy.UID)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.exec(t, `UPDATE team_member m SET to_at = greatest(from_at, clock_timestamp()) FROM staff s, team t WHERE s.id = m.staff_id AND t.id = m.team_id AND s.login = 'boss' AND t.name <> 'Own'`)
+			r.exec(t, `DELETE FROM outbox`)
+			from, into := r.patient, decoy
+			if turned {
+				from, into = into, from
+			}
+			merges := &safe.Merges{People: r.app, Book: r.app}
+			seen, err := merges.Compare(ctx, boss, from.UID, into.UID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := merges.Ask(ctx, boss, safe.MergeWish{Patient: from.UID, Into: into.UID, Confirm: seen.Confirm, Reason: "enrolled twice", Override: "her daughter said so"}); err != nil {
+				t.Fatal(err)
+			}
+			if n := r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'access.let_in' AND audience = 'privacy_officer' AND patient_id = $1`, int64(r.patient.ID)); n != 1 {
+				t.Errorf("the privacy officer is owed %d notices", n)
+			}
+			if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'let oneself in' AND actor_name = 'boss' AND patient_id = $1 AND object LIKE 'merge %'`, int64(r.patient.ID)); n != 1 {
+				t.Errorf("the patient sees it %d times", n)
+			}
+		})
+	}
+}
+
+// TestAMergeWithAClosedRecordIsNotUndone closes the second record, as an erasure does that keeps something by law.
+func TestAMergeWithAClosedRecordIsNotUndone(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	b := r.addPatient(t, r.nurse, "2")
+	made := r.merge(t, r.patient, b)
+	r.exec(t, fmt.Sprintf(`UPDATE patient SET restricted_at = now(), state = 'locked' WHERE id = %d`, b.ID))
+	if _, err := r.merges().Undo(t.Context(), r.nurse, made.UID, ""); !fault.Is(err, fault.Conflict) {
+		t.Errorf("it is undone: %v", err)
 	}
 }

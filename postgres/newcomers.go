@@ -54,7 +54,7 @@ func addPatients(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.T
 		return nil
 	})
 	if violated(err, "patient_number") && len(list) == 1 {
-		return fault.New(fault.Conflict, "the number %q is another patient's", list[0].Number)
+		return fault.New(fault.Conflict, "the number %q was given already and cannot be given again", list[0].Number)
 	}
 	if violated(err, "patient_number") {
 		return fault.New(fault.Conflict, "somebody was given one of these numbers in the same moment: try again")
@@ -103,11 +103,11 @@ func joinTeams(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time, l
 	return lookedAfter(ctx, tx, patients, now)
 }
 
-// leftAlone names a care team of somebody whom nobody looks after: none of their teams has anybody at the bedside.
+// leftAlone names a care team of somebody whom nobody looks after: none of their teams has anybody at the bedside who stays.
 const leftAlone = `
 SELECT t.name FROM team_patient p JOIN team t ON t.org_id = p.org_id AND t.id = p.team_id
 WHERE p.patient_id = ANY($1) AND p.to_at IS NULL AND NOT EXISTS (
-    SELECT FROM team_patient o JOIN team_member m ON m.org_id = o.org_id AND m.team_id = o.team_id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2)
+    SELECT FROM team_patient o JOIN team_member m ON m.org_id = o.org_id AND m.team_id = o.team_id AND m.from_at <= $2 AND ` + stays + `
         JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id AND ` + atBedside + `
     WHERE o.org_id = p.org_id AND o.patient_id = p.patient_id AND o.to_at IS NULL) ORDER BY t.name LIMIT 1`
 
@@ -121,7 +121,7 @@ func lookedAfter(ctx context.Context, tx pgx.Tx, patients []int64, now time.Time
 	case err != nil:
 		return fmt.Errorf("look who looks after them: %w", err)
 	}
-	return fault.New(fault.Conflict, "nobody in the care team %q can answer alerts: let a nurse or a physician join who can sign in, or choose another team", team)
+	return fault.New(fault.Conflict, "nobody in the care team %q can answer alerts for the week to come: let a nurse or a physician join who can sign in, or choose another team", team)
 }
 
 const insertRules = `

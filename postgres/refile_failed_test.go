@@ -248,3 +248,35 @@ func TestAPartOfAMergeThatStandsStillKeepsNobodyFromBeingErased(t *testing.T) {
 		t.Errorf("%d rows of the person are left: the request is %s", n, r.text(t, "SELECT state FROM erasure"))
 	}
 }
+
+// TestReadingsElsewhereStayUntilTheirErasureIsDue: the database itself takes nothing from somebody else before.
+func TestReadingsElsewhereStayUntilTheirErasureIsDue(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	erased := r.addPatient(t, r.nurse, "2")
+	r.advance(t, r.pressure(10, 120, 80))
+	r.exec(t, fmt.Sprintf(`INSERT INTO erasure (org_id, uid, number, patient_id, state, asked_role, asked_at, decided_at)
+	VALUES (%[1]d, gen_random_uuid(), 1, %[2]d, 'erasing', 'patient', now(), now());
+INSERT INTO erasure_item (org_id, erasure_id, class) VALUES (%[1]d, 1, 'identity');
+INSERT INTO erased_span (org_id, erasure_id, sensor_id, from_at, erased_at) VALUES (%[1]d, 1, %[3]d, '%[4]s', now())`,
+		int32(erased.Org), int64(erased.ID), int64(r.device.Own), since().Format(time.RFC3339)))
+	const refused = "P0001"
+	for _, c := range []struct{ name, change, want string }{
+		{"the request says nothing of readings", `UPDATE erasure SET cut_at = now()`, refused},
+		{"a law keeps them", `INSERT INTO erasure_item (org_id, erasure_id, class, keep_until, ground)
+			SELECT org_id, id, 'readings', now() + interval '1 day', 'a law' FROM erasure`, refused},
+		{"the person is not cut off", `UPDATE erasure_item SET keep_until = NULL; UPDATE erasure SET cut_at = NULL`, refused},
+		{"the request is not being carried out", `UPDATE erasure SET cut_at = now(), state = 'kept'`, refused},
+		{"they are due", `UPDATE erasure SET state = 'erasing'`, ""},
+	} {
+		r.exec(t, c.change)
+		left := 0
+		if c.want == refused {
+			left = 1
+		}
+		got := r.asRole(t, "hale_work", fmt.Sprint(erased.Org), fmt.Sprintf(`SELECT erase_elsewhere(%d, 1, 10, now())`, erased.Org))
+		if n := r.readingsOf(t, r.patient); got != c.want || n != left {
+			t.Errorf("%s: refused with %q, want %q; %d readings are left, want %d", c.name, got, c.want, n, left)
+		}
+	}
+}

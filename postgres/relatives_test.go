@@ -166,3 +166,55 @@ func TestOfTwoRelativesOfOneNameTheFrozenOneSeesNothingThatTheOtherDid(t *testin
 		}
 	}
 }
+
+// TestARelativeWritesInTheirOwnNameOnly tries it with nothing but row level security before it.
+func TestARelativeWritesInTheirOwnNameOnly(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	father, son := r.relative(t, "Bo Twin", 11), r.relative(t, "Bo Twin", 12)
+	own := fmt.Sprint(father.Caregiver)
+	for whose, want := range map[string]string{own: "", fmt.Sprint(son.Caregiver): "42501", "NULL": "42501"} { // NULL: the patient
+		for table, statement := range map[string]string{
+			"correction": `INSERT INTO correction (org_id, uid, patient_id, kind, wish, asked_name, asked_role, asked_at, asked_by)
+				VALUES (%d, gen_random_uuid(), %d, 'name', 'I am Ana', 'Bo Twin', 'guardian', now(), %s)`,
+			"share": `INSERT INTO share (org_id, uid, patient_id, what, secret_hash, made_name, made_role, created_at, expires_at, opens_most, caregiver_id)
+				VALUES (%d, gen_random_uuid(), %d, 'sheet', sha256(gen_random_uuid()::text::bytea), 'Bo Twin', 'guardian', now(), now() + interval '1 hour', 1, %s)`,
+		} {
+			if got := r.inView(t, "caregiver", int64(father.Caregiver), fmt.Sprintf(statement, r.patient.Org, r.patient.ID, whose)); got != want {
+				t.Errorf("caregiver %s writes a %s in the name of %s: %q, want %q", own, table, whose, got, want)
+			}
+		}
+	}
+}
+
+// TestARelativeDoesNotReadWhereOthersLookedAtWhatIsNotForThem: a list that the trail names tells that there is something in it.
+func TestARelativeDoesNotReadWhereOthersLookedAtWhatIsNotForThem(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	father := r.relative(t, "Bo Twin", 11)
+	s, self := r.safeOf()
+	looks := &account.Looks{Log: r.app, Now: time.Now}
+	objects := map[string]bool{"sheet": true, "corrections": true}
+	for _, object := range []string{"private items", "caregivers", "codes", "sessions", "erasures", "refiles", "merges", "doubles", "shares"} {
+		objects[object] = false
+	}
+	for object := range objects {
+		if err := looks.Saw(t.Context(), r.nurse, object, "", r.patient.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reads := func(who account.Actor) string {
+		t.Helper()
+		_, visits, _, err := s.Looks.List(t.Context(), who, r.patient.UID, safe.LookFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%+v", visits)
+	}
+	his, hers := reads(father), reads(self)
+	for object, forHim := range objects {
+		if row := "Object:" + object + " "; strings.Contains(his, row) != forHim || !strings.Contains(hers, row) {
+			t.Errorf("that somebody looked at %q is in a relative's trail: %v, want %v, and always in the patient's: %s, %s", object, !forHim, forHim, his, hers)
+		}
+	}
+}

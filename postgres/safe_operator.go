@@ -12,13 +12,13 @@ import (
 	"hale/vital"
 )
 
-const findPatient = `SELECT uid::text FROM patient WHERE org_id = $1 AND (number = $2 OR uid::text = $2) LIMIT 2`
+const findPatient = `SELECT uid::text FROM patient WHERE org_id = $1 AND (number = $2 OR uid::text = $2) AND erased_at IS NULL AND restricted_at IS NULL LIMIT 2`
 
 // OperatorName is the name of whoever sits at the console, in the audit trail.
 const OperatorName = "operator"
 
 // FindPatient finds a patient by organisation and by number or id, and returns the actor as whom the operator reads their
-// record. Nobody, or two of them, is fault.NotFound.
+// record. Nobody, two of them, or somebody whose record is closed is fault.NotFound.
 func (o Operator) FindPatient(ctx context.Context, organisation, patient string) (account.Actor, vital.UID, error) {
 	who := account.Actor{Name: OperatorName, Role: account.Administrator}
 	var uids []vital.UID

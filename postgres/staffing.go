@@ -153,16 +153,14 @@ func (a *App) SetEmployee(ctx context.Context, actor account.Actor, staff vital.
 // KeepOut keeps somebody out, or lets them in again.
 func (a *App) KeepOut(ctx context.Context, actor account.Actor, staff vital.UID, out bool) (alone []string, err error) {
 	err = a.onStaff(ctx, actor, staff, func(tx pgx.Tx, id int64, e account.Employee, now time.Time) error {
-		if out == !e.DisabledAt.IsZero() {
+		var err error
+		if !out {
+			alone, err = letBack(ctx, tx, actor, now, id, &e)
+			return err
+		}
+		if !e.DisabledAt.IsZero() {
 			return nil
 		}
-		if !out {
-			if _, err := tx.Exec(ctx, `UPDATE staff SET disabled_at = NULL WHERE id = $1`, id); err != nil {
-				return fmt.Errorf("let staff in again: %w", err)
-			}
-			return noteStaff(ctx, tx, actor, now, "let staff in again", e.UID, "")
-		}
-		var err error
 		alone, err = leavingAlone(ctx, tx, actor.Org, now, func() error {
 			if _, err := tx.Exec(ctx, `UPDATE staff SET disabled_at = $2 WHERE id = $1`, id, now); err != nil {
 				return fmt.Errorf("keep staff out: %w", err)
@@ -174,5 +172,22 @@ func (a *App) KeepOut(ctx context.Context, actor account.Actor, staff vital.UID,
 		}
 		return noteStaff(ctx, tx, actor, now, "disable staff", e.UID, "")
 	})
+	return alone, err
+}
+
+// letBack lets somebody in again, and returns the names of the care teams that have patients and nobody: what they were in has ended.
+func letBack(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, id int64, e *account.Employee) (alone []string, err error) {
+	if !e.DisabledAt.IsZero() {
+		if _, err := tx.Exec(ctx, `UPDATE staff SET disabled_at = NULL WHERE id = $1`, id); err != nil {
+			return nil, fmt.Errorf("let staff in again: %w", err)
+		}
+		if err := noteStaff(ctx, tx, actor, now, "let staff in again", e.UID, ""); err != nil {
+			return nil, err
+		}
+	}
+	list, err := unattended(ctx, tx, actor.Org, now)
+	for _, t := range list {
+		alone = append(alone, t.Name)
+	}
 	return alone, err
 }

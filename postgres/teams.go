@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -95,7 +96,22 @@ func teamsAt(ctx context.Context, tx pgx.Tx, now time.Time) ([]account.Team, err
 	}); err != nil {
 		return nil, fmt.Errorf("list members: %w", err)
 	}
+	for i := range list {
+		list[i].Attend(now)
+	}
 	return list, nil
+}
+
+// oneTeam returns a team as it stands in the transaction.
+func oneTeam(ctx context.Context, tx pgx.Tx, team vital.UID, now time.Time) (*account.Team, error) {
+	list, err := teamsAt(ctx, tx, now)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(list, func(t account.Team) bool { return t.UID == team }); i >= 0 {
+		return &list[i], nil
+	}
+	return nil, fault.New(fault.NotFound, "there is no such care team")
 }
 
 // Colleagues returns the staff who can sign in.
@@ -189,12 +205,18 @@ func (a *App) SetTeam(ctx context.Context, actor account.Actor, team vital.UID, 
 	})
 }
 
-// onlyHere are the patients who are in the team and in no other that has a nurse or a physician.
+// stays holds for a membership (m) on whose member others may be left with a team, at $2: it has no end, or not within a week. Until
+// then somebody else can be found; whoever is gone sooner is nobody to leave patients to.
+const stays = `(m.to_at IS NULL OR m.to_at > $2::timestamptz + ` + staysFor + `)`
+
+const staysFor = `interval '7 days'`
+
+// onlyHere are the patients who are in the team and in no other that has a nurse or a physician who stays.
 const onlyHere = `
 SELECT count(*) FROM team_patient p JOIN patient w ON w.org_id = p.org_id AND w.id = p.patient_id AND w.state NOT IN ('locked', 'merged')
 WHERE p.team_id = $1 AND ($3 = 0 OR p.patient_id = $3) AND p.from_at <= $2 AND (p.to_at IS NULL OR p.to_at > $2) AND NOT EXISTS (
     SELECT FROM team_patient o JOIN team t ON t.org_id = o.org_id AND t.id = o.team_id AND t.ended_at IS NULL
-        JOIN team_member m ON m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND (m.to_at IS NULL OR m.to_at > $2)
+        JOIN team_member m ON m.org_id = t.org_id AND m.team_id = t.id AND m.from_at <= $2 AND ` + stays + `
         JOIN staff s ON s.org_id = m.org_id AND s.id = m.staff_id AND ` + atBedside + `
     WHERE o.org_id = p.org_id AND o.patient_id = p.patient_id AND o.team_id <> p.team_id AND o.from_at <= $2 AND o.to_at IS NULL)`
 
@@ -217,7 +239,7 @@ func (a *App) EndTeam(ctx context.Context, actor account.Actor, team vital.UID) 
 			return fault.New(fault.Conflict, "this care team takes in who is sent to no other: it cannot end")
 		}
 		if left > 0 {
-			return fault.New(fault.Conflict, "%d of its patients are in no other care team with a nurse or a physician: take them into one first, or nobody sees their alerts", left)
+			return fault.New(fault.Conflict, "%d of its patients are in no other care team with a nurse or a physician who stays for a week: take them into one first, or nobody sees their alerts", left)
 		}
 		for _, statement := range []string{
 			`UPDATE team SET ended_at = greatest($2, created_at + interval '1 microsecond') WHERE id = $1`,
@@ -269,7 +291,7 @@ FROM staff s WHERE s.uid = $1 AND s.disabled_at IS NULL`
 		if _, err := tx.Exec(ctx, join, int32(actor.Org), id, who, from, nullTime(to)); err != nil {
 			return fmt.Errorf("join the care team: %w", err)
 		}
-		if err := letIn(ctx, tx, actor, now, team, opened, 0); err != nil {
+		if err := letIn(ctx, tx, actor, now, "team "+string(team), opened, 0); err != nil {
 			return err
 		}
 		return noteTeam(ctx, tx, actor, now, team, 0, "joined by staff "+u.String())
@@ -283,6 +305,10 @@ func (a *App) Leave(ctx context.Context, actor account.Actor, team, staff vital.
 		return err
 	}
 	return a.onTeam(ctx, actor, team, func(tx pgx.Tx, id int64, now time.Time) error {
+		before, err := oneTeam(ctx, tx, team, now)
+		if err != nil {
+			return err
+		}
 		const leave = `
 UPDATE team_member m SET to_at = greatest($3, m.from_at) FROM staff s
 WHERE s.org_id = m.org_id AND s.id = m.staff_id AND s.uid = $2 AND m.team_id = $1 AND (m.to_at IS NULL OR m.to_at > $3)`
@@ -293,14 +319,15 @@ WHERE s.org_id = m.org_id AND s.id = m.staff_id AND s.uid = $2 AND m.team_id = $
 		if done.RowsAffected() == 0 {
 			return fault.New(fault.NotFound, "they are not in this care team")
 		}
-		list, err := teamsAt(ctx, tx, now)
-		if err != nil {
+		after, err := oneTeam(ctx, tx, team, now)
+		switch {
+		case err != nil:
 			return err
-		}
-		for i := range list {
-			if list[i].UID == team && list[i].Unattended() {
-				return fault.New(fault.Conflict, "its %d patients would have no nurse and no physician left: let somebody else join first", list[i].Patients)
-			}
+		case after.Unattended() && !before.Unattended():
+			return fault.New(fault.Conflict, "its %d patients would have no nurse and no physician left: let somebody else join first", after.Patients)
+		case after.AloneSooner(before):
+			return fault.New(fault.Conflict, "its %d patients would have no nurse and no physician from %s on, when the time of those who stay ends: let somebody join first who stays longer",
+				after.Patients, after.AttendedUntil.Format(time.RFC3339))
 		}
 		return noteTeam(ctx, tx, actor, now, team, 0, "left by staff "+u.String())
 	})
@@ -342,7 +369,7 @@ func tookIn(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, 
 	if !mine {
 		return nil
 	}
-	return letIn(ctx, tx, actor, now, uid, []int64{int64(p.ID)}, p.ID)
+	return letIn(ctx, tx, actor, now, "team "+string(uid), []int64{int64(p.ID)}, p.ID)
 }
 
 // HandOn ends the care of a patient.
@@ -357,7 +384,7 @@ func (a *App) HandOn(ctx context.Context, actor account.Actor, team, patient vit
 			return fmt.Errorf("look for other care teams: %w", err)
 		}
 		if left > 0 {
-			return fault.New(fault.Conflict, "they are in no other care team with a nurse or a physician: take them into one first, or nobody sees their alerts")
+			return fault.New(fault.Conflict, "they are in no other care team with a nurse or a physician who stays for a week: take them into one first, or nobody sees their alerts")
 		}
 		done, err := tx.Exec(ctx, `UPDATE team_patient SET to_at = greatest($3, from_at) WHERE team_id = $1 AND patient_id = $2 AND (to_at IS NULL OR to_at > $3)`, id, int64(p.ID), now)
 		if err != nil {

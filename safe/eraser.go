@@ -68,6 +68,8 @@ type EraseStore interface {
 	// Ledger returns what was carried out, the oldest first, and LedgerLength how many entries that are.
 	Ledger(ctx context.Context) ([]LedgerEntry, error)
 	LedgerLength(ctx context.Context) (int64, error)
+	// ForgetFarewells takes away what browsers of erased people were told before a time.
+	ForgetFarewells(ctx context.Context, before time.Time) error
 }
 
 // EraseStream is the stream as the Eraser needs it.
@@ -91,8 +93,12 @@ type Eraser struct {
 	Log    *slog.Logger
 	Watch  func(state ErasureState) // told of each execution that ends; may be nil
 
-	kept *int64 // entries of the ledger that were kept; nil: this process has kept none yet
+	kept   *int64    // entries of the ledger that were kept; nil: this process has kept none yet
+	forgot time.Time // when farewells were looked through last
 }
+
+// FarewellLasts is how long the browser of somebody who was erased is told so [J].
+const FarewellLasts = 90 * 24 * time.Hour
 
 const eraseEvery = time.Second
 
@@ -120,6 +126,12 @@ func (r *Eraser) look(ctx context.Context) error {
 func (r *Eraser) RunOnce(ctx context.Context, now time.Time) error {
 	if err := r.keepLedger(ctx); err != nil {
 		return err
+	}
+	if now.Sub(r.forgot) >= time.Hour {
+		if err := r.Store.ForgetFarewells(ctx, now.Add(-FarewellLasts)); err != nil {
+			return err
+		}
+		r.forgot = now
 	}
 	task, ok, err := r.Store.ClaimErasure(ctx, now)
 	if err != nil || !ok {

@@ -93,6 +93,9 @@ func (l *Look) did(whose Whose) string {
 	if l.Action == account.LookAction {
 		return l.saw(my)
 	}
+	if l.Action == "let oneself in" && strings.HasPrefix(l.Object, "merge ") {
+		return "joined " + my + "record with one that they saw, and so opened it to themselves"
+	}
 	if l.Action == string(account.RecordConsent) && strings.HasPrefix(l.Object, "request ") { // of a guardian, to the care team
 		if l.Detail == "refused" {
 			return "refused what a guardian had asked for on a consent of " + whose.own()

@@ -249,6 +249,9 @@ func (m *Merges) Undo(ctx context.Context, actor account.Actor, uid vital.UID, r
 	if err != nil {
 		return Merge{}, err
 	}
+	if was.From.UID == "" || was.Into.UID == "" {
+		return Merge{}, fault.New(fault.Conflict, "one of these records is closed: they cannot be made two any more")
+	}
 	if err := m.both(ctx, actor, was.From.UID, was.Into.UID); err != nil {
 		return Merge{}, err
 	}

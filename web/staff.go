@@ -27,6 +27,8 @@ type staffView struct {
 type employeeView struct {
 	Error string
 	Alone string // care teams whose patients have nobody since what was just done
+	Back  bool   // they were just let in again
+	Empty string // care teams whose patients have nobody just then
 	One   employeeLine
 	Roles []choice
 	Code  codeFor
@@ -63,9 +65,7 @@ func (w *Web) mountStaff(get, post func(path string, h fiber.Handler)) {
 	post("/staff/:id/disable", w.employeeAct(func(c *fiber.Ctx, actor account.Actor, id vital.UID) ([]string, error) {
 		return w.Staffing.KeepOut(c.UserContext(), actor, id, true)
 	}))
-	post("/staff/:id/enable", w.employeeAct(func(c *fiber.Ctx, actor account.Actor, id vital.UID) ([]string, error) {
-		return w.Staffing.KeepOut(c.UserContext(), actor, id, false)
-	}))
+	post("/staff/:id/enable", w.letBack)
 }
 
 func roleChoices() []choice {
@@ -139,6 +139,18 @@ func (w *Web) employeeAct(act func(c *fiber.Ctx, actor account.Actor, id vital.U
 		}
 		return c.Redirect("/staff/"+string(id), http.StatusSeeOther)
 	}
+}
+
+// letBack answers POST /staff/{id}/enable: the page again, with what did not come back with the account.
+func (w *Web) letBack(c *fiber.Ctx) error {
+	alone, err := w.Staffing.KeepOut(c.UserContext(), session.Actor(c.UserContext()), vital.UID(c.Params("id")), false)
+	if amiss(err) {
+		return w.employeeAgain(c, err)
+	}
+	if err != nil {
+		return err
+	}
+	return w.employeePage(c, employeeView{Back: true, Empty: strings.Join(alone, ", ")})
 }
 
 func (w *Web) employeeAgain(c *fiber.Ctx, err error) error {

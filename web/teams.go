@@ -31,6 +31,7 @@ type teamLine struct {
 	Patients   int
 	People     int
 	Unattended bool
+	Ends       string // from when its patients have nobody; empty while somebody stays
 	Watch      string // "Staffed until 16:00"; empty when nobody has said
 }
 
@@ -134,6 +135,9 @@ func (w *Web) teamsPage(c *fiber.Ctx, problem string) error {
 func (w *Web) teamLine(c *fiber.Ctx, t *account.Team) (teamLine, error) {
 	line := teamLine{ID: t.UID, Name: t.Name, Usual: t.Usual, Patients: t.Patients, People: len(t.Members), Unattended: t.Unattended()}
 	now := w.Now()
+	if ends := t.Ends(); !ends.IsZero() {
+		line.Ends = clock{now: now, zone: w.Zone}.short(ends)
+	}
 	versions, err := w.Rosters.Hours(c.UserContext(), session.Actor(c.UserContext()), t.UID)
 	if err != nil || len(versions) == 0 {
 		return line, err

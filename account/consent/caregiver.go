@@ -85,11 +85,8 @@ type LetIn struct {
 	Reason   string    // when staff write down the patient's wish
 }
 
-// The longest guardianship before its document is looked at again, and the longest text of a reason [J].
-const (
-	longestGuardianship = 5 * 366 * 24 * time.Hour
-	longestGrantReason  = 500
-)
+// longestGuardianship is how long one may last before its document is looked at again [J].
+const longestGuardianship = 5 * 366 * 24 * time.Hour
 
 // DecideLetIn decides whether somebody is let in. It returns the new grant, and the grants that it ends: the same person's of
 // the same kind. A frozen view stays frozen through a change.
@@ -157,8 +154,8 @@ func (l *LetIn) grant(actor account.Actor, now time.Time) (Grant, error) {
 		return g, fault.New(fault.Invalid, "to: give an end after the beginning, or none")
 	case actor.Staff != 0 && g.Reason == "":
 		return g, fault.New(fault.Invalid, "reason: say how you know that it is the patient's wish")
-	case !account.Printable(g.Reason, longestGrantReason) || !account.Printable(g.Document, longestReference):
-		return g, fault.New(fault.Invalid, "reason and document: at most %d and %d printable characters", longestGrantReason, longestReference)
+	case !account.Printable(g.Reason, account.LongestReason) || !account.Printable(g.Document, longestReference):
+		return g, fault.New(fault.Invalid, "reason and document: at most %d and %d printable characters", account.LongestReason, longestReference)
 	case !l.Guardian:
 		g.Document = ""
 		return g, nil

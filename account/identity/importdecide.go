@@ -38,6 +38,9 @@ type ImportFacts struct {
 	Keys    map[string]string            // of names that are asked about, and of People's: what two names that may be one person's have in common
 	Named   map[string][]vital.PatientID // by such a key, which is not empty
 	Staff   map[string]KnownStaff        // by login
+	// What somebody has whom the actor cannot reach: it can be given to nobody, and nobody is told whose it is.
+	SpentNumbers map[string]bool
+	SpentKeys    map[IdentifierKey]bool
 }
 
 // Known is somebody of the record, with the identifiers in force.
@@ -111,6 +114,7 @@ func newDecider(i Import) *decider {
 	return &decider{run: i, people: map[vital.PatientID]*Known{}, arrived: map[string]int{}, facts: ImportFacts{
 		Taken: map[int]vital.UID{}, Owners: map[IdentifierKey]vital.PatientID{}, Numbers: map[string]vital.PatientID{},
 		Keys: map[string]string{}, Named: map[string][]vital.PatientID{}, Staff: map[string]KnownStaff{},
+		SpentNumbers: map[string]bool{}, SpentKeys: map[IdentifierKey]bool{},
 	}}
 }
 
@@ -120,6 +124,8 @@ func (d *decider) learn(f ImportFacts) {
 	maps.Copy(d.facts.Taken, f.Taken)
 	maps.Copy(d.facts.Keys, f.Keys)
 	maps.Copy(d.facts.Staff, f.Staff)
+	maps.Copy(d.facts.SpentNumbers, f.SpentNumbers)
+	maps.Copy(d.facts.SpentKeys, f.SpentKeys)
 	for i := range f.People {
 		if _, there := d.people[f.People[i].ID]; !there {
 			d.people[f.People[i].ID] = &f.People[i]
@@ -157,10 +163,26 @@ func (d *decider) decide(row *ImportRow) Decided {
 		d.staff(row, &o)
 	case d.facts.Taken[row.Row] != "":
 		o.Line.Outcome, o.Line.Patient, o.Line.ByWhat = OutcomeSame, d.facts.Taken[row.Row], "this file"
-	default:
+	case !d.spent(row, &o):
 		d.patient(row, &o)
 	}
 	return o
+}
+
+// spent refuses a row with a number or an identifier of somebody who is out of reach, as the record of an erased person is of which
+// a law keeps something. It says neither whose it is nor why.
+func (d *decider) spent(row *ImportRow, o *Decided) bool {
+	if d.facts.SpentNumbers[row.Number] {
+		o.refuse(columnNumber, "this number was given already and cannot be given again")
+		return true
+	}
+	for i := range row.Identifiers {
+		if one := &row.Identifiers[i]; one.InForce(d.facts.Now) && d.facts.SpentKeys[one.pair()] {
+			o.refuse(IdentifierColumn(one.System), "this identifier was given already and cannot be given again")
+			return true
+		}
+	}
+	return false
 }
 
 func (o *Decided) refuse(field, format string, args ...any) {
@@ -396,7 +418,7 @@ func (d *decider) lookedAfter(teams []vital.UID, o *Decided) bool {
 	if slices.ContainsFunc(teams, func(t vital.UID) bool { return !d.facts.Alone[t] }) {
 		return true
 	}
-	o.refuse(columnTeam, "nobody in the care team can answer alerts yet: let a nurse or a physician join who can sign in, or name another team")
+	o.refuse(columnTeam, "nobody in the care team can answer alerts for the week to come: let a nurse or a physician join who can sign in, or name another team")
 	return false
 }
 

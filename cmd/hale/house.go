@@ -243,6 +243,7 @@ func (h *house) processing() []stage {
 		}},
 		{name: "janitor of the stream", run: janitor.Run},
 		h.sealing(),
+		{name: "watchman of teams", run: (&account.Watchman{Store: h.work, Log: h.log}).Run},
 		{name: "asker for consents", run: (&consent.Asker{Store: h.work, Log: h.log}).Run},
 		h.erasing(),
 		h.refiling(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/jackc/pgx/v5"
 
 	"hale/account"
 	"hale/account/signin"
@@ -110,6 +112,11 @@ func TestCareTeamsFromAManagersDeskAndBrokenGlass(t *testing.T) {
 	now := time.Now().In(ljubljana(t))
 	manager.fill(`form[action$="/shifts"]`, "from", now.Format("2006-01-02T15:04"), "to", now.Add(8*time.Hour).Format("2006-01-02T15:04"))
 	manager.looks("team", "hana on duty")
+	hanasTimeEnds(t, told, `now() + interval '3 days'`)
+	manager.Open(told.URL + team)
+	manager.looks("team-ends", "Its patients have nobody from")
+	manager.see("/teams", "teams-ends", "Its patients have nobody from")
+	hanasTimeEnds(t, told, `NULL`)
 
 	nurse := atDesk(t, b, told, "nina", 390, 844)
 	nurse.Open(record)
@@ -174,6 +181,23 @@ func TestAnAdministratorMakesAnAccountAndItsOwnerComesIn(t *testing.T) {
 	boss.looks("employee-out", "Let them in again")
 	newcomer.Open(told.URL + "/patients")
 	newcomer.Until("she is out", `location.pathname === '/signin'`)
+	boss.Do(chromedp.Click(`form[action$="/enable"] button`))
+	boss.looks("employee-back", "Care teams and shifts did not come back")
+}
+
+// hanasTimeEnds sets when her time ends in the team that is not the usual one.
+func hanasTimeEnds(t *testing.T, told announcement, at string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), told.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	done, err := conn.Exec(t.Context(), `
+UPDATE team_member m SET to_at = `+at+` FROM staff s, team t WHERE s.id = m.staff_id AND t.id = m.team_id AND s.login = 'hana' AND NOT t.usual`)
+	if err != nil || done.RowsAffected() != 1 {
+		t.Fatalf("%s, %v", done, err)
+	}
 }
 
 func ljubljana(t *testing.T) *time.Location {

@@ -20,6 +20,7 @@ CREATE TABLE farewell (
 CREATE INDEX farewell_by_token ON farewell (token_hash);
 SELECT isolate('farewell');
 GRANT SELECT, INSERT, DELETE ON farewell TO hale_migrate;
+GRANT SELECT (at), DELETE ON farewell TO hale_work;
 RESET ROLE;
 
 -- +goose StatementBegin

@@ -1,5 +1,6 @@
 -- Why: a team counts on those only who may answer alerts and can sign in, so whether somebody has a way in is asked wherever teams
--- are looked at, and whoever manages teams is told of one that is left alone. And nobody gets a login that only looks like another.
+-- are looked at, and whoever manages teams is told of one that is left alone. And nobody gets a login that only looks like another, or
+-- a number that a closed record has.
 -- +goose Up
 SET LOCAL ROLE hale_owner;
 
@@ -8,6 +9,12 @@ ALTER TABLE outbox ALTER COLUMN patient_id DROP NOT NULL;
 ALTER TABLE outbox DROP CONSTRAINT outbox_audience_check;
 ALTER TABLE outbox ADD CONSTRAINT outbox_audience_check CHECK (audience IN ('team', 'patient', 'caregiver', 'privacy_officer', 'manager'));
 ALTER TABLE outbox ADD CONSTRAINT outbox_about CHECK (patient_id IS NOT NULL OR audience IN ('privacy_officer', 'manager'));
+
+-- Since when a team's patients have nobody, as far as somebody was told; NULL while somebody is there. A round looks for teams that
+-- time alone has left so, and tells once.
+ALTER TABLE team ADD COLUMN alone_at timestamptz;
+GRANT UPDATE (alone_at) ON team TO hale_work;
+GRANT SELECT (org_id, id, role, disabled_at) ON staff TO hale_work;
 
 RESET ROLE;
 
@@ -21,7 +28,18 @@ CREATE FUNCTION has_way_in(in_org integer, staff_id bigint) RETURNS boolean LANG
 $$;
 -- +goose StatementEnd
 REVOKE ALL ON FUNCTION has_way_in(integer, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION has_way_in(integer, bigint) TO hale_app;
+GRANT EXECUTE ON FUNCTION has_way_in(integer, bigint) TO hale_app, hale_work;
+
+-- +goose StatementBegin
+-- Which of these numbers somebody has or had, though it be somebody whose record is closed and in nobody's reach. It says neither whose
+-- they are nor why, and answers only those who look after the organisation and bring people in.
+CREATE FUNCTION numbers_given(given text[]) RETURNS SETOF text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT p.number FROM patient p WHERE p.org_id = nullif(current_setting('app.org', true), '')::integer
+        AND current_setting('app.view', true) = 'org' AND p.number = ANY(given) AND p.number <> ''
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION numbers_given(text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION numbers_given(text[]) TO hale_app;
 
 -- +goose StatementBegin
 -- Leaves out a login that reads like another, of any organisation (capital letters, wide letters), as ON CONFLICT DO NOTHING leaves out one
