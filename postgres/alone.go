@@ -140,3 +140,28 @@ func letIn(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, t
 	}
 	return nil
 }
+
+// seenByTeam returns which of some patients a member of staff sees by a care team.
+const seenByTeam = `
+SELECT DISTINCT x.patient_id FROM team_patient x JOIN team_member m ON m.org_id = x.org_id AND m.team_id = x.team_id
+WHERE x.org_id = $1 AND x.patient_id = ANY($2) AND m.staff_id = $3 AND x.from_at <= $4 AND (x.to_at IS NULL OR x.to_at > $4)
+    AND m.from_at <= $4 AND (m.to_at IS NULL OR m.to_at > $4)`
+
+// opensBetween returns whose readings the actor opens to themselves by bringing them to another patient, or by making two records one:
+// of the two they see only the other. 0 when they open nobody's.
+func opensBetween(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, one, other vital.PatientID) (vital.PatientID, error) {
+	if mayRead := account.Allow(actor, account.SeeReadings, nil) == nil; actor.Staff == 0 || !mayRead || one == 0 || other == 0 {
+		return 0, nil
+	}
+	seen, err := idsOf(ctx, tx, seenByTeam, int32(actor.Org), []int64{int64(one), int64(other)}, int64(actor.Staff), now)
+	if err != nil {
+		return 0, err
+	}
+	if len(seen) != 1 {
+		return 0, nil
+	}
+	if seen[0] == int64(one) {
+		return other, nil
+	}
+	return one, nil
+}

@@ -44,30 +44,6 @@ func TestAnEarlierOwnerEndsNoSpan(t *testing.T) {
 	}
 }
 
-// TestADeviceThatWasTakenBackTellsNothingOfTheErased lets a device measure on after it was taken back, as it lies in the home still.
-func TestADeviceThatWasTakenBackTellsNothingOfTheErased(t *testing.T) {
-	t.Parallel()
-	r := newRecord(t)
-	b := r.addPatient(t, r.nurse, "2")
-	r.advance(t, r.pressure(10, 150, 90))
-	r.exec(t, fmt.Sprintf(`UPDATE assignment SET to_at = '%s', epoch = epoch + 1 WHERE patient_id = %d`, since().Add(15*time.Minute).Format(time.RFC3339), r.patient.ID))
-	if res := r.advance(t, r.pressure(25, 195, 105)); res.Parked != 1 {
-		t.Fatalf("after it was taken back: %+v", res)
-	}
-	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
-	r.carryErasureOut(t, r.now(t))
-	if n := r.count(t, `SELECT count(*) FROM inbox`); n != 0 {
-		t.Errorf("%d readings wait still", n)
-	}
-	r.cursor = r.claim(t, r.cursor.Partition, "p1")
-	if res := r.advance(t, r.pressure(30, 196, 106)); res.Stored != 0 || res.Parked != 0 {
-		t.Errorf("what came late: %+v", res)
-	}
-	if _, err := r.app.Assign(t.Context(), r.nurse, devices.Binding{Sensor: r.device.UID, Patient: b.UID, From: r.now(t).Add(time.Minute)}); err != nil {
-		t.Errorf("the device cannot be given on: %v", err)
-	}
-}
-
 // TestNoFileBringsBackWhoIsErased keeps a file in which the name stands in pieces, as FHIR writes it.
 func TestNoFileBringsBackWhoIsErased(t *testing.T) {
 	t.Parallel()

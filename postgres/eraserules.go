@@ -53,9 +53,9 @@ func eraseRules() []eraseRule {
 func cutRules() []eraseRule {
 	return []eraseRule{
 		{"erased_span", phaseCut, `INSERT INTO erased_span (org_id, erasure_id, sensor_id, from_at, to_at, erased_at)
-SELECT $1, $3, a.sensor_id, a.from_at, (SELECT min(l.from_at) FROM assignment l WHERE l.org_id = a.org_id AND l.sensor_id = a.sensor_id AND l.from_at >= a.to_at AND a.to_at <= $4), $4 FROM assignment a
+SELECT $1, $3, a.sensor_id, a.from_at, CASE WHEN a.to_at <= $4 THEN a.to_at END, $4 FROM assignment a
 WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
-  AND NOT EXISTS (SELECT FROM erased_span s WHERE s.org_id = $1 AND s.erasure_id = $3 AND s.sensor_id = a.sensor_id AND s.from_at = a.from_at)`, "what these sensors measured or measure until somebody else has them is nobody's: a device that was taken back may have gone on"},
+  AND NOT EXISTS (SELECT FROM erased_span s WHERE s.org_id = $1 AND s.erasure_id = $3 AND s.sensor_id = a.sensor_id AND s.from_at = a.from_at)`, "what comes later from these sensors is nobody's"},
 		{"assignment", phaseCut, `UPDATE assignment SET to_at = CASE WHEN to_at <= $4 THEN to_at ELSE greatest(from_at, $4) END, epoch = epoch + 1 WHERE ` + ofPerson, "devices are nobody's; under another epoch an edge's knowledge of any of them is doubtful"},
 		{"patient", phaseCut, `UPDATE patient SET state = CASE WHEN state = 'merged' THEN state ELSE 'locked' END, restricted_at = $4 WHERE org_id = $1 AND id ` + inPeople, "nothing is added to what is kept, and nobody finds it"},
 		{"erasure", phaseCut, `UPDATE erasure SET state = 'withdrawn', answer = 'Another request of this person is carried out.', version = version + 1 WHERE ` + ofPerson + ` AND id <> $3 AND state = 'asked'`, "they asked for the same"},

@@ -167,7 +167,7 @@ func (a *App) AskMerge(ctx context.Context, actor account.Actor, w safe.MergeWis
 }
 
 func merge(ctx context.Context, tx pgx.Tx, actor account.Actor, w safe.MergeWish, from, into account.Patient, now time.Time) (safe.Merge, error) {
-	opened, err := openedByMerge(ctx, tx, actor, now, from.ID, into.ID)
+	opened, err := opensBetween(ctx, tx, actor, now, from.ID, into.ID)
 	if err != nil {
 		return safe.Merge{}, err
 	}
@@ -220,36 +220,16 @@ func merge(ctx context.Context, tx pgx.Tx, actor account.Actor, w safe.MergeWish
 	if err := auditMerge(ctx, tx, actor, now, string(account.MergePatients), uid, from.ID, into.ID); err != nil {
 		return safe.Merge{}, err
 	}
-	for _, p := range opened {
-		if err := letIn(ctx, tx, actor, now, "merge "+string(uid), []int64{p}, vital.PatientID(p)); err != nil {
+	if opened != 0 { // the living record is the one in which it is read
+		both := []int64{int64(into.ID)}
+		if opened != into.ID {
+			both = append(both, int64(opened))
+		}
+		if err := letIn(ctx, tx, actor, now, "merge "+string(uid), both, into.ID); err != nil {
 			return safe.Merge{}, err
 		}
 	}
 	return oneMerge(ctx, tx, uid)
-}
-
-// seenByTeam returns which of some patients a member of staff sees by a care team.
-const seenByTeam = `
-SELECT DISTINCT x.patient_id FROM team_patient x JOIN team_member m ON m.org_id = x.org_id AND m.team_id = x.team_id
-WHERE x.org_id = $1 AND x.patient_id = ANY($2) AND m.staff_id = $3 AND x.from_at <= $4 AND (x.to_at IS NULL OR x.to_at > $4)
-    AND m.from_at <= $4 AND (m.to_at IS NULL OR m.to_at > $4)`
-
-// openedByMerge returns whose record the actor opens to themselves by making two one: of the two they see only the other.
-func openedByMerge(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, from, into vital.PatientID) ([]int64, error) {
-	if mayRead := account.Allow(actor, account.SeeReadings, nil) == nil; actor.Staff == 0 || !mayRead {
-		return nil, nil
-	}
-	seen, err := idsOf(ctx, tx, seenByTeam, int32(actor.Org), []int64{int64(from), int64(into)}, int64(actor.Staff), now)
-	if err != nil {
-		return nil, err
-	}
-	if len(seen) != 1 {
-		return nil, nil
-	}
-	if seen[0] == int64(from) {
-		return []int64{int64(into)}, nil
-	}
-	return []int64{int64(from)}, nil
 }
 
 func auditMerge(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, action string, uid vital.UID, patients ...vital.PatientID) error {

@@ -10,6 +10,7 @@ import (
 	"hale/account"
 	"hale/account/consent"
 	"hale/fault"
+	"hale/postgres"
 	"hale/safe"
 )
 
@@ -239,22 +240,8 @@ func TestAMergeThatOpensARecordToWhoMakesItIsSeen(t *testing.T) {
 	for name, turned := range map[string]bool{"into theirs": false, "theirs into the other": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRecord(t)
-			ctx, teams := t.Context(), account.Teams{Book: r.app, Now: time.Now}
-			boss := r.member(t, "boss", account.Administrator)
-			boss.UID = r.uidOf(t, boss)
-			decoy := r.addPatient(t, r.nurse, "2")
-			own, err := teams.Add(ctx, boss, "Own")
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, err := range []error{teams.Join(ctx, boss, own.UID, boss.UID, time.Time{}, time.Time{}), teams.TakeIn(ctx, boss, own.UID, decoy.UID)} {
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			r.exec(t, `UPDATE team_member m SET to_at = greatest(from_at, clock_timestamp()) FROM staff s, team t WHERE s.id = m.staff_id AND t.id = m.team_id AND s.login = 'boss' AND t.name <> 'Own'`)
-			r.exec(t, `DELETE FROM outbox`)
+			r, boss, decoy := ownTeam(t)
+			ctx := t.Context()
 			from, into := r.patient, decoy
 			if turned {
 				from, into = into, from
@@ -267,10 +254,10 @@ func TestAMergeThatOpensARecordToWhoMakesItIsSeen(t *testing.T) {
 			if _, err := merges.Ask(ctx, boss, safe.MergeWish{Patient: from.UID, Into: into.UID, Confirm: seen.Confirm, Reason: "enrolled twice", Override: "her daughter said so"}); err != nil {
 				t.Fatal(err)
 			}
-			if n := r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'access.let_in' AND audience = 'privacy_officer' AND patient_id = $1`, int64(r.patient.ID)); n != 1 {
+			if n := r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'access.let_in' AND audience = 'privacy_officer' AND patient_id = $1`, int64(into.ID)); n != 1 {
 				t.Errorf("the privacy officer is owed %d notices", n)
 			}
-			if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'let oneself in' AND actor_name = 'boss' AND patient_id = $1 AND object LIKE 'merge %'`, int64(r.patient.ID)); n != 1 {
+			if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'let oneself in' AND actor_name = 'boss' AND patient_id = $1 AND object LIKE 'merge %'`, int64(into.ID)); n != 1 {
 				t.Errorf("the patient sees it %d times", n)
 			}
 		})
@@ -286,5 +273,75 @@ func TestAMergeWithAClosedRecordIsNotUndone(t *testing.T) {
 	r.exec(t, fmt.Sprintf(`UPDATE patient SET restricted_at = now(), state = 'locked' WHERE id = %d`, b.ID))
 	if _, err := r.merges().Undo(t.Context(), r.nurse, made.UID, ""); !fault.Is(err, fault.Conflict) {
 		t.Errorf("it is undone: %v", err)
+	}
+}
+
+// ownTeam returns a record with an administrator who sees a patient of their own team, and not the record's.
+func ownTeam(t *testing.T) (r *record, boss account.Actor, decoy account.Patient) {
+	t.Helper()
+	r = newRecord(t)
+	ctx, teams := t.Context(), account.Teams{Book: r.app, Now: time.Now}
+	boss = r.member(t, "boss", account.Administrator)
+	boss.UID = r.uidOf(t, boss)
+	decoy = r.addPatient(t, r.nurse, "2")
+	own, err := teams.Add(ctx, boss, "Own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{teams.Join(ctx, boss, own.UID, boss.UID, time.Time{}, time.Time{}), teams.TakeIn(ctx, boss, own.UID, decoy.UID)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.exec(t, `UPDATE team_member m SET to_at = greatest(from_at, clock_timestamp()) FROM staff s, team t WHERE s.id = m.staff_id AND t.id = m.team_id AND s.login = 'boss' AND t.name <> 'Own'`)
+	r.exec(t, `DELETE FROM outbox`)
+	return r, boss, decoy
+}
+
+// TestReadingsThatAreFiledIntoSightAreTold: an administrator files somebody's readings to a patient of their own team.
+func TestReadingsThatAreFiledIntoSightAreTold(t *testing.T) {
+	t.Parallel()
+	r, boss, decoy := ownTeam(t)
+	r.advance(t, r.pressure(10, 150, 90))
+	ask := func(who account.Actor, from, to int) {
+		t.Helper()
+		w := safe.Wish{
+			Sensor: r.device.UID, From: since().Add(time.Duration(from) * time.Minute), To: since().Add(time.Duration(to) * time.Minute),
+			Owner: r.patient.UID, BelongsTo: decoy.UID, Reason: "the boxes were mixed up",
+		}
+		if _, err := (&safe.Refiles{People: r.app, Book: r.app, Now: time.Now}).Ask(t.Context(), who, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func() int {
+		return r.count(t, `SELECT count(*) FROM outbox o JOIN audit a ON a.patient_id = o.patient_id WHERE o.topic = 'access.let_in' AND o.audience = 'privacy_officer' AND a.action = 'let oneself in'
+			AND a.object LIKE 'refile %' AND o.patient_id = $1`, int64(r.patient.ID))
+	}
+	ask(boss, 5, 15)
+	if n := told(); n != 1 {
+		t.Errorf("the privacy officer and the patient are told %d times", n)
+	}
+}
+
+// TestTheConsoleTellsOfATeamThatItLeavesAlone gives a team's last nurse other work.
+func TestTheConsoleTellsOfATeamThatItLeavesAlone(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	ctx, teams := t.Context(), account.Teams{Book: r.app, Now: time.Now}
+	nina := r.member(t, "nina", account.Nurse)
+	only, err := teams.Add(ctx, r.nurse, "Only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{teams.Join(ctx, r.nurse, only.UID, r.uidOf(t, nina), time.Time{}, time.Time{}), teams.TakeIn(ctx, r.nurse, only.UID, r.patient.UID)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := (postgres.Operator{AdminURL: r.db.AdminURL()}).SetStaff(ctx, postgres.Staff{Organisation: "Home", Login: "nina", Name: "Nina", Role: account.Researcher, PasswordHash: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM outbox WHERE topic = 'team.unattended' AND audience = 'manager'`); n != 1 {
+		t.Errorf("whoever manages teams is owed %d notices", n)
 	}
 }

@@ -318,6 +318,16 @@ func (f *wanted) insert(ctx context.Context, tx pgx.Tx, actor account.Actor, now
 			return safe.Refile{}, err
 		}
 	}
+	if merge != 0 { // the merge has told it
+		return oneRefile(ctx, tx, uid)
+	}
+	opened, err := opensBetween(ctx, tx, actor, now, f.source, f.target)
+	if err == nil && opened == f.source && opened != 0 {
+		err = letIn(ctx, tx, actor, now, "refile "+string(uid), []int64{int64(opened)}, opened)
+	}
+	if err != nil {
+		return safe.Refile{}, err
+	}
 	return oneRefile(ctx, tx, uid)
 }
 

@@ -93,8 +93,13 @@ func (l *Look) did(whose Whose) string {
 	if l.Action == account.LookAction {
 		return l.saw(my)
 	}
-	if l.Action == "let oneself in" && strings.HasPrefix(l.Object, "merge ") {
-		return "joined " + my + "record with one that they saw, and so opened it to themselves"
+	if l.Action == "let oneself in" {
+		switch by, _, _ := strings.Cut(l.Object, " "); by {
+		case "merge":
+			return "joined " + my + "record with one that they saw, and so opened it to themselves"
+		case "refile":
+			return "moved readings of " + whose.own() + " to a record that they saw, and so opened them to themselves"
+		}
 	}
 	if l.Action == string(account.RecordConsent) && strings.HasPrefix(l.Object, "request ") { // of a guardian, to the care team
 		if l.Detail == "refused" {

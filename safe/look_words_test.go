@@ -80,6 +80,7 @@ func TestEveryThingThatIsLookedAtHasWords(t *testing.T) {
 		{"assign device", "sensor cuff-1", "from 2026-03-03T14:05:00Z", "gave the device “cuff-1” to you"},
 		{"ask for a correction", "correction 01", "withdrawn", "took back the wish for a correction"},
 		{"record consent", "request 01", "asks the team: research given", "asked the care team to change what you agreed to"},
+		{"let oneself in", "refile 01", "", "moved readings of yours to a record that they saw, and so opened them to themselves"},
 		{"let oneself in", "merge 01", "", "joined your record with one that they saw, and so opened it to themselves"},
 		{"record consent", "request 01", "refused", "refused what a guardian had asked for on a consent of yours"},
 		{"end care", "patient 1", "told", "wrote down that you know that nobody watches any more"},
