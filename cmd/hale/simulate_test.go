@@ -278,7 +278,8 @@ func TestScreensOfAHeartFailureWeek(t *testing.T) {
 			t.Errorf("of the decompensations %+v", k)
 		}
 	}
-	if res.Score.FalseRed > 1 {
+	// What is drawn hangs on the hour at which the test runs: one false red in three weeks of a patient is much, and no more [J].
+	if res.Score.FalseRedAWeek > 0.34 {
 		t.Errorf("false alerts: %+v", res.Score)
 	}
 	b := browser.Start(t)
