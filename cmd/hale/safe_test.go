@@ -28,6 +28,7 @@ type safePages struct {
 
 func (s safePages) look(t *testing.T, tab *browser.Tab, name string) {
 	t.Helper()
+	tab.Until("the page with its style", `document.readyState === 'complete'`)
 	if s.keep != "" { // as TestScreens has it
 		tab.Shot(filepath.Join(s.keep, name+".png"))
 	}
