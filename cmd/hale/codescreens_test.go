@@ -37,9 +37,7 @@ func TestACodeFromTheNursesScreenToThePatientsPhone(t *testing.T) {
 	nurse, phone := chrome.Tab(t, 1280, 900), browser.Start(t).Tab(t, 390, 844)
 	look := func(tab *browser.Tab, name string) {
 		t.Helper()
-		if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-			tab.Shot(filepath.Join(keep, name+".png"))
-		}
+		tab.Keep(name)
 		if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s is wider than the screen", name)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,9 +24,7 @@ func TestAPatientDecidesOnThePhoneAndTheNurseEndsCare(t *testing.T) {
 	k := newKit(t, staff, "cuff-1", time.Now().Add(-24*time.Hour))
 	look := func(tab *browser.Tab, name string) {
 		t.Helper()
-		if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-			tab.Shot(filepath.Join(keep, name+".png"))
-		}
+		tab.Keep(name)
 		if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s is wider than the screen", name)
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,9 +56,7 @@ func TestAnErasureAsThePatientSeesIt(t *testing.T) {
 	tabOf := func(width, height int) *browser.Tab { return browser.Start(t).Tab(t, width, height) }
 	look := func(tab *browser.Tab, name string) {
 		t.Helper()
-		if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-			tab.Shot(filepath.Join(keep, name+".png"))
-		}
+		tab.Keep(name)
 		if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s is wider than the screen", name)
 		}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +30,7 @@ func TestTheScreensOfAnErasure(t *testing.T) {
 	tab := browser.Start(t).Tab(t, 390, 844)
 	look := func(name string) {
 		t.Helper()
-		if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-			tab.Shot(filepath.Join(keep, name+".png"))
-		}
+		tab.Keep(name)
 		if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s is wider than the screen", name)
 		}

@@ -213,9 +213,7 @@ func (a *asker) lookAtImports(t *testing.T, told announcement, patient string) {
 		tab := start.Tab(t, screen.wide, screen.high)
 		look := func(name string) {
 			t.Helper()
-			if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-				tab.Shot(filepath.Join(keep, name+"-"+screen.name+".png"))
-			}
+			tab.Keep(name + "-" + screen.name)
 			if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 				t.Errorf("%s is wider than the %s", name, screen.name)
 			}

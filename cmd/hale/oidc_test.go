@@ -322,9 +322,7 @@ func TestTheProviderEndsSessionsAndRolesAndMayBeAway(t *testing.T) {
 
 // shot keeps a picture where TestScreens keeps its own.
 func shot(tab *browser.Tab, name string) {
-	if keep := os.Getenv("HALE_SCREENS"); keep != "" {
-		tab.Shot(filepath.Join(keep, name+".png"))
-	}
+	tab.Keep(name)
 }
 
 func TestABrowserGoesToTheProviderAndBack(t *testing.T) {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -109,9 +107,7 @@ func TestAWrongPairingIsUndoneOnTheScreen(t *testing.T) {
 	tab := browser.Start(t).Tab(t, 390, 844)
 	look := func(tab *browser.Tab, name string) {
 		t.Helper()
-		if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-			tab.Shot(filepath.Join(keep, name+".png"))
-		}
+		tab.Keep(name)
 		if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s is wider than the screen", name)
 		}
@@ -207,9 +203,7 @@ func TestTwoRecordsBecomeOneAndTwoAgain(t *testing.T) {
 	tab := browser.Start(t).Tab(t, 1280, 900)
 	look := func(name string) {
 		t.Helper()
-		if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-			tab.Shot(filepath.Join(keep, name+".png"))
-		}
+		tab.Keep(name)
 	}
 	signInAt(tab, told)
 	tab.Open(told.URL + "/patients/" + k.patient.ID + "/merge?into=" + stays.patient.ID)
@@ -217,9 +211,7 @@ func TestTwoRecordsBecomeOneAndTwoAgain(t *testing.T) {
 	look("merge-wide")
 	narrow := tab.Another(390, 844)
 	narrow.Open(told.URL + "/patients/" + k.patient.ID + "/merge?into=" + stays.patient.ID)
-	if keep := os.Getenv("HALE_SCREENS"); keep != "" {
-		narrow.Shot(filepath.Join(keep, "merge.png"))
-	}
+	narrow.Keep("merge")
 	if browser.Eval[bool](narrow, `document.documentElement.scrollWidth > innerWidth`) {
 		t.Error("the comparison is wider than a phone")
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -60,9 +58,7 @@ CREATE TRIGGER broken BEFORE UPDATE ON refile FOR EACH ROW WHEN (NEW.state = 'ru
 			for _, words := range says {
 				one.Until(name+" says "+words, `document.querySelector('main').textContent.includes("`+words+`")`)
 			}
-			if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-				one.Shot(filepath.Join(keep, name+suffix+".png"))
-			}
+			one.Keep(name + suffix)
 			if browser.Eval[bool](one, `document.documentElement.scrollWidth > innerWidth`) {
 				t.Errorf("%s%s is wider than the screen", name, suffix)
 			}

@@ -22,16 +22,13 @@ import (
 
 // safePages looks at pages of the data safe: within their width, accessible, large enough, and by who they are.
 type safePages struct {
-	axe  string
-	keep string // where pictures go; empty: nowhere
+	axe string
 }
 
 func (s safePages) look(t *testing.T, tab *browser.Tab, name string) {
 	t.Helper()
 	tab.Until("the page with its style", `document.readyState === 'complete'`)
-	if s.keep != "" { // as TestScreens has it
-		tab.Shot(filepath.Join(s.keep, name+".png"))
-	}
+	tab.Keep(name)
 	if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 		t.Errorf("%s is wider than the screen", name)
 	}
@@ -56,7 +53,7 @@ func TestAPatientsDataSafeFromThePhone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages := safePages{axe: string(axe), keep: os.Getenv("HALE_SCREENS")}
+	pages := safePages{axe: string(axe)}
 	dir := dataDir(t)
 	_, told := up(t, dir, "--demo=false")
 	staff := signIn(t, told)

@@ -24,9 +24,7 @@ func TestASecondFactorFromTheQRCodeToTheDoor(t *testing.T) {
 	tab := browser.Start(t).Tab(t, 390, 844)
 	look := func(name string) {
 		t.Helper()
-		if keep := os.Getenv("HALE_SCREENS"); keep != "" { // as TestScreens has it
-			tab.Shot(filepath.Join(keep, name+".png"))
-		}
+		tab.Keep(name)
 		if browser.Eval[bool](tab, `document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s is wider than the screen", name)
 		}

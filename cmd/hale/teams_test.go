@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,9 +48,7 @@ func (d desk) see(path, name, says string) {
 func (d desk) looks(name, says string) {
 	d.t.Helper()
 	d.Until(name+" says "+says, `document.body.innerText.includes(`+"`"+says+"`"+`)`)
-	if keep := os.Getenv("HALE_SCREENS"); keep != "" {
-		d.Shot(filepath.Join(keep, name+".png"))
-	}
+	d.Keep(name)
 	if browser.Eval[bool](d.Tab, `document.documentElement.scrollWidth > innerWidth`) {
 		d.t.Errorf("%s is wider than the screen", name)
 	}

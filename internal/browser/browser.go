@@ -273,6 +273,14 @@ func (tab *Tab) Until(what, expression string) {
 	}
 }
 
+// Keep saves a picture of the whole page for whoever wants to look: in the directory that HALE_SCREENS names, if it names one.
+func (tab *Tab) Keep(name string) {
+	tab.t.Helper()
+	if dir := os.Getenv("HALE_SCREENS"); dir != "" {
+		tab.Shot(filepath.Join(dir, name+".png"))
+	}
+}
+
 // Shot saves a picture of the whole page.
 func (tab *Tab) Shot(file string) {
 	tab.t.Helper()
