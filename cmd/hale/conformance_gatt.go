@@ -152,7 +152,9 @@ func sayings(m *formats.Message) *saying {
 				s.text["unit"] = q.Unit.UCUM()
 			}
 			s.sent[name] = []float64{q.Float()}
-			s.canonical[name], _ = q.To(def.Components[k].Canonical)
+			if value, fits := q.To(def.Components[k].Canonical); fits {
+				s.canonical[name] = value
+			}
 			s.text["unit of "+name] = q.Unit.UCUM()
 		}
 	}
@@ -174,8 +176,9 @@ func sayings(m *formats.Message) *saying {
 		if n := number.FindAllString(f.Value, -1); len(n) > 0 && number.FindStringIndex(f.Value)[0] == 0 {
 			s.sent[f.Name] = nil
 			if f.Name == "mean_pressure" && strings.HasSuffix(f.Value, vital.KiloPascal.UCUM()) {
-				if x, err := strconv.ParseFloat(n[0], 64); err == nil {
-					s.canonical[f.Name], _ = vital.Convert(x, vital.KiloPascal, vital.MmHg)
+				x, err := strconv.ParseFloat(n[0], 64)
+				if value, fits := vital.Convert(x, vital.KiloPascal, vital.MmHg); err == nil && fits {
+					s.canonical[f.Name] = value
 				}
 			}
 			for _, digits := range n {
@@ -196,7 +199,7 @@ func plainWords(s string) string {
 func (s *saying) name(key string) (name string, canonical bool) {
 	for _, unit := range []string{"_mmhg", "_kg", "_cel", "_c", "_pct", "_kj", "_s", "_m", "_bpm"} {
 		if stem, ok := strings.CutSuffix(strings.ToLower(key), unit); ok {
-			name, _ = s.name(stem)
+			name, _ = s.name(stem) // whether the stem is meant so is said by what was cut off
 			_, measured := s.canonical[name]
 			return name, measured
 		}
