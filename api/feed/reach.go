@@ -135,16 +135,15 @@ func (l *listener) ask(ctx context.Context, batch []news, now time.Time) (hears 
 	if len(unknown) == 0 {
 		return hears, true
 	}
-	done, ok := l.Hub.turn(ctx)
-	if !ok {
-		return nil, false
-	}
-	defer done()
-	asking, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	list, err := l.People.PatientsOf(asking, l.actor, unknown)
-	if err != nil {
+	var list []account.Patient
+	asked, answered := l.inTurn(ctx, func(ctx context.Context) (err error) {
+		list, err = l.People.PatientsOf(ctx, l.actor, unknown)
+		return err
+	})
+	if asked && !answered {
 		clear(p.reach)
+	}
+	if !answered {
 		return nil, false
 	}
 	for i := range list {
@@ -154,6 +153,19 @@ func (l *listener) ask(ctx context.Context, batch []news, now time.Time) (hears 
 		p.reach[uid] = reached{yes: hears[uid], at: now}
 	}
 	return hears, true
+}
+
+// inTurn asks the record something when it is this connection's turn, and for so long as nobody waits in vain. It reports whether
+// its turn came, and whether the record answered.
+func (l *listener) inTurn(ctx context.Context, ask func(context.Context) error) (asked, answered bool) {
+	done, ok := l.Hub.turn(ctx)
+	if !ok {
+		return false, false
+	}
+	defer done()
+	asking, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	return true, ask(asking) == nil
 }
 
 // sessionNow looks at the session, once for all connections that it has: a look is good for half of the time after which each

@@ -203,15 +203,11 @@ func (l *listener) caregiverHears(ctx context.Context, batch []news) (heard map[
 	if len(uids) == 0 {
 		return nil, true
 	}
-	done, ok := l.Hub.turn(ctx)
-	if !ok {
-		return nil, false
-	}
-	defer done()
-	asking, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	heard, err := l.People.AlertsHeard(asking, l.actor, uids)
-	return heard, err == nil
+	_, ok = l.inTurn(ctx, func(ctx context.Context) (err error) {
+		heard, err = l.People.AlertsHeard(ctx, l.actor, uids)
+		return err
+	})
+	return heard, ok
 }
 
 // frame returns an event in the form of the HTML standard, section 9.2.
