@@ -324,10 +324,10 @@ WHERE s.org_id = m.org_id AND s.id = m.staff_id AND s.uid = $2 AND m.team_id = $
 		case err != nil:
 			return err
 		case after.Unattended() && !before.Unattended():
-			return fault.New(fault.Conflict, "its %d patients would have no nurse and no physician left: let somebody else join first", after.Patients)
+			return fault.New(fault.Conflict, "nobody would be left to answer alerts of this team (patients: %d): let a nurse or a physician join first", after.Patients)
 		case after.AloneSooner(before):
-			return fault.New(fault.Conflict, "its %d patients would have no nurse and no physician from %s on, when the time of those who stay ends: let somebody join first who stays longer",
-				after.Patients, after.AttendedUntil.Format(time.RFC3339))
+			return fault.New(fault.Conflict, "nobody would be left to answer alerts of this team (patients: %d) from %s on, when the time of those who stay ends: let somebody join first who stays longer",
+				after.Patients, after.AttendedUntil.UTC().Format("2 January 2006, 15:04 UTC"))
 		}
 		return noteTeam(ctx, tx, actor, now, team, 0, "left by staff "+u.String())
 	})
