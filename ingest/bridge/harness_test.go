@@ -320,6 +320,19 @@ func (p *proxy) down(in, out net.Conn) {
 	}
 }
 
+// hangUp ends every connection as a broker does that closes: what the bridge has written until then still arrives.
+func (p *proxy) hangUp(tb testing.TB) {
+	tb.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := 0; i < len(p.conns); i += 2 { // each pair is the bridge's side and the broker's
+		if err := p.conns[i].(*net.TCPConn).CloseWrite(); err != nil {
+			tb.Errorf("hang up: %v", err)
+		}
+	}
+	p.conns = nil
+}
+
 // cut ends every connection.
 func (p *proxy) cut() {
 	p.mu.Lock()

@@ -64,7 +64,7 @@ func TestAHugeMessageIsKeptAsItsHeadOnceAndAcknowledged(t *testing.T) {
 			acknowledged(3)
 
 			// On the next connection the broker would send again what it has no acknowledgement of.
-			p.cut()
+			p.hangUp(t)
 			eventually(t, 20*time.Second, func() string {
 				if r.count(t, "reconnects_total") == 0 {
 					return "no reconnect"
