@@ -1,0 +1,95 @@
+package devices
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"hale/vital"
+)
+
+// Taken is a stored reading, as technique looks at it.
+type Taken struct {
+	Metric vital.Metric
+	At     time.Time
+	ID     int64
+	Values []float64 // in the metric's canonical units
+}
+
+// Doubt is why a reading may not be what it seems. A doubt hides nothing: the reading counts, and a person is asked.
+type Doubt string
+
+// The doubts.
+const (
+	TooSoon     Doubt = "too_soon"     // so soon after the one before that the arm has not rested
+	FarApart    Doubt = "far_apart"    // too different from the one before in the same session
+	OtherPerson Doubt = "other_person" // a weight so far from this week's that somebody else may have stood on the scale
+)
+
+// Bounds of technique (design/product.md, section 1): two blood pressures about a minute apart are the home protocol.
+const (
+	sessionGap  = 10 * time.Minute // to the next reading of the same session [J]
+	restAtLeast = 30 * time.Second // between two readings
+	apartAtMost = 20.0             // mm[Hg], systolic or diastolic, between two readings of a session
+	otherAbove  = 5.0              // kg from the median of the days before
+	weighedFor  = 7 * 24 * time.Hour
+	fewWeights  = 2 // with fewer there is no median to speak of [J]
+)
+
+// Sitting is a session: readings of one metric taken in one go, in the order of time, and what is doubtful about which (by its
+// place in Readings).
+type Sitting struct {
+	Readings []Taken
+	Doubts   map[int]Doubt
+}
+
+// Sittings groups the blood pressures among readings into sessions, each reading at most sessionGap after the one before.
+func Sittings(readings []Taken) []Sitting {
+	var list []Taken
+	for _, r := range readings {
+		if r.Metric == vital.BloodPressure && len(r.Values) >= 2 {
+			list = append(list, r)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Taken) int { return a.At.Compare(b.At) })
+	var all []Sitting
+	for i, r := range list {
+		if i == 0 || r.At.Sub(list[i-1].At) > sessionGap {
+			all = append(all, Sitting{Doubts: map[int]Doubt{}})
+		}
+		s := &all[len(all)-1]
+		s.Readings = append(s.Readings, r)
+		if n := len(s.Readings); n > 1 {
+			s.doubt(n - 1)
+		}
+	}
+	return all
+}
+
+// doubt compares the i-th reading with the one before.
+func (s *Sitting) doubt(i int) {
+	before, r := s.Readings[i-1], s.Readings[i]
+	switch {
+	case r.At.Sub(before.At) < restAtLeast:
+		s.Doubts[i] = TooSoon
+	case math.Abs(r.Values[0]-before.Values[0]) > apartAtMost || math.Abs(r.Values[1]-before.Values[1]) > apartAtMost:
+		s.Doubts[i] = FarApart
+	}
+}
+
+// SomebodyElse reports whether a weight is so far from the median of those of the week before it that somebody else may have stood
+// on the scale, and that median in kilograms. It does not with fewer than two weights to go by.
+func SomebodyElse(weight Taken, before []Taken) (median float64, doubt bool) {
+	var week []float64
+	for _, r := range before {
+		if r.Metric == vital.BodyWeight && len(r.Values) > 0 && r.At.Before(weight.At) && weight.At.Sub(r.At) <= weighedFor {
+			week = append(week, r.Values[0])
+		}
+	}
+	if weight.Metric != vital.BodyWeight || len(weight.Values) == 0 || len(week) < fewWeights {
+		return 0, false
+	}
+	slices.Sort(week)
+	median = (week[(len(week)-1)/2] + week[len(week)/2]) / 2
+	return median, math.Abs(weight.Values[0]-median) > otherAbove
+}
