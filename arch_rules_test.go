@@ -57,7 +57,7 @@ func theHouse() law {
 			"account/signin/oidc": {"account", "account/signin", "vital", "fault"},
 			"push/webpush":        {"push", "fault"},
 			"push/webhook":        {"push", "fault"},
-			"devices":             {"vital", "fault", "account"},
+			"devices":             {"vital", "fault", "account", "account/guess"},
 			"careplan":            {"vital", "fault", "account", "push", "devices"},
 			"alerts":              {"vital", "fault", "account", "push", "devices", "careplan"},
 			"safe":                append(slices.Clone(accounts), "account/guess", "vital", "fault"),

@@ -16,9 +16,11 @@ const (
 	SeeAlerts    Action = "see alerts"
 	HandleAlert  Action = "handle alert" // acknowledge, resolve, note
 	SetLimits    Action = "set limits"
+	SetSchedule  Action = "set the measurement schedule"
 	SeeDevices   Action = "see devices"
 	EnrolDevice  Action = "enrol device"
 	AssignDevice Action = "assign device"
+	CheckDevice  Action = "check devices for a broker" // a broker asks whom it may let in; for programs only
 
 	SeeTeams      Action = "see care teams" // their people, rosters and staffed hours
 	ManageTeams   Action = "manage care teams"
@@ -52,7 +54,7 @@ const (
 // Actions returns every action, in the order in which they are defined.
 func Actions() []Action {
 	return []Action{
-		SeePatients, AddPatient, SeeReadings, SeeAlerts, HandleAlert, SetLimits, SeeDevices, EnrolDevice, AssignDevice,
+		SeePatients, AddPatient, SeeReadings, SeeAlerts, HandleAlert, SetLimits, SetSchedule, SeeDevices, EnrolDevice, AssignDevice, CheckDevice,
 		SeeTeams, ManageTeams, ManageStaff, ManageKeys, BreakGlass, ReviewAccess, InvitePatient,
 		SeeConsents, RecordConsent, ManageCaregiver, EndCare, Protect, WriteConsent, ImportPeople, MergePatients, Refile,
 		SeeLooks, ExportRecord, ShareRecord, SeeSheet, AskCorrection, DecideCorrection, AskErasure, DecideErasure,
@@ -67,9 +69,9 @@ func (r Role) functions() []Action {
 	}
 	switch r {
 	case Nurse, Physician:
-		return append(clinical, HandleAlert, SetLimits, EndCare, DecideCorrection, Refile)
+		return append(clinical, HandleAlert, SetLimits, SetSchedule, EndCare, DecideCorrection, Refile)
 	case Pharmacist:
-		return clinical
+		return append(clinical, SetSchedule)
 	case DeviceDesk:
 		return []Action{
 			SeePatients, AddPatient, SeeDevices, EnrolDevice, AssignDevice, SeeTeams, ImportPeople, MergePatients, Refile,
@@ -81,7 +83,7 @@ func (r Role) functions() []Action {
 	case Researcher:
 		return nil
 	case Administrator:
-		return without(Actions(), ReviewAccess, SeeLooks, ShareRecord, AskCorrection, AskErasure, DecideErasure, InvitePatient)
+		return without(Actions(), CheckDevice, ReviewAccess, SeeLooks, ShareRecord, AskCorrection, AskErasure, DecideErasure, InvitePatient)
 	case SelfRole:
 		return append(own(), Protect)
 	case CaregiverRole:
@@ -102,7 +104,7 @@ func own() []Action {
 
 // ForSystems returns the actions that an API key can be given.
 func ForSystems() []Action {
-	return []Action{SeePatients, AddPatient, SeeReadings, SeeAlerts, SeeDevices, EnrolDevice, AssignDevice, ImportPeople}
+	return []Action{SeePatients, AddPatient, SeeReadings, SeeAlerts, SeeDevices, EnrolDevice, AssignDevice, CheckDevice, ImportPeople}
 }
 
 // ForCaregivers returns the actions that a patient can share with a caregiver. A guardian may do more; see ForGuardians.

@@ -114,16 +114,16 @@ func emergency() []Action {
 
 // health are the actions that show what was measured, or act on it.
 func health() []Action {
-	return []Action{SeeReadings, SeeAlerts, HandleAlert, SetLimits, SeeSheet, ExportRecord, DecideCorrection, Protect}
+	return []Action{SeeReadings, SeeAlerts, HandleAlert, SetLimits, SetSchedule, SeeSheet, ExportRecord, DecideCorrection, Protect}
 }
 
 // watching are the actions that end with care. That something in the record is wrong is decided on as long as there is a record.
 func watching() []Action {
-	return []Action{HandleAlert, SetLimits, AssignDevice, InvitePatient}
+	return []Action{HandleAlert, SetLimits, SetSchedule, AssignDevice, InvitePatient}
 }
 
 // beginning are the actions that begin something with a patient. Of one who is merged, what is open can still be ended.
-func beginning() []Action { return []Action{AssignDevice, SetLimits, InvitePatient} }
+func beginning() []Action { return []Action{AssignDevice, SetLimits, SetSchedule, InvitePatient} }
 
 // InCare reports whether the role sees only the patients whom its care teams look after: the record then shows it no other.
 func (r Role) InCare() bool {

@@ -15,7 +15,7 @@ func mayDo() map[account.Role][]account.Action {
 		account.SeePatients, account.SeeReadings, account.SeeAlerts, account.SeeTeams, account.BreakGlass, account.InvitePatient,
 		account.SeeConsents, account.RecordConsent, account.ManageCaregiver, account.SeeSheet, account.Protect,
 	}
-	bedside := append(slices.Clone(care), account.HandleAlert, account.SetLimits, account.EndCare, account.DecideCorrection, account.Refile)
+	bedside := append(slices.Clone(care), account.HandleAlert, account.SetLimits, account.SetSchedule, account.EndCare, account.DecideCorrection, account.Refile)
 	own := []account.Action{
 		account.SeePatients, account.SeeReadings, account.SeeAlerts, account.SeeConsents, account.RecordConsent, account.ManageCaregiver,
 		account.SeeLooks, account.ExportRecord, account.ShareRecord, account.SeeSheet, account.AskCorrection, account.AskErasure,
@@ -23,7 +23,7 @@ func mayDo() map[account.Role][]account.Action {
 	return map[account.Role][]account.Action{
 		account.Nurse:      bedside,
 		account.Physician:  bedside,
-		account.Pharmacist: care,
+		account.Pharmacist: append(slices.Clone(care), account.SetSchedule),
 		account.DeviceDesk: {
 			account.SeePatients, account.AddPatient, account.SeeDevices, account.EnrolDevice, account.AssignDevice, account.SeeTeams,
 			account.ImportPeople, account.MergePatients, account.Refile,
@@ -100,7 +100,7 @@ func TestAllowDecidesEveryRoleAndAction(t *testing.T) {
 func TestWhatIsHealthNeedsARelation(t *testing.T) {
 	t.Parallel()
 	health := []account.Action{
-		account.SeeReadings, account.SeeAlerts, account.HandleAlert, account.SetLimits, account.SeeSheet, account.ExportRecord, account.DecideCorrection,
+		account.SeeReadings, account.SeeAlerts, account.HandleAlert, account.SetLimits, account.SetSchedule, account.SeeSheet, account.ExportRecord, account.DecideCorrection,
 		account.Protect,
 	}
 	whole := []account.Role{account.DeviceDesk, account.Manager, account.PrivacyOfficer, account.SystemRole}
@@ -197,7 +197,7 @@ func TestALockedRecordIsReadAndNotAddedTo(t *testing.T) {
 	locked := &account.Patient{Org: 1, State: account.Locked, Relation: account.Relation{Team: true}}
 	for action, want := range map[account.Action]fault.Kind{
 		account.SeeReadings: "", account.SeeAlerts: "", account.SeePatients: "", account.RecordConsent: "", account.DecideCorrection: "",
-		account.HandleAlert: fault.Conflict, account.SetLimits: fault.Conflict, account.InvitePatient: fault.Conflict,
+		account.HandleAlert: fault.Conflict, account.SetLimits: fault.Conflict, account.SetSchedule: fault.Conflict, account.InvitePatient: fault.Conflict,
 	} {
 		if got := kindOf(account.Allow(someone(account.Nurse), action, locked)); got != want {
 			t.Errorf("%s: %q, want %q", action, got, want)

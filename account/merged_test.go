@@ -14,7 +14,7 @@ func TestNothingBeginsWithAMergedRecord(t *testing.T) {
 	actor := account.Actor{Org: 1, Staff: 2, Role: account.Administrator}
 	merged := &account.Patient{Org: 1, State: account.Merged, Relation: account.Relation{Team: true}}
 	for action, role := range map[account.Action]account.Role{
-		account.AssignDevice: account.Administrator, account.SetLimits: account.Administrator, account.InvitePatient: account.Nurse,
+		account.AssignDevice: account.Administrator, account.SetLimits: account.Administrator, account.SetSchedule: account.Pharmacist, account.InvitePatient: account.Nurse,
 	} {
 		if err := account.Allow(account.Actor{Org: 1, Staff: 2, Role: role}, action, merged); !fault.Is(err, fault.Conflict) {
 			t.Errorf("%s: %v, want a conflict", action, err)

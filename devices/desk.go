@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +19,6 @@ const (
 	longestModel = 200 // characters
 	mostSensors  = 256 // that one gateway speaks for
 	mostDevices  = 1000
-	secretBytes  = 32
 
 	furthestAhead = 366 * 24 * time.Hour // how far in the future an assignment may begin
 )
@@ -79,10 +77,11 @@ func (d *Desk) Enrol(ctx context.Context, actor account.Actor, e Enrolment) (Enr
 	if err := e.check(); err != nil {
 		return Enrolled{}, err
 	}
-	random := make([]byte, secretBytes)
-	_, _ = rand.Read(random) // it never fails: crypto/rand ends the process rather than return less
-	secret := base64.RawURLEncoding.EncodeToString(random)
-	e.SecretHash = sha256.Sum256([]byte(secret))
+	secret, kept, err := newSecret()
+	if err != nil {
+		return Enrolled{}, err
+	}
+	e.SecretHash, e.BrokerHash = kept.Hash, kept.Broker
 	device, err := d.Kit.Enrol(ctx, actor, e)
 	if err != nil {
 		return Enrolled{}, err

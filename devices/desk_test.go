@@ -101,11 +101,11 @@ func TestEnrolMakesASecretThatOnlyItsOwnerHas(t *testing.T) {
 		if err != nil || len(bits) != 32 {
 			t.Errorf("secret %d is not 32 bytes of base64url: %v", i, err)
 		}
-		if !e.Device.Secret([]byte(e.Secret)) || e.Device.Secret([]byte(e.Secret+"x")) || b.enrolled[i].SecretHash != sha256.Sum256([]byte(e.Secret)) {
+		if !e.Device.Secret([]byte(e.Secret), time.Time{}) || e.Device.Secret([]byte(e.Secret+"x"), time.Time{}) || b.enrolled[i].SecretHash != sha256.Sum256([]byte(e.Secret)) {
 			t.Errorf("what is stored of secret %d is not its hash", i)
 		}
 	}
-	if one.Secret == other.Secret || one.Device.Secret([]byte(other.Secret)) {
+	if one.Secret == other.Secret || one.Device.Secret([]byte(other.Secret), time.Time{}) {
 		t.Error("two devices share a secret")
 	}
 	if diff := cmp.Diff(given.Sensors, b.enrolled[0].Sensors); diff != "" {
@@ -299,10 +299,10 @@ func TestTheDeskAsksWhoActs(t *testing.T) {
 func TestARevokedDeviceHasNoSecret(t *testing.T) {
 	t.Parallel()
 	d := devices.Device{SecretHash: sha256.Sum256([]byte("open sesame"))}
-	if !d.Secret([]byte("open sesame")) || d.Secret([]byte("open")) || d.Secret(nil) {
+	if !d.Secret([]byte("open sesame"), time.Time{}) || d.Secret([]byte("open"), time.Time{}) || d.Secret(nil, time.Time{}) {
 		t.Error("the secret is not told from others")
 	}
-	if d.Revoked = true; d.Secret([]byte("open sesame")) {
+	if d.Revoked = true; d.Secret([]byte("open sesame"), time.Time{}) {
 		t.Error("a revoked device has a secret")
 	}
 }

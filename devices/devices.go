@@ -4,7 +4,6 @@ package devices
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"time"
 
 	"hale/vital"
@@ -18,19 +17,17 @@ type Device struct {
 	UID        string
 	Model      string
 	SecretHash [sha256.Size]byte
+	NextHash   [sha256.Size]byte // of the secret that takes its place, while OldUntil is set
+	OldUntil   time.Time         // from then on only the next secret is good; zero: there is no next one
 	Revoked    bool
 	Own        vital.SensorID            // the sensor of the device itself
 	Sensors    map[string]vital.SensorID // what a gateway may speak for, by the sensor's UID
+	// Certificates are those by which it may show who it is, besides or instead of the secret.
+	Certificates []Certificate
 }
 
 // UIDPattern is the form of a device's or sensor's UID: it stands in MQTT topics.
 const UIDPattern = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`
-
-// Secret reports whether the given secret is the device's. Secrets have 256 random bits, so a plain hash does.
-func (d *Device) Secret(given []byte) bool {
-	sum := sha256.Sum256(given)
-	return !d.Revoked && subtle.ConstantTimeCompare(sum[:], d.SecretHash[:]) == 1
-}
 
 // Assignment is a period in which a sensor's readings are one patient's. The period is half open: [From, To).
 type Assignment struct {
@@ -51,8 +48,10 @@ func (a Assignment) Covers(t time.Time) bool {
 // Snapshot is everything an edge needs to know, as of one version of the registry. It is immutable.
 type Snapshot struct {
 	Version     int64
-	Devices     map[string]*Device              // by UID
-	Assignments map[vital.SensorID][]Assignment // ordered by From
+	Devices     map[string]*Device                    // by UID
+	Assignments map[vital.SensorID][]Assignment       // ordered by From
+	Slots       map[vital.SensorID]map[uint8]UserSlot // of the sensors that several people share; see OfSlot
+	Authorities map[vital.OrgID][]*Authority          // whose certificates devices may show; see Identify
 }
 
 // Owner returns the assignment that covers t; ok is false when nobody is known to own the sensor then.

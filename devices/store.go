@@ -20,6 +20,7 @@ type Enrolment struct {
 	UID        string
 	Model      string
 	SecretHash [32]byte
+	BrokerHash string   // the secret as Mosquitto keeps passwords
 	Sensors    []string // UIDs of further sensors that it may speak for
 }
 

@@ -153,12 +153,19 @@ func (c *Core) decode(s *devices.Snapshot, device *devices.Device, m *Message, t
 
 	t.receipt = Receipt{Accepted: len(d.readings), Refused: slices.Clone(d.told), Wanted: d.wanted}
 	readings, refused := slices.Clone(d.readings), slices.Clone(d.refused)
-	records := make([]vital.Record, 0, len(readings)+len(refused))
+	statuses, originals := slices.Clone(d.statuses), slices.Clone(d.originals)
+	records := make([]vital.Record, 0, len(readings)+len(refused)+len(statuses)+len(originals))
 	for i := range readings {
 		records = append(records, vital.Record{Reading: &readings[i]})
 	}
 	for i := range refused {
 		records = append(records, vital.Record{Refused: &refused[i]})
+	}
+	for i := range statuses {
+		records = append(records, vital.Record{Status: &statuses[i]})
+	}
+	for i := range originals {
+		records = append(records, vital.Record{Original: &originals[i]})
 	}
 	cost := int64(len(m.Payload))
 	for _, r := range records {

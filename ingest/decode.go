@@ -32,14 +32,18 @@ type decoder struct {
 	readings []vital.Reading
 	refused  []vital.Refused
 	told     []Refusal
+	statuses []vital.Status
 	wanted   bool
 	trial    *trial // of a mapping that is tried out; nil otherwise
+
+	originals []vital.Original
 }
 
 // forget makes the decoder ready for another message, and lets go of this one's bytes.
 func (d *decoder) forget() {
 	clear(d.refused)
 	clear(d.told)
+	clear(d.readings)
 	*d = decoder{vocabulary: d.vocabulary, readings: d.readings[:0], refused: d.refused[:0], told: d.told[:0]}
 }
 

@@ -25,19 +25,42 @@ func mostOf(lane int) int {
 
 // What a record takes in an envelope at most: a reading has only numbers in it, a refusal has its texts besides.
 const (
-	readingCost = 144
-	refusedCost = 96
-	canaryCost  = 64 // and the name of its edge
+	readingCost  = 144
+	moreCost     = 48 // and each fact
+	factCost     = 10 // and its texts
+	refusedCost  = 104
+	canaryCost   = 64 // and the name of its edge
+	statusCost   = 96
+	originalCost = 72
 )
 
 func costOf(r vital.Record) int {
-	if r.Reading != nil {
+	switch {
+	case r.Reading != nil:
+		return costOfReading(r.Reading)
+	case r.Canary != nil:
+		return canaryCost + len(r.Canary.Edge)
+	case r.Status != nil:
+		return statusCost + len(r.Status.Firmware) + len(r.Status.Raw)
+	case r.Original != nil:
+		return originalCost + len(r.Original.Topic) + len(r.Original.Raw)
+	}
+	n := refusedCost + len(r.Refused.Topic) + len(r.Refused.Reason) + len(r.Refused.Detail) + len(r.Refused.Raw)
+	if r.Refused.Read != nil {
+		n += costOfReading(r.Refused.Read)
+	}
+	return n
+}
+
+func costOfReading(r *vital.Reading) int {
+	if r.More == nil {
 		return readingCost
 	}
-	if r.Canary != nil {
-		return canaryCost + len(r.Canary.Edge)
+	n := readingCost + moreCost
+	for _, f := range r.More.Facts {
+		n += factCost + len(f.Name) + len(f.Value)
 	}
-	return refusedCost + len(r.Refused.Topic) + len(r.Refused.Reason) + len(r.Refused.Detail) + len(r.Refused.Raw)
+	return n
 }
 
 // lane gathers the records of one partition and lane that wait for their envelope. Whatever comes while one is on its
@@ -151,16 +174,22 @@ func (t *ticket) settle(err error) (last bool) {
 	return true
 }
 
-// laneOf returns the number of the lane of a record. Refusals take the late lane: a device that sends rubbish must not
-// hold up anybody's reading.
+// laneOf returns the number of the lane of a record. Refusals and originals take the late lane: a device that sends rubbish must
+// not hold up anybody's reading. But what may be an emergency among the refusals does not wait behind a backlog.
 func laneOf(r vital.Record) int {
-	if r.Canary != nil {
+	switch {
+	case r.Canary != nil:
 		return 2 * r.Canary.Partition
-	}
-	if r.Reading == nil {
+	case r.Status != nil:
+		return 2 * r.Status.Partition()
+	case r.Original != nil:
+		return 2*r.Original.Partition() + 1
+	case r.Reading == nil:
+		if no := r.Refused; no.Beyond != 0 || no.Read != nil && no.Read.N > 0 {
+			return 2 * no.Partition()
+		}
 		return 2*r.Refused.Partition() + 1
-	}
-	if r.Reading.Lane() == vital.Late {
+	case r.Reading.Lane() == vital.Late:
 		return 2*r.Reading.Partition() + 1
 	}
 	return 2 * r.Reading.Partition()

@@ -261,6 +261,8 @@ type sifted struct {
 	readings   []*vital.Reading // one per identity, in the order of the key
 	refused    []*vital.Refused
 	canaries   []*vital.Canary
+	statuses   []*vital.Status
+	originals  []*vital.Original
 	duplicates int
 }
 
@@ -271,6 +273,10 @@ func sift(records []vital.Record) sifted {
 		switch {
 		case rec.Canary != nil:
 			s.canaries = append(s.canaries, rec.Canary)
+		case rec.Status != nil:
+			s.statuses = append(s.statuses, rec.Status)
+		case rec.Original != nil:
+			s.originals = append(s.originals, rec.Original)
 		case rec.Refused != nil:
 			s.refused = append(s.refused, rec.Refused)
 		case rec.Reading != nil:

@@ -273,7 +273,7 @@ func TestTheRecordKnowsTheRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Version <= before || !s.Devices["cuff-1"].Revoked || s.Devices["gateway"].Sensors["scale"] == 0 || !s.Devices["gateway"].Secret([]byte("g")) {
+	if s.Version <= before || !s.Devices["cuff-1"].Revoked || s.Devices["gateway"].Sensors["scale"] == 0 || !s.Devices["gateway"].Secret([]byte("g"), since()) {
 		t.Errorf("snapshot %+v", s)
 	}
 	if a, ok := s.Owner(r.device.Own, since()); !ok || a.Patient != r.patient.ID {

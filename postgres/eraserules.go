@@ -79,6 +79,7 @@ func measuredRules() []eraseRule {
 	return []eraseRule{
 		{"reading", string(safe.ClassReadings), "", "what was measured: deleted by erase_readings, in pieces and before the rest"},
 		{"inbox", string(safe.ClassReadings), `DELETE FROM inbox i USING ` + theirSpans + ` AND i.sensor_id = s.sensor_id AND i.measured_at >= s.from_at AND (s.to_at IS NULL OR i.measured_at < s.to_at)`, "parked readings of their sensors"},
+		deleted("technique_doubt", safe.ClassReadings, "what was doubtful about a reading"),
 		{"quarantine", string(safe.ClassReadings), `DELETE FROM quarantine q USING sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id
 AND q.org_id = $1 AND q.last_received_at >= s.from_at AND (s.to_at IS NULL OR q.received_at < s.to_at)
 AND (n.device_id = q.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.device_id = q.device_id AND g.sensor_id = n.id)
@@ -98,6 +99,8 @@ func alertRules() []eraseRule {
 		deleted("episode", safe.ClassAlerts, "their alerts"),
 		{"rule_version", string(safe.ClassAlerts), `DELETE FROM rule_version WHERE org_id = $1 AND rule_id IN (SELECT r.id FROM rule r WHERE r.` + ofPerson + `)`, "their limits"},
 		deleted("rule", safe.ClassAlerts, "their limits"),
+		deleted("measurement_schedule", safe.ClassAlerts, "what they were to measure"),
+		deleted("measurement_pause", safe.ClassAlerts, "when they were away"),
 		deleted("outbox", safe.ClassAlerts, "notices about them"),
 		deleted("team_patient", safe.ClassAlerts, "who cared for them"),
 	}

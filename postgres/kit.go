@@ -43,7 +43,7 @@ func (a *App) Devices(ctx context.Context, actor account.Actor, limit int) ([]de
 	return list, err
 }
 
-const insertDevice = `INSERT INTO device (org_id, uid, model, secret_hash, created_at) VALUES ($1, $2, $3, $4, $5) RETURNING id`
+const insertDevice = `INSERT INTO device (org_id, uid, model, secret_hash, broker_hash, created_at) VALUES ($1, $2, $3, $4, nullif($5, ''), $6) RETURNING id`
 const insertOwnSensor = `INSERT INTO sensor (org_id, uid, device_id) VALUES ($1, $2, $3) RETURNING id`
 const findOrAddSensor = `
 WITH added AS (INSERT INTO sensor (org_id, uid) VALUES ($1, $2) ON CONFLICT (uid) DO NOTHING RETURNING id)
@@ -54,7 +54,7 @@ const insertGrant = `INSERT INTO gateway_grant (org_id, device_id, sensor_id) VA
 func (a *App) Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (devices.Device, error) {
 	d := devices.Device{Org: actor.Org, UID: e.UID, Model: e.Model, SecretHash: e.SecretHash, Sensors: map[string]vital.SensorID{}}
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
-		err := tx.QueryRow(ctx, insertDevice, int32(d.Org), d.UID, d.Model, d.SecretHash[:], now).Scan(&d.ID)
+		err := tx.QueryRow(ctx, insertDevice, int32(d.Org), d.UID, d.Model, d.SecretHash[:], e.BrokerHash, now).Scan(&d.ID)
 		if violated(err, "device_uid_key") {
 			return fault.New(fault.Conflict, "a device named %q is enrolled already", d.UID)
 		}

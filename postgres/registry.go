@@ -20,10 +20,10 @@ func (w *Work) Version(ctx context.Context) (int64, error) {
 	return v, nil
 }
 
-const allDevices = `SELECT d.id, d.org_id, d.uid, d.model, d.secret_hash, d.revoked_at IS NOT NULL, s.id ` + devicesWithOwn
+const allDevices = `SELECT d.id, d.org_id, d.uid, d.model, d.secret_hash, d.next_secret_hash, d.overlap_until, d.revoked_at IS NOT NULL, s.id ` + devicesWithOwn
 
 // listedDevices are devices as people see them: nobody who looks at a list needs the hash of a secret.
-const listedDevices = `SELECT d.id, d.org_id, d.uid, d.model, ''::bytea, d.revoked_at IS NOT NULL, s.id ` + devicesWithOwn
+const listedDevices = `SELECT d.id, d.org_id, d.uid, d.model, ''::bytea, ''::bytea, d.overlap_until, d.revoked_at IS NOT NULL, s.id ` + devicesWithOwn
 const devicesWithOwn = `FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.device_id = d.id`
 
 const allGrants = `SELECT d.uid, s.uid, s.id FROM gateway_grant g JOIN device d ON d.id = g.device_id JOIN sensor s ON s.id = g.sensor_id`
@@ -50,6 +50,10 @@ func (w *Work) Snapshot(ctx context.Context) (*devices.Snapshot, error) {
 		for _, a := range all {
 			s.Assignments[a.Sensor] = append(s.Assignments[a.Sensor], a)
 		}
+		if err != nil {
+			return err
+		}
+		s.Slots, err = readSlots(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -86,9 +90,12 @@ func readDevices(ctx context.Context, tx pgx.Tx, which string, s *devices.Snapsh
 
 func scanDevice(row pgx.CollectableRow) (devices.Device, error) {
 	d := devices.Device{Sensors: map[string]vital.SensorID{}}
-	var hash []byte
-	err := row.Scan(&d.ID, &d.Org, &d.UID, &d.Model, &hash, &d.Revoked, &d.Own)
+	var hash, next []byte
+	var until *time.Time
+	err := row.Scan(&d.ID, &d.Org, &d.UID, &d.Model, &hash, &next, &until, &d.Revoked, &d.Own)
 	copy(d.SecretHash[:], hash)
+	copy(d.NextHash[:], next)
+	d.OldUntil = timeOf(until)
 	return d, err
 }
 

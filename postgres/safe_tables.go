@@ -45,6 +45,9 @@ func exportedTables() []exportedTable {
 		{name: "rule", columns: "kind, form, metric, number, effective_from, enabled, spec, advice, author_name, reason, review_by, created_at",
 			from: `(SELECT r.kind, r.form, r.metric, v.number, v.effective_from, v.enabled, ` + specSeen + `, v.advice, v.author_name, v.reason, v.review_by, v.created_at FROM rule r JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
 			WHERE r.patient_id = $1 ORDER BY r.id, v.number) t`},
+		{name: "measurement_schedule", columns: "number, effective_from, lines, reason, author_name, created_at", own: true},
+		{name: "measurement_pause", columns: "uid, kind, from_at, to_at, reason, author_name, created_at, ended_at, ended_by", own: true},
+		{name: "technique_doubt", columns: "uid, metric, measured_at, reading_id, kind, compared, apart, raised_at, answer, note, answered_at, answered_name, answered_role", own: true},
 		{name: "team_patient", columns: "team, from_at, to_at", from: `(SELECT t.name AS team, m.from_at, as_of_freeze(m.patient_id, m.to_at) AS to_at FROM team_patient m
 			JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id WHERE m.patient_id = $1 ORDER BY m.id) t`},
 		{name: "break_glass", columns: "staff, reason, from_at, until_at, ended_at, reviewed_at, finding", own: true,

@@ -32,6 +32,8 @@ const (
 	TeamUnattended  Topic = "team.unattended"  // a care team has patients, and nobody any more who answers their alerts
 	CorrectionAsked Topic = "correction.asked" // a patient says that something in the record is wrong
 
+	ScheduleChanged Topic = "schedule.changed" // what a patient is to measure at home, and when; the patient is told
+
 	ErasureAsked     Topic = "erasure.asked"     // somebody asks that a patient's data is erased
 	ErasureDecided   Topic = "erasure.decided"   // the privacy officer has answered, by a refusal or a decision
 	ErasureConfirmed Topic = "erasure.confirmed" // it happens on the day that the request names; until then it can be taken back

@@ -65,7 +65,7 @@ func TestEveryActHasWords(t *testing.T) {
 func TestEveryThingThatIsLookedAtHasWords(t *testing.T) {
 	t.Parallel()
 	for _, object := range []string{
-		"worklist", "alerts", "alert 1", "limits", "looks", "corrections", "sheet", "consents", "caregivers", "private items", "end of care", "identity", "sessions", "refiles", "erasures", "merges", "shares", "copy", "device cuff-1",
+		"worklist", "alerts", "alert 1", "limits", "looks", "corrections", "sheet", "consents", "caregivers", "private items", "end of care", "identity", "sessions", "refiles", "erasures", "merges", "shares", "copy", "device cuff-1", "schedule", "technique",
 	} {
 		l := safe.Look{Name: "Ana", Role: account.Nurse, Action: account.LookAction, Object: object}
 		if did := l.Did(safe.Yours); did == "looked at your record" {

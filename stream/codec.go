@@ -21,30 +21,34 @@ const MaxEnvelope = 512 << 10
 // upgraded last: a change of layout raises currentVersion and keeps the decoder of the one before.
 const (
 	magic          = "HALE"
-	currentVersion = 2
+	currentVersion = 3
 	oldestVersion  = 1
 	canaryVersion  = 2 // the first one that has canaries
+	moreVersion    = 3 // the first one that has more of a reading, what was read of a refusal, statuses and originals
 	headerSize     = 15
 	checksumAt     = 11
 )
 
 // The kinds of record and the flags of a reading. They stand in stored envelopes: never renumber.
 const (
-	kindReading = 1
-	kindRefused = 2
-	kindCanary  = 3 // from version 2 on
+	kindReading  = 1
+	kindRefused  = 2
+	kindCanary   = 3 // from version 2 on
+	kindStatus   = 4 // from version 3 on, and so is
+	kindOriginal = 5
 
 	flagSequence = 1 << 0
+	flagMore     = 1 << 1 // from version 3 on
 )
 
 // Encode appends one envelope with the records to dst and returns the extended buffer. Times keep microseconds. Every
-// record has one of Reading, Refused and Canary; one with none is left out, and of Sent the first N quantities travel.
+// record has one thing in it; one with none is left out, and of Sent the first N quantities travel.
 func Encode(dst []byte, partitions int, records []vital.Record) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, partitions)
 	n := 0
 	for _, r := range records {
-		if r.Reading == nil && r.Refused == nil && r.Canary == nil {
+		if things(r) == 0 {
 			continue
 		}
 		dst = appendRecord(dst, r)
@@ -59,11 +63,18 @@ func Size(r vital.Record) int {
 	if r.Reading == nil && r.Refused != nil {
 		bare := *r.Refused
 		bare.Raw = nil
-		n := len(r.Refused.Raw)
-		return len(appendRecord(nil, vital.Record{Refused: &bare})) - 1 + len(binary.AppendUvarint(nil, uint64(n))) + n
+		return len(appendRecord(nil, vital.Record{Refused: &bare})) - 1 + sizeOf(r.Refused.Raw)
+	}
+	if r.Original != nil {
+		bare := *r.Original
+		bare.Raw = nil
+		return len(appendRecord(nil, vital.Record{Original: &bare})) - 1 + sizeOf(r.Original.Raw)
 	}
 	return len(appendRecord(make([]byte, 0, 128), r))
 }
+
+// sizeOf returns what a text or raw bytes take with their length.
+func sizeOf(raw []byte) int { return len(binary.AppendUvarint(nil, uint64(len(raw)))) + len(raw) }
 
 // split encodes records into as few envelopes of at most limit bytes as keep their order. It fails with
 // fault.Invalid on a record that is empty, holds two things, or is too large by itself.
@@ -72,8 +83,8 @@ func split(partitions, limit int, records []vital.Record) ([][]byte, error) {
 	b := appendHeader(make([]byte, 0, min(limit, headerSize+64*len(records))), partitions)
 	n := 0
 	for i, r := range records {
-		if !single(r) {
-			return nil, fault.New(fault.Invalid, "record %d of %d is not exactly one of a reading, a refusal and a canary", i, len(records))
+		if things(r) != 1 {
+			return nil, fault.New(fault.Invalid, "record %d of %d is not exactly one of a reading, a refusal, a canary, a status and an original", i, len(records))
 		}
 		mark := len(b)
 		b = appendRecord(b, r)
@@ -97,12 +108,14 @@ func split(partitions, limit int, records []vital.Record) ([][]byte, error) {
 	return envelopes, nil
 }
 
-// single reports whether the record holds exactly one thing.
-func single(r vital.Record) bool {
-	if r.Canary != nil {
-		return r.Reading == nil && r.Refused == nil
+// things returns how many things the record holds: one, or it is no record.
+func things(r vital.Record) (n int) {
+	for _, there := range [...]bool{r.Reading != nil, r.Refused != nil, r.Canary != nil, r.Status != nil, r.Original != nil} {
+		if there {
+			n++
+		}
 	}
-	return (r.Reading == nil) != (r.Refused == nil)
+	return n
 }
 
 func appendHeader(dst []byte, partitions int) []byte {
@@ -124,14 +137,17 @@ func checksum(envelope []byte) uint32 {
 }
 
 func appendRecord(dst []byte, r vital.Record) []byte {
-	if r.Reading != nil {
+	switch {
+	case r.Reading != nil:
 		return appendReading(append(dst, kindReading), r.Reading)
-	}
-	if r.Refused != nil {
+	case r.Refused != nil:
 		return appendRefused(append(dst, kindRefused), r.Refused)
-	}
-	if r.Canary != nil {
+	case r.Canary != nil:
 		return appendCanary(append(dst, kindCanary), r.Canary)
+	case r.Status != nil:
+		return appendStatus(append(dst, kindStatus), r.Status)
+	case r.Original != nil:
+		return appendOriginal(append(dst, kindOriginal), r.Original)
 	}
 	return dst
 }
@@ -140,6 +156,9 @@ func appendReading(dst []byte, r *vital.Reading) []byte {
 	var flags byte
 	if r.HasSequence {
 		flags |= flagSequence
+	}
+	if r.More != nil {
+		flags |= flagMore
 	}
 	dst = append(dst, flags)
 	dst = binary.AppendVarint(dst, int64(r.Sensor))
@@ -162,6 +181,21 @@ func appendReading(dst []byte, r *vital.Reading) []byte {
 	for _, q := range r.Sent[:n] {
 		dst = appendQuantity(dst, q)
 	}
+	if r.More != nil {
+		dst = appendMore(dst, r.More)
+	}
+	return dst
+}
+
+func appendMore(dst []byte, m *vital.More) []byte {
+	dst = append(dst, byte(m.Clock.Method), byte(m.Standing))
+	dst = binary.AppendVarint(dst, m.Clock.Offset.Microseconds())
+	dst = binary.AppendVarint(dst, m.Clock.Uncertainty.Microseconds())
+	dst = binary.AppendVarint(dst, m.Name)
+	dst = binary.AppendUvarint(dst, uint64(len(m.Facts)))
+	for _, f := range m.Facts {
+		dst = appendText(appendText(dst, f.Name), f.Value)
+	}
 	return dst
 }
 
@@ -172,10 +206,47 @@ func appendRefused(dst []byte, r *vital.Refused) []byte {
 	dst = appendText(dst, r.Topic)
 	dst = appendText(dst, string(r.Reason))
 	dst = appendText(dst, r.Detail)
-	dst = binary.AppendUvarint(dst, uint64(len(r.Raw)))
-	dst = append(dst, r.Raw...)
+	dst = appendBytes(dst, r.Raw)
 	dst = binary.AppendVarint(dst, r.Length)
-	return append(dst, r.Hash[:]...)
+	dst = append(dst, r.Hash[:]...)
+	dst = append(dst, byte(r.Beyond))
+	if r.Read == nil {
+		return append(dst, 0)
+	}
+	return appendReading(append(dst, 1), r.Read)
+}
+
+func appendStatus(dst []byte, s *vital.Status) []byte {
+	dst = binary.AppendVarint(dst, int64(s.Org))
+	dst = binary.AppendVarint(dst, int64(s.Device))
+	dst = binary.AppendVarint(dst, int64(s.Sensor))
+	dst = binary.AppendVarint(dst, s.ReceivedAt.UnixMicro())
+	dst = append(dst, byte(s.Kind))
+	dst = binary.AppendVarint(dst, s.Connection)
+	dst = append(dst, bit(s.HasBattery), s.Battery)
+	dst = binary.AppendVarint(dst, int64(s.Signal))
+	dst = appendText(dst, s.Firmware)
+	dst = append(dst, bit(!s.Clock.IsZero()))
+	if !s.Clock.IsZero() {
+		dst = binary.AppendVarint(dst, s.Clock.UnixMicro())
+	}
+	return appendBytes(dst, s.Raw)
+}
+
+func appendOriginal(dst []byte, o *vital.Original) []byte {
+	dst = binary.AppendVarint(dst, int64(o.Org))
+	dst = binary.AppendVarint(dst, int64(o.Device))
+	dst = binary.AppendVarint(dst, o.ReceivedAt.UnixMicro())
+	dst = appendText(dst, o.Topic)
+	dst = appendBytes(dst, o.Raw)
+	return append(dst, o.Hash[:]...)
+}
+
+func bit(is bool) byte {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func appendCanary(dst []byte, c *vital.Canary) []byte {
@@ -190,6 +261,10 @@ func appendQuantity(dst []byte, q vital.Quantity) []byte {
 	dst = binary.AppendVarint(dst, q.Mantissa)
 	dst = append(dst, byte(q.Exponent))
 	return binary.AppendVarint(dst, int64(q.Unit))
+}
+
+func appendBytes(dst, b []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
 func appendText(dst []byte, s string) []byte {

@@ -45,12 +45,12 @@ func decode(b []byte) (partitions int, records []vital.Record, err error) {
 // leastRecord is a lower bound of the bytes of any record; it keeps a lying count from reserving memory.
 const leastRecord = 8
 
-// decodeBody reads records of version 1 or 2, which differ only in what kinds there are.
+// decodeBody reads records of every version: a later one has more kinds, and more behind a reading and a refusal.
 func decodeBody(body []byte, count uint32, version byte) ([]vital.Record, error) {
 	if uint64(count)*leastRecord > uint64(len(body)) {
 		return nil, fault.New(fault.Internal, "envelope says %d records in %d bytes", count, len(body))
 	}
-	s := source{rest: body}
+	s := source{rest: body, version: version}
 	records := make([]vital.Record, 0, count)
 	readings := make([]vital.Reading, 0, count) // one allocation; never grows, so pointers into it hold
 	for i := range count {
@@ -64,6 +64,12 @@ func decodeBody(body []byte, count uint32, version byte) ([]vital.Record, error)
 		case kind == kindCanary && version >= canaryVersion:
 			canary := s.canary()
 			records = append(records, vital.Record{Canary: &canary})
+		case kind == kindStatus && version >= moreVersion:
+			status := s.status()
+			records = append(records, vital.Record{Status: &status})
+		case kind == kindOriginal && version >= moreVersion:
+			original := s.original()
+			records = append(records, vital.Record{Original: &original})
 		default:
 			s.fail(fmt.Sprintf("kind %d is unknown", kind))
 		}
@@ -79,8 +85,9 @@ func decodeBody(body []byte, count uint32, version byte) ([]vital.Record, error)
 
 // source reads a record field by field. After the first failure all reads return zero and bad holds the reason.
 type source struct {
-	rest []byte
-	bad  string
+	rest    []byte
+	version byte
+	bad     string
 }
 
 func (s *source) fail(why string) {
@@ -92,7 +99,11 @@ func (s *source) fail(why string) {
 
 func (s *source) reading() (r vital.Reading) {
 	flags := s.byte("flags")
-	if flags&^flagSequence != 0 {
+	known := byte(flagSequence)
+	if s.version >= moreVersion {
+		known |= flagMore
+	}
+	if flags&^known != 0 {
 		s.fail(fmt.Sprintf("flags %#x are unknown", flags))
 	}
 	r.HasSequence = flags&flagSequence != 0
@@ -121,7 +132,28 @@ func (s *source) reading() (r vital.Reading) {
 	for i := range r.Sent[:r.N] {
 		r.Sent[i] = s.quantity()
 	}
+	if flags&flagMore != 0 && s.bad == "" {
+		more := s.more()
+		r.More = &more
+	}
 	return r
+}
+
+func (s *source) more() (m vital.More) {
+	m.Clock.Method = vital.ClockMethod(s.byte("method of the clock"))
+	m.Standing = vital.Standing(s.byte("standing"))
+	m.Clock.Offset = s.duration("offset of the clock")
+	m.Clock.Uncertainty = s.duration("uncertainty of the clock")
+	m.Name = s.varint("name")
+	n := s.uvarint("number of facts")
+	if n > uint64(len(s.rest))/2 { // each takes two lengths at least
+		s.fail("facts are cut short")
+		return m
+	}
+	for range n {
+		m.Facts = append(m.Facts, vital.Fact{Name: string(s.text("name of a fact")), Value: string(s.text("fact"))})
+	}
+	return m
 }
 
 func (s *source) refused() (r vital.Refused) {
@@ -131,12 +163,68 @@ func (s *source) refused() (r vital.Refused) {
 	r.Topic = string(s.text("topic"))
 	r.Reason = vital.Reason(s.text("reason"))
 	r.Detail = string(s.text("detail"))
-	if raw := s.text("raw bytes"); len(raw) > 0 {
-		r.Raw = slices.Clone(raw)
-	}
+	r.Raw = s.raw()
 	r.Length = s.varint("length")
 	copy(r.Hash[:], s.take("hash", len(r.Hash)))
+	if s.version < moreVersion {
+		return r
+	}
+	r.Beyond = vital.Beyond(s.byte("side"))
+	if s.bit("what was read") {
+		read := s.reading()
+		r.Read = &read
+	}
 	return r
+}
+
+func (s *source) status() (t vital.Status) {
+	t.Org = vital.OrgID(s.bounded("organisation", math.MinInt32, math.MaxInt32))
+	t.Device = vital.DeviceID(s.varint("device"))
+	t.Sensor = vital.SensorID(s.varint("sensor"))
+	t.ReceivedAt = instant(s.varint("time of arrival"))
+	t.Kind = vital.StatusKind(s.byte("kind of status"))
+	t.Connection = s.varint("connection")
+	t.HasBattery = s.bit("battery")
+	t.Battery = s.byte("battery")
+	t.Signal = int16(s.bounded("signal", math.MinInt16, math.MaxInt16))
+	t.Firmware = string(s.text("firmware"))
+	if s.bit("clock") {
+		t.Clock = instant(s.varint("clock"))
+	}
+	t.Raw = s.raw()
+	return t
+}
+
+func (s *source) original() (o vital.Original) {
+	o.Org = vital.OrgID(s.bounded("organisation", math.MinInt32, math.MaxInt32))
+	o.Device = vital.DeviceID(s.varint("device"))
+	o.ReceivedAt = instant(s.varint("time of arrival"))
+	o.Topic = string(s.text("topic"))
+	o.Raw = s.raw()
+	copy(o.Hash[:], s.take("hash", len(o.Hash)))
+	return o
+}
+
+// raw returns bytes of their own, nil when there are none.
+func (s *source) raw() []byte {
+	if raw := s.text("raw bytes"); len(raw) > 0 {
+		return slices.Clone(raw)
+	}
+	return nil
+}
+
+// bit reads a byte that is 0 or 1.
+func (s *source) bit(what string) bool {
+	b := s.byte(what)
+	if b > 1 {
+		s.fail(what + " is neither there nor absent")
+	}
+	return b == 1
+}
+
+func (s *source) duration(what string) time.Duration {
+	const most = math.MaxInt64 / int64(time.Microsecond)
+	return time.Duration(s.bounded(what, -most, most)) * time.Microsecond
 }
 
 func (s *source) canary() (c vital.Canary) {

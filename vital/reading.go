@@ -34,13 +34,21 @@ const (
 	// Disputed marks a reading of which the patient says that it is wrong. It is never stored with the reading: whoever reads
 	// for people adds it, and nothing is judged by it.
 	Disputed
+	// TimeLocal marks a reading whose time had no zone: that of whoever wears the sensor was taken.
+	TimeLocal
+	// TimeCorrected marks a reading whose time as sent was put right by a known offset of the device's clock.
+	TimeCorrected
+	// Averaged marks an average or another statistic over a time: it is kept and shown, and no limit judges it.
+	Averaged
+	// Amending marks a reading that took the place of one that was sent before.
+	Amending
 )
 
 // Names returns the findings by the names that they have in messages and in the API, in the order of their bits.
 func (f Finding) Names() []string {
 	names := [...]string{
 		"irregular_pulse", "body_movement", "cuff_loose", "poor_signal", "low_perfusion", "time_assumed", "historic", "pulse_dropped", "trust_broker",
-		"finding_unclear", "disputed",
+		"finding_unclear", "disputed", "time_local", "time_corrected", "averaged", "amending",
 	}
 	var all []string
 	for bit, name := range names {
@@ -76,6 +84,7 @@ type Reading struct {
 	Sent        [3]Quantity
 	N           uint8 // how many of Sent hold a number; an absent optional one in the middle does not occur
 	Findings    Finding
+	More        *More // nil for most
 }
 
 // ID is a hash of the identity: a short name for the reading and the second key of the order in which a condition
@@ -152,6 +161,7 @@ const (
 	ReasonTopic       Reason = "topic"        // no topic of the wire, or one that is not this device's
 	ReasonSensor      Reason = "sensor"       // a gateway named a sensor that was not granted to it
 	ReasonConflict    Reason = "conflict"     // the same sequence number with another value
+	ReasonNotKept     Reason = "not_kept"     // well formed, and no measurement that Hale keeps: there is nothing to mend
 )
 
 // Refused is a message, or one reading of it, that cannot be stored as a reading. It travels to the record like a
@@ -166,16 +176,22 @@ type Refused struct {
 	Raw        []byte // as received; the head only when Length is larger
 	Length     int64  // of the whole message
 	Hash       [32]byte
+	// Read is what could be read of the measurement nevertheless, nil when nothing could: a number that nobody can have, a time
+	// that cannot be. It is screened for emergencies and never stored as a reading.
+	Read   *Reading
+	Beyond Beyond // the device found a value outside of what it can measure: there is no number
 }
 
 // Partition returns the stream partition of the device that sent it.
 func (r *Refused) Partition() int { return PartitionOf(uint64(r.Device)) }
 
-// Record is one entry of an envelope: exactly one of the three is set.
+// Record is one entry of an envelope: exactly one of its fields is set.
 type Record struct {
-	Reading *Reading
-	Refused *Refused
-	Canary  *Canary
+	Reading  *Reading
+	Refused  *Refused
+	Canary   *Canary
+	Status   *Status
+	Original *Original
 }
 
 // AheadAtMost is how far a device's clock may be ahead of ours.

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"hale/account"
@@ -145,10 +144,10 @@ func errKey() error {
 // goes on with an old one must not keep the record busy.
 func (s *Service) KeySession(ctx context.Context, from netip.Addr, token string) (account.Session, error) {
 	now, hash := s.now(), string(hashOf(token))
-	if s.keys.lately(hash, now) {
+	if s.keys.Lately(hash, now) {
 		session, err := s.keySession(ctx, token)
 		if err != nil {
-			s.keys.forget(hash)
+			s.keys.Forget(hash)
 		}
 		return session, err
 	}
@@ -161,39 +160,7 @@ func (s *Service) KeySession(ctx context.Context, from netip.Addr, token string)
 	case fault.Is(err, fault.Unauthenticated):
 		s.addresses.Failed(from, s.now())
 	case err == nil:
-		s.keys.right(hash, now)
+		s.keys.Note(hash, now)
 	}
 	return session, err
-}
-
-// knownKeys remembers by their hashes which keys were right lately. It opens nothing: the record is asked all the same.
-type knownKeys struct {
-	mu   sync.Mutex
-	seen map[string]time.Time
-}
-
-const mostKnownKeys = 1000
-
-func newKnownKeys() *knownKeys { return &knownKeys{seen: map[string]time.Time{}} }
-
-func (k *knownKeys) lately(hash string, now time.Time) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	at, known := k.seen[hash]
-	return known && now.Sub(at) < guess.ForgetAfter
-}
-
-func (k *knownKeys) right(hash string, now time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.seen) >= mostKnownKeys {
-		clear(k.seen) // they come back with their next request
-	}
-	k.seen[hash] = now
-}
-
-func (k *knownKeys) forget(hash string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.seen, hash)
 }

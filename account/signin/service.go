@@ -97,7 +97,7 @@ type Service struct {
 	now       func() time.Time
 	attempts  *attempts
 	addresses *guess.Addresses
-	keys      *knownKeys
+	keys      *guess.Known
 	queue     chan struct{}
 	slots     chan struct{}
 }
@@ -106,7 +106,7 @@ type Service struct {
 // in. now is the clock that sessions, waits and codes are judged by.
 func New(record Record, key *Key, now func() time.Time) *Service {
 	return &Service{
-		record: record, key: key, now: now, attempts: newAttempts(), addresses: guess.NewAddresses(freeFromAddress), keys: newKnownKeys(),
+		record: record, key: key, now: now, attempts: newAttempts(), addresses: guess.NewAddresses(freeFromAddress), keys: guess.NewKnown(),
 		queue: make(chan struct{}, mostVerifying), slots: make(chan struct{}, atOnce),
 	}
 }

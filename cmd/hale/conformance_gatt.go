@@ -159,7 +159,7 @@ func sayings(m *formats.Message) *saying {
 		}
 	}
 	for _, r := range m.Refused {
-		all = append(all, r.Detail, map[formats.Beyond]string{formats.Above: "hi", formats.Below: "lo"}[r.Beyond])
+		all = append(all, r.Detail, map[vital.Beyond]string{vital.Above: "hi", vital.Below: "lo"}[r.Beyond])
 		if r.Draft != nil {
 			note(r.Draft)
 		}

@@ -108,15 +108,15 @@ func draftWords(d *formats.Draft) string {
 	return text
 }
 
-func standingWord(s formats.Standing) string {
+func standingWord(s vital.Standing) string {
 	switch s {
-	case formats.Final:
+	case vital.Final:
 		return "final"
-	case formats.Amended:
+	case vital.Amended:
 		return "amended"
-	case formats.EnteredInError:
+	case vital.EnteredInError:
 		return "entered_in_error"
-	case formats.Summary:
+	case vital.Summary:
 		return "summary"
 	}
 	return "unknown"
@@ -173,9 +173,9 @@ func printMessage(p *program, m *formats.Message) {
 		}
 		fmt.Fprintf(p.out, "     %s  element %d: %s: %s\n", word, r.Index, r.Reason, r.Detail)
 		switch r.Beyond {
-		case formats.Above:
+		case vital.Above:
 			fmt.Fprintln(p.out, "     the device found it higher than it can measure")
-		case formats.Below:
+		case vital.Below:
 			fmt.Fprintln(p.out, "     the device found it lower than it can measure")
 		}
 		if r.Draft != nil {
@@ -189,7 +189,7 @@ func printMessage(p *program, m *formats.Message) {
 	printFacts(p, m.Facts)
 }
 
-func printFacts(p *program, facts []formats.Fact) {
+func printFacts(p *program, facts []vital.Fact) {
 	for _, f := range facts {
 		fmt.Fprintf(p.out, "     %s  %s\n", f.Name, f.Value)
 	}

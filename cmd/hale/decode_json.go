@@ -58,7 +58,7 @@ type contextJSON struct {
 	Facts    []factJSON `json:"facts"`
 }
 
-func factsJSON(facts []formats.Fact) []factJSON {
+func factsJSON(facts []vital.Fact) []factJSON {
 	all := make([]factJSON, len(facts))
 	for i, f := range facts {
 		all[i] = factJSON{f.Name, f.Value}
@@ -73,7 +73,7 @@ func messageJSON(m *formats.Message) decodedJSON {
 	}
 	for _, r := range m.Refused {
 		one := refusedJSON{Index: r.Index, Reason: r.Reason, Field: r.Field, Detail: r.Detail, NotKept: r.NotKept}
-		one.Beyond = map[formats.Beyond]string{formats.Above: "above", formats.Below: "below"}[r.Beyond]
+		one.Beyond = map[vital.Beyond]string{vital.Above: "above", vital.Below: "below"}[r.Beyond]
 		if r.Draft != nil {
 			one.Facts = factsJSON(r.Draft.Facts)
 		}

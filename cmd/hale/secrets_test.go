@@ -189,6 +189,18 @@ func (c *caller) tryEverywhere(ctx context.Context, secret string) {
 	nobody.call(ctx, http.MethodGet, "/healthz", "", "", "User-Agent", secret, "Referer", "https://"+at+"/")
 }
 
+// askUntil asks the same again and again until ended is closed.
+func (c *caller) askUntil(ctx context.Context, ended <-chan struct{}, path string) {
+	for {
+		select {
+		case <-ended:
+			return
+		default:
+			c.call(ctx, http.MethodGet, path, "", "")
+		}
+	}
+}
+
 // sendOddly sends readings of the kit that are right, and such as are not: what is refused is a value too. Then it shows wrong
 // secrets and names; the edge lets those wait, so that the end of all is waited for when Hale has ended.
 func (k kit) sendOddly(t *testing.T, told announcement, p planted) (wait func()) {
@@ -263,9 +275,16 @@ func TestNoLogHoldsASecretANameOrAValue(t *testing.T) {
 			c.tryEverywhere(t.Context(), secret)
 		}
 	}()
+	var asking sync.WaitGroup
+	for range 4 { // so that in whatever moment the database goes, something is under way that fails of it
+		asking.Go(func() {
+			nurse.askUntil(t.Context(), process.ended, "/v1/patients?q="+url.QueryEscape(p["a patient's name"]))
+		})
+	}
 	killDatabase(t, dir)
 	<-gone
 	<-process.ended
+	asking.Wait()
 	turnedAway()
 	logs := &spill{words: map[string]string{}}
 	for what, secret := range p {

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -34,7 +35,10 @@ type Config struct {
 	NodeID   string // names this edge in the log
 	// Tell, when set, hands a word to every other edge, which calls its Hear with it. Words may be late, in any order,
 	// twice or lost. It must not block for long: the device waits for its CONNACK.
-	Tell       func(word []byte)
+	Tell func(word []byte)
+	// Renewed, when set, is told of a device that has connected with the secret that takes the place of another, and the hash of
+	// that secret: the other is not needed any more. It must not block, and may forget: the old one ends by its time as well.
+	Renewed    func(d *devices.Device, shown [sha256.Size]byte)
 	Log        *slog.Logger          // nil: no log
 	Now        func() time.Time      // nil: time.Now
 	Registerer prometheus.Registerer // nil: metrics are kept and not shown

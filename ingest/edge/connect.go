@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/netip"
@@ -36,11 +37,11 @@ func (s *Server) asked(ctx context.Context, a *arrival) *session {
 		return nil
 	}
 	name := ""
-	device, code := (*devices.Device)(nil), codeAccepted
+	device, proof, code := (*devices.Device)(nil), (*devices.Proof)(nil), codeAccepted
 	if s.canary.admits(c, conn.RemoteAddr()) {
 		name, device = s.canary.cfg.Name, s.canary.device
 	} else {
-		device, code = s.authenticate(c)
+		device, proof, code = s.authenticate(c, shownOn(conn))
 	}
 	if code == codeCredentials && !s.holdBack(ctx, a.from) {
 		s.count(a, "throttled")
@@ -56,6 +57,7 @@ func (s *Server) asked(ctx context.Context, a *arrival) *session {
 		keepAlive: time.Duration(c.keepAlive) * time.Second * 3 / 2, // section 3.1.2.10
 	}
 	one.changed.L = &one.mu
+	one.shown, one.proof, one.bySecret = devices.HashSecret(c.password), proof, proof == nil || len(c.password) > 0
 	one.device.Store(device)
 	in.arm = one.arm
 	return one
@@ -104,23 +106,32 @@ func readConnect(in *inflow) (connect, error) {
 
 // authenticate says who connects, or the code to refuse with. While the registry cannot be reached a wrong secret may
 // be one that was changed a moment ago: the answer is then "not available", since devices give up on the other codes.
-func (s *Server) authenticate(c connect) (*devices.Device, connackCode) {
+func (s *Server) authenticate(c connect, chain []*x509.Certificate) (*devices.Device, *devices.Proof, connackCode) {
 	if c.protocol != "MQTT" || c.level != 4 {
-		return nil, codeProtocol
+		return nil, nil, codeProtocol
 	}
-	if c.clientID == "" || c.hasUser && c.user != c.clientID { // an empty one is for a server that gives names [MQTT-3.1.3-8]
-		return nil, codeIdentifier
+	certified := len(chain) > 0
+	noUser := !c.hasUser || certified && c.user == ""        // some clients send an empty one
+	if c.clientID == "" || !noUser && c.user != c.clientID { // an empty one is for a server that gives names [MQTT-3.1.3-8]
+		return nil, nil, codeIdentifier
+	}
+	if certified {
+		proof, code := s.certified(c, chain)
+		if code != codeAccepted {
+			return nil, nil, code
+		}
+		return proof.Device, proof, code
 	}
 	snapshot, reachable := s.cfg.Snapshot()
 	if snapshot != nil && c.hasUser {
-		if d := snapshot.Devices[c.user]; d != nil && d.Secret(c.password) {
-			return d, codeAccepted
+		if d := snapshot.Devices[c.user]; d != nil && d.Secret(c.password, s.now()) {
+			return d, nil, codeAccepted
 		}
 	}
 	if snapshot == nil || !reachable {
-		return nil, codeUnavailable
+		return nil, nil, codeUnavailable
 	}
-	return nil, codeCredentials
+	return nil, nil, codeCredentials
 }
 
 // holdBack delays the answer to a wrong secret. It returns false when there is to be no answer.
@@ -164,6 +175,9 @@ func (s *Server) welcome(one *session) bool {
 		s.tell(word{Kind: wordClaim, Claim: []presence{{one.uid, epoch}}})
 	}
 	s.log.Info("device connected", "device", one.uid, "epoch", epoch)
+	if d := one.device.Load(); s.cfg.Renewed != nil && one.canary == "" && d.Renews(one.shown) {
+		s.cfg.Renewed(d, one.shown)
+	}
 	one.answer(func(out []byte) []byte { return appendConnack(out, codeAccepted) })
 	// The snapshot may have changed between the look at the secret and the entry in sessions, which recheck walks.
 	if snapshot, _ := s.cfg.Snapshot(); snapshot != nil {
@@ -181,6 +195,7 @@ func (s *Server) register(one *session) bool {
 	}
 	one.epoch.Store(s.nextEpochLocked())
 	one.since = s.now()
+	s.noteEnd(one)
 	before := s.sessions[one.uid]
 	s.sessions[one.uid] = one
 	s.live[one] = struct{}{}

@@ -20,6 +20,8 @@ type metrics struct {
 	held        prometheus.GaugeFunc
 	waiting     prometheus.GaugeFunc
 	receipts    *prometheus.CounterVec
+
+	certificates *prometheus.CounterVec
 }
 
 func newMetrics(held, waiting func() int) *metrics {
@@ -42,13 +44,14 @@ func newMetrics(held, waiting func() int) *metrics {
 		connects: counters("connects_total", "Attempts to sign in, by listener and CONNACK code. Without an answer: none (no CONNECT came in time), "+
 			"tls (the TLS handshake failed), proxy (no PROXY header), throttled (too many wrong secrets), full (no room), waited (too long in line), drain.",
 			"listener", "code"),
-		closed:   counters("closed_total", "Sessions that ended, by cause.", "cause"),
-		messages: counters("messages_total", "Messages by outcome: accepted, refused (at least in part), failed (not durable, not acknowledged).", "outcome"),
-		received: counter("received_bytes_total", "Bytes of messages, heads and payloads, that arrived."),
-		unacked:  gauge("unacknowledged_messages", "Messages with the core that are not durable yet."),
-		held:     shown("held_bytes", "Bytes received, or about to be, that are not durable yet.", held),
-		waiting:  shown("waiting_connections", "Connections in line to be asked who they are.", waiting),
-		receipts: counters("receipts_total", "Receipts by outcome: sent, or dropped because the device does not read.", "outcome"),
+		closed:       counters("closed_total", "Sessions that ended, by cause.", "cause"),
+		messages:     counters("messages_total", "Messages by outcome: accepted, refused (at least in part), failed (not durable, not acknowledged).", "outcome"),
+		received:     counter("received_bytes_total", "Bytes of messages, heads and payloads, that arrived."),
+		unacked:      gauge("unacknowledged_messages", "Messages with the core that are not durable yet."),
+		held:         shown("held_bytes", "Bytes received, or about to be, that are not durable yet.", held),
+		waiting:      shown("waiting_connections", "Connections in line to be asked who they are.", waiting),
+		certificates: counters("client_certificates_total", "Client certificates that were shown, by outcome: good, or the objection (name, unknown, revoked, expired, early, authority).", "outcome"),
+		receipts:     counters("receipts_total", "Receipts by outcome: sent, or dropped because the device does not read.", "outcome"),
 	}
 	m.accepted, m.refused, m.failed = m.messages.WithLabelValues("accepted"), m.messages.WithLabelValues("refused"), m.messages.WithLabelValues("failed")
 	return m
@@ -58,7 +61,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	if r == nil {
 		return nil
 	}
-	for _, c := range []prometheus.Collector{m.connections, m.connects, m.closed, m.messages, m.received, m.unacked, m.held, m.waiting, m.receipts} {
+	for _, c := range []prometheus.Collector{m.connections, m.connects, m.closed, m.messages, m.received, m.unacked, m.held, m.waiting, m.receipts, m.certificates} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

@@ -47,6 +47,7 @@ type Server struct {
 	sessions  map[string]*session   // by device UID
 	live      map[*session]struct{} // those above, and those that are not over yet
 	epoch     int64                 // the highest that was given or heard of
+	firstEnd  time.Time             // when the first client certificate of those ends that are connected; zero: none does
 	draining  bool
 }
 
@@ -54,7 +55,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Log, now: cfg.Now,
-		listeners: slices.Clone(cfg.Listeners), sessions: map[string]*session{}, live: map[*session]struct{}{}, rivals: newRivalry(),
+		listeners: asking(cfg.Listeners), sessions: map[string]*session{}, live: map[*session]struct{}{}, rivals: newRivalry(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -232,13 +233,14 @@ func (s *Server) watch(ctx context.Context) {
 	ticker := time.NewTicker(s.limits.WatchEvery)
 	defer ticker.Stop()
 	var seen *devices.Snapshot
+	var due time.Time
 	called := s.now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			seen = s.recheck(seen)
+			seen, due = s.recheck(seen, due)
 			s.forgetQuestions()
 			if now := s.now(); now.Sub(called) >= s.limits.RollCallEvery {
 				called = now
@@ -248,16 +250,18 @@ func (s *Server) watch(ctx context.Context) {
 	}
 }
 
-// recheck compares the sessions with the newest snapshot, if it is another than the one seen before, and returns it.
-func (s *Server) recheck(seen *devices.Snapshot) *devices.Snapshot {
+// recheck compares the sessions with the newest snapshot, if it is another than the one seen before or an old secret (due, when
+// set) or a client certificate has ended since. It returns the snapshot, and when the next one ends.
+func (s *Server) recheck(seen *devices.Snapshot, due time.Time) (*devices.Snapshot, time.Time) {
+	now := s.now()
 	snapshot, _ := s.cfg.Snapshot()
-	if snapshot == nil || snapshot == seen {
-		return seen
+	if ended := s.ended(now); snapshot == nil || snapshot == seen && !ended && (due.IsZero() || now.Before(due)) {
+		return seen, due
 	}
 	for _, one := range s.everybody() {
 		one.renew(snapshot)
 	}
-	return snapshot
+	return snapshot, snapshot.NextEnd(now)
 }
 
 // renew takes the device as the snapshot has it, or ends the session when it may not be connected any more.
@@ -266,8 +270,8 @@ func (s *session) renew(snapshot *devices.Snapshot) {
 		return // it is in no registry
 	}
 	now := snapshot.Devices[s.uid]
-	if now == nil || now.Revoked || now.SecretHash != s.device.Load().SecretHash {
-		s.end(causeRevoked)
+	if why := s.standing(snapshot, now); why != "" {
+		s.end(why)
 		return
 	}
 	s.device.Store(now)

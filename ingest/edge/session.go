@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"crypto/sha256"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ const (
 	causeDeaf       cause = "deaf"       // the device does not read what it is sent
 	causeSuperseded cause = "superseded" // it connected again, here or at another edge
 	causeRevoked    cause = "revoked"    // its credentials are not good any more
+	causeExpired    cause = "expired"    // its client certificate has ended, or the time of whoever signed it
 	causeCore       cause = "core"       // a message did not become durable; nothing is acknowledged on a guess
 	causeDrain      cause = "drain"      // the server stops
 )
@@ -32,7 +34,7 @@ func (c cause) leavesWill() bool {
 	switch c {
 	case causeGone, causeSilent, causeProtocol, causeDeaf:
 		return true
-	case causeDisconnect, causeSuperseded, causeRevoked, causeCore, causeDrain:
+	case causeDisconnect, causeSuperseded, causeRevoked, causeExpired, causeCore, causeDrain:
 		return false
 	}
 	return false
@@ -59,8 +61,11 @@ type session struct {
 	keepAlive time.Duration // zero: none
 	will      *will
 	device    atomic.Pointer[devices.Device]
-	stopped   atomic.Bool // no more is read
-	outlived  atomic.Bool // the device has connected again since
+	shown     [sha256.Size]byte // of the secret that let it in
+	bySecret  bool              // it has shown one
+	proof     *devices.Proof    // of the client certificate that let it in; nil: there was none
+	stopped   atomic.Bool       // no more is read
+	outlived  atomic.Bool       // the device has connected again since
 
 	// Of the reader alone.
 	topic  string    // of the last message, since most messages of a device have the same

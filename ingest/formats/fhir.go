@@ -131,11 +131,11 @@ func (d *Draft) named(o *fhir.Observation, _ *node) *Refusal {
 func (d *Draft) standing(o *fhir.Observation, n *node) *Refusal {
 	switch o.Status {
 	case "final":
-		d.Standing = Final
+		d.Standing = vital.Final
 	case "amended", "corrected":
-		d.Standing = Amended
+		d.Standing = vital.Amended
 	case "entered-in-error":
-		d.Standing = EnteredInError
+		d.Standing = vital.EnteredInError
 	case "cancelled":
 		return notKept(n.at("status"), "cancelled: nothing was measured%s", because(o))
 	case "registered", "preliminary":
@@ -147,7 +147,7 @@ func (d *Draft) standing(o *fhir.Observation, n *node) *Refusal {
 	default:
 		return malformed(n.at("status"), "%s is none of FHIR R4; send final", strconv.Quote(clipped(o.Status, 40)))
 	}
-	if d.Standing != Final && d.Identifier == "" {
+	if d.Standing != vital.Final && d.Identifier == "" {
 		return malformed(n.at("identifier"), "it is missing: which Observation is %s cannot be known", o.Status)
 	}
 	return nil
@@ -197,9 +197,9 @@ func absent(path string, c *fhir.CodeableConcept) *Refusal {
 	no.Reason = vital.ReasonNotANumber
 	switch code {
 	case "positive-infinity":
-		no.Beyond, no.NotKept = Above, false
+		no.Beyond, no.NotKept = vital.Above, false
 	case "negative-infinity":
-		no.Beyond, no.NotKept = Below, false
+		no.Beyond, no.NotKept = vital.Below, false
 	}
 	return no
 }
@@ -284,7 +284,7 @@ func (d *Draft) single(o *fhir.Observation, n *node) *Refusal {
 	}
 	q, no := value(numeric{o.ValueQuantity, o.ValueInteger, o.DataAbsentReason, o.Rest}, def.Components[0], n)
 	if no != nil {
-		if d.Standing == EnteredInError {
+		if d.Standing == vital.EnteredInError {
 			return nil // what it takes back it need not repeat, and may repeat in any form
 		}
 		if _, members := o.Rest["hasMember"]; members && o.ValueQuantity == nil {
@@ -325,7 +325,7 @@ func (d *Draft) kept(c *fhir.Component, said string) {
 		said = strings.TrimSpace(c.ValueQuantity.Comparator + string(c.ValueQuantity.Value) + " " + unit)
 	}
 	if name != "" && said != "" {
-		d.Facts = append(d.Facts, Fact{clipped(name, 100), clipped(said, factAtMost)})
+		d.Facts = append(d.Facts, vital.Fact{Name: clipped(name, 100), Value: clipped(said, factAtMost)})
 	}
 }
 
@@ -371,7 +371,7 @@ func (d *Draft) panel(o *fhir.Observation, n *node) *Refusal {
 		}
 		if no != nil {
 			d.N = 0
-			if d.Standing == EnteredInError {
+			if d.Standing == vital.EnteredInError {
 				return nil
 			}
 			return no
@@ -384,7 +384,7 @@ func (d *Draft) panel(o *fhir.Observation, n *node) *Refusal {
 // without refuses a blood pressure of which a pressure is missing.
 func (d *Draft) without(o *fhir.Observation, n *node, part string) *Refusal {
 	d.N = 0
-	if d.Standing == EnteredInError {
+	if d.Standing == vital.EnteredInError {
 		return nil
 	}
 	if o.DataAbsentReason != nil {
@@ -431,11 +431,11 @@ func quantity(f *fhir.Quantity, c vital.Component, path string) (q vital.Quantit
 	case "":
 	case "<", "<=":
 		no = refuse(vital.ReasonNotANumber, path+".comparator", "%s%s is a bound and no number", f.Comparator, clipped(string(f.Value), 40))
-		no.Beyond = Below
+		no.Beyond = vital.Below
 		return q, no
 	case ">", ">=":
 		no = refuse(vital.ReasonNotANumber, path+".comparator", "%s%s is a bound and no number", f.Comparator, clipped(string(f.Value), 40))
-		no.Beyond = Above
+		no.Beyond = vital.Above
 		return q, no
 	default:
 		return q, refuse(vital.ReasonNotANumber, path+".comparator", "%s is none of FHIR R4", strconv.Quote(clipped(f.Comparator, 10)))

@@ -53,7 +53,7 @@ func TestEveryMetricIsReadAsItWasWritten(t *testing.T) {
 				d.Sent[1], d.Sent[2] = vital.Quantity{Mantissa: 79, Unit: u}, vital.Quantity{Mantissa: 66, Unit: vital.PerMinute}
 			}
 			d.Findings = vital.PoorSignal | vital.IrregularPulse
-			d.Facts = []formats.Fact{{Name: "mean_pressure", Value: "95 mm[Hg]"}, {Name: "contact", Value: "not detected"}}
+			d.Facts = []vital.Fact{{Name: "mean_pressure", Value: "95 mm[Hg]"}, {Name: "contact", Value: "not detected"}}
 			again(t, &d)
 		}
 	}
@@ -64,7 +64,7 @@ func TestWhatCannotBeSaidInFHIRIsNotWritten(t *testing.T) {
 	good := formats.Draft{Metric: vital.HeartRate, N: 1, Sent: [3]vital.Quantity{{Mantissa: 61, Unit: vital.PerMinute}}}
 	local, summary := good, good
 	local.Time = formats.Time{At: time.Date(2026, 3, 29, 6, 1, 0, 0, time.UTC), Local: true}
-	summary.Standing = formats.Summary
+	summary.Standing = vital.Summary
 	for name, d := range map[string]formats.Draft{"a time without zone": local, "a statistic": summary} {
 		if _, err := formats.Observation(&d); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)
@@ -104,7 +104,7 @@ func TestMeasurementsThatDifferAreNotTheSame(t *testing.T) {
 		"another end":     func(d *formats.Draft) { d.Time.Until = time.Unix(1, 0) },
 		"a date":          func(d *formats.Draft) { d.Time.Precision = formats.ToDay },
 		"no zone":         func(d *formats.Draft) { d.Time.Local = true },
-		"an amendment":    func(d *formats.Draft) { d.Standing = formats.Amended },
+		"an amendment":    func(d *formats.Draft) { d.Standing = vital.Amended },
 		"another name":    func(d *formats.Draft) { d.Identifier = "b" },
 		"another finding": func(d *formats.Draft) { d.Findings = vital.PoorSignal },
 	} {

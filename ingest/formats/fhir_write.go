@@ -24,10 +24,10 @@ func Observation(d *Draft) (fhir.Observation, error) {
 		return o, fault.New(fault.Internal, "metric %d cannot be written", d.Metric)
 	case d.Time.Local && d.Time.Precision == Exact && !d.Time.At.IsZero():
 		return o, fault.New(fault.Invalid, "the time has no zone: find out in which zone the device's clock runs, then write it")
-	case d.Standing == Summary:
+	case d.Standing == vital.Summary:
 		return o, fault.New(fault.Invalid, "a statistic over a time is no single Observation")
 	}
-	o.Status = map[Standing]string{Final: "final", Amended: "amended", EnteredInError: "entered-in-error"}[d.Standing]
+	o.Status = map[vital.Standing]string{vital.Final: "final", vital.Amended: "amended", vital.EnteredInError: "entered-in-error"}[d.Standing]
 	if id, ok := strings.CutPrefix(d.Identifier, "Observation/"); ok {
 		o.ID = id
 	} else if system, value, ok := strings.Cut(d.Identifier, "|"); ok { // no URI holds a |

@@ -23,35 +23,21 @@ type Draft struct {
 	Slot     uint8
 	HasSlot  bool
 	Findings vital.Finding
-	Standing Standing
+	Standing vital.Standing
 	// Identifier is the sender's own name for the measurement, "" when it has none; an amendment names what it amends by it.
 	Identifier string
 	// Facts are what was said beside the numbers, in the order in which it was: they are kept and shown, and judge nothing.
-	Facts []Fact
+	Facts []vital.Fact
 }
 
 // Message is what one payload held: measurements, what of it is none, and what it tells of the device itself.
 type Message struct {
 	Drafts  []Draft
 	Refused []Refusal
-	Facts   []Fact
+	Facts   []vital.Fact
 	// Context is set by the payload of a glucose meter that says what a measurement was taken beside.
 	Context *GlucoseContext
 }
-
-// Standing is what a measurement is worth by its sender's word.
-type Standing uint8
-
-// The standings.
-const (
-	Final          Standing = iota // as measured
-	Amended                        // it takes the place of one that was sent before
-	EnteredInError                 // it takes one back that was sent before
-	Summary                        // an average or another statistic over a time: no limit judges it
-)
-
-// Fact is something beside the numbers, such as {"body_posture", "sitting"} or {"mean_pressure", "95 mm[Hg]"}.
-type Fact struct{ Name, Value string }
 
 // Precision is how finely a time was given.
 type Precision uint8
@@ -85,20 +71,11 @@ type Refusal struct {
 	// control solution: there is nothing to mend.
 	NotKept bool
 	// Beyond says that the device found a value outside what it can measure: there is no number, and it may be an emergency.
-	Beyond Beyond
+	Beyond vital.Beyond
 	// Draft is what could be read of the measurement nevertheless (metric, time, sequence, findings, facts), nil when nothing
 	// could. It never holds a number.
 	Draft *Draft
 }
-
-// Beyond is on which side of its range a device found a value that it could not measure.
-type Beyond int8
-
-// The sides.
-const (
-	Below Beyond = -1
-	Above Beyond = 1
-)
 
 // Error returns the sentence.
 func (r *Refusal) Error() string { return r.Detail }
@@ -129,7 +106,7 @@ func (r *Refusal) of(d Draft) *Refusal {
 func (d *Draft) Measured() []vital.Quantity { return d.Sent[:min(int(d.N), len(d.Sent))] }
 
 func (d *Draft) fact(name, format string, args ...any) {
-	d.Facts = append(d.Facts, Fact{name, fmt.Sprintf(format, args...)})
+	d.Facts = append(d.Facts, vital.Fact{Name: name, Value: fmt.Sprintf(format, args...)})
 }
 
 // add appends a number.

@@ -29,7 +29,7 @@ func report(n *node) Message {
 		return refused(no)
 	}
 	if kind.raw == "HB_Msg" {
-		return Message{Facts: []Fact{{"heartbeat", clipped(said(n, "mac"), 40)}}}
+		return Message{Facts: []vital.Fact{{Name: "heartbeat", Value: clipped(said(n, "mac"), 40)}}}
 	}
 	if kind.raw != "reportAttribute" {
 		return refused(notKept(kind.path, "%s is no measurement; reportAttribute is", strconv.Quote(clipped(kind.raw, 40))))
@@ -128,7 +128,7 @@ type field struct {
 func (d *Draft) made(v *node, metric vital.Metric, fields ...field) Message {
 	one := *d
 	one.Metric = metric
-	one.Facts = append([]Fact(nil), d.Facts...)
+	one.Facts = append([]vital.Fact(nil), d.Facts...)
 	def, _ := vital.Define(metric)
 	for i, f := range fields {
 		n := v.get(f.name)

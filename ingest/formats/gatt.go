@@ -265,5 +265,5 @@ func (p *payload) battery() Message {
 		p.wrong(0, vital.ReasonImplausible, "battery", "%d is more than 100 %%", level)
 	}
 	p.end()
-	return Message{Facts: []Fact{{"battery", fmt.Sprintf("%d %%", level)}}}
+	return Message{Facts: []vital.Fact{{Name: "battery", Value: fmt.Sprintf("%d %%", level)}}}
 }

@@ -80,12 +80,12 @@ const (
 	doubtfulMeter = 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<7 | 1<<8 | 1<<9 | 1<<10
 )
 
-func beyond(bits uint16) Beyond {
+func beyond(bits uint16) vital.Beyond {
 	switch {
 	case bits&resultTooHigh != 0:
-		return Above
+		return vital.Above
 	case bits&resultTooLow != 0:
-		return Below
+		return vital.Below
 	}
 	return 0
 }
@@ -139,7 +139,7 @@ func (d *Draft) specimen(kind, place uint8, at int) *Refusal {
 type GlucoseContext struct {
 	Sequence int64
 	Metric   vital.Metric // by the meal: glucose, glucose_fasting or glucose_postmeal; 0 when no meal is told
-	Facts    []Fact
+	Facts    []vital.Fact
 }
 
 // Apply gives a measurement of the same meter and sequence number its meal. Another one is left alone.
@@ -159,7 +159,7 @@ func (p *payload) glucoseContext() Message {
 	flags := p.flags(0xff)
 	c := &GlucoseContext{Sequence: int64(p.uint16("sequence"))}
 	fact := func(name, format string, args ...any) {
-		c.Facts = append(c.Facts, Fact{name, fmt.Sprintf(format, args...)})
+		c.Facts = append(c.Facts, vital.Fact{Name: name, Value: fmt.Sprintf(format, args...)})
 	}
 	if flags&0x80 != 0 {
 		p.uint8("extended_flags")

@@ -121,7 +121,7 @@ func draftLine(d formats.Draft) string {
 		words = append(words, fmt.Sprintf("slot %d", d.Slot))
 	}
 	words = append(words, d.Findings.Names()...)
-	if d.Standing != formats.Final {
+	if d.Standing != vital.Final {
 		words = append(words, fmt.Sprintf("standing %d", d.Standing))
 	}
 	if d.Identifier != "" {
@@ -141,7 +141,7 @@ func sound(t *testing.T, m formats.Message) {
 	}
 	for _, d := range m.Drafts {
 		def, ok := vital.Define(d.Metric)
-		if !ok || d.N == 0 && d.Standing != formats.EnteredInError || int(d.N) > len(def.Components) {
+		if !ok || d.N == 0 && d.Standing != vital.EnteredInError || int(d.N) > len(def.Components) {
 			t.Fatalf("no measurement: %+v", d)
 		}
 		for i, q := range d.Measured() {
@@ -155,7 +155,7 @@ func sound(t *testing.T, m formats.Message) {
 		if d.Time.Local && d.Time.At.Location() != time.UTC {
 			t.Fatalf("local digits in %s", d.Time.At.Location())
 		}
-		if d.Standing == formats.Amended && d.Identifier == "" {
+		if d.Standing == vital.Amended && d.Identifier == "" {
 			t.Fatal("an amendment of nothing")
 		}
 	}

@@ -276,7 +276,7 @@ func (d *Draft) statistic(b *node, rules *schemaRules) *Refusal {
 	} else if s.kind != text { // the schema does not know the field
 		return nil
 	}
-	d.Standing = Summary
+	d.Standing = vital.Summary
 	d.fact("descriptive_statistic", "%s", clipped(s.raw, factAtMost))
 	return nil
 }

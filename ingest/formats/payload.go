@@ -78,12 +78,12 @@ const (
 	invalid  special = "error (a special value with an exponent)"
 )
 
-func (s special) beyond() Beyond {
+func (s special) beyond() vital.Beyond {
 	switch s { //nolint:exhaustive // the others tell no side
 	case above:
-		return Above
+		return vital.Above
 	case below:
-		return Below
+		return vital.Below
 	}
 	return 0
 }

@@ -234,7 +234,7 @@ func (d *Draft) measures(found map[int64]vital.Quantity, at *node) Message {
 			take(k.metric, k.kind)
 		}
 	}
-	var beside []Fact
+	var beside []vital.Fact
 	var kinds []int64
 	for k := range found {
 		kinds = append(kinds, k)
@@ -243,7 +243,7 @@ func (d *Draft) measures(found map[int64]vital.Quantity, at *node) Message {
 	for _, k := range kinds {
 		if !slices.Contains(taken, k) {
 			_, name := withingsType(k)
-			beside = append(beside, Fact{name, words(found[k])})
+			beside = append(beside, vital.Fact{Name: name, Value: words(found[k])})
 		}
 	}
 	switch {
