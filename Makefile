@@ -2,7 +2,7 @@
 # make test   what continuous integration runs: every test, on real parts
 # make check  test, and lint, vet, the race detector, longer fuzzing and more draws of the slow properties
 # make screens  take the pictures in docs/screens anew
-# make clients  what other people's MQTT clients make of the edge; needs Node, and Python with paho-mqtt
+# make clients  what other people's MQTT clients make of the edge; needs Node
 # make fmt    format the code
 
 GOLANGCI_VERSION := v2.15.0
@@ -48,7 +48,7 @@ properties: prerequisites
 
 clients: prerequisites
 	cd ingest/edge/testdata/npm && npm ci --ignore-scripts --no-audit --no-fund
-	go test -tags clients -count=1 -v -run 'NpmClient|Sample|Paho|Mosquitto' ./ingest/edge
+	go test -tags clients -count=1 -v -run 'NpmClient|Samples|Paho|Mosquitto' ./ingest/edge
 
 fmt:
 	$(GOLANGCI) fmt ./...

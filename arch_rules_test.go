@@ -103,6 +103,7 @@ func theHouse() law {
 			{path: "golang.org/x/oauth2", by: []string{"account/signin/oidc"}},
 			{path: "github.com/ory/fosite"},                                                                                                    // of internal/oidcprovider only
 			{path: "golang.org/x/text/unicode/norm", by: []string{"cmd/hale"}, tests: []string{"account/identity", "api/fhirmap", "postgres"}}, // domains get it as a function
+			{path: "golang.org/x/time/rate", by: []string{"ingest/edge"}},
 			{path: "golang.org/x/sync", by: append(slices.Clone(adapters), "cmd/hale")},
 			{path: "golang.org/x/sys", by: []string{"postgres/embedded", "stream", "cmd/hale"}}, // the latter two ask for disk space
 			{path: "github.com/prometheus", by: append(slices.Clone(adapters), "cmd/hale")},

@@ -136,6 +136,7 @@ func TestPrerequisites(t *testing.T) {
 		m.postgresql("15")
 		m.tool("chromium", "exit 0")
 		m.tool("mosquitto_pub", "exit 0")
+		m.tool("python3", "exit 0") // a Python that has whatever it is asked for
 		m.write(filepath.Join(m.root, "usr/sbin/mosquitto"), "#!/bin/sh\n", 0o755) // where only root's PATH looks
 		m.expect(0)
 		if log := m.read(m.log()); log != "" {
@@ -149,14 +150,14 @@ func TestPrerequisites(t *testing.T) {
 		bin := filepath.Join(m.root, "usr/lib/postgresql/16/bin")
 		m.debian("0", `mkdir -p `+bin+`
 printf '#!/bin/sh\necho "postgres (PostgreSQL) 16.2"\n' >`+bin+`/postgres
-for f in `+bin+`/initdb `+m.path+`/chromium `+m.path+`/mosquitto `+m.path+`/mosquitto_pub; do printf '#!/bin/sh\n' >$f; done
-chmod 755 `+bin+`/* `+m.path+`/chromium `+m.path+`/mosquitto `+m.path+`/mosquitto_pub
+for f in `+bin+`/initdb `+m.path+`/chromium `+m.path+`/mosquitto `+m.path+`/mosquitto_pub `+m.path+`/python3; do printf '#!/bin/sh\n' >$f; done
+chmod 755 `+bin+`/* `+m.path+`/chromium `+m.path+`/mosquitto `+m.path+`/mosquitto_pub `+m.path+`/python3
 cat `+m.policy()+` >>`+m.log()+`
 [ -L `+m.service()+` ] && echo masked >>`+m.log())
 		m.write(m.clusterConf(), "ssl = on\n", 0o644)
-		m.expect(0, "Installing", "postgresql chromium mosquitto mosquitto-clients")
+		m.expect(0, "Installing", "postgresql chromium mosquitto mosquitto-clients python3-paho-mqtt")
 		log := m.read(m.log())
-		_, installing, called := strings.Cut(log, "apt-get install -q -y --no-install-recommends postgresql chromium mosquitto mosquitto-clients\n")
+		_, installing, called := strings.Cut(log, "apt-get install -q -y --no-install-recommends postgresql chromium mosquitto mosquitto-clients python3-paho-mqtt\n")
 		if !called || !strings.HasPrefix(log, "apt-get update") {
 			t.Errorf("apt-get was called as %q", log)
 		}
@@ -181,6 +182,7 @@ cat `+m.policy()+` >>`+m.log()+`
 		m.postgresql("17")
 		m.tool("mosquitto", "exit 0")
 		m.tool("mosquitto_pub", "exit 0")
+		m.tool("python3", "exit 0") // a Python that has whatever it is asked for
 		m.expect(0, "Installing", "lacks: chromium\n")
 		if conf := m.read(m.clusterConf()); conf != "" {
 			t.Errorf("the cluster setting was written: %q", conf)
@@ -198,6 +200,7 @@ cat `+m.policy()+` >>`+m.log()+`
 		m.tool("chromium", "exit 0")
 		m.tool("mosquitto", "exit 0")
 		m.tool("mosquitto_pub", "exit 0")
+		m.tool("python3", "exit 0") // a Python that has whatever it is asked for
 		m.expect(1, "too old: postgresql (PostgreSQL must be 15 or later)")
 	})
 
@@ -213,7 +216,7 @@ cat `+m.policy()+` >>`+m.log()+`
 		m := newMachine(t)
 		m.debian("1000", "exit 1")
 		m.tool("chromium", "exit 0")
-		m.expect(1, "  sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql mosquitto mosquitto-clients\n",
+		m.expect(1, "  sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql mosquitto mosquitto-clients python3-paho-mqtt\n",
 			"  sudo ln -s /dev/null /etc/systemd/system/mosquitto.service",
 			"echo 'create_main_cluster = false' | sudo tee -a /etc/postgresql-common/createcluster.conf")
 		if log := m.read(m.log()); log != "" {
@@ -225,7 +228,20 @@ cat `+m.policy()+` >>`+m.log()+`
 		t.Parallel()
 		m := newMachine(t)
 		m.postgresql("15")
-		m.expect(1, "these are missing: chromium mosquitto mosquitto-clients")
+		m.expect(1, "these are missing: chromium mosquitto mosquitto-clients python3-paho-mqtt")
+	})
+
+	t.Run("a Python without packages does not do, and Debian's beside it does", func(t *testing.T) {
+		t.Parallel()
+		m := newMachine(t)
+		m.postgresql("15")
+		for _, tool := range []string{"chromium", "mosquitto", "mosquitto_pub"} {
+			m.tool(tool, "exit 0")
+		}
+		m.write(filepath.Join(m.path, "python3"), "#!/bin/sh\nexit 1\n", 0o755)
+		m.expect(1, "these are missing: python3-paho-mqtt")
+		m.write(filepath.Join(m.root, "usr/bin/python3"), "#!/bin/sh\n", 0o755)
+		m.expect(0)
 	})
 
 	t.Run("a machine without Go is told where to get it", func(t *testing.T) {

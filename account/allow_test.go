@@ -37,14 +37,14 @@ func mayDo() map[account.Role][]account.Action {
 		account.Administrator: slices.DeleteFunc(account.Actions(), func(a account.Action) bool {
 			return slices.Contains([]account.Action{
 				account.ReviewAccess, account.SeeLooks, account.ShareRecord, account.AskCorrection, account.AskErasure, account.DecideErasure,
-				account.InvitePatient,
+				account.InvitePatient, account.CheckDevice,
 			}, a)
 		}),
 		account.SelfRole:      append(slices.Clone(own), account.Protect),
 		account.CaregiverRole: own,
 		account.SystemRole: {
 			account.SeePatients, account.AddPatient, account.SeeReadings, account.SeeAlerts, account.SeeDevices, account.EnrolDevice,
-			account.AssignDevice, account.ImportPeople,
+			account.AssignDevice, account.CheckDevice, account.ImportPeople,
 		},
 		"hacker": {},
 	}

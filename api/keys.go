@@ -44,7 +44,7 @@ type keysOutput struct {
 type newKeyInput struct {
 	Body struct {
 		Name      string    `json:"name" minLength:"1" maxLength:"100" example:"Hospital interface" doc:"Which program it is for"`
-		Scopes    []string  `json:"scopes" minItems:"1" maxItems:"20" enum:"see patients,add patient,see readings,see alerts,see devices,enrol device,assign device,import people" doc:"What the key may do"`
+		Scopes    []string  `json:"scopes" minItems:"1" maxItems:"20" enum:"see patients,add patient,see readings,see alerts,see devices,enrol device,assign device,check devices for a broker,import people" doc:"What the key may do"`
 		ExpiresAt time.Time `json:"expires_at,omitempty" doc:"Within two years; in a year when left out"`
 	}
 }

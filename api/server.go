@@ -57,6 +57,12 @@ type Config struct {
 	Limits    *alerts.Limits
 	Charts    alerts.Charts
 	Desk      Desk
+	// Credentials gives devices their secrets. Ways says how they reach the edge; host is the name by which this Hale was asked, or
+	// empty, for an edge that listens on every address of its machine.
+	Credentials *devices.Credentials
+	Ways        func(host string) (devices.Ways, error)
+
+	Schedules *devices.Schedules
 	Teams     *account.Teams
 	Staffing  *account.Staffing
 	Rosters   *account.Rosters
@@ -145,6 +151,9 @@ func New(cfg Config) *Server {
 	s.addLimits()
 	s.addTrends()
 	s.addDevices()
+	s.addPairing()
+	s.addBroker()
+	s.addSchedules()
 	s.addAlerts()
 	s.addTeams()
 	s.addAccounts()

@@ -30,7 +30,7 @@ type Patients interface {
 
 // Desk is where kit is enrolled, given to patients and taken out of use.
 type Desk struct {
-	Kit      Kit
+	Kit      Inventory
 	Patients Patients
 	Looks    *account.Looks // at what devices sent; nil writes nothing
 	Now      func() time.Time
@@ -114,7 +114,7 @@ func (e *Enrolment) check() error {
 	return nil
 }
 
-// Assign gives a sensor's readings to a patient from a time on. See Kit for what is fault.Conflict.
+// Assign gives a sensor's readings to a patient from a time on. See Inventory for what is fault.Conflict.
 func (d *Desk) Assign(ctx context.Context, actor account.Actor, b Binding) (Assignment, error) {
 	if err := account.Allow(actor, account.AssignDevice, nil); err != nil {
 		return Assignment{}, err
@@ -142,7 +142,7 @@ func (d *Desk) Assign(ctx context.Context, actor account.Actor, b Binding) (Assi
 }
 
 func (b *Binding) check(now time.Time) error {
-	if err := checkUID("sensor", b.Sensor); err != nil {
+	if err := checkSensor(b.Sensor); err != nil {
 		return err
 	}
 	if b.Patient == "" {

@@ -51,7 +51,11 @@ type Snapshot struct {
 	Devices     map[string]*Device                    // by UID
 	Assignments map[vital.SensorID][]Assignment       // ordered by From
 	Slots       map[vital.SensorID]map[uint8]UserSlot // of the sensors that several people share; see OfSlot
+	Clocks      map[ClockKey]Clocks                   // what is known of clocks that were looked at; see Moment
+	Zones       map[vital.PatientID]*time.Location    // where those live to whom sensors are assigned
 	Authorities map[vital.OrgID][]*Authority          // whose certificates devices may show; see Identify
+	// Epoch is the highest one of a connection that the record has heard of: the next connection has a higher one (docs/adr/0010).
+	Epoch int64
 }
 
 // Owner returns the assignment that covers t; ok is false when nobody is known to own the sensor then.

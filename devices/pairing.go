@@ -34,6 +34,15 @@ const (
 // FreeGuesses is how many wrong codes of one address cost no wait: an office may stand behind it.
 const FreeGuesses = 30
 
+// PairingPage is what the QR code of a pairing code opens in a browser; the code stands behind the #.
+const PairingPage = "/pair"
+
+// Ways are how a device reaches the edge.
+type Ways struct {
+	MQTTS, MQTT []string // addresses with and without TLS
+	CA          string   // the certificates to trust in PEM; empty: those that everybody does
+}
+
 // PairingState is how a pairing code stands.
 type PairingState string
 
@@ -134,8 +143,8 @@ type Credentials struct {
 	Changed func(ctx context.Context)
 }
 
-// Issued is a secret, shown this once.
-type Issued struct {
+// GivenSecret is a secret, shown this once.
+type GivenSecret struct {
 	UID      string
 	Secret   string
 	OldUntil time.Time // until when the one before is good as well; zero: it is not
@@ -178,59 +187,59 @@ func (c *Credentials) Standing(ctx context.Context, actor account.Actor, uid str
 // What is no code at all is fault.Invalid and says so; every other code that is not good is one and the same
 // fault.Unauthenticated: wrong, used, too old, replaced, tried too often, of a device that was revoked. Attempts are bounded under
 // the code's first signs and by address (guess.TooManyError).
-func (c *Credentials) Pair(ctx context.Context, from netip.Addr, typed string) (Issued, error) {
+func (c *Credentials) Pair(ctx context.Context, from netip.Addr, typed string) (GivenSecret, error) {
 	code, ok := guess.Typed(typed, signsOfCode)
 	if !ok {
-		return Issued{}, fault.New(fault.Invalid, "that is not a whole pairing code: it has twelve letters and digits, for example K7W2-9XQ4-M0ST")
+		return GivenSecret{}, fault.New(fault.Invalid, "that is not a whole pairing code: it has twelve letters and digits, for example K7W2-9XQ4-M0ST")
 	}
 	if wait := c.Guesses.Begin(from, c.Now()); wait > 0 {
-		return Issued{}, guess.TooMany(wait)
+		return GivenSecret{}, guess.TooMany(wait)
 	}
 	defer c.Guesses.Leave(from)
 	secret, kept, err := newSecret()
 	if err != nil {
-		return Issued{}, err
+		return GivenSecret{}, err
 	}
 	attempt := Attempt{Lookup: code[:signsOfLookup], Hash: HashSecret([]byte(code)), At: c.Now().UTC(), Most: MostAttempts, Gets: kept}
 	uid, err := c.Door.Pair(context.WithoutCancel(ctx), attempt) // the count must not be lost because the guesser has hung up
 	if fault.Is(err, fault.Unauthenticated) {
 		c.Guesses.Failed(from, c.Now())
-		return Issued{}, fault.New(fault.Unauthenticated,
+		return GivenSecret{}, fault.New(fault.Unauthenticated,
 			"this code does not pair. See whether every letter and digit is right. A code can be used only once, for a quarter of an hour: if it is right, ask the device desk for a new one")
 	}
 	if err != nil {
-		return Issued{}, err
+		return GivenSecret{}, err
 	}
 	c.changed(ctx)
-	return Issued{UID: uid, Secret: secret}, nil
+	return GivenSecret{UID: uid, Secret: secret}, nil
 }
 
 // Renew makes a new secret for a device; a overlap of 0 means DefaultOverlap. Until its end both are good, so that the device can be
 // given the new one while it goes on with the old. The first connect with the new one ends the old; so does the end of the overlap,
 // whatever the device does. A secret that was next and was never shown is good no more.
-func (c *Credentials) Renew(ctx context.Context, actor account.Actor, uid string, overlap time.Duration) (Issued, error) {
+func (c *Credentials) Renew(ctx context.Context, actor account.Actor, uid string, overlap time.Duration) (GivenSecret, error) {
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
-		return Issued{}, err
+		return GivenSecret{}, err
 	}
 	if err := checkUID("uid", uid); err != nil {
-		return Issued{}, err
+		return GivenSecret{}, err
 	}
 	if overlap == 0 {
 		overlap = DefaultOverlap
 	}
 	if overlap < time.Hour || overlap > LongestOverlap {
-		return Issued{}, fault.New(fault.Invalid, "overlap_hours: both secrets can be good for 1 to %d hours", int(LongestOverlap.Hours()))
+		return GivenSecret{}, fault.New(fault.Invalid, "overlap_hours: both secrets can be good for 1 to %d hours", int(LongestOverlap.Hours()))
 	}
 	secret, kept, err := newSecret()
 	if err != nil {
-		return Issued{}, err
+		return GivenSecret{}, err
 	}
 	until := c.Now().Add(overlap).UTC().Truncate(time.Microsecond)
 	if err := c.Book.Renew(ctx, actor, uid, kept, until); err != nil {
-		return Issued{}, err
+		return GivenSecret{}, err
 	}
 	c.changed(ctx)
-	return Issued{UID: uid, Secret: secret, OldUntil: until}, nil
+	return GivenSecret{UID: uid, Secret: secret, OldUntil: until}, nil
 }
 
 // DropOld ends the time in which two secrets of a device are good, for a device that has its new one, or whose old one has leaked.

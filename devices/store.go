@@ -32,8 +32,8 @@ type Binding struct {
 	To      time.Time // zero: until further notice
 }
 
-// Kit is the record as the Desk needs it. Every method is bound to the actor's organisation and writes its audit row.
-type Kit interface {
+// Inventory is the record as the Desk needs it. Every method is bound to the actor's organisation and writes its audit row.
+type Inventory interface {
 	Devices(ctx context.Context, actor account.Actor, limit int) ([]Device, error)
 	// Enrol stores a device; a UID that is taken is fault.Conflict.
 	Enrol(ctx context.Context, actor account.Actor, e Enrolment) (Device, error)

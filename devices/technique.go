@@ -14,6 +14,7 @@ type Taken struct {
 	At     time.Time
 	ID     int64
 	Values []float64 // in the metric's canonical units
+	Key    vital.Key // its identity; ID is a hash of it
 }
 
 // Doubt is why a reading may not be what it seems. A doubt hides nothing: the reading counts, and a person is asked.
@@ -92,4 +93,48 @@ func SomebodyElse(weight Taken, before []Taken) (median float64, doubt bool) {
 	slices.Sort(week)
 	median = (week[(len(week)-1)/2] + week[len(week)/2]) / 2
 	return median, math.Abs(weight.Values[0]-median) > otherAbove
+}
+
+// Mean returns the mean of each component over all readings of the sitting, in canonical units, rounded half up to a whole number
+// (clinical/scores.md, section 3: all readings of a session count).
+func (s *Sitting) Mean() []float64 {
+	const components = 2 // systolic and diastolic
+	mean := make([]float64, components)
+	for _, r := range s.Readings {
+		for i := range mean {
+			mean[i] += r.Values[i]
+		}
+	}
+	for i := range mean {
+		mean[i] = math.Floor(mean[i]/float64(len(s.Readings)) + 0.5)
+	}
+	return mean
+}
+
+// Doubted is a reading of which something is doubtful.
+type Doubted struct {
+	Taken
+	Doubt    Doubt
+	Compared []float64     // with what: the reading before it, or the median of the week, in canonical units
+	Apart    time.Duration // from the reading before it; 0 of a weight
+}
+
+// Doubtful returns what is doubtful among the readings of one person, in the order of time.
+func Doubtful(readings []Taken) []Doubted {
+	var all []Doubted
+	for _, s := range Sittings(readings) {
+		for i, r := range s.Readings {
+			if d, some := s.Doubts[i]; some {
+				before := s.Readings[i-1]
+				all = append(all, Doubted{Taken: r, Doubt: d, Compared: before.Values[:2], Apart: r.At.Sub(before.At)})
+			}
+		}
+	}
+	for _, r := range readings {
+		if median, doubt := SomebodyElse(r, readings); doubt {
+			all = append(all, Doubted{Taken: r, Doubt: OtherPerson, Compared: []float64{median}})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Doubted) int { return a.At.Compare(b.At) })
+	return all
 }

@@ -58,6 +58,17 @@ func (b *budget) take(ctx context.Context, bytes int64) error {
 	return <-w.settled // it was settled at the same moment
 }
 
+// grab takes the bytes if they are free now and nobody waits for any.
+func (b *budget) grab(bytes int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || len(b.line) > 0 || b.held+bytes > b.size {
+		return false
+	}
+	b.held += bytes
+	return true
+}
+
 // give frees bytes that were taken.
 func (b *budget) give(bytes int64) {
 	b.mu.Lock()

@@ -36,7 +36,7 @@ func (c *Core) submitCanary(ctx context.Context, m *Message, done func(Receipt))
 		records[p].Canary = &beats[p]
 		cost += int64(costOf(records[p]))
 	}
-	t := &ticket{done: done, receipt: Receipt{Accepted: 1}, canary: true, charged: c.budget.clamp(cost)}
+	t := &ticket{done: done, receipt: Receipt{Accepted: 1}, quiet: true, charged: c.budget.clamp(cost)}
 	if err := c.budget.take(ctx, t.charged); err != nil {
 		return err
 	}

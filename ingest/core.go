@@ -110,6 +110,18 @@ func (c *Core) submit(ctx context.Context, m *Message, done func(Receipt)) error
 	return nil
 }
 
+// Note keeps that a device came, or left (vital.StatusCame, vital.StatusLeft): by a connection of that epoch, at a moment. It
+// waits for nothing; when there is no room, or the record of it does not become durable, nobody is the wiser: presence is judged
+// by what is heard, and this is help.
+func (c *Core) Note(d *devices.Device, kind vital.StatusKind, connection int64, at time.Time) {
+	status := &vital.Status{Org: d.Org, Device: d.ID, Sensor: d.Own, ReceivedAt: at.UTC().Truncate(time.Microsecond), Kind: kind, Connection: connection}
+	records := []vital.Record{{Status: status}}
+	t := &ticket{done: func(Receipt) {}, quiet: true, charged: c.budget.clamp(int64(costOf(records[0])))}
+	if c.budget.grab(t.charged) {
+		c.gather(t, records)
+	}
+}
+
 // gather puts the records into the lanes in which they travel.
 func (c *Core) gather(t *ticket, records []vital.Record) {
 	t.open.Store(1) // ours, so that the ticket does not close while we are still handing out shares
@@ -271,7 +283,7 @@ func (c *Core) settle(s share, err error) {
 	}
 	c.budget.give(s.ticket.charged)
 	switch {
-	case s.ticket.canary:
+	case s.ticket.quiet:
 	case s.ticket.failed.Load():
 		c.metrics.failed.Inc()
 	default:

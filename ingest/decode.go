@@ -44,7 +44,11 @@ func (d *decoder) forget() {
 	clear(d.refused)
 	clear(d.told)
 	clear(d.readings)
-	*d = decoder{vocabulary: d.vocabulary, readings: d.readings[:0], refused: d.refused[:0], told: d.told[:0]}
+	clear(d.statuses)
+	clear(d.originals)
+	*d = decoder{
+		vocabulary: d.vocabulary, readings: d.readings[:0], refused: d.refused[:0], told: d.told[:0], statuses: d.statuses[:0], originals: d.originals[:0],
+	}
 }
 
 // decode finds the readings and refusals of the message. What is wrong with it ends as a refusal: it cannot fail.
@@ -58,30 +62,22 @@ func (d *decoder) decode() {
 
 // wire takes a message of the wire that docs/wire.md describes.
 func (d *decoder) wire() {
-	to, sensor, no := find(d.message.Topic, d.device)
+	to, no := find(d.message.Topic, d.device)
 	switch {
 	case no != nil:
 		d.refuseWhole(no)
 	case d.message.Oversize != nil:
 		d.refuseWhole(refuse(vital.ReasonTooLarge, "the message has %d bytes; send smaller ones", d.message.Oversize.Length))
-	case to == toStatus:
+	case to.route == toStatus:
 		d.status()
+	case to.route == toAnswer:
+		d.answered(to.command)
+	case to.route == toFormat:
+		d.sensor = to.sensor
+		d.formatted(to.format)
 	default:
-		d.sensor = sensor
+		d.sensor = to.sensor
 		d.body()
-	}
-}
-
-// status takes a status, which for now is only looked at: it is JSON.
-func (d *decoder) status() {
-	s := scanner{src: d.message.Payload}
-	s.space()
-	_, err := s.value()
-	if err == nil {
-		err = s.end()
-	}
-	if err != nil {
-		d.refuseWhole(&refusal{vital.ReasonUnparsable, err.Error()})
 	}
 }
 
@@ -97,7 +93,7 @@ func (d *decoder) body() {
 	if err != nil {
 		d.readings, d.refused, d.told = d.readings[:0], d.refused[:0], d.told[:0]
 		d.wanted = false
-		d.refuseWhole(&refusal{vital.ReasonUnparsable, err.Error()})
+		d.refuseWhole(refuse(vital.ReasonUnparsable, "%s", err))
 	}
 }
 
@@ -149,7 +145,7 @@ func (d *decoder) one(s *scanner, index int) error {
 	d.wanted = d.wanted || e.receipt.kind == boolean && e.receipt.raw[0] == 't'
 	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
 	r := &d.readings[len(d.readings)-1]
-	if no := d.judge(e, r); no != nil {
+	if no := d.normalise(e, r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		d.refuseElement(s.src[start:s.at], index, no)
 		return nil
@@ -158,25 +154,13 @@ func (d *decoder) one(s *scanner, index int) error {
 	return nil
 }
 
-// judge normalises the element. A broker gives a retained message again at each of our subscriptions, so that without a
-// time of its own it would be another reading of now each time.
-func (d *decoder) judge(e *element, r *vital.Reading) *refusal {
-	if no := d.normalise(e, r); no != nil {
-		return no
-	}
-	if d.message.Retained && r.Findings&vital.TimeAssumed != 0 {
-		return refuse(vital.ReasonClock, "the broker had kept this message (retain flag) and it has no time of its own: nobody knows when it was measured; send without the retain flag, or with a time")
-	}
-	return nil
-}
-
 // address says whose the reading is: by the sensor that measured it and the time when it did, never by the payload.
 func (d *decoder) address(r *vital.Reading) {
-	r.Org, r.Device, r.Sensor = d.device.Org, d.device.ID, d.sensor
+	r.Org, r.Device = d.device.Org, d.device.ID
 	if d.message.Mapping != nil {
 		r.Findings |= vital.ThroughBroker
 	}
-	a, ok := d.snapshot.Owner(d.sensor, r.MeasuredAt)
+	a, ok := d.snapshot.Owner(r.Sensor, r.MeasuredAt)
 	if !ok || a.Org != d.device.Org {
 		return // it waits in the inbox
 	}
@@ -192,14 +176,18 @@ func (d *decoder) refuseWhole(no *refusal) {
 	}
 }
 
-// refuseElement keeps raw, which is what Length and Hash are of, with the reason.
+// refuseElement keeps raw, which is what Length and Hash are of, with the reason and with what could be read of it: that is
+// screened, and stored as no reading.
 func (d *decoder) refuseElement(raw []byte, index int, no *refusal) {
 	d.refused = append(d.refused, vital.Refused{
 		Org: d.device.Org, Device: d.device.ID, ReceivedAt: d.received, Topic: printable(d.message.Topic),
 		Reason: no.reason, Detail: no.detail,
-		Raw: raw[:min(len(raw), rawKept)], Length: int64(len(raw)), Hash: sha256.Sum256(raw),
+		Raw: raw[:min(len(raw), rawKept)], Length: int64(len(raw)), Hash: sha256.Sum256(raw), Beyond: no.beyond, Read: no.read,
 	})
-	d.told = append(d.told, Refusal{Index: index, Reason: no.reason, Detail: no.detail})
+	if no.read != nil {
+		d.address(no.read)
+	}
+	d.told = append(d.told, Refusal{Index: index, Reason: no.reason, Field: no.field, Detail: no.detail})
 }
 
 // printable returns a topic as text that every store and screen takes.

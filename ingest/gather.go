@@ -30,7 +30,8 @@ const (
 	factCost     = 10 // and its texts
 	refusedCost  = 104
 	canaryCost   = 64 // and the name of its edge
-	statusCost   = 96
+	statusCost   = 128
+	answerCost   = 16
 	originalCost = 72
 )
 
@@ -41,7 +42,11 @@ func costOf(r vital.Record) int {
 	case r.Canary != nil:
 		return canaryCost + len(r.Canary.Edge)
 	case r.Status != nil:
-		return statusCost + len(r.Status.Firmware) + len(r.Status.Raw)
+		n := statusCost + len(r.Status.Firmware) + len(r.Status.Raw)
+		if a := r.Status.Answer; a != nil {
+			n += answerCost + len(a.Command) + len(a.Detail)
+		}
+		return n
 	case r.Original != nil:
 		return originalCost + len(r.Original.Topic) + len(r.Original.Raw)
 	}
@@ -151,7 +156,7 @@ func (l *lane) take(batch []share) (taken []share, more bool) {
 
 // ticket follows one message until every envelope with a share of it is settled.
 type ticket struct {
-	canary  bool         // it is no device's message, and no count of messages has it
+	quiet   bool         // it is no device's message, and no count of messages has it
 	open    atomic.Int32 // shares that are not settled
 	failed  atomic.Bool
 	charged int64

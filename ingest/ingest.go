@@ -28,6 +28,12 @@ type Message struct {
 	Retained bool
 	// Oversize is set when the door drained a message that is too large to take: Payload is then its head.
 	Oversize *Oversize
+	// Connection is the epoch of the connection that brought the message, where the door has such: what a device told by an older
+	// connection says nothing of it now.
+	Connection int64
+	// Presence is set by a door for what it knows of the connection itself: a will that it tells for a device (vital.StatusWill),
+	// or, without topic and payload, that the device came or left. Zero for what a device publishes.
+	Presence vital.StatusKind
 }
 
 // Oversize describes a message of which only the head was kept.
@@ -40,6 +46,7 @@ type Oversize struct {
 type Refusal struct {
 	Index  int // place in the array; 0 for a single object
 	Reason vital.Reason
+	Field  string // the path of the field in the sender's own words, where one is known
 	Detail string
 }
 

@@ -190,7 +190,7 @@ func (d *decoder) mapped(rule *mappingRule, names map[string]string) {
 		err = s.end()
 	}
 	if err != nil {
-		d.refuseWhole(&refusal{vital.ReasonUnparsable, err.Error()})
+		d.refuseWhole(refuse(vital.ReasonUnparsable, "%s", err))
 		return
 	}
 	if s.repeated != nil {
@@ -288,7 +288,9 @@ func (d *decoder) mapElement(rule *mappingRule, index int, s *scope) {
 
 // in says by which rule something was refused.
 func (r *refusal) in(rule *mappingRule) *refusal {
-	return &refusal{r.reason, "mapping " + rule.name + ": " + r.detail}
+	own := *r
+	own.detail = "mapping " + rule.name + ": " + r.detail
+	return &own
 }
 
 // addressed finds the sensor that measured the element.
@@ -370,7 +372,7 @@ func (d *decoder) mapReading(rule *mappingRule, spec *readingSpec, s *scope) *re
 	}
 	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
 	r := &d.readings[len(d.readings)-1]
-	if no := d.judge(e, r); no != nil {
+	if no := d.normalise(e, r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		return no
 	}

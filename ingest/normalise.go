@@ -3,7 +3,6 @@ package ingest
 import (
 	"fmt"
 	"strconv"
-	"time"
 
 	"hale/vital"
 )
@@ -15,42 +14,31 @@ const maxSequence = 1 << 62
 type refusal struct {
 	reason vital.Reason
 	detail string
+	field  string         // of the sender's own words, where one is known
+	beyond vital.Beyond   // the device found it outside of what it can measure
+	read   *vital.Reading // what could be read nevertheless
 }
 
 func refuse(reason vital.Reason, format string, args ...any) *refusal {
-	return &refusal{reason, fmt.Sprintf(format, args...)}
+	return &refusal{reason: reason, detail: fmt.Sprintf(format, args...)}
 }
 
 // normalise turns an element into the parts of a reading that the device knows: what, how much, when, and what it
-// noticed. r holds ReceivedAt already.
-func (v *vocabulary) normalise(e *element, r *vital.Reading) *refusal {
+// noticed. r holds ReceivedAt already; what could be read of a refused element stands in it.
+func (d *decoder) normalise(e *element, r *vital.Reading) *refusal {
 	if e.twice != "" {
 		return refuse(vital.ReasonUnparsable, "%q stands more than once in one object; send each field once", e.twice)
 	}
-	w, no := v.metric(e)
+	w, no := d.metric(e)
 	if no != nil {
 		return no
 	}
-	r.Metric = w.Metric
-	if no := v.quantities(e, w, r); no != nil {
-		return no
-	}
-	usable := w.Usable(r.Sent[:r.N])
-	if reason, detail, ok := w.Check(r.Sent[:usable]); !ok {
-		return &refusal{reason, detail}
-	}
-	r.Findings = e.findings
-	if no := when(e, r); no != nil {
-		return no
-	}
-	if no := sequence(e, r); no != nil { // its tie is a hash of all that was sent
-		return no
-	}
-	if usable < int(r.N) {
-		r.Sent[usable], r.N = vital.Quantity{}, uint8(usable)
-		r.Findings |= vital.PulseDropped
-	}
-	return nil
+	r.Metric, r.Findings = w.Metric, e.findings
+	noNumber := d.quantities(e, w, r)
+	at, noTime := e.moment()
+	user, noSlot := e.slotOf()
+	noTie := sequence(e, r) // its tie is a hash of all that was sent
+	return d.settle(w, r, said{moment: at, slot: user, wrong: [...]*refusal{noNumber, noTime, noSlot, noTie}})
 }
 
 func (v *vocabulary) metric(e *element) (*word, *refusal) {
@@ -83,32 +71,34 @@ func (v *vocabulary) quantities(e *element, w *word, r *vital.Reading) *refusal 
 		if a.value.kind == absent {
 			return refuse(vital.ReasonMetric, "%s needs %s", w.Code, c.Code)
 		}
-		q, no := v.quantity(e, a, c, p)
+		q, read, no := v.quantity(e, a, c, p)
+		if read && int(r.N) == i {
+			r.Sent[i] = q
+			r.N++
+		}
 		if no != nil {
 			return no
 		}
-		r.Sent[i] = q
-		r.N++
 	}
 	return nil
 }
 
-func (v *vocabulary) quantity(e *element, a *amount, c vital.Component, p part) (q vital.Quantity, no *refusal) {
+// quantity reads one number with its unit. read is true also where the number is one, and its unit is not: it is known without.
+func (v *vocabulary) quantity(e *element, a *amount, c vital.Component, p part) (q vital.Quantity, read bool, no *refusal) {
 	switch a.value.kind {
 	case number:
 	case text:
-		return q, refuse(vital.ReasonNotANumber, "%s is text; send a number without quotes, for example 36.8", c.Code)
+		return q, false, refuse(vital.ReasonNotANumber, "%s is text; send a number without quotes, for example 36.8", c.Code)
 	case absent, null, boolean, list, object:
-		return q, refuse(vital.ReasonNotANumber, "%s is %s; send a number, for example 36.8", c.Code, a.value.kind)
+		return q, false, refuse(vital.ReasonNotANumber, "%s is %s; send a number, for example 36.8", c.Code, a.value.kind)
 	}
-	if q.Unit, no = v.unitOf(e, a, c, p); no != nil {
-		return q, no
-	}
+	unit, noUnit := v.unitOf(e, a, c, p)
 	var err error
-	if q.Mantissa, q.Exponent, err = vital.ParseDecimal(string(a.value.raw)); err != nil {
-		return q, refuse(vital.ReasonNotANumber, "%s %s has more than 18 digits or too large an exponent", c.Code, clip(a.value.raw))
+	if q.Mantissa, q.Exponent, err = vital.ParseDecimal(string(a.value.raw)); err != nil && noUnit == nil {
+		return q, false, refuse(vital.ReasonNotANumber, "%s %s has more than 18 digits or too large an exponent", c.Code, clip(a.value.raw))
 	}
-	return q, nil
+	q.Unit = unit
+	return q, err == nil, noUnit
 }
 
 // unitOf returns the unit of an amount. There is no default: a number whose unit we would have to guess is refused. In
@@ -133,57 +123,6 @@ func (v *vocabulary) unitOf(e *element, a *amount, c vital.Component, p part) (v
 		return vital.NoUnit, refuse(vital.ReasonUnit, "the unit %s of %s is not known; send one of %s", quote(name), c.Code, spellings(c))
 	}
 	return u, nil
-}
-
-// when reads the device's time. A message without one is taken as measured when it arrived, and says so.
-func when(e *element, r *vital.Reading) *refusal {
-	var t time.Time
-	switch e.time.kind {
-	case absent, null:
-		t = r.ReceivedAt
-		r.Findings |= vital.TimeAssumed
-	case text:
-		sent, ok := e.time.plain(), false
-		if t, ok = instant(sent); !ok {
-			return timeRefused(sent)
-		}
-	case boolean, number, list, object:
-		return refuse(vital.ReasonClock, "time is %s; send text such as 2026-11-21T07:25:00Z", e.time.kind)
-	}
-	r.SentAt = t.UTC().Truncate(time.Microsecond)
-	if !vital.ClockPlausible(r.SentAt, r.ReceivedAt) {
-		if r.SentAt.After(r.ReceivedAt) {
-			return refuse(vital.ReasonClock, "time %s is more than %d minutes ahead of ours; set the device's clock", r.SentAt.Format(time.RFC3339), int(vital.AheadAtMost.Minutes()))
-		}
-		return refuse(vital.ReasonClock, "time %s lies before 2015; set the device's clock", r.SentAt.Format(time.RFC3339))
-	}
-	r.MeasuredAt = r.SentAt
-	if r.ReceivedAt.Sub(r.MeasuredAt) > vital.HistoricAfter {
-		r.Findings |= vital.Historic
-	}
-	return nil
-}
-
-// timeRefused says what is wrong with a text that is no time of RFC 3339. Most often it lacks the zone: we do not guess
-// where a device thinks it is.
-func timeRefused(sent []byte) *refusal {
-	if _, ok := instant(append(append(make([]byte, 0, len(sent)+1), sent...), 'Z')); ok {
-		return refuse(vital.ReasonClock, "time %s has no zone; add Z for UTC or an offset such as +01:00", quote(sent))
-	}
-	return refuse(vital.ReasonClock, "time %s is not of the form 2026-11-21T07:25:00Z (RFC 3339, with zone)", quote(sent))
-}
-
-// instant reads a time of RFC 3339. The standard library also takes hours of one digit, a comma for the point and
-// offsets of a day and more; what a device means by those we would have to guess.
-func instant(b []byte) (t time.Time, ok bool) {
-	const shortest = len("2006-01-02T15:04:05Z")
-	if len(b) < shortest || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[19] == ',' {
-		return t, false
-	}
-	if zone := b[len(b)-5:]; b[len(b)-1] != 'Z' && (string(zone[:2]) > "23" || string(zone[3:]) > "59") {
-		return t, false
-	}
-	return t, t.UnmarshalText(b) == nil
 }
 
 // sequence reads the tie of the reading's identity: the device's own count, else a hash of the quantities as sent.

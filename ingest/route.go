@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"hale/devices"
+	"hale/ingest/formats"
 	"hale/vital"
 )
 
@@ -13,39 +14,70 @@ type route int
 const (
 	toReadings route = iota + 1
 	toStatus
+	toFormat // readings in a format of the world
+	toAnswer // what became of a command
 )
 
 const topicRoot = "hale/v1/"
 
+// destination is where a topic leads.
+type destination struct {
+	route  route
+	sensor vital.SensorID
+	format string // with toFormat: as formats.Read names it
+	// command is the one that is answered, with toAnswer.
+	command string
+}
+
 // find reads a topic as the device may use it: its readings, those of a sensor that it speaks for, or its status. The
 // refusal says what it may publish to.
-func find(topic string, d *devices.Device) (to route, sensor vital.SensorID, no *refusal) {
+func find(topic string, d *devices.Device) (to destination, no *refusal) {
 	rest, ok := strings.CutPrefix(topic, topicRoot)
 	if !ok {
-		return 0, 0, refuse(vital.ReasonTopic, "topics begin with %s; this device publishes to %s%s/readings", topicRoot, topicRoot, d.UID)
+		return to, refuse(vital.ReasonTopic, "topics begin with %s; this device publishes to %s%s/readings", topicRoot, topicRoot, d.UID)
 	}
 	who, rest, _ := strings.Cut(rest, "/")
 	if who != d.UID {
-		return 0, 0, refuse(vital.ReasonTopic, "this is not the connected device's topic; it publishes to %s%s/readings", topicRoot, d.UID)
+		return to, refuse(vital.ReasonTopic, "this is not the connected device's topic; it publishes to %s%s/readings", topicRoot, d.UID)
 	}
-	switch rest {
-	case "readings":
-		return toReadings, d.Own, nil
-	case "status":
-		return toStatus, d.Own, nil
+	if rest == "status" {
+		return destination{route: toStatus, sensor: d.Own}, nil
 	}
-	name, ok := strings.CutPrefix(rest, "sensors/")
-	if name, ok = cutSuffix(name, "/readings", ok); !ok || strings.Contains(name, "/") {
-		return 0, 0, refuse(vital.ReasonTopic, "a device publishes to .../readings, .../sensors/{sensor}/readings or .../status")
+	if command, answers := strings.CutPrefix(rest, "commands/"); answers && command != "" && !strings.Contains(command, "/") {
+		return destination{route: toAnswer, sensor: d.Own, command: command}, nil
 	}
-	sensor, ok = d.Sensors[name]
-	if !ok {
-		return 0, 0, refuse(vital.ReasonSensor, "the sensor %s was not granted to this gateway; ask the device desk", quote([]byte(name)))
+	to.sensor = d.Own
+	what, ofSensor := strings.CutPrefix(rest, "sensors/")
+	name := ""
+	if ofSensor {
+		name, what, _ = strings.Cut(what, "/")
 	}
-	return toReadings, sensor, nil
+	if to.route, to.format, no = ending(what); no != nil {
+		return destination{}, no
+	}
+	if !ofSensor {
+		return to, nil
+	}
+	if to.sensor, ok = d.Sensors[name]; !ok {
+		return destination{}, refuse(vital.ReasonSensor, "the sensor %s was not granted to this gateway; ask the device desk", quote([]byte(name)))
+	}
+	return to, nil
 }
 
-func cutSuffix(s, suffix string, so bool) (string, bool) {
-	s, ok := strings.CutSuffix(s, suffix)
-	return s, so && ok
+// ending reads the end of a topic of measurements.
+func ending(what string) (route, string, *refusal) {
+	switch what {
+	case "readings":
+		return toReadings, "", nil
+	case "fhir", "omh":
+		return toFormat, what, nil
+	}
+	number, ok := strings.CutPrefix(what, "gatt/")
+	if !ok || number == "" || strings.Contains(number, "/") {
+		return 0, "", refuse(vital.ReasonTopic, "a device publishes to .../readings, .../fhir, .../omh, .../gatt/{characteristic}, .../sensors/{sensor}/ and one of these, or .../status")
+	}
+	if !formats.Reads(number) {
+		return 0, "", refuse(vital.ReasonTopic, "the characteristic %s is none that Hale reads; it reads %s", quote([]byte(number)), strings.Join(formats.Characteristics(), ", "))
+	}
+	return toFormat, "gatt:" + number, nil
 }

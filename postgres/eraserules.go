@@ -57,6 +57,7 @@ SELECT $1, $3, a.sensor_id, a.from_at, CASE WHEN a.to_at <= $4 THEN a.to_at END,
 WHERE a.` + ofPerson + ` AND (a.to_at IS NULL OR a.to_at > a.from_at)
   AND NOT EXISTS (SELECT FROM erased_span s WHERE s.org_id = $1 AND s.erasure_id = $3 AND s.sensor_id = a.sensor_id AND s.from_at = a.from_at)`, "what comes later from these sensors is nobody's"},
 		{"assignment", phaseCut, `UPDATE assignment SET to_at = CASE WHEN to_at <= $4 THEN to_at ELSE greatest(from_at, $4) END, epoch = epoch + 1 WHERE ` + ofPerson, "devices are nobody's; under another epoch an edge's knowledge of any of them is doubtful"},
+		{"kit_holder", phaseCut, `UPDATE kit_holder SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND to_at IS NULL`, "the kit is nobody's; the desk takes it back"},
 		{"patient", phaseCut, `UPDATE patient SET state = CASE WHEN state = 'merged' THEN state ELSE 'locked' END, restricted_at = $4 WHERE org_id = $1 AND id ` + inPeople, "nothing is added to what is kept, and nobody finds it"},
 		{"erasure", phaseCut, `UPDATE erasure SET state = 'withdrawn', answer = 'Another request of this person is carried out.', version = version + 1 WHERE ` + ofPerson + ` AND id <> $3 AND state = 'asked'`, "they asked for the same"},
 		{"team_patient", phaseCut, `UPDATE team_patient SET to_at = greatest(from_at, $4) WHERE ` + ofPerson + ` AND (to_at IS NULL OR to_at > $4)`, "what is kept is restricted: nobody of care reaches it"},
@@ -82,10 +83,12 @@ func measuredRules() []eraseRule {
 		deleted("technique_doubt", safe.ClassReadings, "what was doubtful about a reading"),
 		{"quarantine", string(safe.ClassReadings), `DELETE FROM quarantine q USING sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id
 AND q.org_id = $1 AND q.last_received_at >= s.from_at AND (s.to_at IS NULL OR q.received_at < s.to_at)
-AND (n.device_id = q.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.device_id = q.device_id AND g.sensor_id = n.id)
-     AND (q.reason = 'conflict' OR position(convert_to(n.uid, 'UTF8') IN q.raw) > 0))`, "raw bytes of their devices, and what names their sensors"},
+AND EXISTS (SELECT FROM sensor w WHERE w.org_id = n.org_id AND w.id = coalesce(n.parent_id, n.id)
+     AND (w.device_id = q.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.device_id = q.device_id AND g.sensor_id = w.id)
+     AND (q.reason = 'conflict' OR position(convert_to(w.uid, 'UTF8') IN q.raw) > 0)))`, "raw bytes of their devices, and what names their sensors"},
 		{"refile_part", string(safe.ClassPairing), `DELETE FROM refile_part p USING refile f WHERE p.org_id = $1 AND f.org_id = $1 AND f.id = p.refile_id AND (f.source_id ` + inPeople + ` OR f.target_id ` + inPeople + `)`, "which readings were theirs"},
 		{"assignment", string(safe.ClassPairing), "DELETE FROM assignment WHERE " + ofPerson, "which devices were theirs"},
+		deleted("kit_holder", safe.ClassPairing, "which kits were theirs"),
 	}
 }
 

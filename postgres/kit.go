@@ -50,7 +50,7 @@ WITH added AS (INSERT INTO sensor (org_id, uid) VALUES ($1, $2) ON CONFLICT (uid
 SELECT id FROM added UNION ALL SELECT id FROM sensor WHERE uid = $2 AND device_id IS NULL`
 const insertGrant = `INSERT INTO gateway_grant (org_id, device_id, sensor_id) VALUES ($1, $2, $3)`
 
-// Enrol stores a device with its own sensor and the ones it may speak for. See devices.Kit.
+// Enrol stores a device with its own sensor and the ones it may speak for. See devices.Inventory.
 func (a *App) Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (devices.Device, error) {
 	d := devices.Device{Org: actor.Org, UID: e.UID, Model: e.Model, SecretHash: e.SecretHash, Sensors: map[string]vital.SensorID{}}
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
@@ -117,7 +117,11 @@ func (a *App) Revoke(ctx context.Context, actor account.Actor, uid string) error
 }
 
 const findSensor = `SELECT s.id, coalesce(s.device_id, 0) FROM sensor s WHERE s.uid = $1`
-const speakersOf = `SELECT device_id FROM gateway_grant WHERE sensor_id = $1 UNION SELECT device_id FROM sensor WHERE id = $1 AND device_id IS NOT NULL`
+
+// speakersOf are the devices that speak for sensors. For a user slot those that speak for the shared sensor do.
+const speakersOf = `
+SELECT g.device_id FROM sensor s JOIN gateway_grant g ON g.org_id = s.org_id AND g.sensor_id IN (s.id, s.parent_id) WHERE s.id = ANY($1)
+UNION SELECT o.device_id FROM sensor s JOIN sensor o ON o.org_id = s.org_id AND o.id IN (s.id, s.parent_id) WHERE s.id = ANY($1) AND o.device_id IS NOT NULL`
 const lockSensor = `SELECT 1 FROM sensor WHERE id = $1 FOR UPDATE`
 const overlapping = `SELECT from_at, to_at FROM assignment WHERE sensor_id = $1 AND from_at < coalesce($3, 'infinity'::timestamptz) AND coalesce(to_at, 'infinity') > $2 AND (to_at IS NULL OR to_at > from_at) LIMIT 1`
 const filedInSpan = `
@@ -125,7 +129,7 @@ SELECT EXISTS (SELECT FROM reading WHERE sensor_id = $1 AND sent_at BETWEEN $2::
     OR EXISTS (SELECT FROM inbox WHERE sensor_id = $1 AND measured_at >= $2 AND measured_at < $3)`
 const insertAssignment = `INSERT INTO assignment (org_id, sensor_id, patient_id, from_at, to_at, created_at) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, epoch`
 
-// Assign gives a sensor's readings to a patient from a time on. See devices.Kit.
+// Assign gives a sensor's readings to a patient from a time on. See devices.Inventory.
 func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding) (devices.Assignment, error) {
 	var made devices.Assignment
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
@@ -133,32 +137,28 @@ func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding
 		if err != nil {
 			return err
 		}
-		var sensor vital.SensorID
-		var own vital.DeviceID
-		switch err := tx.QueryRow(ctx, findSensor, b.Sensor).Scan(&sensor, &own); {
-		case errors.Is(err, pgx.ErrNoRows):
-			return fault.New(fault.NotFound, "there is no sensor %q", b.Sensor)
-		case err != nil:
-			return fmt.Errorf("find sensor: %w", err)
+		sensor, shared, slot, err := findPart(ctx, tx, b.Sensor)
+		if err != nil {
+			return err
 		}
-		if err := holdPartitions(ctx, tx, p.ID, sensor); err != nil {
+		whole := max(sensor, shared) // one of them is none
+		if err := holdPartitions(ctx, tx, []vital.PatientID{p.ID}, []vital.SensorID{whole}); err != nil {
 			return err
 		}
 		if p, err = stillAllowed(ctx, tx, actor, account.AssignDevice, b.Patient); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, lockSensor, int64(sensor)); err != nil {
-			return fmt.Errorf("lock sensor: %w", err)
-		}
-		if err := free(ctx, tx, sensor, b, now); err != nil {
+		if err := lockFamily(ctx, tx, []vital.SensorID{whole}); err != nil {
 			return err
 		}
-		made = devices.Assignment{Org: p.Org, Sensor: sensor, Patient: p.ID, From: utcOf(b.From), To: b.To}
-		if err := tx.QueryRow(ctx, insertAssignment, int32(p.Org), int64(sensor), int64(p.ID), made.From, nullTime(made.To), now).Scan(&made.ID, &made.Epoch); err != nil {
-			if violated(err, afterErasure) {
-				return fault.New(fault.Conflict, "the sensor was worn by somebody whose data was erased: assign it from now on")
+		if shared != 0 {
+			name, _, _ := devices.SplitSlotUID(b.Sensor)
+			if sensor, err = slotOf(ctx, tx, p.Org, name, shared, slot, now); err != nil {
+				return err
 			}
-			return fmt.Errorf("assign sensor: %w", err)
+		}
+		if made, err = beginAssignment(ctx, tx, p, sensor, b, now); err != nil {
+			return err
 		}
 		if _, err := tx.Exec(ctx, noteChange, int32(p.Org), vital.PartitionOf(uint64(p.ID)), int64(p.ID), nil, now); err != nil {
 			return fmt.Errorf("note the changed situation: %w", err)
@@ -170,6 +170,25 @@ func (a *App) Assign(ctx context.Context, actor account.Actor, b devices.Binding
 		return touchRegistry(ctx, tx)
 	})
 	return made, err
+}
+
+// beginAssignment gives a sensor that is locked to a patient, when nobody has it in that time.
+func beginAssignment(ctx context.Context, tx pgx.Tx, p account.Patient, sensor vital.SensorID, b devices.Binding, now time.Time) (devices.Assignment, error) {
+	if err := free(ctx, tx, sensor, b, now); err != nil {
+		return devices.Assignment{}, err
+	}
+	made := devices.Assignment{Org: p.Org, Sensor: sensor, Patient: p.ID, From: utcOf(b.From), To: b.To}
+	if err := alone(ctx, tx, sensor, p.ID, made.From, nullTime(made.To)); err != nil {
+		return devices.Assignment{}, err
+	}
+	err := tx.QueryRow(ctx, insertAssignment, int32(p.Org), int64(sensor), int64(p.ID), made.From, nullTime(made.To), now).Scan(&made.ID, &made.Epoch)
+	if violated(err, afterErasure) {
+		return devices.Assignment{}, fault.New(fault.Conflict, "the sensor was worn by somebody whose data was erased: assign it from now on")
+	}
+	if err != nil {
+		return devices.Assignment{}, fmt.Errorf("assign sensor: %w", err)
+	}
+	return made, nil
 }
 
 // afterErasure is what refuses to give anybody the time of a person who was erased, or a person who is being erased anything.
@@ -190,10 +209,10 @@ func stillAllowed(ctx context.Context, tx pgx.Tx, actor account.Actor, action ac
 	return p, account.Allow(actor, action, &p)
 }
 
-// holdPartitions holds, shared and in order, the partition of the patient and those of the devices that speak for
-// the sensor: a batch that files readings of it comes wholly before or wholly after.
-func holdPartitions(ctx context.Context, tx pgx.Tx, patient vital.PatientID, sensor vital.SensorID) error {
-	rows, err := tx.Query(ctx, speakersOf, int64(sensor))
+// holdPartitions holds, shared and in order, the partitions of the patients and those of the devices that speak for
+// the sensors: a batch that files readings of them comes wholly before or wholly after.
+func holdPartitions(ctx context.Context, tx pgx.Tx, patients []vital.PatientID, sensors []vital.SensorID) error {
+	rows, err := tx.Query(ctx, speakersOf, sensors)
 	if err != nil {
 		return fmt.Errorf("find who speaks for the sensor: %w", err)
 	}
@@ -201,7 +220,10 @@ func holdPartitions(ctx context.Context, tx pgx.Tx, patient vital.PatientID, sen
 	if err != nil {
 		return fmt.Errorf("find who speaks for the sensor: %w", err)
 	}
-	partitions := []int{vital.PartitionOf(uint64(patient))}
+	var partitions []int
+	for _, p := range patients {
+		partitions = append(partitions, vital.PartitionOf(uint64(p)))
+	}
 	for _, d := range speakers {
 		partitions = append(partitions, vital.PartitionOf(uint64(d)))
 	}
@@ -251,10 +273,11 @@ const countReadings = `
 SELECT (SELECT count(*) FROM reading r WHERE r.sensor_id IN (SELECT id FROM speaks) AND r.device_id = $1
             AND r.sent_at >= (SELECT min(a.from_at) - interval '1 day' FROM assignment a WHERE a.sensor_id IN (SELECT id FROM speaks))),
        (SELECT count(*) FROM inbox i WHERE i.device_id = $1 AND i.state = 'waiting')`
-const sensorsOfDevice = `WITH speaks AS (SELECT id FROM sensor WHERE device_id = $1 UNION SELECT sensor_id FROM gateway_grant WHERE device_id = $1) `
+const sensorsOfDevice = `WITH wholes AS (SELECT id FROM sensor WHERE device_id = $1 UNION SELECT sensor_id FROM gateway_grant WHERE device_id = $1),
+speaks AS (SELECT id FROM wholes UNION SELECT c.id FROM wholes w JOIN sensor c ON c.parent_id = w.id) `
 const countQuarantine = `SELECT reason, count(*) FROM quarantine WHERE device_id = $1 GROUP BY reason`
 
-// Intake tells what became of everything the device sent so far. See devices.Kit.
+// Intake tells what became of everything the device sent so far. See devices.Inventory.
 func (a *App) Intake(ctx context.Context, actor account.Actor, uid string) (devices.Intake, error) {
 	in := devices.Intake{Quarantined: map[vital.Reason]int{}}
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
@@ -285,7 +308,7 @@ FROM quarantine q WHERE q.device_id = $1 ORDER BY q.last_received_at DESC, q.id 
 
 const wearersOfDevice = `SELECT DISTINCT a.patient_id FROM speaks s JOIN assignment a ON a.sensor_id = s.id WHERE a.patient_id IS NOT NULL`
 
-// Quarantined returns what was refused of the device, newest first, and whose it may be. See devices.Kit.
+// Quarantined returns what was refused of the device, newest first, and whose it may be. See devices.Inventory.
 func (a *App) Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]devices.Quarantined, []vital.PatientID, error) {
 	if limit <= 0 || limit > 500 {
 		limit = 100

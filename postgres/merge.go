@@ -24,6 +24,7 @@ type kept struct {
 	Private     []int64       `json:"private,omitempty"`     // private_item rows that were moved
 	Identifiers []int64       `json:"identifiers,omitempty"` // patient_identifier rows that were moved
 	Glass       []int64       `json:"glass,omitempty"`       // break_glass rows that were made
+	Kits        []int64       `json:"kits,omitempty"`        // kit_holder rows that were moved
 }
 
 const lockPatients = `SELECT 1 FROM patient WHERE uid = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
@@ -246,6 +247,7 @@ func moves() map[string]string {
 	const move = ` SET patient_id = $3 WHERE org_id = $1 AND patient_id = $2 AND ($4::boolean OR id = ANY($5::bigint[])) RETURNING id`
 	return map[string]string{
 		"grants": `UPDATE caregiver_grant` + move, "private": `UPDATE private_item` + move, "identifiers": `UPDATE patient_identifier` + move,
+		"kits": `UPDATE kit_holder` + move,
 	}
 }
 
@@ -256,6 +258,8 @@ func (k *kept) into(what string) *[]int64 {
 		return &k.Grants
 	case "private":
 		return &k.Private
+	case "kits":
+		return &k.Kits
 	}
 	return &k.Identifiers
 }

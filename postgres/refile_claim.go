@@ -57,8 +57,8 @@ func claimRefile(ctx context.Context, tx pgx.Tx, r *refiling) error {
 // waits in the stream: who ever had it, and the devices that speak for it.
 const everInvolved = `
 SELECT patient_id FROM assignment WHERE sensor_id = $1
-UNION SELECT device_id FROM gateway_grant WHERE sensor_id = $1
-UNION SELECT device_id FROM sensor WHERE id = $1 AND device_id IS NOT NULL`
+UNION SELECT g.device_id FROM sensor s JOIN gateway_grant g ON g.org_id = s.org_id AND g.sensor_id IN (s.id, s.parent_id) WHERE s.id = $1
+UNION SELECT o.device_id FROM sensor s JOIN sensor o ON o.org_id = s.org_id AND o.id IN (s.id, s.parent_id) WHERE s.id = $1 AND o.device_id IS NOT NULL`
 
 // holdSensor holds, shared and in order, all partitions in which the sensor's readings are filed or judged, and then the
 // sensor's own row against others who change its assignments.

@@ -36,7 +36,7 @@ WHERE p.state <> 'locked' ORDER BY a.sensor_id, a.from_at`
 func (w *Work) Snapshot(ctx context.Context) (*devices.Snapshot, error) {
 	s := &devices.Snapshot{Devices: map[string]*devices.Device{}, Assignments: map[vital.SensorID][]devices.Assignment{}}
 	err := pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, `SELECT version FROM registry_version`).Scan(&s.Version); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT version, (SELECT coalesce(max(connection), 0) FROM device_presence) FROM registry_version`).Scan(&s.Version, &s.Epoch); err != nil {
 			return err
 		}
 		if err := readDevices(ctx, tx, allDevices, s); err != nil {

@@ -30,7 +30,7 @@ func mayInView(view, does, table string, ofPatient bool) bool {
 
 // throughThePatient reports whether rows that are about nobody are within a view only by somebody who wears what they tell of.
 func throughThePatient(view, table string) bool {
-	return slices.Contains([]string{"patient", "caregiver"}, view) && slices.Contains([]string{"device", "sensor", "gateway_grant"}, table)
+	return slices.Contains([]string{"patient", "caregiver"}, view) && slices.Contains([]string{"device", "sensor", "gateway_grant", "kit"}, table)
 }
 
 // apart are the views, besides that of an organisation, for which a command on a table is.
@@ -73,6 +73,9 @@ func apart() map[string]string {
 		"SELECT refile_part":        "staff patient",
 		"SELECT refile_episode":     "staff patient",
 		"SELECT merge":              "staff patient",
+		// Which kits a patient has stands in the copy of their record.
+		"SELECT kit":        "staff patient",
+		"SELECT kit_holder": "staff patient",
 
 		"INSERT audit":   "staff patient caregiver nobody",
 		"INSERT outbox":  "staff patient caregiver",

@@ -42,6 +42,8 @@ func exportedTables() []exportedTable {
 		{name: "patient_change", columns: "at, actor_name, source, field, before, after"},
 		{name: "assignment", columns: "sensor, from_at, to_at", from: `(SELECT s.uid AS sensor, a.from_at, as_of_freeze(a.patient_id, a.to_at) AS to_at FROM assignment a
 			JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id WHERE a.patient_id = $1 ORDER BY a.id) t`},
+		{name: "kit_holder", columns: "kit, from_at, to_at, named_at", from: `(SELECT k.label AS kit, h.from_at, as_of_freeze(h.patient_id, h.to_at) AS to_at, h.named_at FROM kit_holder h
+			JOIN kit k ON k.org_id = h.org_id AND k.id = h.kit_id WHERE h.patient_id = $1 ORDER BY h.id) t`, own: true},
 		{name: "rule", columns: "kind, form, metric, number, effective_from, enabled, spec, advice, author_name, reason, review_by, created_at",
 			from: `(SELECT r.kind, r.form, r.metric, v.number, v.effective_from, v.enabled, ` + specSeen + `, v.advice, v.author_name, v.reason, v.review_by, v.created_at FROM rule r JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
 			WHERE r.patient_id = $1 ORDER BY r.id, v.number) t`},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sees to it that what the tests need is there: Go, PostgreSQL 15 or later, a Chromium, Mosquitto and its clients. Silent
-# when all of it is. What is missing it installs (as root on a Debian-like system) or names with the command that installs it.
+# Sees to it that what the tests need is there: Go, PostgreSQL 15 or later, a Chromium, Mosquitto and its clients, and a Python
+# with paho-mqtt for the samples. Silent when all of it is. What is missing it installs (as root on a Debian-like system) or names with the command that installs it.
 # It keeps to what bash 3 knows, so that it can speak on a Mac too.
 #
 # PREREQUISITES_ROOT is put before every absolute path that is looked at or written: prerequisites_test.go uses it.
@@ -34,6 +34,9 @@ have_chromium() {
 # Debian puts the broker where only root's PATH looks.
 have_mosquitto() { have mosquitto || [ -x "$root/usr/sbin/mosquitto" ] || [ -x "$root/usr/local/sbin/mosquitto" ] || [ -x "$root/opt/homebrew/sbin/mosquitto" ]; }
 
+# A Python of the user's own may come first on the PATH and have no packages; Debian's is where it always is.
+have_paho() { python3 -c 'import paho.mqtt.client' 2>/dev/null || "$root/usr/bin/python3" -c 'import paho.mqtt.client' 2>/dev/null; }
+
 # lacking prints the packages that are not there, by Debian's names, on one line.
 lacking() {
   local all=""
@@ -41,6 +44,7 @@ lacking() {
   have_chromium || all="$all $chromium"
   have_mosquitto || all="$all mosquitto"
   have mosquitto_pub || all="$all mosquitto-clients"
+  have_paho || all="$all python3-paho-mqtt"
   echo "${all# }"
 }
 
@@ -86,7 +90,7 @@ need=$(lacking)
 
 if [ ! -e "$root/etc/debian_version" ] || ! have apt-get; then
   echo "The tests need real parts, and these are missing: $need" >&2
-  echo "Install them with your system's package manager (PostgreSQL $oldest or later; mosquitto is the broker, mosquitto-clients is what holds mosquitto_pub)." >&2
+  echo "Install them with your system's package manager (PostgreSQL $oldest or later; mosquitto is the broker, mosquitto-clients is what holds mosquitto_pub, python3-paho-mqtt is paho-mqtt for Python 3)." >&2
   exit 1
 fi
 

@@ -230,7 +230,18 @@ func appendStatus(dst []byte, s *vital.Status) []byte {
 	if !s.Clock.IsZero() {
 		dst = binary.AppendVarint(dst, s.Clock.UnixMicro())
 	}
-	return appendBytes(dst, s.Raw)
+	dst = append(appendBytes(dst, s.Raw), bit(s.Answer != nil))
+	if a := s.Answer; a != nil {
+		dst = appendText(append(appendText(dst, string(a.Command)), bit(a.Done)), a.Detail)
+	}
+	dst = append(dst, bit(s.Look != nil))
+	if l := s.Look; l != nil {
+		dst = append(dst, byte(l.Method), bit(l.Local))
+		dst = binary.AppendVarint(dst, l.At.UnixMicro())
+		dst = binary.AppendVarint(dst, l.Offset.Microseconds())
+		dst = binary.AppendVarint(dst, l.Uncertainty.Microseconds())
+	}
+	return dst
 }
 
 func appendOriginal(dst []byte, o *vital.Original) []byte {

@@ -65,6 +65,14 @@ func drawStatus(t *rapid.T) *vital.Status {
 	if rapid.Bool().Draw(t, "has clock") {
 		s.Clock = drawTime(t, "clock")
 	}
+	if rapid.Bool().Draw(t, "has answer") {
+		s.Answer = &vital.Answer{Command: vital.UID(rapid.String().Draw(t, "command")), Done: rapid.Bool().Draw(t, "done"), Detail: rapid.String().Draw(t, "detail")}
+	}
+	if rapid.Bool().Draw(t, "has look") {
+		micro := rapid.Map(rapid.Int64Range(-1<<52, 1<<52), func(n int64) time.Duration { return time.Duration(n) * time.Microsecond })
+		s.Look = &vital.ClockLook{At: drawTime(t, "look"), Local: rapid.Bool().Draw(t, "local"), Clock: vital.Clock{
+			Offset: micro.Draw(t, "offset of a look"), Uncertainty: micro.Draw(t, "uncertainty of a look"), Method: vital.ClockMethod(rapid.Uint8().Draw(t, "method of a look"))}}
+	}
 	return s
 }
 
@@ -233,14 +241,15 @@ func TestVersionTwoStaysReadable(t *testing.T) {
 
 // goldenV3 is an envelope of format version 3, with one record of each kind in it: the version that edges write today. It
 // stays for as long as readers of a later one must take it.
-const goldenV3 = "48414c450308000600000081b126f901010e0280aca0a0d283a50600e0c65b02020a10120e0002f0010002a001000201030e0280aca0a0d283a50600e0c65b06020a10120e0002f0010002a00100020101ff8f9de91a80897ac601010c626f64795f706f73747572650773697474696e670306656467652d31032280aca0a0d283a506d002000602020a80aca0a0d283a50601740b696d706c61757369626c6501640172020000000000000000000000000000000000000000000000000000000000000000ff01010e0280aca0a0d283a50600e0c65b04020a10120e0002f0010002a001000204020a0e80aca0a0d283a506011201508d0103312e320180aca0a0d283a506027b7d05020a80aca0a0d283a506017401720000000000000000000000000000000000000000000000000000000000000000"
+const goldenV3 = "48414c4503080006000000e2cd3bbb01010e0280aca0a0d283a50600e0c65b02020a10120e0002f0010002a001000201030e0280aca0a0d283a50600e0c65b06020a10120e0002f0010002a00100020101ff8f9de91a80897ac601010c626f64795f706f73747572650773697474696e670306656467652d31032280aca0a0d283a506d002000602020a80aca0a0d283a50601740b696d706c61757369626c6501640172020000000000000000000000000000000000000000000000000000000000000000ff01010e0280aca0a0d283a50600e0c65b04020a10120e0002f0010002a001000204020a0e80aca0a0d283a506011201508d0103312e320180aca0a0d283a506027b7d01016301016405020a80aca0a0d283a506017401720000000000000000000000000000000000000000000000000000000000000000"
 
 func TestVersionThreeStaysReadable(t *testing.T) {
 	t.Parallel()
 	records := []vital.Record{
 		{Reading: sample(1)}, {Reading: said()}, {Canary: beat()},
 		{Refused: &vital.Refused{Org: 1, Device: 5, ReceivedAt: beat().SentAt, Topic: "t", Reason: vital.ReasonImplausible, Detail: "d", Raw: []byte("r"), Length: 1, Read: sample(2), Beyond: vital.Below}},
-		{Status: &vital.Status{Org: 1, Device: 5, Sensor: 7, ReceivedAt: beat().SentAt, Kind: vital.StatusTold, Connection: 9, Battery: 80, HasBattery: true, Signal: -71, Firmware: "1.2", Clock: beat().SentAt, Raw: []byte("{}")}},
+		{Status: &vital.Status{Org: 1, Device: 5, Sensor: 7, ReceivedAt: beat().SentAt, Kind: vital.StatusTold, Connection: 9, Battery: 80, HasBattery: true, Signal: -71, Firmware: "1.2", Clock: beat().SentAt, Raw: []byte("{}"), Answer: &vital.Answer{Command: "c", Done: true, Detail: "d"},
+			Look: &vital.ClockLook{At: beat().SentAt, Local: true, Clock: vital.Clock{Offset: -time.Hour, Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}}}},
 		{Original: &vital.Original{Org: 1, Device: 5, ReceivedAt: beat().SentAt, Topic: "t", Raw: []byte("r")}},
 	}
 	if now := hex.EncodeToString(stream.Encode(nil, vital.Partitions, records)); now != goldenV3 {

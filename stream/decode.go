@@ -192,6 +192,14 @@ func (s *source) status() (t vital.Status) {
 		t.Clock = instant(s.varint("clock"))
 	}
 	t.Raw = s.raw()
+	if s.bit("answer") {
+		t.Answer = &vital.Answer{Command: vital.UID(s.text("command")), Done: s.bit("outcome"), Detail: string(s.text("detail of an answer"))}
+	}
+	if s.bit("look at a clock") {
+		t.Look = &vital.ClockLook{Clock: vital.Clock{Method: vital.ClockMethod(s.byte("method of a look"))}, Local: s.bit("zone of a clock")}
+		t.Look.At = instant(s.varint("time of a look"))
+		t.Look.Offset, t.Look.Uncertainty = s.duration("offset of a look"), s.duration("uncertainty of a look")
+	}
 	return t
 }
 

@@ -1,6 +1,10 @@
 package vital
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+)
 
 // More is what few readings have beside their numbers. It judges nothing by itself: what a judgement depends on is also a
 // finding (Averaged), or has moved the reading already (MeasuredAt).
@@ -18,6 +22,13 @@ type Clock struct {
 	Offset      time.Duration // added to the time as sent; at most a day, in microseconds
 	Method      ClockMethod
 	Uncertainty time.Duration // the measurement lies within so much of MeasuredAt, either way; microseconds
+}
+
+// ClockLook is one comparison of a device's clock with ours. Its offset may be of any size.
+type ClockLook struct {
+	Clock
+	At    time.Time // ours, when the clock showed what it did
+	Local bool      // the clock tells no zone: its digits were taken as if they were UTC, and the offset has the zone in it
 }
 
 // ClockMethod is how the offset of a clock was known.
@@ -46,6 +57,15 @@ const (
 	Summary                        // an average or another statistic over a time: no limit judges it
 )
 
+// TieOfName hashes the sender's own name for a measurement; 0 when it has none.
+func TieOfName(name string) int64 {
+	if name == "" {
+		return 0
+	}
+	sum := sha256.Sum256([]byte(name))
+	return int64(binary.LittleEndian.Uint64(sum[:8])>>1) | 1
+}
+
 // Beyond is on which side of its range a device found a value that it could not measure; 0 when it did not.
 type Beyond int8
 
@@ -68,8 +88,17 @@ type Status struct {
 	HasBattery bool
 	Signal     int16 // dBm, 0 when it is not told
 	Firmware   string
-	Clock      time.Time // what the device's clock showed when it sent; zero when it was not told
-	Raw        []byte    // as sent
+	Clock      time.Time  // what the clock showed when it was told; zero when it was not told
+	Look       *ClockLook // what that says of the clock; nil when nothing
+	Raw        []byte     // as sent
+	Answer     *Answer    // what became of a command; nil for most
+}
+
+// Answer is what a device says became of a command that it was sent.
+type Answer struct {
+	Command UID
+	Done    bool   // false: it could not
+	Detail  string // in the device's words
 }
 
 // StatusKind is how a status came about.

@@ -79,7 +79,7 @@ type deviceList struct {
 	List     []sessionView
 }
 
-func devices(csrf, at string, list []sessionView) deviceList {
+func signedInDevices(csrf, at string, list []sessionView) deviceList {
 	return deviceList{CSRF: csrf, At: at, List: list}
 }
 

@@ -40,6 +40,7 @@ type patientView struct {
 	Paged       bool
 	History     historyView // whose readings these were, and which records are the person's
 	Charts      []chartView
+	Expect      *expectView // what is to be measured, and what became of it
 	Limits      []limitView // of what is measured
 	Unused      []limitView // of what is not
 }
@@ -111,6 +112,9 @@ func (w *Web) patient(c *fiber.Ctx) error {
 	}
 	if view.Readings {
 		if err := w.addReadings(ctx, s.Actor, &view, k); err != nil {
+			return err
+		}
+		if view.Expect, err = w.expected(ctx, s.Actor, p.UID, shortStrip); err != nil {
 			return err
 		}
 	}

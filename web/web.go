@@ -15,6 +15,7 @@ import (
 	"hale/account/identity"
 	"hale/alerts"
 	"hale/api/session"
+	"hale/devices"
 	"hale/safe"
 )
 
@@ -30,10 +31,11 @@ type Config struct {
 	Staffing  *account.Staffing // no pages of accounts when nil
 	// Emergencies is the way to a record outside one's care; no page when nil.
 	Emergencies      *account.Emergency
-	Factors          Factors           // no page for second factors when nil
-	Door             session.Door      // no codes, lists of sessions and keys when nil
-	Safe             *safe.Safe        // no screens of the data safe when nil
-	Consents         *consent.Consents // no screens of what patients agree to when nil; with the two below
+	Factors          Factors            // no page for second factors when nil
+	Door             session.Door       // no codes, lists of sessions and keys when nil
+	Safe             *safe.Safe         // no screens of the data safe when nil
+	Schedules        *devices.Schedules // no measurement schedules and strips of days when nil
+	Consents         *consent.Consents  // no screens of what patients agree to when nil; with the two below
 	Caregivers       *consent.Caregivers
 	Offboarding      *consent.Offboarding
 	Erasures         *safe.Erasures // no screens for being forgotten when nil; with Safe
@@ -72,7 +74,7 @@ func New(c Config) *Web {
 		c.Zone = time.UTC
 	}
 	w := &Web{Config: c, assets: loadAssets(), heads: newHeadcount()}
-	w.templates = template.Must(template.New("").Funcs(template.FuncMap{"asset": w.assets.path, "devices": devices}).ParseFS(templateFiles, "templates/*.html"))
+	w.templates = template.Must(template.New("").Funcs(template.FuncMap{"asset": w.assets.path, "devices": signedInDevices}).ParseFS(templateFiles, "templates/*.html"))
 	return w
 }
 
@@ -106,6 +108,7 @@ func (w *Web) Mount(app *fiber.App) {
 	get("/patients/:id", w.patient)
 	get("/new-patient", w.newPatient)
 	post("/new-patient", w.addPatient)
+	w.mountSchedules(get, post)
 	w.mountTeams(get, post)
 	w.mountStaff(get, post)
 	w.mountGlass(get, post)

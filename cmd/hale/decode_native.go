@@ -50,7 +50,7 @@ func nativeMessage(ctx context.Context, payload []byte) (formats.Message, error)
 		}
 	}
 	for _, r := range receipt.Refused {
-		m.Refused = append(m.Refused, formats.Refusal{Index: r.Index, Reason: r.Reason, Detail: r.Detail})
+		m.Refused = append(m.Refused, formats.Refusal{Of: formats.Of{Index: r.Index}, Reason: r.Reason, Detail: r.Detail})
 	}
 	return m, receipt.Err
 }

@@ -329,6 +329,7 @@ func (h *house) answering() []stage {
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Looks: looks, Now: time.Now, Changed: h.registryChanged}
+	schedules := &devices.Schedules{Book: h.app, Looks: looks, Now: time.Now}
 	door := signin.New(h.app, h.secondKey, time.Now)
 	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Leaving: door, Proxies: h.proxies, Public: h.ways.public, Hosts: h.names(), Log: h.log}
 	door.Looks = looks
@@ -343,11 +344,13 @@ func (h *house) answering() []stage {
 	pages := web.New(h.ways.onScreens(web.Config{
 		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
+		Schedules: schedules,
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(looks), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk,
-		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
+		Schedules: schedules,
+		Teams:     teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
 		Refiles: h.refiles(looks), Merges: h.merges(looks),
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,

@@ -23,7 +23,7 @@ type keysCreateCommand struct {
 	recordFlags
 	organisationFlag
 	Name  string   `help:"Which program the key is for." required:""`
-	Scope []string `help:"What the key may do; say it more than once, or with commas: see patients, add patient, see readings, see alerts, see devices, enrol device, assign device, import people." required:""`
+	Scope []string `help:"What the key may do; say it more than once, or with commas: see patients, add patient, see readings, see alerts, see devices, enrol device, assign device, check devices for a broker, import people." required:""`
 	Days  int      `help:"How many days the key is good, at most 730." default:"365"`
 }
 

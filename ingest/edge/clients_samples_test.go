@@ -1,102 +1,178 @@
-//go:build clients
-
 package edge
 
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"hale/ingest"
 )
 
-// sensor is what the sample imports: a reading every 20 ms that counts over restarts.
-const sensor = `import os, time
-def heart_rate():
-    time.sleep(0.02)
-    n = int(open("n").read()) if os.path.exists("n") else 0
-    open("n", "w").write(str(n + 1))
-    return 60 + n % 40
-`
+// tally is a core that takes every reading it can, remembers their sequence numbers, and hangs up now and then without
+// acknowledging.
+type tally struct {
+	t *testing.T
 
-// TestTheSampleInPythonLosesNothing runs the sample of docs/wire.md, save that it speaks without TLS and in whichever
-// version of paho-mqtt is there: the edge hangs up now and then without acknowledging, the program is killed and started
-// again, and every number arrives.
-func TestTheSampleInPythonLosesNothing(t *testing.T) {
-	text, err := os.ReadFile("../../docs/wire.md")
+	mu       sync.Mutex
+	messages int
+	taken    map[int64]string // what was measured, by sequence number
+	clocks   int
+}
+
+func (c *tally) take(m ingest.Message) ingest.Receipt {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.messages++; c.messages%20 == 10 {
+		return ingest.Receipt{Err: context.DeadlineExceeded}
+	}
+	switch m.Topic {
+	case "hale/v1/d1/status":
+		var status struct{ Clock time.Time }
+		if err := json.Unmarshal(m.Payload, &status); err != nil || time.Since(status.Clock).Abs() > time.Minute {
+			c.t.Errorf("a status that does not say what the clock shows: %s %v", m.Payload, err)
+		}
+		c.clocks++
+		return ingest.Receipt{}
+	case "hale/v1/d1/readings":
+	default:
+		c.t.Errorf("a message to %s", m.Topic)
+	}
+	var readings []struct {
+		Seq    int64
+		Metric string
+		Value  json.Number
+		Unit   string
+		Time   time.Time
+	}
+	if err := json.Unmarshal(m.Payload, &readings); err != nil {
+		c.t.Errorf("%s: %v", m.Payload, err)
+	}
+	for _, r := range readings {
+		what := r.Metric + " " + r.Value.String() + " " + r.Unit + " " + r.Time.Format(time.RFC3339Nano)
+		if before, again := c.taken[r.Seq]; again && before != what {
+			c.t.Errorf("reading %d came as %q and as %q", r.Seq, before, what)
+		}
+		c.taken[r.Seq] = what
+	}
+	return ingest.Receipt{Accepted: len(readings)}
+}
+
+func (c *tally) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.taken)
+}
+
+// complete fails when a reading is missing between the first and the newest.
+func (c *tally) complete() {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for seq := int64(1); seq <= int64(len(c.taken)); seq++ {
+		if what, ok := c.taken[seq]; !ok || !strings.HasPrefix(what, "heart_rate ") || !strings.Contains(what, " /min ") {
+			c.t.Errorf("reading %d of %d: %q", seq, len(c.taken), what)
+		}
+	}
+	if c.clocks == 0 {
+		c.t.Error("nobody said what the clock shows")
+	}
+	c.t.Logf("%d readings in %d messages, %d of them statuses", len(c.taken), c.messages, c.clocks)
+}
+
+// TestTheSamplesLoseNothing runs the samples for device makers as they stand: the edge hangs up now and then without
+// acknowledging, the programs are killed and started again, and every number arrives. The one for computers speaks plain MQTT
+// here, the one for microcontrollers TLS; that one runs in CPython, for want of a board.
+func TestTheSamplesLoseNothing(t *testing.T) {
+	t.Parallel()
+	python := interpreter(t)
+	for name, start := range map[string]func(life context.Context, t *testing.T, doors []Listener, dir string) *exec.Cmd{
+		"python": func(life context.Context, t *testing.T, doors []Listener, dir string) *exec.Cmd {
+			t.Helper()
+			cmd := exec.CommandContext(life, python, sample(t, "python/device.py"))
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), "DEVICE=d1", "SECRET="+secret, "HALE="+doors[0].Addr().String())
+			cmd.Stdin = numbers(life)
+			return cmd
+		},
+		"microcontroller": func(life context.Context, t *testing.T, doors []Listener, dir string) *exec.Cmd {
+			t.Helper()
+			_, port, _ := net.SplitHostPort(doors[1].Addr().String())
+			write(t, filepath.Join(dir, "config.json"), `{"host":"localhost","port":`+port+`,"uid":"d1","secret":"`+secret+`","ca":"ca.der"}`)
+			write(t, filepath.Join(dir, "sensor.py"), "import time\ndef measure():\n    time.sleep(0.02)\n    return 61\n")
+			cmd := exec.CommandContext(life, python, "-c", "import sys; sys.path[:0] = ['.', sys.argv[1]]; import main; main.main()", filepath.Dir(sample(t, "microcontroller/main.py")))
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+			return cmd
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			core := &tally{t: t, taken: map[int64]string{}}
+			config := selfSigned(t)
+			doors := []Listener{{}, {TLS: config}}
+			openDoors(t, Limits{WrongSecretFor: time.Millisecond}, &recorder{forget: true, always: core.take}, doors...)
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "ca.der"), string(config.Certificates[0].Certificate[0]))
+			for life := 1; life <= 3; life++ {
+				ctx, kill := context.WithCancel(t.Context())
+				cmd := start(ctx, t, doors, dir)
+				cmd.Stderr = os.Stderr
+				if err := cmd.Start(); err != nil {
+					kill()
+					t.Fatal(err)
+				}
+				eventually(t, strconv.Itoa(40*life)+" readings", func() bool { return core.count() >= 40*life })
+				kill()
+				_ = cmd.Wait() // killed
+			}
+			core.complete()
+		})
+	}
+}
+
+// numbers is what a sensor might measure, one number every 20 ms, until ctx ends.
+func numbers(ctx context.Context) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		defer func() { _ = w.Close() }()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if _, err := io.WriteString(w, strconv.Itoa(60+n%40)+"\n"); err != nil {
+				return
+			}
+		}
+	}()
+	return r
+}
+
+// sample returns the path of a sample.
+func sample(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("../../samples", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, sample, _ := strings.Cut(string(text), "### In Python")
-	_, sample, found := strings.Cut(sample, "```python\n")
-	sample, _, ended := strings.Cut(sample, "```\n")
-	if !found || !ended {
-		t.Fatal("there is no sample in docs/wire.md")
-	}
-	python := interpreter(t)
+	return path
+}
 
-	var mu sync.Mutex
-	taken := map[int64]bool{}
-	messages := 0
-	h := open(t, Limits{}, &recorder{forget: true, always: func(m ingest.Message) ingest.Receipt {
-		mu.Lock()
-		defer mu.Unlock()
-		if messages++; messages%30 == 10 {
-			return ingest.Receipt{Err: context.DeadlineExceeded}
-		}
-		var readings []struct{ Seq int64 }
-		if err := json.Unmarshal(m.Payload, &readings); err != nil || m.Topic != "hale/v1/d1/readings" {
-			t.Errorf("%s: %v", m.Topic, err)
-		}
-		for _, r := range readings {
-			taken[r.Seq] = true
-		}
-		return ingest.Receipt{Accepted: len(readings)}
-	}})
-	host, port, _ := strings.Cut(h.Addr().String(), ":")
-	sample = strings.NewReplacer(
-		"mqtt.CallbackAPIVersion.VERSION2, ", `*([mqtt.CallbackAPIVersion.VERSION2] if hasattr(mqtt, "CallbackAPIVersion") else []), `,
-		"client.tls_set(\"ca.pem\")\n", "", "8883", port,
-	).Replace(sample)
-	dir := t.TempDir()
-	for name, content := range map[string]string{"device.py": sample, "sensor.py": sensor} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for life := 1; life <= 3; life++ {
-		ctx, kill := context.WithCancel(t.Context())
-		cmd := exec.CommandContext(ctx, python, "device.py")
-		cmd.Dir, cmd.Stderr = dir, os.Stderr
-		cmd.Env = append(os.Environ(), "DEVICE=d1", "SECRET="+secret, "HALE="+host)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "more readings", func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return len(taken) >= 40*life
-		})
-		kill()
-		_ = cmd.Wait() // killed
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	var newest int64
-	for seq := range taken {
-		newest = max(newest, seq)
-	}
-	for seq := int64(1); seq <= newest; seq++ {
-		if !taken[seq] {
-			t.Errorf("reading %d of %d is missing", seq, newest)
-		}
-	}
-	t.Logf("%d readings in %d messages", newest, messages)
 }
 
 // interpreter returns a Python that has paho-mqtt.
@@ -107,6 +183,6 @@ func interpreter(t *testing.T) string {
 			return python
 		}
 	}
-	t.Fatal("Python 3 with paho-mqtt is missing: pip install paho-mqtt, or apt-get install python3-paho-mqtt")
+	t.Fatal("Python 3 with paho-mqtt is missing: apt-get install python3-paho-mqtt, or pip install paho-mqtt")
 	return ""
 }

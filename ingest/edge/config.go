@@ -13,6 +13,7 @@ import (
 
 	"hale/devices"
 	"hale/ingest"
+	"hale/vital"
 )
 
 // Core is the ingest core as the edge needs it.
@@ -38,7 +39,12 @@ type Config struct {
 	Tell func(word []byte)
 	// Renewed, when set, is told of a device that has connected with the secret that takes the place of another, and the hash of
 	// that secret: the other is not needed any more. It must not block, and may forget: the old one ends by its time as well.
-	Renewed    func(d *devices.Device, shown [sha256.Size]byte)
+	Renewed func(d *devices.Device, shown [sha256.Size]byte)
+	// Noted, when set, is told of every device that came or left (vital.StatusCame, vital.StatusLeft), with the epoch of its
+	// connection. It must not block.
+	Noted func(d *devices.Device, kind vital.StatusKind, epoch int64, at time.Time)
+	// Subscribed, when set, is told of every device that begins to listen for commands. It must not block.
+	Subscribed func(device string)
 	Log        *slog.Logger          // nil: no log
 	Now        func() time.Time      // nil: time.Now
 	Registerer prometheus.Registerer // nil: metrics are kept and not shown
@@ -72,23 +78,30 @@ type Limits struct {
 	ConnectsPerSecond int
 	// AddressConnectsPerSecond is the same for one address; 1,000.
 	AddressConnectsPerSecond int
-	AdmitWithin              time.Duration // from accepting until the connection is asked; 30 s
-	Window                   int           // messages of one connection with the core and not yet acknowledged; 1,024
-	WindowBytes              int           // the same in bytes; 4 MiB
-	ReadAhead                int           // bytes read of one connection that wait for the window, so that a PINGREQ behind them is seen; 64 KiB
-	HeldBytes                int           // received on all connections and not yet durable; 64 MiB. What has begun to arrive has half of it at most
-	Reserve                  int           // bytes of one connection that may wait for room in HeldBytes, for the same reason; 8 KiB
-	Beyond                   int           // bytes of all connections in messages, one of each, that go beyond its Reserve; 8 MiB
-	Packet                   int           // remaining length of a PUBLISH from which it is drained instead of taken; 256 KiB
-	Drained                  int           // remaining length of a PUBLISH from which the connection is closed; 16 MiB
-	ConnectWithin            time.Duration // from being asked to the end of CONNECT, TLS among it; 10 s
-	ChunkWithin              time.Duration // for each 16 KiB of a packet that has begun; 30 s
-	WriteWithin              time.Duration // for each write; 30 s, since a long receipt on a slow line takes a while
-	DrainWithin              time.Duration // for outstanding acknowledgements when the server stops; 10 s
-	WatchEvery               time.Duration // how often credentials of live connections are checked again; 500 ms
-	RollCallEvery            time.Duration // how often an edge tells the others again who is connected to it; 30 s
-	AnswerWithin             time.Duration // how long the answer of another edge is good; 2 s
-	WrongSecretFor           time.Duration // delay of the first CONNACK 4 to an address, doubling up to 64 times; 50 ms
+	// DeviceMessagesPerSecond is how many messages of one device are read in a second, on and on; 1,000. DeviceMessagesAtOnce may
+	// come as fast as they do after a rest; 50,000, some days of a gateway's memory.
+	DeviceMessagesPerSecond int
+	DeviceMessagesAtOnce    int
+	// DeviceBytesPerSecond and DeviceBytesAtOnce are the same in bytes; 4 MiB and 64 MiB.
+	DeviceBytesPerSecond int
+	DeviceBytesAtOnce    int
+	AdmitWithin          time.Duration // from accepting until the connection is asked; 30 s
+	Window               int           // messages of one connection with the core and not yet acknowledged; 1,024
+	WindowBytes          int           // the same in bytes; 4 MiB
+	ReadAhead            int           // bytes read of one connection that wait for the window, so that a PINGREQ behind them is seen; 64 KiB
+	HeldBytes            int           // received on all connections and not yet durable; 64 MiB. What has begun to arrive has half of it at most
+	Reserve              int           // bytes of one connection that may wait for room in HeldBytes, for the same reason; 8 KiB
+	Beyond               int           // bytes of all connections in messages, one of each, that go beyond its Reserve; 8 MiB
+	Packet               int           // remaining length of a PUBLISH from which it is drained instead of taken; 256 KiB
+	Drained              int           // remaining length of a PUBLISH from which the connection is closed; 16 MiB
+	ConnectWithin        time.Duration // from being asked to the end of CONNECT, TLS among it; 10 s
+	ChunkWithin          time.Duration // for each 16 KiB of a packet that has begun; 30 s
+	WriteWithin          time.Duration // for each write; 30 s, since a long receipt on a slow line takes a while
+	DrainWithin          time.Duration // for outstanding acknowledgements when the server stops; 10 s
+	WatchEvery           time.Duration // how often credentials of live connections are checked again; 500 ms
+	RollCallEvery        time.Duration // how often an edge tells the others again who is connected to it; 30 s
+	AnswerWithin         time.Duration // how long the answer of another edge is good; 2 s
+	WrongSecretFor       time.Duration // delay of the first CONNACK 4 to an address, doubling up to 64 times; 50 ms
 }
 
 // Limits that are not worth a field.
@@ -123,6 +136,10 @@ func (l Limits) withDefaults() Limits {
 	l.Waiting = max(1, min(l.Waiting, l.Connections-known-l.Handshakes))
 	count(&l.ConnectsPerSecond, 2_000)
 	count(&l.AddressConnectsPerSecond, 1_000)
+	count(&l.DeviceMessagesPerSecond, 1_000)
+	count(&l.DeviceMessagesAtOnce, 50_000)
+	count(&l.DeviceBytesPerSecond, 4<<20)
+	count(&l.DeviceBytesAtOnce, 64<<20)
 	count(&l.Window, 1_024)
 	count(&l.WindowBytes, 4<<20)
 	count(&l.ReadAhead, 64<<10)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hale/devices"
+	"hale/vital"
 )
 
 // asked reads the CONNECT of a connection and returns its session, or nil when there is none: the device has then been
@@ -167,6 +168,9 @@ func (s *Server) refuse(conn net.Conn, code connackCode) {
 
 // welcome makes the session the device's only one and answers its CONNECT. It returns false when the server stops.
 func (s *Server) welcome(one *session) bool {
+	if snapshot, _ := s.cfg.Snapshot(); snapshot != nil {
+		s.observe(snapshot.Epoch)
+	}
 	if !s.register(one) {
 		return false
 	}
@@ -175,6 +179,7 @@ func (s *Server) welcome(one *session) bool {
 		s.tell(word{Kind: wordClaim, Claim: []presence{{one.uid, epoch}}})
 	}
 	s.log.Info("device connected", "device", one.uid, "epoch", epoch)
+	one.note(vital.StatusCame, epoch)
 	if d := one.device.Load(); s.cfg.Renewed != nil && one.canary == "" && d.Renews(one.shown) {
 		s.cfg.Renewed(d, one.shown)
 	}
@@ -196,6 +201,9 @@ func (s *Server) register(one *session) bool {
 	one.epoch.Store(s.nextEpochLocked())
 	one.since = s.now()
 	s.noteEnd(one)
+	if one.canary == "" {
+		one.pace = s.paceOf(one.uid)
+	}
 	before := s.sessions[one.uid]
 	s.sessions[one.uid] = one
 	s.live[one] = struct{}{}

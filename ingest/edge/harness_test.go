@@ -98,9 +98,10 @@ type house struct {
 	*Server
 	core     *recorder
 	registry atomic.Pointer[devices.Snapshot]
-	away     atomic.Bool  // the registry cannot be reached
-	clock    atomic.Int64 // nanoseconds by which this edge's clock is wrong
-	bus      *bus         // on which it speaks to other edges; nil: to nobody
+	away     atomic.Bool               // the registry cannot be reached
+	clock    atomic.Int64              // nanoseconds by which this edge's clock is wrong
+	still    atomic.Pointer[time.Time] // when set, the clock stands there
+	bus      *bus                      // on which it speaks to other edges; nil: to nobody
 	stop     context.CancelFunc
 	ended    chan error
 }
@@ -154,7 +155,7 @@ func openAs(t *testing.T, on *bus, wrong time.Duration, limits Limits, core *rec
 		Snapshot: func() (*devices.Snapshot, bool) { return h.registry.Load(), !h.away.Load() },
 		Core:     core,
 		NodeID:   "edge-1",
-		Now:      func() time.Time { return time.Now().Add(time.Duration(h.clock.Load())) },
+		Now:      h.time,
 		Tell: func(word []byte) {
 			if h.bus != nil {
 				h.bus.tell(h, word)
@@ -188,6 +189,21 @@ func openAs(t *testing.T, on *bus, wrong time.Duration, limits Limits, core *rec
 		}
 	})
 	return h
+}
+
+// time is what the clock of the edge shows.
+func (h *house) time() time.Time {
+	now := time.Now()
+	if at := h.still.Load(); at != nil {
+		now = *at
+	}
+	return now.Add(time.Duration(h.clock.Load()))
+}
+
+// stopped lets the clock of the edge stand still: it goes on by h.clock only.
+func (h *house) stopped() {
+	now := time.Now()
+	h.still.Store(&now)
 }
 
 // raw is a client that is no more than a socket.

@@ -131,6 +131,7 @@ func serving(tb testing.TB, kind string, devicesKnown int) *Server {
 	s := New(Config{
 		Listeners: []Listener{door}, Core: &recorder{always: accepted, forget: true},
 		Snapshot: func() (*devices.Snapshot, bool) { return registry, true },
+		Limits:   Limits{DeviceMessagesPerSecond: 1 << 30, DeviceBytesPerSecond: 1 << 40}, // benchmarks send as fast as they can
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

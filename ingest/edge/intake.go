@@ -134,7 +134,8 @@ func (s *session) subscribe(h header) error {
 	if err != nil {
 		return err
 	}
-	return s.reply(func(out []byte) []byte {
+	begins := false
+	err = s.reply(func(out []byte) []byte {
 		codes := make([]byte, len(filters))
 		for i, f := range filters {
 			if slot := s.subscribed.slot(s.uid, f.filter); slot != nil {
@@ -142,9 +143,15 @@ func (s *session) subscribe(h header) error {
 			} else {
 				codes[i] = subackFailure
 			}
+			begins = begins || codes[i] != subackFailure
 		}
+		begins = begins && s.subscribed.wants(Commands)
 		return appendSuback(out, id, codes)
 	})
+	if begins && err == nil && s.server.cfg.Subscribed != nil {
+		s.server.cfg.Subscribed(s.uid)
+	}
+	return err
 }
 
 func (s *session) unsubscribe(h header) error {
@@ -209,6 +216,9 @@ func (s *session) take(h header, p publish, headLength int) error {
 	if oversize {
 		e.cost = messageCost + len(s.topic) + headKept
 	}
+	if err := s.keepPace(h.length); err != nil {
+		return err
+	}
 	if err := s.room(); err != nil {
 		return err
 	}
@@ -241,6 +251,7 @@ func (s *session) take(h header, p publish, headLength int) error {
 	}
 	s.server.metrics.received.Add(float64(h.length))
 	e.message.Device, e.message.Canary, e.message.ReceivedAt = s.device.Load(), s.canary, s.server.now()
+	e.message.Connection = s.epoch.Load()
 	s.enqueue(e)
 	return nil
 }

@@ -22,6 +22,8 @@ type metrics struct {
 	receipts    *prometheus.CounterVec
 
 	certificates *prometheus.CounterVec
+	heldBack     prometheus.Counter
+	slowed       prometheus.Gauge
 }
 
 func newMetrics(held, waiting func() int) *metrics {
@@ -50,6 +52,8 @@ func newMetrics(held, waiting func() int) *metrics {
 		unacked:      gauge("unacknowledged_messages", "Messages with the core that are not durable yet."),
 		held:         shown("held_bytes", "Bytes received, or about to be, that are not durable yet.", held),
 		waiting:      shown("waiting_connections", "Connections in line to be asked who they are.", waiting),
+		heldBack:     counter("held_back_total", "Messages that waited since their device sends faster than it is read."),
+		slowed:       gauge("slowed_connections", "Connections that are not read just now since their device sends too fast."),
 		certificates: counters("client_certificates_total", "Client certificates that were shown, by outcome: good, or the objection (name, unknown, revoked, expired, early, authority).", "outcome"),
 		receipts:     counters("receipts_total", "Receipts by outcome: sent, or dropped because the device does not read.", "outcome"),
 	}
@@ -61,7 +65,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	if r == nil {
 		return nil
 	}
-	for _, c := range []prometheus.Collector{m.connections, m.connects, m.closed, m.messages, m.received, m.unacked, m.held, m.waiting, m.receipts, m.certificates} {
+	for _, c := range []prometheus.Collector{m.connections, m.connects, m.closed, m.messages, m.received, m.unacked, m.held, m.waiting, m.receipts, m.certificates, m.heldBack, m.slowed} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

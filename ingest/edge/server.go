@@ -46,6 +46,7 @@ type Server struct {
 	listeners []Listener
 	sessions  map[string]*session   // by device UID
 	live      map[*session]struct{} // those above, and those that are not over yet
+	paces     map[string]*pace      // by device UID
 	epoch     int64                 // the highest that was given or heard of
 	firstEnd  time.Time             // when the first client certificate of those ends that are connected; zero: none does
 	draining  bool
@@ -55,7 +56,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Log, now: cfg.Now,
-		listeners: asking(cfg.Listeners), sessions: map[string]*session{}, live: map[*session]struct{}{}, rivals: newRivalry(),
+		listeners: asking(cfg.Listeners), sessions: map[string]*session{}, live: map[*session]struct{}{}, paces: map[string]*pace{}, rivals: newRivalry(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -9,6 +9,7 @@ import (
 
 	"hale/devices"
 	"hale/ingest"
+	"hale/vital"
 )
 
 // cause says why a session ended.
@@ -64,10 +65,12 @@ type session struct {
 	shown     [sha256.Size]byte // of the secret that let it in
 	bySecret  bool              // it has shown one
 	proof     *devices.Proof    // of the client certificate that let it in; nil: there was none
+	pace      *pace             // nil: it may send as it likes
 	stopped   atomic.Bool       // no more is read
 	outlived  atomic.Bool       // the device has connected again since
 
 	// Of the reader alone.
+	slowed bool      // the log has said that the device sends too fast
 	topic  string    // of the last message, since most messages of a device have the same
 	midway bool      // within a packet: the next bytes are due soon
 	mark   int64     // where in the stream the chunk began that is due
@@ -123,10 +126,14 @@ func (s *session) serve() {
 	s.server.forget(s)
 	s.server.metrics.closed.WithLabelValues(string(ended)).Inc()
 	s.server.log.Info("device disconnected", "device", s.uid, "cause", string(ended))
+	if !s.outlived.Load() {
+		s.note(vital.StatusLeft, s.epoch.Load())
+	}
 	if s.will != nil && ended.leavesWill() && !s.outlived.Load() {
 		s.server.metrics.unacked.Inc()
 		s.server.submit(ingest.Message{
 			Device: s.device.Load(), Topic: s.will.topic, Payload: s.will.payload, ReceivedAt: s.server.now(),
+			Connection: s.epoch.Load(), Presence: vital.StatusWill,
 		}, s.server.willSettled)
 	}
 }

@@ -47,7 +47,7 @@ func bundle(b *node) Message {
 	}
 	var all Message
 	for i, e := range entries.items {
-		all.join(entry(e), i)
+		all.join(entry(e), Of{i, e.src})
 	}
 	return all
 }

@@ -28,6 +28,13 @@ type Draft struct {
 	Identifier string
 	// Facts are what was said beside the numbers, in the order in which it was: they are kept and shown, and judge nothing.
 	Facts []vital.Fact
+	Of
+}
+
+// Of says of which element of a list something is, in a message that holds several.
+type Of struct {
+	Index int    // of the element, from 0
+	Part  []byte // the element as it was sent; nil when the message is one
 }
 
 // Message is what one payload held: measurements, what of it is none, and what it tells of the device itself.
@@ -63,7 +70,7 @@ type Time struct {
 
 // Refusal says why something is no measurement that Hale keeps.
 type Refusal struct {
-	Index  int // of the element in a list, from 0
+	Of
 	Reason vital.Reason
 	Field  string // the path of the field in the sender's own words, for example "systolic_blood_pressure.unit"
 	Detail string // what to mend, for a person; begins with Field where there is one

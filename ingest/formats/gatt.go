@@ -2,6 +2,7 @@ package formats
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 func Characteristics() []string {
 	return []string{"2A18", "2A19", "2A1C", "2A34", "2A35", "2A37", "2A5E", "2A5F", "2A9D"}
 }
+
+// Reads reports whether GATT reads a characteristic of that name.
+func Reads(name string) bool { return slices.Contains(Characteristics(), characteristic(name)) }
 
 // baseUUID is what a 16-bit characteristic ends with when it is written as 128 bits.
 const baseUUID = "-0000-1000-8000-00805F9B34FB"

@@ -238,15 +238,18 @@ func each(src []byte, one func(*node) Message) Message {
 		return refused(malformed("", "the list has %d elements; send 1 to %d", len(root.items), most))
 	}
 	for i, item := range root.items {
-		all.join(one(item), i)
+		all.join(one(item), Of{i, item.src})
 	}
 	return all
 }
 
-// join takes over what another message held, as the element of that index.
-func (m *Message) join(other Message, index int) {
+// join takes over what another message held, as that element.
+func (m *Message) join(other Message, of Of) {
 	for i := range other.Refused {
-		other.Refused[i].Index = index
+		other.Refused[i].Of = of
+	}
+	for i := range other.Drafts {
+		other.Drafts[i].Of = of
 	}
 	m.Drafts, m.Refused, m.Facts = append(m.Drafts, other.Drafts...), append(m.Refused, other.Refused...), append(m.Facts, other.Facts...)
 }

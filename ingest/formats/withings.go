@@ -42,7 +42,7 @@ func Withings(src []byte) Message {
 	}
 	var all Message
 	for i, g := range groups.items {
-		all.join(group(g), i)
+		all.join(group(g), Of{i, g.src})
 	}
 	return all
 }

@@ -146,3 +146,14 @@ func Files(tb testing.TB, c *tls.Certificate) (cert, key string) {
 	}
 	return cert, key
 }
+
+// ServerFile writes the certificate that a server shows where a program can read it, to trust it.
+func ServerFile(tb testing.TB, server *tls.Config) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "server.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificates[0].Certificate[0]})
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}

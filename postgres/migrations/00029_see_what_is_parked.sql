@@ -1,0 +1,191 @@
+-- Why: a value that waits for an owner, or that was refused, may be somebody's emergency. It is screened when it comes, and what may
+-- be red is on the nurses' list at once, whoever it belongs to. What waits is claimed or put aside by a person, and what a device or a
+-- person takes back is kept visibly.
+-- +goose Up
+SET LOCAL ROLE hale_owner;
+
+-- One row per sensor and metric while it is open: a device that repeats itself counts up, and the worst is kept. What tells only of
+-- the past (historic) is listed and calls nobody: it does not hide what is measured now.
+CREATE TABLE unverified (
+    org_id           integer NOT NULL REFERENCES org,
+    id               bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    uid              uuid NOT NULL UNIQUE,
+    device_id        bigint NOT NULL,
+    sensor_id        bigint NOT NULL,
+    metric           smallint NOT NULL,
+    level            smallint NOT NULL CHECK (level IN (2, 3)),
+    ground           text NOT NULL CHECK (ground IN ('extreme', 'limit', 'beyond', 'unit')),
+    beyond           smallint NOT NULL DEFAULT 0 CHECK (beyond IN (-1, 0, 1)),
+    vals             float8[] NOT NULL, -- of the worst; canonical units, as read when unitless
+    unitless         boolean NOT NULL DEFAULT false,
+    badness          float8 NOT NULL,   -- orders values of the metric; alerts.Screened.Badness
+    findings         integer NOT NULL,
+    reading_id       bigint,            -- of the worst, where it is a reading
+    measured_at      timestamptz,       -- of the worst; null: not known
+    received_at      timestamptz NOT NULL,
+    last_received_at timestamptz NOT NULL,
+    times            integer NOT NULL DEFAULT 1,
+    place            text NOT NULL CHECK (place IN ('inbox', 'quarantine', 'record')),
+    why              text NOT NULL,     -- the reason in that place
+    historic         boolean NOT NULL,
+    opened_at        timestamptz NOT NULL,
+    deadline_at      timestamptz CHECK ((deadline_at IS NULL) = historic),
+    next_action_at   timestamptz,       -- when nobody looks after it any more
+    loud_at          timestamptz,       -- since when it is overdue
+    state            text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'acknowledged', 'closed')),
+    ack_by           bigint,
+    ack_name         text NOT NULL DEFAULT '',
+    ack_until        timestamptz,
+    closed_at        timestamptz,
+    closing          text NOT NULL DEFAULT '' CHECK (closing IN ('', 'claimed', 'not_real', 'handled')),
+    closed_name      text NOT NULL DEFAULT '',
+    note             text NOT NULL DEFAULT '',
+    version          integer NOT NULL DEFAULT 1,
+    PRIMARY KEY (org_id, id),
+    CHECK ((state = 'closed') = (closing <> '') AND (state = 'closed') = (closed_at IS NOT NULL)),
+    CHECK (state <> 'acknowledged' OR ack_by IS NOT NULL AND ack_until IS NOT NULL),
+    FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id),
+    FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
+    FOREIGN KEY (org_id, ack_by) REFERENCES staff (org_id, id)
+);
+CREATE UNIQUE INDEX unverified_one_open ON unverified (sensor_id, metric, historic) WHERE state <> 'closed';
+CREATE INDEX unverified_open ON unverified (org_id, opened_at) WHERE state <> 'closed';
+CREATE INDEX unverified_newest ON unverified (org_id, id DESC);
+CREATE INDEX unverified_due ON unverified (next_action_at) WHERE state <> 'closed' AND next_action_at IS NOT NULL;
+
+-- Whose it may be, because they hold the sensor or held it or share the kit; and whose somebody said that it is.
+CREATE TABLE unverified_person (
+    org_id        integer NOT NULL,
+    unverified_id bigint NOT NULL,
+    patient_id    bigint NOT NULL,
+    how           text NOT NULL CHECK (how IN ('holds', 'held', 'near', 'claimed')),
+    from_at       timestamptz,
+    to_at         timestamptz,
+    PRIMARY KEY (org_id, unverified_id, patient_id, how),
+    FOREIGN KEY (org_id, unverified_id) REFERENCES unverified (org_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id)
+);
+CREATE INDEX unverified_person_of_patient ON unverified_person (patient_id);
+
+-- The log. Its numbers are drawn from those of timeline: the live feed tells both in one order.
+CREATE TABLE unverified_entry (
+    org_id        integer NOT NULL,
+    id            bigint NOT NULL DEFAULT nextval('timeline_id_seq'),
+    unverified_id bigint NOT NULL,
+    kind          text NOT NULL CHECK (kind IN ('opened', 'repeated', 'worsened', 'overdue', 'acknowledged', 'claimed', 'closed')),
+    recorded_at   timestamptz NOT NULL,
+    actor_id      bigint,
+    actor_name    text NOT NULL DEFAULT '',
+    actor_role    text NOT NULL DEFAULT '',
+    vals          float8[] NOT NULL DEFAULT '{}',
+    note          text NOT NULL DEFAULT '',
+    version       integer NOT NULL,
+    PRIMARY KEY (org_id, id),
+    FOREIGN KEY (org_id, unverified_id) REFERENCES unverified (org_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (org_id, actor_id) REFERENCES staff (org_id, id)
+);
+CREATE INDEX unverified_entry_of ON unverified_entry (org_id, unverified_id, id);
+CREATE INDEX unverified_entry_recorded ON unverified_entry (org_id, recorded_at, id);
+
+-- What a device or a person took back. The key is that of reading, so that what is sent again does not bring it back.
+CREATE TABLE withdrawn_reading (
+    LIKE reading,
+    withdrawn_at timestamptz NOT NULL,
+    how          text NOT NULL CHECK (how IN ('amended', 'entered_in_error')),
+    by_id        bigint, -- of staff; null: the device said it
+    by_name      text NOT NULL DEFAULT '',
+    by_role      text NOT NULL DEFAULT '',
+    why          text NOT NULL DEFAULT '',
+    PRIMARY KEY (org_id, sensor_id, metric, sent_at, tie),
+    FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
+    FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id),
+    FOREIGN KEY (org_id, by_id) REFERENCES staff (org_id, id)
+);
+CREATE UNIQUE INDEX withdrawn_reading_key ON withdrawn_reading (sensor_id, metric, sent_at, tie);
+CREATE INDEX withdrawn_reading_of_patient ON withdrawn_reading (patient_id, withdrawn_at DESC);
+
+ALTER TABLE inbox DROP CONSTRAINT inbox_state_check;
+ALTER TABLE inbox ADD CONSTRAINT inbox_state_check CHECK (state IN ('waiting', 'claimed', 'dismissed'));
+ALTER TABLE inbox ADD COLUMN settled_at timestamptz;
+ALTER TABLE inbox ADD COLUMN settled_by text NOT NULL DEFAULT ''; -- who put it aside
+ALTER TABLE inbox ADD COLUMN settled_why text NOT NULL DEFAULT '';
+CREATE INDEX inbox_waiting ON inbox (org_id, sensor_id, measured_at) WHERE state = 'waiting';
+
+-- What became of a refused message: nothing is deleted.
+ALTER TABLE quarantine ADD COLUMN tried_at timestamptz;
+ALTER TABLE quarantine ADD COLUMN tried_by text NOT NULL DEFAULT '';
+ALTER TABLE quarantine ADD COLUMN accepted integer; -- readings that came of it then
+ALTER TABLE quarantine ADD COLUMN refused_again text NOT NULL DEFAULT '';
+ALTER TABLE quarantine ADD COLUMN settled_at timestamptz; -- since when it waits for nobody
+
+-- A claim gives what waits to a person even where the sensor was another's by the clock.
+ALTER TABLE refile ADD COLUMN claims boolean NOT NULL DEFAULT false;
+
+-- A notice of what is nobody's goes to whoever is on duty.
+ALTER TABLE outbox DROP CONSTRAINT outbox_about;
+ALTER TABLE outbox ADD CONSTRAINT outbox_about CHECK (patient_id IS NOT NULL OR audience IN ('privacy_officer', 'manager') OR topic LIKE 'unverified.%');
+
+SELECT isolate(t) FROM unnest(ARRAY['unverified', 'unverified_person', 'unverified_entry', 'withdrawn_reading']::regclass[]) t;
+SELECT keep_to_patients('unverified_person'), keep_to_patients('withdrawn_reading');
+-- An emergency of nobody is every nurse's; a patient finds in the copy of their record what was said to be theirs.
+SELECT keep_to_views('unverified', '{SELECT}', '{staff,patient}', $$(SELECT current_setting('app.view', true) = 'staff')
+    OR EXISTS (SELECT FROM unverified_person p WHERE p.org_id = unverified.org_id AND p.unverified_id = unverified.id AND p.how = 'claimed')$$);
+SELECT keep_to_views('unverified_person', '{SELECT}', '{staff,patient}');
+SELECT keep_to_views('unverified_entry', '{SELECT}', '{staff}');
+SELECT keep_to_views('withdrawn_reading', '{SELECT}', '{staff,patient}');
+SELECT keep_to_views('unverified', '{UPDATE}', '{staff}'), keep_to_views('unverified', '{INSERT,DELETE}', '{}');
+SELECT keep_to_views(t, '{INSERT}', '{staff}') FROM unnest(ARRAY['unverified_person', 'unverified_entry']::regclass[]) t;
+SELECT keep_to_views(t, '{UPDATE,DELETE}', '{}') FROM unnest(ARRAY['unverified_person', 'unverified_entry']::regclass[]) t;
+SELECT keep_to_views('withdrawn_reading', '{INSERT,UPDATE,DELETE}', '{}');
+
+GRANT SELECT ON unverified, unverified_person, unverified_entry, withdrawn_reading TO hale_app, hale_work;
+GRANT INSERT ON unverified, unverified_person, unverified_entry TO hale_work;
+GRANT INSERT ON unverified_person, unverified_entry TO hale_app;
+GRANT UPDATE ON unverified TO hale_app, hale_work;
+GRANT UPDATE (patient_id, assignment_id) ON withdrawn_reading TO hale_work; -- a merge
+GRANT UPDATE (state, settled_at, settled_by, settled_why) ON inbox TO hale_app;
+GRANT UPDATE (tried_at, tried_by, accepted, refused_again, settled_at) ON quarantine TO hale_app;
+GRANT USAGE ON SEQUENCE timeline_id_seq TO hale_app, hale_work;
+GRANT SELECT, DELETE ON unverified, unverified_person, unverified_entry, withdrawn_reading TO hale_migrate;
+GRANT SELECT, INSERT ON reading, withdrawn_reading TO hale_migrate;
+GRANT DELETE ON reading TO hale_migrate;
+RESET ROLE;
+
+-- +goose StatementBegin
+-- Takes a reading out of the record and keeps it beside. No role deletes readings by itself. hale_app takes only those of patients
+-- within its view, and only with the partition of the patient held.
+CREATE FUNCTION withdraw_reading(given_org integer, given_sensor bigint, given_metric smallint, given_sent timestamptz, given_tie bigint,
+    given_how text, given_by bigint, given_name text, given_role text, given_why text, at timestamptz)
+RETURNS TABLE (patient_id bigint, id bigint, measured_at timestamptz) LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH taken AS (
+        DELETE FROM reading r WHERE r.org_id = given_org AND r.sensor_id = given_sensor AND r.metric = given_metric AND r.sent_at = given_sent AND r.tie = given_tie
+        RETURNING r.*
+    ), kept AS (
+        INSERT INTO withdrawn_reading SELECT t.*, at, given_how, given_by, given_name, given_role, given_why FROM taken t ON CONFLICT DO NOTHING
+    )
+    SELECT t.patient_id, t.id, t.measured_at FROM taken t
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION withdraw_reading(integer, bigint, smallint, timestamptz, bigint, text, bigint, text, text, text, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION withdraw_reading(integer, bigint, smallint, timestamptz, bigint, text, bigint, text, text, text, timestamptz) TO hale_work;
+
+-- +goose StatementBegin
+-- The same by a person of staff, within their view.
+CREATE FUNCTION withdraw_by_person(given_patient bigint, given_id bigint, near timestamptz, given_why text)
+RETURNS TABLE (patient_id bigint, id bigint, measured_at timestamptz, metric smallint) LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH me AS (
+        SELECT nullif(current_setting('app.org', true), '')::int AS org, nullif(current_setting('app.who', true), '')::bigint AS who, nullif(current_setting('app.now', true), '')::timestamptz AS at
+        WHERE current_setting('app.view', true) IN ('staff', 'org')
+            AND (current_setting('app.view', true) = 'org' OR EXISTS (SELECT FROM my_care() c WHERE c.patient_id = given_patient))
+    ), found AS MATERIALIZED (
+        SELECT r.sensor_id, r.metric, r.sent_at, r.tie, r.org_id FROM me
+            JOIN (SELECT DISTINCT a.org_id, a.sensor_id FROM assignment a WHERE a.patient_id = given_patient) s ON s.org_id = me.org
+            JOIN reading r ON r.sensor_id = s.sensor_id AND r.patient_id = given_patient AND r.id = given_id AND r.sent_at BETWEEN near - interval '24 hours' AND near + interval '24 hours'
+    )
+    SELECT w.patient_id, w.id, w.measured_at, f.metric FROM me, found f, staff t,
+        withdraw_reading(f.org_id, f.sensor_id, f.metric, f.sent_at, f.tie, 'entered_in_error', t.id, t.name, t.role, given_why, me.at) w
+    WHERE t.org_id = me.org AND t.id = me.who
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION withdraw_by_person(bigint, bigint, timestamptz, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION withdraw_by_person(bigint, bigint, timestamptz, text) TO hale_app;
