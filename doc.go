@@ -57,7 +57,7 @@
 // The edges, which act:
 //
 //   - ingest: the core and its decoders; ingest/formats the formats of the world (FHIR, Open mHealth, Bluetooth, makers' JSON) as
-//     pure functions, not wired in yet; ingest/edge the MQTT listener, ingest/bridge the client of other
+//     pure functions; ingest/edge the MQTT listener, ingest/bridge the client of other
 //     people's brokers, with mapping files for what they carry.
 //   - stream: envelopes in and out, the janitor, the live feed, and the embedded NATS server.
 //   - postgres: the record: pool, roles, migrations, one file per domain; postgres/embedded runs the database server.

@@ -140,11 +140,13 @@ type Outcome struct {
 	Notices  []push.Notice
 }
 
-// Event tells the live feed that an episode changed. It carries ids and a version only.
+// Event tells the live feed that an episode, or an unverified red, changed. It carries ids and a version only.
 type Event struct {
 	ID      int64 // of the timeline entry; grows
 	Org     vital.OrgID
 	Patient vital.UID
 	Alert   vital.UID
 	Version int
+	// Unverified says that Alert is an unverified red, which has no patient: whoever handles alerts hears of it.
+	Unverified bool `json:",omitempty"`
 }

@@ -101,6 +101,9 @@ type Bucket struct {
 	Min, Max, Avg []float64 // one per component, canonical units
 	N             int
 	Findings      vital.Finding // of any reading in it
+	Facts         []vital.Fact  // that stand beside it; of a single reading only
+	SentAt        time.Time     // of a single reading: its time as sent, and how Start was arrived at
+	Clock         vital.Clock
 }
 
 // SeriesQuery asks for a chart of one metric. Width 0 asks for single readings (at most 20,000).

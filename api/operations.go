@@ -52,6 +52,7 @@ func describe() huma.Config {
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", Description: "The token that POST /v1/session returns, or an API key. One that POST /v1/session/code returns goes with the device's secret in " + session.DeviceHeader + "."},
+		"device": {Type: "http", Scheme: "basic", Description: "The UID and secret of an enrolled device; only for POST /v1/observations."},
 		"cookie": {Type: "apiKey", In: "cookie", Name: "hale_session", Description: "Set by POST /v1/session (with HTTPS its name begins with __Host-). Requests that change something carry the session's CSRF value in " + session.CSRFHeader + "."},
 	}
 	return cfg

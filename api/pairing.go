@@ -63,14 +63,14 @@ type credentialsOutput struct {
 	}
 }
 
-type renewInput struct {
+type renewSecretInput struct {
 	UID  string `path:"uid" maxLength:"64"`
 	Body struct {
 		OverlapHours int `json:"overlap_hours,omitempty" minimum:"1" maximum:"720" doc:"How long the old secret stays good at most; 168 (a week) when left out"`
 	}
 }
 
-type renewOutput struct {
+type renewSecretOutput struct {
 	Body struct {
 		UID      string    `json:"uid" example:"bp-0017"`
 		Secret   string    `json:"secret" doc:"The new MQTT password. It is shown this once"`
@@ -156,12 +156,12 @@ func (s *Server) credentials(ctx context.Context, actor account.Actor, in *devic
 	return out, nil
 }
 
-func (s *Server) renewSecret(ctx context.Context, actor account.Actor, in *renewInput) (*renewOutput, error) {
+func (s *Server) renewSecret(ctx context.Context, actor account.Actor, in *renewSecretInput) (*renewSecretOutput, error) {
 	got, err := s.Credentials.Renew(ctx, actor, in.UID, time.Duration(in.Body.OverlapHours)*time.Hour)
 	if err != nil {
 		return nil, err
 	}
-	out := &renewOutput{}
+	out := &renewSecretOutput{}
 	out.Body.UID, out.Body.Secret, out.Body.OldUntil = got.UID, got.Secret, got.OldUntil
 	return out, nil
 }

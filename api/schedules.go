@@ -244,7 +244,7 @@ func rhythmOf(days devices.Days, times []devices.Window) RhythmBody {
 		b.Weekdays = append(b.Weekdays, int(d))
 	}
 	for _, w := range times {
-		b.Times = append(b.Times, windowBody{From: clockOf(w.From), At: clockOf(w.At), To: clockOf(w.To)})
+		b.Times = append(b.Times, windowBody{From: wallOf(w.From), At: wallOf(w.At), To: wallOf(w.To)})
 	}
 	return b
 }
@@ -302,4 +302,4 @@ func minuteOf(text string) (int, bool) {
 	return t.Hour()*60 + t.Minute(), err == nil
 }
 
-func clockOf(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, minute%60) }
+func wallOf(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, minute%60) }

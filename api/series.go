@@ -31,6 +31,37 @@ type pointBody struct {
 	Avg []float64 `json:"avg"`
 
 	Findings []string `json:"findings,omitempty" doc:"What the device or Hale noticed about any of the readings; trust_broker is one that came through another broker" example:"irregular_pulse"`
+
+	Clock *clockBody `json:"clock,omitempty" doc:"Of a single reading whose time was not taken as it was sent: what was sent, and how the time of measurement was arrived at"`
+
+	Facts []factBody `json:"facts,omitempty" doc:"What was said beside the numbers, where the point is one reading"`
+}
+
+type factBody struct {
+	Name  string `json:"name" example:"mean_pressure"`
+	Value string `json:"value" example:"95 mm[Hg]"`
+}
+
+type clockBody struct {
+	SentAt             time.Time `json:"sent_at" doc:"The time as sent. Of a clock that tells no zone (method zone, finding time_local) these are its digits as if they were UTC"`
+	OffsetSeconds      float64   `json:"offset_seconds" doc:"Added to the time as sent" example:"-2220"`
+	Method             string    `json:"method" enum:"coincident,gateway,arrival,zone" doc:"coincident: the device said what its clock showed when it sent; gateway: the gateway's time stood beside the sensor's; zone: the zone of whoever wore the sensor"`
+	UncertaintySeconds float64   `json:"uncertainty_seconds" doc:"It was measured within so much of it, either way" example:"11"`
+}
+
+func timedBy(b alerts.Bucket) *clockBody {
+	if b.Clock == (vital.Clock{}) {
+		return nil
+	}
+	return &clockBody{SentAt: b.SentAt.UTC(), OffsetSeconds: b.Clock.Offset.Seconds(), Method: b.Clock.Method.String(), UncertaintySeconds: b.Clock.Uncertainty.Seconds()}
+}
+
+func factsOf(facts []vital.Fact) []factBody {
+	var list []factBody
+	for _, f := range facts {
+		list = append(list, factBody(f))
+	}
+	return list
 }
 
 type limitSpan struct {
@@ -152,7 +183,7 @@ func componentsOf(d vital.Definition) []componentBody {
 func pointsOf(buckets []alerts.Bucket) []pointBody {
 	list := make([]pointBody, len(buckets))
 	for i, b := range buckets {
-		list[i] = pointBody{T: b.Start.UnixMilli(), N: b.N, Min: orEmpty(b.Min), Max: orEmpty(b.Max), Avg: orEmpty(b.Avg), Findings: b.Findings.Names()}
+		list[i] = pointBody{T: b.Start.UnixMilli(), N: b.N, Min: orEmpty(b.Min), Max: orEmpty(b.Max), Avg: orEmpty(b.Avg), Findings: b.Findings.Names(), Facts: factsOf(b.Facts), Clock: timedBy(b)}
 	}
 	return list
 }

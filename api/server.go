@@ -57,19 +57,37 @@ type Config struct {
 	Limits    *alerts.Limits
 	Charts    alerts.Charts
 	Desk      Desk
+	Commands  *devices.CommandDesk
+	Problems  *devices.Problems
+	// Kits are what patients are given; no routes of kits when nil. With Types.
+	Kits  *devices.Kits
+	Types *devices.Types
+	// Certificates are the client certificates of devices, and the authorities that sign them.
+	Certificates *devices.Certificates
 	// Credentials gives devices their secrets. Ways says how they reach the edge; host is the name by which this Hale was asked, or
 	// empty, for an edge that listens on every address of its machine.
 	Credentials *devices.Credentials
 	Ways        func(host string) (devices.Ways, error)
 
+	// Phones lets in apps that send what they measured, and Taker makes that durable.
+	Phones *devices.Phones
+	Taker  Taker
+
 	Schedules *devices.Schedules
-	Teams     *account.Teams
-	Staffing  *account.Staffing
-	Rosters   *account.Rosters
-	Emergency *account.Emergency
-	Safe      *safe.Safe
-	Erasures  *safe.Erasures
-	Refiles   *safe.Refiles
+	Technique *devices.Technique
+	Counts    *devices.Counts
+	// Unverified are the values of nobody known that may be an emergency, and Inbox what waits for an owner.
+	Unverified *alerts.Watchlist
+	Inbox      *safe.Inbox
+	// Quarantine is what was refused, of all devices.
+	Quarantine *devices.Quarantine
+	Teams      *account.Teams
+	Staffing   *account.Staffing
+	Rosters    *account.Rosters
+	Emergency  *account.Emergency
+	Safe       *safe.Safe
+	Erasures   *safe.Erasures
+	Refiles    *safe.Refiles
 
 	// What patients agree to, whom they let in, and how care ends.
 	Consents    *consent.Consents
@@ -151,10 +169,20 @@ func New(cfg Config) *Server {
 	s.addLimits()
 	s.addTrends()
 	s.addDevices()
+	s.addPresence()
+	s.addKits()
+	s.addDeviceTypes()
+	s.addCertificates()
+	s.addObservations()
 	s.addPairing()
 	s.addBroker()
 	s.addSchedules()
+	s.addTechnique()
+	s.addSequences()
 	s.addAlerts()
+	s.addUnverified()
+	s.addInbox()
+	s.addQuarantine()
 	s.addTeams()
 	s.addAccounts()
 	s.addSafe()

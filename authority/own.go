@@ -125,7 +125,7 @@ func (o *Own) keepRoots(now time.Time) error {
 		o.log.Warn("a new root certificate is added: give devices the new file before the old root ends",
 			"file", o.TrustFile(), "old_ends", valid[len(valid)-1].cert.NotAfter.UTC().Format(time.RFC3339))
 	}
-	made, err := newRoot(now)
+	made, err := newRoot(organisation, now)
 	if err != nil {
 		return err
 	}

@@ -30,10 +30,10 @@ type root struct {
 	key  *ecdsa.PrivateKey
 }
 
-// newRoot makes a root that is valid for ten years. It has no name constraints: those that bind must be critical (RFC
+// newRoot makes a root that is valid for ten years, of that name and random signs. It has no name constraints: those that bind must be critical (RFC
 // 5280, section 4.2.1.10), at which small TLS libraries refuse the whole certificate, and a name that is added later would
-// cost every device a new root. It may sign servers' certificates only: no further authority stands below it.
-func newRoot(now time.Time) (root, error) {
+// cost every device a new root. It may sign certificates of servers and devices only: no further authority stands below it.
+func newRoot(name string, now time.Time) (root, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return root{}, fault.Wrap(fault.Internal, err, "draw the root's key")
@@ -42,7 +42,7 @@ func newRoot(now time.Time) (root, error) {
 	rand.Read(salt)
 	template := &x509.Certificate{
 		// Two roots must not have the same name, or clients that trust both may try the wrong one only.
-		Subject:   pkix.Name{Organization: []string{organisation}, CommonName: organisation + " root " + hex.EncodeToString(salt)},
+		Subject:   pkix.Name{Organization: []string{organisation}, CommonName: name + " root " + hex.EncodeToString(salt)},
 		NotBefore: now.Add(-backdated), NotAfter: now.AddDate(rootYears, 0, 0),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		IsCA:     true, BasicConstraintsValid: true, MaxPathLenZero: true,

@@ -68,8 +68,8 @@ type CertificateBook interface {
 	KeepCertificate(ctx context.Context, actor account.Actor, uid string, c NewCertificate) error
 	// RevokeCertificate makes it worthless; fault.NotFound when the device has no such one.
 	RevokeCertificate(ctx context.Context, actor account.Actor, uid string, f Fingerprint) error
-	// Ending returns of every device in use the certificate that ends last, where that is before a time; first who ends first.
-	Ending(ctx context.Context, actor account.Actor, before time.Time) ([]KeptCertificate, error)
+	// EndingCertificates returns of every device in use the certificate that ends last, where that is before a time; first who ends first.
+	EndingCertificates(ctx context.Context, actor account.Actor, before time.Time) ([]KeptCertificate, error)
 }
 
 // AuthorityBook is the record as the desk needs it for the authorities that the organisation trusts.
@@ -116,7 +116,7 @@ func (c *Certificates) Ending(ctx context.Context, actor account.Actor, within t
 	if within < 0 || within > mostEndingAhead {
 		return nil, fault.New(fault.Invalid, "within_days: say 1 to 366")
 	}
-	return c.Book.Ending(ctx, actor, c.Now().Add(within))
+	return c.Book.EndingCertificates(ctx, actor, c.Now().Add(within))
 }
 
 // Sign makes a certificate of our own authority for a device, by a request in PEM that holds its key.

@@ -261,7 +261,7 @@ func (s *Snapshot) OwnerWithin(sensor vital.SensorID, t time.Time, unsure time.D
 	return Assignment{}, false, doubtful
 }
 
-// ClockTrouble is a clock at which somebody has to look.
+// ClockTrouble is what is wrong with a clock.
 type ClockTrouble struct {
 	Wrong    time.Duration // what has to be added to it; 0 when it is right by now
 	Since    time.Time     // when it was first found so
@@ -302,4 +302,11 @@ func shown(zone *time.Location, at time.Time) time.Duration {
 	}
 	_, seconds := at.In(zone).Zone()
 	return time.Duration(seconds) * time.Second
+}
+
+// WrongClock is a clock at which somebody has to look.
+type WrongClock struct {
+	Sensor string // UID
+	Device string // UID of the device whose own sensor it is; empty where a gateway speaks for it
+	ClockTrouble
 }

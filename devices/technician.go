@@ -38,7 +38,7 @@ const (
 	deepDays        = 15 * 24 * time.Hour // what was measured before is asked about no more
 	lateDays        = 36 * time.Hour      // that are looked at every time
 	heldUp          = time.Hour           // an arrival may become visible so much later
-	atOnce          = 500                 // patients
+	patientsAtOnce  = 500                 // patients
 )
 
 // Run looks until ctx ends. What fails is tried again at the next look.
@@ -77,7 +77,7 @@ func (t *Technician) look(ctx context.Context, now, since, arrived time.Time) (r
 		return 0, err
 	}
 	for len(patients) > 0 {
-		q.Patients = patients[:min(atOnce, len(patients))]
+		q.Patients = patients[:min(patientsAtOnce, len(patients))]
 		patients = patients[len(q.Patients):]
 		q.From = since.Add(-weighedFor)
 		taken, err := t.Store.TakenOf(ctx, q)

@@ -155,7 +155,7 @@ type Held struct {
 	From    time.Time // since when they have it
 }
 
-// Catalogue is the record as the register of types needs it. Every method is bound to the actor's organisation, and what it changes
+// Catalogue is the record as the Types need it. Every method is bound to the actor's organisation, and what it changes
 // has its audit row.
 type Catalogue interface {
 	Types(ctx context.Context, actor account.Actor) ([]Type, error)
@@ -163,7 +163,9 @@ type Catalogue interface {
 	AddType(ctx context.Context, actor account.Actor, t Type) (Type, error)
 	// Describe writes down what a sensor is; fault.NotFound when there is none, or no such type.
 	Describe(ctx context.Context, actor account.Actor, d Describing) error
-	// Holding answers a recall in one question, those whom somebody has first.
+	// Details returns what a sensor is; fault.NotFound when there is none.
+	Details(ctx context.Context, actor account.Actor, sensor string) (Details, error)
+	// Holding answers a recall in one question, what somebody has first.
 	Holding(ctx context.Context, actor account.Actor, r Recall) ([]Held, error)
 }
 
@@ -191,6 +193,14 @@ func (t *Types) Add(ctx context.Context, actor account.Actor, add Type) (Type, e
 	}
 	add.Shipped = false
 	return t.Catalogue.AddType(ctx, actor, add)
+}
+
+// Of returns what a sensor is, as far as somebody has said.
+func (t *Types) Of(ctx context.Context, actor account.Actor, sensor string) (Details, error) {
+	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
+		return Details{}, err
+	}
+	return t.Catalogue.Details(ctx, actor, sensor)
 }
 
 // Describe writes down what a sensor is: its type, serial number, lot, firmware, and when it is to be calibrated.

@@ -39,6 +39,7 @@ type Core struct {
 	metrics     *metrics
 	budget      budget
 	lanes       [lanes]*lane
+	clocks      *devices.ClockBook // what this process has heard itself
 	decoders    sync.Pool
 	registerer  prometheus.Registerer
 	began       time.Time // when the first tick was
@@ -49,7 +50,7 @@ type Core struct {
 func New(c Config) *Core {
 	core := &Core{
 		snapshot: c.Snapshot, publisher: c.Publisher, now: c.Now, log: c.Log, drainWithin: c.DrainWithin,
-		registerer: c.Registerer, budget: budget{size: c.MaxBytes}, lanes: newLanes(), began: time.Now(),
+		registerer: c.Registerer, budget: budget{size: c.MaxBytes}, lanes: newLanes(), clocks: devices.NewClockBook(), began: time.Now(),
 	}
 	if core.now == nil {
 		core.now = time.Now
@@ -161,6 +162,7 @@ func (c *Core) decode(s *devices.Snapshot, device *devices.Device, m *Message, t
 		c.decoders.Put(d)
 	}()
 	d.snapshot, d.device, d.message, d.received = s, device, m, m.ReceivedAt.UTC().Truncate(time.Microsecond)
+	d.clocks = c.clocks
 	d.decode()
 
 	t.receipt = Receipt{Accepted: len(d.readings), Refused: slices.Clone(d.told), Wanted: d.wanted}

@@ -34,6 +34,7 @@ type decoder struct {
 	told     []Refusal
 	statuses []vital.Status
 	wanted   bool
+	clocks   *devices.ClockBook
 	trial    *trial // of a mapping that is tried out; nil otherwise
 
 	originals []vital.Original
@@ -69,6 +70,7 @@ func (d *decoder) wire() {
 	case d.message.Oversize != nil:
 		d.refuseWhole(refuse(vital.ReasonTooLarge, "the message has %d bytes; send smaller ones", d.message.Oversize.Length))
 	case to.route == toStatus:
+		d.sensor = to.sensor
 		d.status()
 	case to.route == toAnswer:
 		d.answered(to.command)
@@ -160,7 +162,7 @@ func (d *decoder) address(r *vital.Reading) {
 	if d.message.Mapping != nil {
 		r.Findings |= vital.ThroughBroker
 	}
-	a, ok := d.snapshot.Owner(r.Sensor, r.MeasuredAt)
+	a, ok, _ := d.snapshot.OwnerWithin(r.Sensor, r.MeasuredAt, unsure(r), r.ReceivedAt)
 	if !ok || a.Org != d.device.Org {
 		return // it waits in the inbox
 	}

@@ -144,3 +144,58 @@ func same(t *testing.T, element []byte, r *vital.Reading) {
 		t.Fatalf("time %s became %s", fields["time"], r.SentAt)
 	}
 }
+
+// FuzzFormats holds the whole way of a message in a format of the world: whatever is sent, each part of it becomes one record, and
+// what is taken as a reading is one that a person can have, at a time that can be.
+func FuzzFormats(f *testing.F) {
+	endings := []string{"fhir", "omh", "gatt/2A18", "gatt/2A19", "gatt/2A1C", "gatt/2A34", "gatt/2A35", "gatt/2A37", "gatt/2A5E", "gatt/2A5F", "gatt/2A9D"}
+	f.Add(uint8(0), []byte(observation("final", "61.0", "")))
+	f.Add(uint8(0), []byte(`{"resourceType":"Bundle","type":"collection","entry":[{"resource":`+observation("entered-in-error", "61.0", `,"id":"x"`)+`},{"resource":{}}]}`))
+	f.Add(uint8(1), []byte(`[{"header":{"id":"a","creation_date_time":"2026-02-05T07:25:00Z","schema_id":{"namespace":"omh","name":"heart-rate","version":"2.0"}},"body":{"heart_rate":{"value":61,"unit":"beats/min"},"effective_time_frame":{"time_interval":{"date":"2026-02-05","part_of_day":"night"}}}}]`))
+	for i := range endings[2:] {
+		f.Add(uint8(i+2), []byte("\x1e\x8e\x00\x5b\x00\x6c\x00\xea\x07\x0b\x15\x07\x19\x00\x42\x00\x01\x04\x00"))
+		f.Add(uint8(i+2), []byte("\x57"))
+	}
+	snapshot := registry()
+	core := ingest.New(ingest.Config{Snapshot: registry, Publisher: taker{}})
+	f.Fuzz(func(t *testing.T, ending uint8, payload []byte) {
+		given := bytes.Clone(payload)
+		m := message("hale/v1/cuff-7/"+endings[int(ending)%len(endings)], "")
+		m.Payload = payload
+		records, receipt := core.Decode(snapshot, m)
+		if !bytes.Equal(payload, given) {
+			t.Fatal("the payload was changed")
+		}
+		taken := 0
+		for _, r := range records {
+			switch {
+			case r.Reading != nil:
+				taken++
+				sane(t, r.Reading)
+			case r.Original != nil && !bytes.Equal(r.Original.Raw, given):
+				t.Fatal("what is kept is not what was sent")
+			}
+		}
+		if taken != receipt.Accepted || taken == 0 && len(receipt.Refused) == 0 && len(records) == 0 {
+			t.Fatalf("%d readings, receipt %+v", taken, receipt)
+		}
+	})
+}
+
+// sane fails unless the reading is one that can be.
+func sane(t *testing.T, r *vital.Reading) {
+	t.Helper()
+	d, ok := vital.Define(r.Metric)
+	if !ok || r.Sensor == 0 || r.Device != ours || !vital.ClockPlausible(r.MeasuredAt, r.ReceivedAt) {
+		t.Fatalf("taken was %+v", r)
+	}
+	if r.N == 0 {
+		if r.More == nil || r.More.Standing == vital.Final && !r.HasSequence {
+			t.Fatalf("without a number and without a word was taken %+v", r)
+		}
+		return
+	}
+	if _, detail, ok := d.Check(r.Sent[:r.N]); !ok {
+		t.Fatalf("taken was %+v: %s", r, detail)
+	}
+}

@@ -42,6 +42,7 @@ func registry() *devices.Snapshot {
 			},
 			granted: {{ID: 3, Org: ourOrg, Sensor: granted, Patient: bruno, Epoch: 1}},
 		},
+		Zones: map[vital.PatientID]*time.Location{anna: time.UTC, bruno: time.UTC},
 	}
 }
 

@@ -70,11 +70,11 @@ func (d *decoder) clock(s said, r *vital.Reading) *refusal {
 	}
 	r.SentAt = at.UTC().Truncate(time.Microsecond)
 	r.Sensor, _ = d.snapshot.OfSlot(d.sensor, s.slot.number, s.slot.there, r.SentAt)
-	r.MeasuredAt = r.SentAt
-	if s.moment.local {
-		r.Findings |= vital.TimeLocal
+	no := d.timed(s.moment, r)
+	if no == nil {
+		no = possible(s.moment, r)
 	}
-	if no := possible(s.moment, r); no != nil {
+	if no != nil {
 		r.MeasuredAt = r.ReceivedAt
 		return no
 	}
@@ -91,7 +91,7 @@ func (d *decoder) clock(s said, r *vital.Reading) *refusal {
 
 // possible refuses a time that cannot be.
 func possible(m moment, r *vital.Reading) *refusal {
-	if m.until.After(r.ReceivedAt.Add(vital.AheadAtMost)) {
+	if !m.until.IsZero() && m.until.Add(r.MeasuredAt.Sub(r.SentAt)).After(r.ReceivedAt.Add(vital.AheadAtMost)) {
 		return refuse(vital.ReasonClock, "it ends at %s, which is more than %d minutes ahead of us; set the device's clock", m.until.UTC().Format(time.RFC3339), int(vital.AheadAtMost.Minutes()))
 	}
 	if !vital.ClockPlausible(r.MeasuredAt, r.ReceivedAt) {

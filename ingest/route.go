@@ -69,6 +69,8 @@ func ending(what string) (route, string, *refusal) {
 	switch what {
 	case "readings":
 		return toReadings, "", nil
+	case "status": // of a sensor
+		return toStatus, "", nil
 	case "fhir", "omh":
 		return toFormat, what, nil
 	}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 
 	"hale/vital"
@@ -27,7 +26,9 @@ type state struct {
 	Battery  loose[float64] `json:"battery"`  // percent
 	Signal   loose[float64] `json:"signal"`   // dBm
 	Firmware loose[string]  `json:"firmware"` // version
-	Clock    loose[string]  `json:"clock"`    // RFC 3339
+	Clock    loose[string]  `json:"clock"`    // RFC 3339, or without zone
+	// GatewayTime is what the gateway's own clock showed at the same moment as the sensor's.
+	GatewayTime loose[string] `json:"gateway_time"`
 }
 
 // deviceState is a status of a device.
@@ -66,18 +67,22 @@ func (l *loose[T]) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// status takes a status, or a will on that topic: any JSON, of which what docs/wire.md names is understood.
+// status takes a status of the device or a sensor, or a will on that topic: any JSON, of which what docs/wire.md names is understood.
 func (d *decoder) status() {
 	told, ok := d.stateTold()
 	if !ok {
 		return
 	}
-	own := d.stateOf(d.device.Own, &told.state)
-	own.Raw = d.message.Payload[:min(len(d.message.Payload), statusKept)]
+	own := d.stateOf(d.sensor, &told.state)
+	if d.sensor != d.device.Own {
+		d.note(own)
+		return
+	}
 	if o := told.Command.it; o != nil && o.ID.it != nil {
 		own.Answer = o.answer(*o.ID.it)
 	}
 	d.note(own)
+	d.statuses[len(d.statuses)-1].Raw = d.message.Payload[:min(len(d.message.Payload), statusKept)]
 	if told.Sensors.it == nil {
 		return
 	}
@@ -120,8 +125,9 @@ func (d *decoder) stateTold() (told deviceState, ok bool) {
 	return told, true
 }
 
-// note keeps a status that the message holds, of the sensor that it names.
+// note keeps a status that the message holds, of the sensor that it names. The bytes are kept of a device's own status alone.
 func (d *decoder) note(s vital.Status) {
+	s.Raw = nil
 	s.Org, s.Device, s.ReceivedAt, s.Connection, s.Kind = d.device.Org, d.device.ID, d.received, d.message.Connection, vital.StatusTold
 	if d.message.Presence == vital.StatusWill {
 		s.Kind = vital.StatusWill
@@ -141,9 +147,11 @@ func (d *decoder) stateOf(sensor vital.SensorID, told *state) vital.Status {
 		s.Firmware = shortText(*f, longestFirmware)
 	}
 	if c := told.Clock.it; c != nil {
-		if at, err := time.Parse(time.RFC3339Nano, *c); err == nil {
-			s.Clock = at.UTC().Truncate(time.Microsecond)
+		gateway := ""
+		if told.GatewayTime.it != nil {
+			gateway = *told.GatewayTime.it
 		}
+		d.heard(&s, *c, gateway)
 	}
 	return s
 }

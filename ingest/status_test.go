@@ -45,6 +45,7 @@ func TestAStatusIsKeptWithWhatIsUnderstoodOfIt(t *testing.T) {
 		`[1,2]`:           {bare},
 		`{"battery":80,"signal":-71,"firmware":"1.4.2","clock":"2026-11-21T08:24:00+01:00"}`: {with(func(s *vital.Status) {
 			s.Battery, s.HasBattery, s.Signal, s.Firmware, s.Clock = 80, true, -71, "1.4.2", clock
+			s.Look = &vital.ClockLook{At: moment(), Clock: vital.Clock{Offset: moment().Sub(clock), Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}}
 		})},
 		`{"battery":0}`:    {with(func(s *vital.Status) { s.HasBattery = true })},
 		`{"battery":101}`:  {bare},
@@ -62,9 +63,14 @@ func TestAStatusIsKeptWithWhatIsUnderstoodOfIt(t *testing.T) {
 	} {
 		m := message(status, payload)
 		m.Connection = 9
-		if diff := cmp.Diff(want, statuses(t, m), cmpopts.IgnoreFields(vital.Status{}, "Raw")); diff != "" {
+		if diff := cmp.Diff(want, statuses(t, m), cmpopts.IgnoreFields(vital.Status{}, "Raw", "Look")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", payload, diff)
 		}
+	}
+	of := message("hale/v1/cuff-7/sensors/scale-1/status", `{"battery":20,"command":{"id":"c1","outcome":"done"}}`)
+	of.Connection = 9
+	if diff := cmp.Diff([]vital.Status{with(func(s *vital.Status) { s.Sensor, s.Battery, s.HasBattery = granted, 20, true })}, statuses(t, of)); diff != "" {
+		t.Errorf("of a sensor (-want +got):\n%s", diff)
 	}
 	will := message(status, `{"online":false}`)
 	will.Presence = vital.StatusWill

@@ -39,6 +39,8 @@ type job struct {
 	filed   filed
 	outcome alerts.Outcome
 	result  alerts.Result
+
+	unverified []alerts.Event
 }
 
 // change is a row of situation_change.
@@ -50,7 +52,7 @@ type change struct {
 // Advance commits one batch, or nothing. See alerts.Store. Small live batches of several partitions may share a
 // transaction (together.go).
 //
-// Lock order: cursor rows by partition, readings, episodes, outbox, situation changes.
+// Lock order: cursor rows by partition, readings, episodes, outbox, situation changes, who was heard.
 //
 // Each group of statements is one round trip: the opening, the COPY, what was decided (when something was), the end.
 func (w *Work) Advance(ctx context.Context, b alerts.Batch, decide alerts.Decide) (alerts.Result, error) {
@@ -131,10 +133,17 @@ func (w *Work) advance(ctx context.Context, jobs []*job, stageAll bool) error {
 	if err := saveAll(ctx, tx, jobs, now, last); err != nil {
 		return err
 	}
+	heard := w.ears.hear(jobs)
+	heard.queue(last)
+	if err := queueClocks(ctx, tx, last, jobs); err != nil {
+		return err
+	}
 	if err := tx.commit(ctx, last); err != nil {
 		return err
 	}
+	w.ears.wrote(heard)
 	for _, j := range jobs {
+		j.result.Events = append(j.result.Events, j.unverified...)
 		j.committed()
 	}
 	return nil
@@ -144,13 +153,23 @@ func (w *Work) advance(ctx context.Context, jobs []*job, stageAll bool) error {
 func (j *job) settle(ctx context.Context, tx statements, now time.Time) (err error) {
 	j.result = alerts.Result{Cursor: j.batch.Cursor, Stored: len(j.filed.stored), Parked: j.filed.parked}
 	j.result.Duplicates = j.sifted.duplicates + len(j.sifted.readings) - len(j.filed.stored) - j.filed.parked - len(j.filed.conflicts)
-	if j.result.Refused, err = quarantine(ctx, tx, slices.Concat(j.sifted.refused, j.filed.conflicts)); err != nil {
+	if err := j.keepBeside(ctx, tx); err != nil {
+		return err
+	}
+	if err := j.askWithdrawals(ctx, tx, now); err != nil {
+		return err
+	}
+	var first []*vital.Refused
+	if j.result.Refused, first, err = quarantine(ctx, tx, slices.Concat(j.sifted.refused, j.filed.conflicts)); err != nil {
+		return err
+	}
+	if j.unverified, err = screen(ctx, tx, now, j.suspects(first)); err != nil {
 		return err
 	}
 	f := &facts{tx: tx, batch: make([]alerts.Fresh, 0, len(j.filed.stored))}
 	for _, r := range j.filed.stored {
-		if j.placed.elsewhere[r.Reading] {
-			continue // the partition of its owner judges it
+		if j.placed.elsewhere[r.Reading] || r.Findings&vital.NotJudged != 0 {
+			continue // the partition of its owner judges it, or nobody
 		}
 		p := alerts.Point{Mark: alerts.Mark{At: r.MeasuredAt, ID: r.id}, Metric: r.Metric, Values: r.values, ReceivedAt: r.ReceivedAt, Findings: r.Findings, Sensor: r.Sensor}
 		f.batch = append(f.batch, alerts.Fresh{Org: r.Org, Patient: r.Patient, Point: p})
@@ -263,6 +282,8 @@ type sifted struct {
 	canaries   []*vital.Canary
 	statuses   []*vital.Status
 	originals  []*vital.Original
+	withdrawn  []*vital.Reading // take back what was sent before: they have no number
+	notes      []*vital.Reading // said beside the measurement of a sequence number: they have no number
 	duplicates int
 }
 
@@ -279,7 +300,11 @@ func sift(records []vital.Record) sifted {
 			s.originals = append(s.originals, rec.Original)
 		case rec.Refused != nil:
 			s.refused = append(s.refused, rec.Refused)
-		case rec.Reading != nil:
+		case takenBack(rec.Reading):
+			s.withdrawn = append(s.withdrawn, rec.Reading)
+		case note(rec.Reading):
+			s.notes = append(s.notes, rec.Reading)
+		case rec.Reading != nil && rec.Reading.N > 0:
 			s.readings = append(s.readings, rec.Reading)
 		}
 	}
@@ -303,6 +328,16 @@ func sift(records []vital.Record) sifted {
 	return s
 }
 
+// takenBack reports whether a record is no measurement but takes one back that was sent before.
+func takenBack(r *vital.Reading) bool {
+	return r != nil && r.N == 0 && r.More != nil && r.More.Standing == vital.EnteredInError
+}
+
+// note reports whether a record is no measurement but what was said beside one.
+func note(r *vital.Reading) bool {
+	return r != nil && r.N == 0 && r.HasSequence && r.More != nil && r.More.Standing == vital.Final
+}
+
 func conflicting(a, b *vital.Reading) bool {
 	return a.HasSequence && b.HasSequence && (a.N != b.N || a.Sent != b.Sent)
 }
@@ -313,7 +348,7 @@ func conflict(r *vital.Reading) *vital.Refused {
 	return &vital.Refused{
 		Org: r.Org, Device: r.Device, ReceivedAt: r.ReceivedAt, Topic: "", Reason: vital.ReasonConflict,
 		Detail: fmt.Sprintf("sequence number %d of %s was sent before with another value; the first one stands (raw is rebuilt from what was decoded)", r.Tie, r.Metric),
-		Raw:    raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw),
+		Raw:    raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw), Read: r,
 	}
 }
 

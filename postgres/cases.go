@@ -258,10 +258,17 @@ func tellProcessor(ctx context.Context, tx pgx.Tx, org vital.OrgID, patient vita
 const resumeOverlap = 2 * time.Minute
 
 const eventsSince = `
-SELECT t.id, e.org_id, p.uid::text, e.uid::text, e.version
-FROM timeline t JOIN episode e ON e.org_id = t.org_id AND e.id = t.episode_id JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id
-WHERE t.recorded_at >= coalesce((SELECT l.recorded_at FROM timeline l WHERE l.id = $1), $3::timestamptz) - $4::interval AND t.id <> $1
-ORDER BY t.id LIMIT $2`
+WITH since AS MATERIALIZED (
+    SELECT coalesce((SELECT l.recorded_at FROM timeline l WHERE l.id = $1), (SELECT n.recorded_at FROM unverified_entry n WHERE n.id = $1), $3::timestamptz) - $4::interval AS at)
+SELECT * FROM (
+    SELECT t.id, e.org_id, p.uid::text AS patient, e.uid::text, e.version, false
+    FROM timeline t JOIN episode e ON e.org_id = t.org_id AND e.id = t.episode_id JOIN patient p ON p.org_id = e.org_id AND p.id = e.patient_id
+    WHERE t.recorded_at >= (SELECT at FROM since) AND t.id <> $1
+    UNION ALL
+    SELECT n.id, u.org_id, '', u.uid::text, u.version, true
+    FROM unverified_entry n JOIN unverified u ON u.org_id = n.org_id AND u.id = n.unverified_id
+    WHERE n.recorded_at >= (SELECT at FROM since) AND n.id <> $1) all_of_it
+ORDER BY id LIMIT $2`
 
 // EventsSince returns what changed since the event with this id, and a little before it. See alerts.Cases.
 func (a *App) EventsSince(ctx context.Context, org vital.OrgID, id int64, limit int) ([]alerts.Event, error) {
@@ -273,7 +280,7 @@ func (a *App) EventsSince(ctx context.Context, org vital.OrgID, id int64, limit 
 		}
 		events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Event, error) {
 			var e alerts.Event
-			err := row.Scan(&e.ID, &e.Org, &e.Patient, &e.Alert, &e.Version)
+			err := row.Scan(&e.ID, &e.Org, &e.Patient, &e.Alert, &e.Version, &e.Unverified)
 			return e, err
 		})
 		if err != nil {

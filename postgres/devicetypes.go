@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -132,6 +133,24 @@ func (a *App) Describe(ctx context.Context, actor account.Actor, d devices.Descr
 		}
 		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "describe device", Object: "sensor " + d.Sensor})
 	})
+}
+
+const selectDetails = `SELECT ` + detailColumns + ` FROM sensor s LEFT JOIN device_type t ON t.org_id = s.org_id AND t.id = s.type_id WHERE s.uid = $1 AND s.parent_id IS NULL`
+
+// Details returns what a sensor is. See devices.Catalogue.
+func (a *App) Details(ctx context.Context, actor account.Actor, sensor string) (devices.Details, error) {
+	var d scannedDetails
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		err := tx.QueryRow(ctx, selectDetails, sensor).Scan(d.targets()...)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fault.New(fault.NotFound, "there is no sensor %q", sensor)
+		}
+		if err != nil {
+			return fmt.Errorf("load what a sensor is: %w", err)
+		}
+		return nil
+	})
+	return d.details(), err
 }
 
 // holding is one question over what is at home and what lies in stock: each sensor that is recalled, once for each person who has it

@@ -267,6 +267,12 @@ INSERT INTO merge (org_id, uid, from_id, into_id, state, reason, kept, asked_nam
 INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, reason, state, asked_name, asked_role, asked_at, ended_at) SELECT 1, gen_random_uuid(), s.id, $P, $O, '2026-01-01Z', 'NEEDLE lent it', 'done', 'x', 'nurse', '2026-01-01Z', '2026-01-01Z' FROM sensor s LIMIT 1;
 INSERT INTO refile_part (org_id, refile_id, from_at, target_assignment) SELECT 1, f.id, '2026-01-01Z', (SELECT min(a.id) FROM assignment a) FROM refile f;
 INSERT INTO refile_episode (org_id, refile_id, episode_id) SELECT 1, f.id, (SELECT min(e.id) FROM episode e) FROM refile f;
+INSERT INTO measurement_schedule (org_id, patient_id, number, effective_from, lines, reason, author_name, created_at) VALUES (1, $P, 1, '2026-01-01Z', '[]', 'NEEDLE fell', 'x', '2026-01-01Z');
+INSERT INTO measurement_pause (org_id, uid, patient_id, kind, from_at, reason, author_name, created_at) VALUES (1, gen_random_uuid(), $P, 'hospital', '2026-01-01Z', 'NEEDLE fell', 'x', '2026-01-01Z');
+INSERT INTO technique_doubt (org_id, uid, patient_id, sensor_id, metric, sent_at, tie, measured_at, reading_id, kind, compared, raised_at, answer, note, answered_at) SELECT 1, gen_random_uuid(), $P, s.id, 4, '2026-01-01Z', 1, '2026-01-01Z', 1, 'other_person', '{78.1}', '2026-01-01Z', 'theirs', 'NEEDLE it is', '2026-01-01Z' FROM sensor s LIMIT 1;
+INSERT INTO reading_more (org_id, sensor_id, metric, sent_at, tie, facts) SELECT 1, r.sensor_id, r.metric, r.sent_at, r.tie, '[{"name": "note", "value": "NEEDLE was lying"}]' FROM reading r;
+INSERT INTO reading_note (org_id, sensor_id, metric, tie, received_at, facts) SELECT 1, r.sensor_id, 7, 8, r.received_at, '[{"name": "meal", "value": "NEEDLE"}]' FROM reading r;
+INSERT INTO original (org_id, device_id, hash, topic, raw, received_at, last_received_at) SELECT 1, r.device_id, sha256('o'), 'hale/v1/cuff-1/fhir', 'NEEDLE', r.received_at, r.received_at + interval '1 hour' FROM reading r;
 INSERT INTO audit (org_id, at, actor_name, actor_role, action, patient_id) VALUES (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'look', $P), (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'sign in', NULL), (1, '2026-01-01Z', 'Shared niece', 'caregiver', 'look', $O);
 `
 

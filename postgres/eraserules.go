@@ -75,11 +75,28 @@ FROM erasure e JOIN session s ON s.org_id = $1 AND s.ended_at IS NULL AND s.pati
 	}
 }
 
+// theirUnverified are the unverified reds that may have been the person's: of their sensors in their time, or said to be theirs.
+const theirUnverified = `(SELECT u.id FROM unverified u WHERE u.org_id = $1 AND (EXISTS (SELECT FROM ` + theirSpans + ` AND u.sensor_id = s.sensor_id
+    AND coalesce(u.measured_at, u.received_at) >= s.from_at AND (s.to_at IS NULL OR coalesce(u.measured_at, u.received_at) < s.to_at))
+  OR EXISTS (SELECT FROM unverified_person n WHERE n.org_id = u.org_id AND n.unverified_id = u.id AND n.how = 'claimed' AND n.patient_id ` + inPeople + `)))`
+
 // measuredRules are what was measured.
 func measuredRules() []eraseRule {
 	return []eraseRule{
 		{"reading", string(safe.ClassReadings), "", "what was measured: deleted by erase_readings, in pieces and before the rest"},
 		{"inbox", string(safe.ClassReadings), `DELETE FROM inbox i USING ` + theirSpans + ` AND i.sensor_id = s.sensor_id AND i.measured_at >= s.from_at AND (s.to_at IS NULL OR i.measured_at < s.to_at)`, "parked readings of their sensors"},
+		{"reading_more", string(safe.ClassReadings), `DELETE FROM reading_more m USING ` + theirSpans + ` AND m.org_id = $1 AND m.sensor_id = s.sensor_id
+AND m.sent_at >= s.from_at - interval '1 day' AND (s.to_at IS NULL OR m.sent_at < s.to_at + interval '1 day')
+AND NOT EXISTS (SELECT FROM reading r WHERE r.sensor_id = m.sensor_id AND r.metric = m.metric AND r.sent_at = m.sent_at AND r.tie = m.tie)
+AND NOT EXISTS (SELECT FROM inbox i WHERE i.sensor_id = m.sensor_id AND i.metric = m.metric AND i.sent_at = m.sent_at AND i.tie = m.tie)`, "what stood beside readings that are gone"},
+		{"reading_note", string(safe.ClassReadings), `DELETE FROM reading_note n USING ` + theirSpans + ` AND n.org_id = $1 AND n.sensor_id = s.sensor_id AND n.received_at >= s.from_at AND (s.to_at IS NULL OR n.received_at < s.to_at)`, "what their meters said and waits"},
+		{"original", string(safe.ClassReadings), `DELETE FROM original o USING sensor p, sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id AND p.org_id = n.org_id AND p.id = coalesce(n.parent_id, n.id)
+AND o.org_id = $1 AND o.last_received_at >= s.from_at
+AND (p.device_id = o.device_id AND strpos(o.topic, '/sensors/') = 0 OR strpos(o.topic, '/sensors/' || p.uid || '/') > 0)`, "messages of their sensors as they were sent, also what came late: they are kept for days only"},
+		{"unverified_entry", string(safe.ClassReadings), `DELETE FROM unverified_entry WHERE org_id = $1 AND unverified_id IN ` + theirUnverified, "the log of the row below"},
+		{"unverified", string(safe.ClassReadings), `DELETE FROM unverified WHERE org_id = $1 AND id IN ` + theirUnverified, "unverified values of their sensors, and those that were said to be theirs"},
+		deleted("unverified_person", safe.ClassReadings, "that a value might have been theirs"),
+		deleted("withdrawn_reading", safe.ClassReadings, "what was measured and taken back"),
 		deleted("technique_doubt", safe.ClassReadings, "what was doubtful about a reading"),
 		{"quarantine", string(safe.ClassReadings), `DELETE FROM quarantine q USING sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id
 AND q.org_id = $1 AND q.last_received_at >= s.from_at AND (s.to_at IS NULL OR q.received_at < s.to_at)

@@ -56,17 +56,28 @@ ORDER BY patient_id, rule_id, from_at DESC, from_id DESC`
 
 const openEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.patient_id = ANY($1) AND e.state <> 'closed'`
 
-// tails reads, per patient and metric, the newest readings of every sensor that is or was the patient's. Readings
-// are taken newest first by time as sent, which is the order of the key; no offset is corrected yet, so that is the
-// measured order as well.
+// judged is of which rows of reading r a rule may learn: 8192 are vital.NotJudged.
+const judged = `r.findings & 8192 = 0`
+
+// tails reads, per patient and metric, the newest readings of every sensor that is or was the patient's, in no order.
 const tails = `
 SELECT k.patient, k.metric, t.measured_at, t.id, t.value, t.value2, t.value3, t.received_at, t.findings, t.sensor_id
 FROM unnest($1::bigint[], $2::smallint[], $3::int[]) AS k (patient, metric, n)
-JOIN (SELECT patient_id, sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = ANY($1) GROUP BY patient_id, sensor_id) a ON a.patient_id = k.patient
-CROSS JOIN LATERAL (
-    SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id FROM reading r
-    WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.patient_id = k.patient
-    ORDER BY r.sent_at DESC, r.id DESC LIMIT k.n) t`
+JOIN (SELECT patient_id, org_id, sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = ANY($1) GROUP BY patient_id, org_id, sensor_id) a ON a.patient_id = k.patient
+CROSS JOIN LATERAL (` + tailFirst + `reading r WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.patient_id = k.patient AND ` + judged + tailSent + `k.n) x) top
+CROSS JOIN LATERAL (` + tailReach + `m.metric = k.metric) THEN top.around ELSE top.sent END AS low OFFSET 0) reach
+CROSS JOIN LATERAL (` + tailColumns + `reading r
+    WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.sent_at >= reach.low AND r.patient_id = k.patient AND ` + judged + tailMeasured + `k.n) t`
+
+// Of a sensor, the newest by time of measurement are wanted; the key has them by time as sent. Where no time as sent was put right
+// since a day before the earliest of the newest by that, the two are the same, and no more is read. Otherwise all since then is.
+const (
+	tailFirst    = `SELECT min(x.sent_at) AS sent, min(x.measured_at) - interval '24 hours' AS around FROM (SELECT r.sent_at, r.measured_at FROM `
+	tailSent     = ` ORDER BY r.sent_at DESC, r.id DESC LIMIT `
+	tailReach    = `SELECT CASE WHEN EXISTS (SELECT FROM reading_more m WHERE m.org_id = a.org_id AND m.sensor_id = a.sensor_id AND m.sent_at >= top.around AND m.clock_offset_us <> 0 AND `
+	tailColumns  = `SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id FROM `
+	tailMeasured = ` ORDER BY r.measured_at DESC, r.id DESC LIMIT `
+)
 
 // Situations loads what patients' readings are judged against, as it was before this batch.
 func (f *facts) Situations(ctx context.Context, patients []vital.PatientID) ([]alerts.Situation, error) {
@@ -202,7 +213,7 @@ const widen = 24 * time.Hour
 const pointsAfter = `
 SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
 FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
-JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at >= $5 AND r.patient_id = $1
+JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at >= $5 AND r.patient_id = $1 AND ` + judged + `
 WHERE (r.measured_at, r.id) > ($3, $4)
 ORDER BY r.measured_at, r.id`
 
@@ -216,7 +227,7 @@ const pointsBefore = `
 SELECT * FROM (
     SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
     FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
-    JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at BETWEEN $7 AND $8 AND r.patient_id = $1
+    JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at BETWEEN $7 AND $8 AND r.patient_id = $1 AND ` + judged + `
     WHERE (r.measured_at, r.id) < ($3, $4) AND (r.measured_at, r.id) > ($5, $6)
     ORDER BY r.measured_at DESC, r.id DESC LIMIT $9) newest
 ORDER BY measured_at, id`
@@ -244,7 +255,7 @@ func (f *facts) PointsBefore(ctx context.Context, patient vital.PatientID, metri
 const pointsSince = `
 SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
 FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
-JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at BETWEEN $6 AND $7 AND r.patient_id = $1
+JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at BETWEEN $6 AND $7 AND r.patient_id = $1 AND ` + judged + `
 WHERE r.measured_at >= $3 AND (r.measured_at, r.id) < ($4, $5)
 ORDER BY r.measured_at, r.id`
 

@@ -18,6 +18,8 @@ import (
 type filed struct {
 	stored    []row
 	parked    int
+	// parkedFirst are those that were parked for the first time.
+	parkedFirst []*vital.Reading
 	conflicts []*vital.Refused
 	water     *highWater
 	raised    map[sensorMetric]time.Time
@@ -99,7 +101,8 @@ const newestStored = `
 SELECT k.sensor, k.metric, greatest(
     (SELECT r.sent_at FROM reading r WHERE r.sensor_id = k.sensor AND r.metric = k.metric
         AND r.sent_at >= (SELECT min(a.from_at) - interval '1 day' FROM assignment a WHERE a.sensor_id = k.sensor) ORDER BY r.sent_at DESC LIMIT 1),
-    (SELECT i.sent_at FROM inbox i WHERE i.sensor_id = k.sensor AND i.metric = k.metric ORDER BY i.sent_at DESC LIMIT 1))
+    (SELECT i.sent_at FROM inbox i WHERE i.sensor_id = k.sensor AND i.metric = k.metric ORDER BY i.sent_at DESC LIMIT 1),
+    (SELECT w.sent_at FROM withdrawn_reading w WHERE w.sensor_id = k.sensor AND w.metric = k.metric ORDER BY w.sent_at DESC LIMIT 1))
 FROM unnest($1::bigint[], $2::smallint[]) AS k (sensor, metric)`
 
 // load fills in the marks that this epoch has not needed before.
@@ -139,6 +142,7 @@ const fromStaging = `
 INSERT INTO reading (` + readingColumns + `)
 SELECT ` + readingColumns + ` FROM pg_temp.reading_staging s
 WHERE NOT EXISTS (SELECT FROM inbox i WHERE (i.sensor_id, i.metric, i.sent_at, i.tie) = (s.sensor_id, s.metric, s.sent_at, s.tie))
+    AND NOT EXISTS (SELECT FROM withdrawn_reading w WHERE (w.sensor_id, w.metric, w.sent_at, w.tie) = (s.sensor_id, s.metric, s.sent_at, s.tie))
 ORDER BY sensor_id, metric, sent_at, tie
 ON CONFLICT (sensor_id, metric, sent_at, tie) DO NOTHING
 RETURNING sensor_id, metric, sent_at, tie`
@@ -238,6 +242,7 @@ INSERT INTO inbox (sensor_id, metric, sent_at, tie, org_id, device_id, id, measu
     mantissa, mantissa2, mantissa3, exponent, exponent2, exponent3, unit, unit2, unit3, findings, has_sequence, reason)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
 WHERE NOT EXISTS (SELECT FROM reading r WHERE r.sensor_id = $1 AND r.metric = $2 AND r.sent_at = $3 AND r.tie = $4)
+    AND NOT EXISTS (SELECT FROM withdrawn_reading w WHERE w.sensor_id = $1 AND w.metric = $2 AND w.sent_at = $3 AND w.tie = $4)
 ON CONFLICT (sensor_id, metric, sent_at, tie) DO NOTHING`
 
 // park puts readings without an owner into the inbox, with the reason.
@@ -259,7 +264,9 @@ func (f *filed) park(ctx context.Context, tx statements, p placed) error {
 			m[0], m[1], m[2], e[0], e[1], e[2], u[0], u[1], u[2], int32(r.Findings), r.HasSequence, reason).
 			Exec(func(tag pgconn.CommandTag) error {
 				f.parked += int(tag.RowsAffected())
-				if tag.RowsAffected() == 0 && r.HasSequence {
+				if tag.RowsAffected() > 0 {
+					f.parkedFirst = append(f.parkedFirst, r)
+				} else if r.HasSequence {
 					resent = append(resent, r)
 				}
 				return nil
@@ -278,21 +285,23 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
 ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, last_received_at = greatest(q.last_received_at, excluded.last_received_at)
 RETURNING times = 1`
 
-// quarantine keeps what was refused, once per device and content, and returns how many were new.
-func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (int, error) {
+// quarantine keeps what was refused, once per device and content, and returns how many were new. fresh are those that were not
+// refused before, all parts of a new message among them, and those that may have been measured again: the same bytes without a time.
+func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (added int, fresh []*vital.Refused, err error) {
 	if len(refused) == 0 {
-		return 0, nil
+		return 0, nil, nil
 	}
-	batch, added := &pgx.Batch{}, 0
+	batch, news := &pgx.Batch{}, map[[sha256.Size]byte]bool{}
 	for _, r := range refused {
 		h := sha256.New()
 		fmt.Fprintf(h, "%s\x00%s\x00", r.Topic, r.Reason)
 		h.Write(r.Hash[:])
+		identity := [sha256.Size]byte(h.Sum(nil))
 		raw := r.Raw
 		if raw == nil {
 			raw = []byte{}
 		}
-		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], h.Sum(nil), r.ReceivedAt).
+		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], identity[:], r.ReceivedAt).
 			QueryRow(func(row pgx.Row) error {
 				var first bool
 				if err := row.Scan(&first); err != nil {
@@ -300,14 +309,18 @@ func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (i
 				}
 				if first {
 					added++
+					news[identity] = true
+				}
+				if news[identity] || r.Read != nil && r.Read.Findings&vital.TimeAssumed != 0 {
+					fresh = append(fresh, r)
 				}
 				return nil
 			})
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return 0, fmt.Errorf("quarantine: %w", err)
+		return 0, nil, fmt.Errorf("quarantine: %w", err)
 	}
-	return added, nil
+	return added, fresh, nil
 }
 
 // violatedKey reports a violation of reading's primary key, whose index has a name per partition.

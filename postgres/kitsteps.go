@@ -102,8 +102,9 @@ func (k *loadedKit) wearers() []vital.PatientID {
 }
 
 const (
-	setKit         = `UPDATE kit SET state = $2, state_at = CASE WHEN state = $2 THEN state_at ELSE $3 END WHERE id = $1`
-	issueKit       = `UPDATE kit SET issued_at = $2, cuff_at = NULL WHERE id = $1`
+	setKit = `
+UPDATE kit SET state = $2, state_at = CASE WHEN state = $2 THEN state_at ELSE $3 END,
+    issued_at = CASE WHEN $4 THEN $3 ELSE issued_at END, cuff_at = CASE WHEN $4 THEN NULL ELSE cuff_at END WHERE id = $1`
 	cuffOfKit      = `UPDATE kit SET cuff_at = $2 WHERE id = $1`
 	nameOfKit      = `UPDATE kit_holder SET named_at = $3 WHERE kit_id = $1 AND patient_id = ANY($2) AND to_at IS NULL`
 	holdKit        = `INSERT INTO kit_holder (org_id, kit_id, patient_id, from_at) VALUES ($1, $2, $3, $4)`
@@ -126,7 +127,7 @@ func (k *loadedKit) carryOut(ctx context.Context, tx pgx.Tx, actor account.Actor
 		return fmt.Errorf("ask the time: %w", err)
 	}
 	now = now.UTC()
-	if _, err := tx.Exec(ctx, setKit, k.id, string(step.State), now); err != nil {
+	if _, err := tx.Exec(ctx, setKit, k.id, string(step.State), now, len(step.Give) > 0); err != nil {
 		return fmt.Errorf("change kit: %w", err)
 	}
 	if err := k.contents(ctx, tx, actor.Org, step, now); err != nil {
@@ -203,9 +204,6 @@ func (k *loadedKit) takeBack(ctx context.Context, tx pgx.Tx, actor account.Actor
 
 // handOut begins the assignments of a kit.
 func (k *loadedKit) handOut(ctx context.Context, tx pgx.Tx, actor account.Actor, step devices.KitStep, people map[vital.UID]account.Patient, now time.Time) error {
-	if _, err := tx.Exec(ctx, issueKit, k.id, now); err != nil {
-		return fmt.Errorf("issue a kit: %w", err)
-	}
 	var got []vital.PatientID
 	for _, g := range step.Give {
 		p, known := people[g.Patient]

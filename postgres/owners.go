@@ -22,7 +22,8 @@ type placed struct {
 // Why readings wait in the inbox.
 const (
 	parkedNoOwner = "no_owner"
-	parkedRevoked = "revoked" // received after its device was taken out of use
+	parkedRevoked = "revoked"         // received after its device was taken out of use
+	parkedClock   = "clock_uncertain" // the sensor changed hands within the time in which it can have been measured
 )
 
 // assignmentsByID tells in one query how the assignments stand that the edge saw, and which devices are out of use.
@@ -60,6 +61,9 @@ func settleOwners(ctx context.Context, tx statements, partition int, now time.Ti
 		if err := p.resettle(ctx, tx, partition, doubtful); err != nil {
 			return p, err
 		}
+	}
+	if err := p.sharedBy(ctx, tx); err != nil {
+		return p, err
 	}
 	return p, p.tellOthers(ctx, tx, now)
 }
@@ -130,11 +134,17 @@ func (p *placed) resettle(ctx context.Context, tx statements, partition int, dou
 	for _, a := range all {
 		now.Assignments[a.Sensor] = append(now.Assignments[a.Sensor], a)
 	}
+	if err := inTheirZones(ctx, tx, &now, list, doubtful); err != nil {
+		return err
+	}
 	for _, r := range doubtful {
-		a, ok := now.Owner(r.Sensor, r.MeasuredAt)
+		a, ok, clock := now.OwnerWithin(r.Sensor, r.MeasuredAt, unsureOf(r), r.ReceivedAt)
 		if !ok {
 			r.Patient, r.Assignment, r.Epoch = 0, 0, 0
 			p.unowned = append(p.unowned, r)
+			if clock {
+				p.reasons[r] = parkedClock
+			}
 			continue
 		}
 		r.Org, r.Patient, r.Assignment, r.Epoch = a.Org, a.Patient, a.ID, a.Epoch

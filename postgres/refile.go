@@ -201,6 +201,11 @@ SELECT EXISTS (SELECT FROM assignment WHERE sensor_id = $1 AND patient_id = $2 A
 
 // AskRefile writes the command. See safe.RefileBook.
 func (a *App) AskRefile(ctx context.Context, actor account.Actor, w safe.Wish) (safe.Refile, error) {
+	if w.Claim {
+		if err := a.waitsFor(ctx, actor.Org, w); err != nil {
+			return safe.Refile{}, err
+		}
+	}
 	var made safe.Refile
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		f, err := findWanted(ctx, tx, w, now)
@@ -266,6 +271,9 @@ func (f *wanted) stillAllowed(ctx context.Context, tx pgx.Tx, actor account.Acto
 
 // worthwhile refuses what would do nothing.
 func (f *wanted) worthwhile(ctx context.Context, tx pgx.Tx) error {
+	if f.Claim {
+		return nil // waitsFor has looked: whoever cares for patients does not see the table
+	}
 	if f.source == 0 {
 		p, err := f.preview(ctx, tx)
 		if err != nil {
@@ -287,13 +295,13 @@ func (f *wanted) worthwhile(ctx context.Context, tx pgx.Tx) error {
 }
 
 const insertRefile = `
-INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, to_at, reason, undo_of, merge_id, asked_by, asked_name, asked_role, asked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, to_at, reason, undo_of, merge_id, asked_by, asked_name, asked_role, asked_at, claims)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
 
 func (f *wanted) insert(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, undoOf, merge int64) (safe.Refile, error) {
 	uid := newUID()
 	_, err := tx.Exec(ctx, insertRefile, int32(actor.Org), string(uid), int64(f.sensor), nullID(f.source), nullID(f.target), f.From, nullTime(f.To), f.Reason,
-		nullID(undoOf), nullID(merge), nullID(actor.Staff), actor.Name, string(actor.Role), now)
+		nullID(undoOf), nullID(merge), nullID(actor.Staff), actor.Name, string(actor.Role), now, f.Claim)
 	switch {
 	case violated(err, "refile_one_at_a_time"):
 		return safe.Refile{}, fault.New(fault.Conflict, "readings of the sensor %q are being filed anew just now: wait until that has ended, and look again", f.Sensor)

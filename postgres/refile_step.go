@@ -29,8 +29,10 @@ type refiling struct {
 	total    int
 	moved    int
 	askedBy  string
-	merged   bool      // it is a part of a merge
-	earliest time.Time // measured: of what has moved so far
+	merged   bool           // it is a part of a merge
+	claims   bool           // what waits is the target's even where the sensor is another's
+	within   map[span]int64 // parts that lie within an assignment that the target has
+	earliest time.Time      // measured: of what has moved so far
 	now      time.Time
 }
 
@@ -156,7 +158,9 @@ func (r *refiling) begin(ctx context.Context, tx pgx.Tx) (refused string, err er
 	}
 	for _, p := range parts {
 		var made *int64
-		if r.target != 0 {
+		if id, has := r.within[p]; has {
+			made = &id
+		} else if r.target != 0 {
 			var id int64
 			var epoch int32
 			if err := tx.QueryRow(ctx, insertAssignment, int32(r.org), int64(r.sensor), int64(r.target), p.from, nullTime(p.to), r.now).Scan(&id, &epoch); err != nil {
@@ -185,13 +189,15 @@ func (r *refiling) run(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
+// owned is an assignment as it stands.
+type owned struct {
+	id      int64
+	patient vital.PatientID
+	span
+}
+
 // give takes the wanted periods from the source's assignments, as far as they are the source's, and returns them in order.
 func (r *refiling) give(ctx context.Context, tx pgx.Tx, wanted []span) ([]span, error) {
-	type owned struct {
-		id      int64
-		patient vital.PatientID
-		span
-	}
 	rows, err := tx.Query(ctx, livingAssignments, int64(r.sensor))
 	if err != nil {
 		return nil, fmt.Errorf("load assignments: %w", err)
@@ -219,6 +225,16 @@ func (r *refiling) give(ctx context.Context, tx pgx.Tx, wanted []span) ([]span, 
 		for _, o := range erased {
 			parts = without(parts, o)
 		}
+		if r.claims {
+			for _, o := range all {
+				taken, err := r.take(ctx, tx, o)
+				if err != nil {
+					return nil, err
+				}
+				parts = append(parts, taken...)
+			}
+			slices.SortFunc(parts, func(a, b span) int { return a.from.Compare(b.from) })
+		}
 		return parts, nil
 	}
 	for _, o := range all {
@@ -231,7 +247,7 @@ func (r *refiling) give(ctx context.Context, tx pgx.Tx, wanted []span) ([]span, 
 				parts, left = append(parts, both), without(left, s)
 			}
 		}
-		if err := r.keep(ctx, tx, o.id, o.span, left); err != nil {
+		if err := r.leave(ctx, tx, o, left); err != nil {
 			return nil, err
 		}
 	}
@@ -241,6 +257,12 @@ func (r *refiling) give(ctx context.Context, tx pgx.Tx, wanted []span) ([]span, 
 
 // keep leaves the source what is left of an assignment.
 func (r *refiling) keep(ctx context.Context, tx pgx.Tx, id int64, was span, left []span) error {
+	return r.leave(ctx, tx, owned{id, r.source, was}, left)
+}
+
+// leave leaves its owner what is left of an assignment.
+func (r *refiling) leave(ctx context.Context, tx pgx.Tx, o owned, left []span) error {
+	id, was := o.id, o.span
 	if len(left) == 1 && left[0] == was {
 		return nil
 	}
@@ -252,7 +274,7 @@ func (r *refiling) keep(ctx context.Context, tx pgx.Tx, id int64, was span, left
 		return fmt.Errorf("end assignment %d: %w", id, err)
 	}
 	for _, s := range left {
-		if _, err := tx.Exec(ctx, insertAssignment, int32(r.org), int64(r.sensor), int64(r.source), s.from, nullTime(s.to), r.now); err != nil {
+		if _, err := tx.Exec(ctx, insertAssignment, int32(r.org), int64(r.sensor), int64(o.patient), s.from, nullTime(s.to), r.now); err != nil {
 			return fmt.Errorf("leave the rest of assignment %d: %w", id, err)
 		}
 	}

@@ -42,6 +42,9 @@ func (w *Work) Snapshot(ctx context.Context) (*devices.Snapshot, error) {
 		if err := readDevices(ctx, tx, allDevices, s); err != nil {
 			return err
 		}
+		if err := readTrust(ctx, tx, s); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, allAssignments)
 		if err != nil {
 			return err
@@ -53,7 +56,13 @@ func (w *Work) Snapshot(ctx context.Context) (*devices.Snapshot, error) {
 		if err != nil {
 			return err
 		}
-		s.Slots, err = readSlots(ctx, tx)
+		if s.Slots, err = readSlots(ctx, tx); err != nil {
+			return err
+		}
+		if s.Clocks, err = readClocks(ctx, tx, allClocks); err != nil {
+			return err
+		}
+		s.Zones, err = readZones(ctx, tx, wearersZones)
 		return err
 	})
 	if err != nil {

@@ -54,6 +54,9 @@ func apart() map[string]string {
 		"SELECT erased_span":      "",
 		"SELECT inbox":            "",
 		"SELECT quarantine":       "",
+		"SELECT trusted_ca":       "",
+		"SELECT device_cert":      "",
+		"SELECT device_claim":     "",
 		"SELECT invitation":       "staff",
 		// What measured whom stands in a copy of the record; the secret of a device is in no column that hale_app reads.
 		"SELECT device":        "staff patient caregiver",

@@ -31,6 +31,13 @@ const patientSeen = `(SELECT c.* FROM (SELECT ` + patientColumns + patientTables
 const correctionAnswer = `CASE WHEN ` + decisionSeen + ` THEN c.state ELSE 'asked' END AS state, CASE WHEN ` + decisionSeen + ` THEN c.decided_name END AS decided_name,
 	CASE WHEN ` + decisionSeen + ` THEN c.decided_at END AS decided_at, CASE WHEN ` + decisionSeen + ` THEN c.answer END AS answer`
 
+// readingMoreSeen is what stands beside the patient's readings, but for what tells of a heart rate that is private.
+const readingMoreSeen = `(SELECT r.metric, r.measured_at, r.id AS reading_id, m.standing, m.clock_offset_us, m.clock_method, m.uncertainty_us, m.facts
+	FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
+	JOIN reading_more m ON m.sensor_id = a.sensor_id
+	JOIN reading r ON r.sensor_id = m.sensor_id AND r.metric = m.metric AND r.sent_at = m.sent_at AND r.tie = m.tie AND r.patient_id = $1
+	WHERE NOT ` + pulseHidden + ` ORDER BY r.measured_at, r.id) t`
+
 // exportedTables are copied table by table. With safe.Exports' own files they name every table that has a patient, but
 // for those that a test names with the reason.
 func exportedTables() []exportedTable {
@@ -47,9 +54,16 @@ func exportedTables() []exportedTable {
 		{name: "rule", columns: "kind, form, metric, number, effective_from, enabled, spec, advice, author_name, reason, review_by, created_at",
 			from: `(SELECT r.kind, r.form, r.metric, v.number, v.effective_from, v.enabled, ` + specSeen + `, v.advice, v.author_name, v.reason, v.review_by, v.created_at FROM rule r JOIN rule_version v ON v.org_id = r.org_id AND v.rule_id = r.id
 			WHERE r.patient_id = $1 ORDER BY r.id, v.number) t`},
+		{name: "reading_more", columns: "metric, measured_at, reading_id, standing, clock_offset_us, clock_method, uncertainty_us, facts", from: readingMoreSeen},
 		{name: "measurement_schedule", columns: "number, effective_from, lines, reason, author_name, created_at", own: true},
 		{name: "measurement_pause", columns: "uid, kind, from_at, to_at, reason, author_name, created_at, ended_at, ended_by", own: true},
 		{name: "technique_doubt", columns: "uid, metric, measured_at, reading_id, kind, compared, apart, raised_at, answer, note, answered_at, answered_name, answered_role", own: true},
+		{name: "unverified_person", columns: "metric, level, values, measured_at, received_at, times, said_by, note", own: true,
+			from: `(SELECT metric_code(u.metric) AS metric, u.level, array_to_string(u.vals, ' ') AS values, u.measured_at, u.received_at, u.times, u.closed_name AS said_by, u.note
+			FROM unverified_person h JOIN unverified u ON u.org_id = h.org_id AND u.id = h.unverified_id WHERE h.patient_id = $1 AND h.how = 'claimed' ORDER BY u.id) t`},
+		{name: "withdrawn_reading", columns: "metric, measured_at, received_at, value, value2, value3, withdrawn_at, how, by_name, why", own: true,
+			from: `(SELECT metric_code(w.metric) AS metric, w.measured_at, w.received_at, w.value, w.value2, w.value3, w.withdrawn_at, w.how, w.by_name, w.why FROM withdrawn_reading w
+			WHERE w.patient_id = $1 ORDER BY w.withdrawn_at, w.id) t`},
 		{name: "team_patient", columns: "team, from_at, to_at", from: `(SELECT t.name AS team, m.from_at, as_of_freeze(m.patient_id, m.to_at) AS to_at FROM team_patient m
 			JOIN team t ON t.org_id = m.org_id AND t.id = m.team_id WHERE m.patient_id = $1 ORDER BY m.id) t`},
 		{name: "break_glass", columns: "staff, reason, from_at, until_at, ended_at, reviewed_at, finding", own: true,

@@ -236,13 +236,7 @@ ORDER BY 1, 3, 2`
 // marksBetween reads when what was measured of patients. Windows of a schedule begin and end at whole minutes, so a minute is
 // enough to know.
 func marksBetween(ctx context.Context, tx statements, table string, q devices.MarkQuery) (map[vital.PatientID][]devices.Mark, error) {
-	metrics := make([]int16, len(q.Metrics))
-	for i, m := range q.Metrics {
-		metrics[i] = int16(m)
-	}
-	rows, err := tx.Query(ctx, fmt.Sprintf(marksOf, table), pgx.NamedArgs{
-		"patients": numbersOf(q.Patients), "metrics": metrics, "from": q.From, "to": q.To, "low": q.From.Add(-widen), "high": q.To.Add(widen),
-	})
+	rows, err := tx.Query(ctx, fmt.Sprintf(marksOf, table), markArgs(q))
 	if err != nil {
 		return nil, fmt.Errorf("read when was measured: %w", err)
 	}

@@ -26,6 +26,7 @@ type Work struct {
 
 	buffers sync.Pool // of COPY: *[]byte
 	convoy  convoy
+	ears    ears
 
 	mu         sync.Mutex
 	months     map[time.Time]bool // partitions of reading known to exist
@@ -42,7 +43,10 @@ func OpenWork(ctx context.Context, cfg Config) (*Work, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Work{pool: pool, log: log, months: map[time.Time]bool{}, partitions: map[int]*highWater{}}, nil
+	return &Work{
+		pool: pool, log: log, months: map[time.Time]bool{}, partitions: map[int]*highWater{},
+		ears: ears{devices: map[vital.DeviceID]time.Time{}, sensors: map[vital.SensorID]time.Time{}},
+	}, nil
 }
 
 // Close gives the connections back.

@@ -16,6 +16,10 @@ const (
 	AlertOpened   Topic = "alert.opened"
 	AlertWorsened Topic = "alert.worsened"
 	ContactNow    Topic = "alert.contact_now" // late, but still the patient's last known value
+	UnverifiedOpened   Topic = "unverified.opened" // a value of nobody known may be an emergency; for whoever is on duty, it names no patient
+	UnverifiedWorsened Topic = "unverified.worsened"
+	UnverifiedOverdue  Topic = "unverified.overdue" // nobody has looked at it in time
+
 	CareEnding    Topic = "care.ending"       // consent to care was withdrawn; the watch goes on until the patient was told
 	CareStopped   Topic = "care.stopped"      // nobody watches any more
 	CareEnded     Topic = "care.ended"        // the record is locked

@@ -150,7 +150,7 @@ func actWords() map[string]string {
 		string(account.SeeLooks): "looked at who had looked at {my} data", string(account.SeeSheet): "looked at {my} emergency sheet", string(account.ReviewAccess): "looked at who used {my} data",
 		string(account.AddPatient): "began {my} record", string(account.ImportPeople): "took {my} data in from a file", "change patient": "changed {my} name, birth or number",
 		"add identifier": "added a number by which others know {them}", "end identifier": "ended a number by which others knew {them}",
-		string(account.HandleAlert): "handled an alert of {them}", string(account.SetLimits): "changed {my} limits ({detail})", string(account.SetSchedule): "changed when {they} measure what at home",
+		string(account.HandleAlert): "handled an alert of {them}", string(account.SetLimits): "changed {my} limits ({detail})", string(account.SetSchedule): "changed when {they} measure what at home", "answer a doubt about a measurement": "answered whether a measurement of {them} was right",
 		string(account.EnrolDevice): "added a device", "revoke device": "shut a device out", string(account.AssignDevice): "gave the device “{thing}” to {them}",
 		string(account.ManageTeams): "changed {my} care team", string(account.ManageStaff): "changed somebody of the staff", string(account.ManageKeys): "changed the key of a program",
 		"let oneself in": "joined a care team of {them}, and so opened {my} record to themselves", string(account.BreakGlass): "opened {my} record in an emergency, without being of {my} care team", "close the glass": "ended an emergency look at {my} data",

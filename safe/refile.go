@@ -38,6 +38,9 @@ type Wish struct {
 	Owner     vital.UID // under whom they are filed; empty: parked, nobody's
 	BelongsTo vital.UID // whose they are; empty: it is not known, they are parked
 	Reason    string
+	// Claim is set for what waits in the inbox: it is the person's even where the sensor was another's by the clock (its time is
+	// uncertain, its user slot was not said). Whoever cares for the patient may claim.
+	Claim bool
 }
 
 // Party is a patient whom a refile or a merge concerns. Who may not know of the person finds UID and Name empty.
@@ -153,7 +156,10 @@ func (r *Refiles) check(ctx context.Context, actor account.Actor, w *Wish) error
 	if err := account.Allow(actor, account.Refile, nil); err != nil {
 		return err
 	}
-	if w.Owner == "" {
+	if w.Claim && w.Owner != "" {
+		return fault.New(fault.Invalid, "owner: what waits has none")
+	}
+	if w.Owner == "" && !w.Claim {
 		// What is nobody's is the device desk's: who cares for patients does not see it.
 		if err := account.Allow(actor, account.AssignDevice, nil); err != nil {
 			return err

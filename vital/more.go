@@ -43,6 +43,23 @@ const (
 	ClockZone                          // a local time without zone was resolved in the zone of whoever wears the sensor
 )
 
+// String names the method as it stands in messages and in the API.
+func (m ClockMethod) String() string {
+	switch m {
+	case ClockAsSent:
+		return "as_sent"
+	case ClockCoincident:
+		return "coincident"
+	case ClockGateway:
+		return "gateway"
+	case ClockArrival:
+		return "arrival"
+	case ClockZone:
+		return "zone"
+	}
+	return "unknown"
+}
+
 // Fact is something beside the numbers, such as {"body_posture", "sitting"} or {"mean_pressure", "95 mm[Hg]"}.
 type Fact struct{ Name, Value string }
 
@@ -65,6 +82,10 @@ func TieOfName(name string) int64 {
 	sum := sha256.Sum256([]byte(name))
 	return int64(binary.LittleEndian.Uint64(sum[:8])>>1) | 1
 }
+
+// NotJudged are the findings of a reading that is kept and shown, and that no rule looks at: neither as a value nor as one of so
+// many.
+const NotJudged = Averaged
 
 // Beyond is on which side of its range a device found a value that it could not measure; 0 when it did not.
 type Beyond int8

@@ -161,6 +161,7 @@ const (
 	ReasonTopic       Reason = "topic"        // no topic of the wire, or one that is not this device's
 	ReasonSensor      Reason = "sensor"       // a gateway named a sensor that was not granted to it
 	ReasonConflict    Reason = "conflict"     // the same sequence number with another value
+	ReasonName        Reason = "name"         // it amends or takes back what was never sent under that name
 	ReasonNotKept     Reason = "not_kept"     // well formed, and no measurement that Hale keeps: there is nothing to mend
 )
 

@@ -21,6 +21,8 @@ import (
 
 // boardView is the worklist: the patients that wait for somebody, and below them those that somebody looks after.
 type boardView struct {
+	// Unverified are values of nobody known that may be an emergency: they come before all patients.
+	Unverified []unverifiedView
 	Waiting []caseView
 	Taken   []caseView
 	Summary string // "3 to call, 11 to check, 2 taken"
@@ -263,6 +265,12 @@ func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
 	}
 	maker := w.maker(s, clock{now: w.Now(), zone: w.Zone, afar: true}, "/")
 	view := viewBoard(cases, people, maker, may(s.Actor, account.AddPatient))
+	if view.Unverified, err = w.unverifiedRows(c, s); err != nil {
+		return boardView{}, err
+	}
+	if n := len(view.Unverified); n > 0 {
+		view.Summary += fmt.Sprintf(", %d unverified", n)
+	}
 	view.CanStaff = w.Staffing != nil && may(s.Actor, account.ManageStaff)
 	return view, nil
 }

@@ -15,6 +15,7 @@ import (
 	"hale/account"
 	"hale/alerts"
 	"hale/api/feed"
+	"hale/devices"
 	"hale/fault"
 	"hale/vital"
 )
@@ -38,6 +39,7 @@ type house struct {
 	heard    func(vital.OrgID, alerts.Event)
 	hub      *feed.Hub
 	feeds    atomic.Int64 // how often the feed was asked for
+	expected *measuring   // what patients are to measure
 	broken   error        // what every answer of the record is, when it is away
 }
 
@@ -46,6 +48,7 @@ func newHouse(now time.Time) *house {
 		now: now, logs: map[vital.UID][]alerts.Entry{}, rules: map[vital.UID][]alerts.Rule{}, points: map[vital.UID][]alerts.Point{},
 		sessions: map[string]account.Session{}, staff: map[string]account.Actor{},
 	}
+	h.expected = &measuring{house: h, plans: map[vital.UID]*devices.Measuring{}}
 	for i, who := range []struct {
 		login, name string
 		role        account.Role

@@ -78,7 +78,7 @@ func viewChart(view *patientView, point *alerts.Point, m measured, k clock) char
 		if b.Findings&vital.Disputed != 0 {
 			values += ", disputed by the patient"
 		}
-		v.Rows = append(v.Rows, readingLine{At: k.exact(b.Start), Values: values})
+		v.Rows = append(v.Rows, readingLine{At: k.exact(b.Start), Values: values, Clock: clockWords(b)})
 	}
 	v.Left = max(0, m.count()-len(v.Rows))
 	return v

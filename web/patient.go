@@ -34,15 +34,17 @@ type patientView struct {
 	Consents    bool // and of what the patient agreed to
 	Ending      bool // care is ending
 	Identity    bool // there is a page of what systems call the patient
+	Kits        []patientKit
 	Open        []rowView
 	Past        []rowView
 	Older       vital.UID // the alert before which more are found; empty: these are all
 	Paged       bool
 	History     historyView // whose readings these were, and which records are the person's
 	Charts      []chartView
-	Expect      *expectView // what is to be measured, and what became of it
-	Limits      []limitView // of what is measured
-	Unused      []limitView // of what is not
+	Technique   *techniqueView // how it was measured
+	Expect      *expectView    // what is to be measured, and what became of it
+	Limits      []limitView    // of what is measured
+	Unused      []limitView    // of what is not
 }
 
 // chartView is one metric: a chart that a script draws, and the same in words and as a table.
@@ -65,6 +67,7 @@ type chartView struct {
 type readingLine struct {
 	At     string
 	Values string
+	Clock  string // how the time was arrived at, when it was not taken as it was sent
 }
 
 // limitView is a limit or a trend rule.
@@ -104,6 +107,9 @@ func (w *Web) patient(c *fiber.Ctx) error {
 	if view.History, err = w.historyOf(ctx, s.Actor, &p, k); err != nil {
 		return err
 	}
+	if view.Kits, err = w.kitsOf(ctx, s.Actor, &p); err != nil {
+		return err
+	}
 	if view.Alerts {
 		maker := w.maker(s, k, "/patients/"+string(p.UID))
 		if err := w.addAlerts(ctx, s.Actor, &view, maker, vital.UID(c.Query("before"))); err != nil {
@@ -112,6 +118,9 @@ func (w *Web) patient(c *fiber.Ctx) error {
 	}
 	if view.Readings {
 		if err := w.addReadings(ctx, s.Actor, &view, k); err != nil {
+			return err
+		}
+		if view.Technique, err = w.technique(ctx, s, p.UID); err != nil {
 			return err
 		}
 		if view.Expect, err = w.expected(ctx, s.Actor, p.UID, shortStrip); err != nil {
@@ -221,6 +230,10 @@ func findingWords(f vital.Finding) []string {
 		{vital.ThroughBroker, "came through another broker"},
 		{vital.FindingUnclear, "the device said something beside it that could not be read"},
 		{vital.Disputed, "disputed by the patient"},
+		{vital.TimeLocal, "its clock tells no zone: that of the patient was taken"},
+		{vital.TimeCorrected, "its clock was wrong: the time was put right"},
+		{vital.Averaged, "an average over a time, which no limit judges"},
+		{vital.Amending, "sent as a correction of an earlier one"},
 	}
 	var found []string
 	for _, w := range words {

@@ -23,8 +23,10 @@ type frame struct {
 	Session   string // names the session to the feed's worker, so that two people's tabs never share one
 	Board     bool   // the person may see the board
 	Patients  bool   // the person may see patients
+	Doubts    bool   // the person answers what is doubtful about measurements
 	Teams     bool   // the person may see care teams
 	Access    bool   // the person watches over access
+	Devices   bool   // the person may see kits and devices
 	Me        bool   // there is a page of the person's own
 	Codes     bool   // people sign in with codes here
 	Welcome   bool   // those who start to work here choose a password with a code
@@ -50,7 +52,9 @@ func (w *Web) page(c *fiber.Ctx, name, title, here string, body any) error {
 		f.SignedIn, f.Name, f.Role, f.CSRF, f.Session = true, s.Actor.Name, roleWord(s.Actor.Role), s.CSRF, string(s.UID)
 		f.Own = w.Safe != nil && ownOnly(s.Actor)
 		f.Board, f.Patients = !f.Own && may(s.Actor, account.SeeAlerts), !f.Own && may(s.Actor, account.SeePatients)
+		f.Doubts = w.Technique != nil && may(s.Actor, account.Refile) && !may(s.Actor, account.SeeDevices) // who may, finds it among the devices
 		f.Teams, f.Access = w.Teams != nil && may(s.Actor, account.SeeTeams), w.Emergencies != nil && may(s.Actor, account.ReviewAccess)
+		f.Devices = w.Kits != nil && may(s.Actor, account.SeeDevices)
 		f.Erasures = w.Erasures != nil && may(s.Actor, account.DecideErasure)
 		f.Me = w.Factors != nil && (s.Actor.Staff != 0 || w.Door != nil)
 	}

@@ -56,7 +56,8 @@ type pauseLine struct {
 	Ends bool // the reader may end it
 }
 
-// stripView is a table with a row for every time of the day at which a metric is expected, and a column for every day.
+// stripView is a table with a row for every time of the day at which a metric is expected, and a column for every day, the newest
+// first: it is what a phone shows of it.
 type stripView struct {
 	Days    []stripDay
 	Rows    []stripRow
@@ -65,7 +66,7 @@ type stripView struct {
 	Other   int // the other length that it can have
 }
 
-type stripDay struct{ Short, Long string }
+type stripDay struct{ Weekday, Number, Long string }
 
 type stripRow struct {
 	Title, Window string
@@ -139,9 +140,9 @@ func stripOf(s *devices.Strip, days int, k clock) stripView {
 		v.Other = shortStrip
 	}
 	column := map[vital.Date]int{}
-	for day := s.From.In(k.zone); day.Before(s.To); day = day.AddDate(0, 0, 1) {
+	for day := s.To.In(k.zone).AddDate(0, 0, -1); !day.Before(s.From); day = day.AddDate(0, 0, -1) {
 		column[vital.Date(day.Format(time.DateOnly))] = len(v.Days)
-		v.Days = append(v.Days, stripDay{day.Format("2"), day.Format("Monday 2 January")})
+		v.Days = append(v.Days, stripDay{day.Format("Mon"), day.Format("2"), day.Format("Monday 2 January")})
 	}
 	row := map[string]int{}
 	counts := map[devices.Cover]int{}

@@ -28,7 +28,7 @@ func (h *house) app(t *testing.T) *fiber.App {
 	keeper := &session.Keeper{SignIn: h}
 	screens := web.New(web.Config{
 		Directory: &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Now: h.clock},
-		Charts: h, Sessions: keeper, Log: log, Now: h.clock,
+		Charts: h, Sessions: keeper, Log: log, Now: h.clock, Schedules: h.expected.schedules(), Technique: h.expected.technique(),
 	})
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, Immutable: true, ErrorHandler: func(c *fiber.Ctx, err error) error {
 		return screens.ErrorPage(c, session.Status(err), fault.MessageOf(err))

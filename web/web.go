@@ -31,11 +31,16 @@ type Config struct {
 	Staffing  *account.Staffing // no pages of accounts when nil
 	// Emergencies is the way to a record outside one's care; no page when nil.
 	Emergencies      *account.Emergency
-	Factors          Factors            // no page for second factors when nil
-	Door             session.Door       // no codes, lists of sessions and keys when nil
-	Safe             *safe.Safe         // no screens of the data safe when nil
-	Schedules        *devices.Schedules // no measurement schedules and strips of days when nil
-	Consents         *consent.Consents  // no screens of what patients agree to when nil; with the two below
+	Factors          Factors             // no page for second factors when nil
+	Door             session.Door        // no codes, lists of sessions and keys when nil
+	Safe             *safe.Safe          // no screens of the data safe when nil
+	Unverified       *alerts.Watchlist   // no unverified reds on the board when nil
+	Inbox            *safe.Inbox         // no page of what waits for an owner when nil
+	Quarantine       *devices.Quarantine // no page of what was refused when nil
+	Counts           *devices.Counts     // no page of missing readings when nil
+	Technique        *devices.Technique  // no questions about how something was measured when nil
+	Schedules        *devices.Schedules  // no measurement schedules and strips of days when nil
+	Consents         *consent.Consents   // no screens of what patients agree to when nil; with the two below
 	Caregivers       *consent.Caregivers
 	Offboarding      *consent.Offboarding
 	Erasures         *safe.Erasures // no screens for being forgotten when nil; with Safe
@@ -45,8 +50,13 @@ type Config struct {
 	Doubles          *identity.Doubles
 	Imports          *identity.Imports // nobody comes in by a file when nil; with StaffInvitations
 	StaffInvitations StaffInvitations
-	Provider         Provider       // nobody signs in by an identity provider when nil
-	LocalOff         bool           // only an account for emergencies has a password
+	Provider         Provider                                // nobody signs in by an identity provider when nil
+	LocalOff         bool                                    // only an account for emergencies has a password
+	Credentials      *devices.Credentials                    // no pages of pairing when nil
+	Ways             func(host string) (devices.Ways, error) // how a device that is paired reaches the edge; nil: it is not asked
+	Kits             *devices.Kits                           // no pages of kits and devices when nil; with Types and Desk
+	Types            *devices.Types
+	Desk             *devices.Desk
 	Zone             *time.Location // of the staff, for times that concern no single patient; UTC when nil
 	Emergency        string         // the local emergency number; "112" when empty
 	Log              *slog.Logger
@@ -92,6 +102,8 @@ func (w *Web) Mount(app *fiber.App) {
 	post("/signout", w.signOut)
 
 	w.mountDoor(app, open, get, post)
+	w.mountKits(get, post)
+	w.mountPairing(app, open, get, post)
 	if w.Factors != nil {
 		get("/me", w.me)
 		post("/me/second-factor", w.offerFactor)
@@ -109,6 +121,10 @@ func (w *Web) Mount(app *fiber.App) {
 	get("/new-patient", w.newPatient)
 	post("/new-patient", w.addPatient)
 	w.mountSchedules(get, post)
+	w.mountUnverified(get, post)
+	w.mountParked(get, post)
+	w.mountTechnique(get, post)
+	w.mountGaps(get)
 	w.mountTeams(get, post)
 	w.mountStaff(get, post)
 	w.mountGlass(get, post)

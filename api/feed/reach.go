@@ -123,7 +123,7 @@ func (l *listener) ask(ctx context.Context, batch []news, now time.Time) (hears 
 	hears = map[vital.UID]bool{}
 	var unknown []vital.UID
 	for _, n := range batch {
-		if n.reload {
+		if n.reload || n.event.Unverified {
 			continue
 		}
 		r, known := p.reach[n.event.Patient]

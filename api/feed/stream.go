@@ -175,6 +175,12 @@ func (l *listener) tell(ctx context.Context, batch ...news) bool {
 		if _, again := l.told[n.event.ID]; again {
 			continue
 		}
+		if n.event.Unverified {
+			if alerts.MayWatch(l.actor) {
+				text = append(text, l.frame(n.event)...)
+			}
+			continue
+		}
 		if hears[n.event.Patient] && (heard == nil || heard[n.event.Alert]) {
 			text = append(text, l.frame(n.event)...)
 		}
@@ -196,7 +202,7 @@ func (l *listener) caregiverHears(ctx context.Context, batch []news) (heard map[
 	}
 	var uids []vital.UID
 	for _, n := range batch {
-		if !n.reload {
+		if !n.reload && !n.event.Unverified {
 			uids = append(uids, n.event.Alert)
 		}
 	}
@@ -212,6 +218,9 @@ func (l *listener) caregiverHears(ctx context.Context, batch []news) (heard map[
 
 // frame returns an event in the form of the HTML standard, section 9.2.
 func (l *listener) frame(e alerts.Event) string {
+	if e.Unverified {
+		return fmt.Sprintf("id: %s\nevent: unverified\ndata: {\"unverified\":%q,\"version\":%d}\n\n", l.Hub.cursors.of(l.actor.Org, e.ID), e.Alert, e.Version)
+	}
 	data, err := json.Marshal(struct {
 		Alert   vital.UID `json:"alert"`
 		Patient vital.UID `json:"patient"`

@@ -106,6 +106,7 @@ func newFront(t *testing.T, proxies ...string) *front {
 	server := api.New(api.Config{
 		Directory: directory, Triage: triage, Limits: limits, Charts: f.app, Session: keeper, Door: door,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Safe: ownData,
+		Credentials: f.credentials(), Ways: f.ways,
 		Feed: hub, People: f.app, Log: log, Now: f.clock,
 		Organisation: f.app.Organisation, Mount: []api.Mount{pages.Mount}, ErrorPage: pages.ErrorPage,
 	})

@@ -71,9 +71,13 @@ type house struct {
 
 	others *bridge.Config // brokers of role bridge, without what the house adds
 
-	secondKey *signin.Key // of second factors; nil: none here
-	forgets   forgetting  // of role process
-	ways      signInWays  // of staff, besides logins of this installation
+	secondKey *signin.Key    // of second factors; nil: none here
+	forgets   forgetting     // of role process
+	ways      signInWays     // of staff, besides logins of this installation
+	pairs     pairFlags      // what a device is told when it is paired
+	renewals  chan renewal   // of role edge
+	paces     paceFlags      // of role edge
+	signer    devices.Signer // of devices' certificates, with role api; nil: none are signed here
 
 	zone   *time.Location
 	number string // whom to call in an emergency
@@ -86,6 +90,7 @@ type house struct {
 	processor *alerts.Processor
 	edge      *edge.Server
 	cache     *devices.Cache
+	core      *ingest.Core
 	bridge    *bridge.Bridge
 	server    *api.Server // of role api
 }
@@ -128,7 +133,7 @@ func (h *house) run(ctx context.Context, ready func()) error {
 	if h.has(roleProcess) {
 		stages = append(stages, h.processing()...)
 	}
-	if h.has(roleEdge) || h.has(roleBridge) {
+	if h.has(roleEdge) || h.has(roleBridge) || h.has(roleAPI) {
 		taking, err := h.taking()
 		if err != nil {
 			return err
@@ -244,6 +249,10 @@ func (h *house) processing() []stage {
 		{name: "janitor of the stream", run: janitor.Run},
 		h.sealing(),
 		{name: "watchman of teams", run: (&account.Watchman{Store: h.work, Log: h.log}).Run},
+		{name: "withdrawer", run: (&safe.Withdrawer{Store: h.work, Log: h.log}).Run},
+		{name: "raiser of unverified reds", run: (&alerts.Raiser{Store: h.work, Announcer: announcer{h.conn.Feed(), h.log}, Log: h.log}).Run},
+		{name: "technician", run: (&devices.Technician{Store: h.work, Log: h.log}).Run},
+		{name: "lookout for devices", run: (&devices.Lookout{Store: h.work, Log: h.log}).Run},
 		{name: "asker for consents", run: (&consent.Asker{Store: h.work, Log: h.log}).Run},
 		h.erasing(),
 		h.refiling(),
@@ -254,6 +263,9 @@ func (h *house) processing() []stage {
 func (h *house) keepPartitions(ctx context.Context) {
 	if err := h.work.KeepPartitions(ctx); err != nil && ctx.Err() == nil {
 		h.log.Error("the partitions of the coming months cannot be made", "error", err)
+	}
+	if err := h.work.KeepOriginals(ctx); err != nil && ctx.Err() == nil {
+		h.log.Error("messages that were kept as they were sent are not cleared", "error", err)
 	}
 	if err := h.work.KeepCanaries(ctx); err != nil && ctx.Err() == nil {
 		h.log.Warn("rows of dead canaries stay", "error", err)
@@ -274,10 +286,10 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 	}
 }
 
-// taking makes durable what comes in by the doors of this process: its own device edge, other people's brokers, or both.
+// taking makes durable what comes in by the doors of this process: its own device edge, other people's brokers, apps on phones.
 func (h *house) taking() ([]stage, error) {
 	h.cache = devices.NewCache(devices.CacheConfig{Registry: h.work, Log: h.log})
-	core := ingest.New(ingest.Config{
+	h.core = ingest.New(ingest.Config{
 		Snapshot:   func() *devices.Snapshot { s, _ := h.cache.Current(); return s },
 		Publisher:  h.stream.Publisher(stream.PublisherConfig{}),
 		Log:        h.log,
@@ -288,31 +300,35 @@ func (h *house) taking() ([]stage, error) {
 		{name: "registry nudges", run: func(ctx context.Context) error {
 			return h.conn.Feed().OnNudge(ctx, nudgeRegistry, h.cache.Nudge)
 		}},
-		{name: "ingest core", run: core.Run, bound: 20 * time.Second},
+		{name: "ingest core", run: h.core.Run, bound: 20 * time.Second},
 	}
 	if h.has(roleEdge) {
-		stages = append(stages, h.listening(core)...)
+		stages = append(stages, h.listening(h.core)...)
 	}
 	if !h.has(roleBridge) {
 		return stages, nil
 	}
-	bridging, err := h.bridging(core)
+	bridging, err := h.bridging(h.core)
 	return append(stages, bridging...), err
 }
 
 // listening accepts devices.
 func (h *house) listening(core *ingest.Core) []stage {
+	h.renewals = make(chan renewal, mostRenewals)
+	down := h.newDownlink()
 	h.edge = edge.New(edge.Config{
+		Renewed: h.renewed, Noted: core.Note, Subscribed: down.Subscribed,
 		Listeners: h.forDevices(), Snapshot: h.cache.Current, Core: core, NodeID: h.owner, Log: h.log, Registerer: h.registry,
 		Tell: func(word []byte) { h.conn.Feed().Tell(takeoverTopic, word) }, Canary: h.ownDoor,
-		Limits: edge.Limits{Connections: connectionsWithin(mostDevices, h.log)},
+		Limits: h.paces.limits(connectionsWithin(mostDevices, h.log)),
 	})
-	return []stage{
+	return append(h.sendingDown(down), []stage{
 		{name: "take-overs", run: func(ctx context.Context) error {
 			return h.conn.Feed().Hear(ctx, takeoverTopic, h.edge.Hear, h.edge.RollCall)
 		}},
 		{name: "device edge", run: h.edge.Run, bound: 15 * time.Second},
-	}
+		h.endingOldSecrets(),
+	}...)
 }
 
 // nudgeRegistry is the topic on which an API tells the edges that a device or assignment changed.
@@ -329,7 +345,12 @@ func (h *house) answering() []stage {
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Looks: looks, Now: time.Now, Changed: h.registryChanged}
-	schedules := &devices.Schedules{Book: h.app, Looks: looks, Now: time.Now}
+	kits := &devices.Kits{Book: h.app, Wearing: h.app, Patients: h.app, Looks: looks, Changed: h.registryChanged}
+	types := &devices.Types{Catalogue: h.app, Looks: looks}
+	schedules, technique := &devices.Schedules{Book: h.app, Looks: looks, Now: time.Now, Silent: h.app.SilentOf}, h.technique(looks)
+	counts := &devices.Counts{Book: h.app, Now: time.Now}
+	credentials := h.newCredentials()
+	commands, problems := h.commands(), &devices.Problems{Book: h.app, Looks: looks}
 	door := signin.New(h.app, h.secondKey, time.Now)
 	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Leaving: door, Proxies: h.proxies, Public: h.ways.public, Hosts: h.names(), Log: h.log}
 	door.Looks = looks
@@ -341,20 +362,25 @@ func (h *house) answering() []stage {
 	staffing := &account.Staffing{Book: h.app, Code: signin.NewInvitation, Now: time.Now}
 	identities, doubles := newIdentities(h.app, looks), &identity.Doubles{Book: h.app, Now: time.Now, Looks: looks}
 	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
+	inbox := &safe.Inbox{Book: h.app, Refiles: h.refiles(looks), Looks: looks}
+	unverified := &alerts.Watchlist{Book: h.app, Claimer: claimer{inbox}, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	pages := web.New(h.ways.onScreens(web.Config{
 		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
-		Schedules: schedules,
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(looks), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
+		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: h.quarantine(looks),
+		Kits: kits, Types: types, Desk: desk,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Credentials: credentials, Ways: h.deviceWays, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(looks), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk,
-		Schedules: schedules,
-		Teams:     teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
+		Kits: kits, Types: types,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Commands: commands, Problems: problems, Credentials: credentials, Ways: h.deviceWays, Certificates: h.newCertificates(),
+		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: h.quarantine(looks),
+		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
 		Refiles: h.refiles(looks), Merges: h.merges(looks),
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
 		Safe: ownData, Erasures: erasures, Session: keeper, Door: door, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
+		Phones: devices.NewPhones(h.cache.Current, time.Now), Taker: h.core,
 		Organisation: h.app.Organisation,
 		Ready:        h.checks,
 		Strict:       h.strict,

@@ -41,6 +41,7 @@ type commands struct {
 	Organise organisationCommand `cmd:"" name:"organisation" help:"Make an organisation with its first administrator, or list them."`
 	Staff    staffCommand        `cmd:"" help:"Make a member of staff or set a new password; list and end sessions, reset a second factor, unlock."`
 	Keys     keysCommand         `cmd:"" help:"Make, list and revoke the API keys of programs."`
+	Broker   brokerCommand       `cmd:"" help:"Write the files by which a broker of your own site knows the devices."`
 	Import   importCommand       `cmd:"" help:"Take patients or staff in from a file: first what would become of each row, then, with --commit, exactly that file."`
 	Replay   replayCommand       `cmd:"" help:"Replay recorded readings through the front door and score the alerts."`
 	Simulate simulateCommand     `cmd:"" help:"Let simulated people with their devices live, for a story or a load."`

@@ -48,10 +48,28 @@ func special() map[string]question {
 			path: "/v1/patients/{patient}/trends/body_weight/change", header: "If-Match: *",
 			json: `{"enabled":true,"effective_from":"{now}","reason":"asked","change":{"part":{"from":"04:00","until":"12:00"},"steps":[{"level":"red","direction":"rise","by":2,"days":3}]}}`,
 		},
-		"POST /v1/devices":                                                {json: `{"model":"Cuff"}`},
-		"POST /v1/devices/:uid/assignments":                               {json: `{"patient":"{patient}","from":"{now}"}`},
-		"POST /v1/devices/:uid/assignments (a device of ours)":            {path: "/v1/devices/{sparedevice}/assignments", json: `{"patient":"{patient}","from":"{now}"}`},
-		"POST /v1/devices/:uid/assignments (for a patient of ours)":       {json: `{"patient":"{ours}","from":"{now}"}`},
+		"POST /v1/devices":                                          {json: `{"model":"Cuff"}`},
+		"POST /v1/devices/:uid/certificates":                        {json: `{"csr":"{csr}"}`, learn: freshRequest},
+		"DELETE /v1/devices/:uid/certificates/:fingerprint":         {path: "/v1/devices/{device}/certificates/{print}", state: certified()},
+		"GET /v1/devices/:uid/claim":                                {state: claimable()},
+		"DELETE /v1/devices/:uid/claim":                             {state: claimable()},
+		"PUT /v1/devices/:uid/claim":                                {json: `{"until":"{later}"}`},
+		"POST /v1/authorities":                                      {json: `{"kind":"device","name":"Maker","certificate":"{ca}"}`, learn: freshAuthority},
+		"DELETE /v1/authorities/:id":                                {path: "/v1/authorities/{authority}", state: trustedMaker()},
+		"POST /v1/renew":                                            {json: `{"device":"stranger","secret":"x","csr":"{csr}"}`, learn: strangersRequest},
+		"POST /v1/claim":                                            {json: `{"serial":"stranger","certificate":"{ca}","signature":"AAAA","csr":"{csr}"}`, learn: strangersRequest},
+		"POST /v1/devices/:uid/assignments":                         {json: `{"patient":"{patient}","from":"{now}"}`},
+		"POST /v1/devices/:uid/assignments (a device of ours)":      {path: "/v1/devices/{sparedevice}/assignments", json: `{"patient":"{patient}","from":"{now}"}`},
+		"POST /v1/devices/:uid/assignments (for a patient of ours)": {json: `{"patient":"{ours}","from":"{now}"}`},
+		"POST /v1/pair": {json: `{"code":"{code}"}`, state: []string{`INSERT INTO pairing_code (org_id, uid, device_id, lookup, code_hash, created_at, expires_at)
+			SELECT org_id, gen_random_uuid(), id, left('{code}', 4), sha256('{code}'), now(), now() + interval '1 hour' FROM device WHERE uid = '{owndevice}' ON CONFLICT DO NOTHING`}},
+		"POST /v1/devices/:uid/secret":                                    {json: `{}`},
+		"DELETE /v1/devices/:uid/secret/old":                              {path: "/v1/devices/{device}/secret/old", state: twoSecrets()},
+		"POST /devices/:uid/secret":                                       {form: "hours=24"},
+		"POST /devices/:uid/secret/end":                                   {path: "/devices/{device}/secret/end", state: twoSecrets()},
+		"GET /devices/:uid/pair/state":                                    {path: "/devices/{device}/pair/state"},
+		"POST /v1/broker/auth":                                            {json: `{"clientid":"x"}`},
+		"POST /v1/broker/acl":                                             {json: `{"topic":"x"}`},
 		"GET /v1/alerts (of one patient)":                                 {path: "/v1/alerts?patient={patient}"},
 		"GET /v1/alerts (before one of them)":                             {path: "/v1/alerts?before={alert}"},
 		"POST /v1/alerts/:id/acknowledge":                                 {json: `{"minutes":30}`, header: `If-Match: "1"`},
@@ -230,6 +248,11 @@ func checkedFile() []string {
 	return []string{`UPDATE import SET content = convert_to('name,zone' || chr(10) || 'Somebody New,Europe/Ljubljana' || chr(10), 'UTF8'), rows = 1, state = 'checked', finished_at = NULL WHERE uid = '{import}'`}
 }
 
+// twoSecrets are those of a device that is to have a new one.
+func twoSecrets() []string {
+	return []string{`UPDATE device SET next_secret_hash = sha256('next'), overlap_until = now() + interval '1 day' WHERE uid = '{device}'`}
+}
+
 func frozenView() []string {
 	return []string{`UPDATE caregiver_grant SET suspended_at = now() WHERE uid = '{grant}'`}
 }
@@ -293,7 +316,7 @@ func (w *town) things(p person, c class) map[string]string {
 		// of a patient
 		"patient": townUID("patient", n), "alert": townUID("alert", n), "device": deviceName(n), "team": townUID("team", n),
 		"spareteam": townUID("team", spare(k, c)), "member": townUID("staff", townNurse(k, c)), "joiner": townUID("staff", townNurse(k, (c+1)%2)),
-		"sparedevice": deviceName(spare(k, c)), "refile": townUID("refile", n), "merge": townUID("merge", n),
+		"sparedevice": deviceName(spare(k, c)), "owndevice": deviceName(one(k, own)), "refile": townUID("refile", n), "merge": townUID("merge", n),
 		"session": townUID("session", n), "key": townUID("key", n), "glass": townUID("glass", n), "shift": townUID("shift", n), "caregiver": townUID("caregiver", n),
 		"grant": townUID("grant", n), "consent": townUID("consent", n), "share": townUID("share", n), "correction": townUID("correction", n), "item": townUID("private", n),
 		"identifier": townUID("identifier", n), "erasure": townUID("erasure", n), "request": townUID("request", n), "double": townUID("double", n), "import": townUID("import", n),
@@ -302,6 +325,7 @@ func (w *town) things(p person, c class) map[string]string {
 		"mine": townUID("session", p.number()), "code": townCode(k, own), "began": w.began.Format(time.RFC3339), "number": strconv.Itoa(n),
 		"me": strconv.Itoa(p.number()), "newcode": w.codes[k%len(w.codes)], "opens": shareCode(n), "request_number": strconv.Itoa(requestNumber(c)),
 		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"), "now_local": time.Now().In(w.home).Format("2006-01-02T15:04"),
+		"print": printOf(deviceName(n)), "authority": townUID("authority", n),
 		"tomorrow": time.Now().Add(24 * time.Hour).Format(time.DateOnly),
 		"twin":     townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour), "later": at(90 * 24 * time.Hour),
 	}

@@ -104,7 +104,8 @@ func newTownOver(t *testing.T, way func(postgres.Config) postgres.Config) *town 
 		t.Fatal(err)
 	}
 	w.base = "http://" + door.Addr().String()
-	w.server = &house{roles: []string{roleAPI}, owner: "town", database: way(w.db.Config()), conn: conn, http: door, registry: registry, number: "112", zone: time.UTC, log: log}
+	w.server = &house{roles: []string{roleAPI}, owner: "town", database: way(w.db.Config()), conn: conn, signer: townSigner(t), http: door, registry: registry, number: "112", zone: time.UTC, log: log,
+		pairs: pairFlags{DeviceURL: []string{"mqtts://hale.example.org:8883"}}}
 	if w.server.secondKey, err = ownSecondKey(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,10 @@ type serveCommand struct {
 	bridgeFlags
 	oidcFlags
 	eraseFlags
+	pairFlags
+	paceFlags
+
+	DeviceAuthority string `name:"device-authority" help:"Directory of the authority that signs devices' client certificates (role api), made when it is missing. Without it none are signed here." placeholder:"DIR" env:"HALE_DEVICE_AUTHORITY"`
 }
 
 // Run takes on the roles until it is told to end.
@@ -52,6 +56,13 @@ func (c *serveCommand) Run(p *program) error {
 		}
 	}
 	if err := c.check(); err != nil {
+		return err
+	}
+	if err := errors.Join(c.checkPairing(), c.checkPace()); err != nil {
+		return err
+	}
+	signer, err := deviceSigner(p, c.DeviceAuthority)
+	if err != nil {
 		return err
 	}
 	if err := c.into(&c.Database); err != nil {
@@ -111,6 +122,7 @@ func (c *serveCommand) Run(p *program) error {
 		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
 		others:   others,
 		sealKey:  sealKey, secondKey: secondKey, ways: ways, forgets: forgetting{ledger: c.kept("")},
+		pairs: c.pairFlags, paces: c.paceFlags, signer: signer,
 		cert: cert, https: c.HTTPS, strict: c.HTTPS, proxies: proxies, balancers: balancers,
 	}
 	if err := c.listen(p.ctx, h); err != nil {

@@ -43,6 +43,8 @@ type upCommand struct {
 	bridgeFlags
 	oidcFlags
 	eraseFlags
+	pairFlags
+	paceFlags
 }
 
 // announcement is what `up` tells when it is ready, and what it leaves in its data directory while it runs.
@@ -76,6 +78,9 @@ func (c *upCommand) Run(p *program) error {
 		return err
 	}
 	if err := c.check(c.TLSNames...); err != nil {
+		return err
+	}
+	if err := errors.Join(c.checkPairing(), c.checkPace()); err != nil {
 		return err
 	}
 	if c.Mapping != "" {
@@ -201,6 +206,10 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 	if h.secondKey, err = ownSecondKey(told.Data); err != nil {
 		return err
 	}
+	h.paces = c.paceFlags
+	if h.signer, err = deviceSigner(p, filepath.Join(told.Data, deviceAuthorityName)); err != nil {
+		return err
+	}
 	if err := c.open(ctx, p, h, &told); err != nil {
 		return err
 	}
@@ -243,6 +252,9 @@ func (c *upCommand) open(ctx context.Context, p *program, h *house, told *announ
 	h.http = overTLS(h.http, h.cert, c.HTTPS)
 	told.URL, told.MQTT, told.MQTTS = scheme(c.HTTPS)+visitable(h.http.Addr()), visitable(h.mqtt.Addr()), visitable(h.mqtts.Addr())
 	told.TLSName = nameFor(h.cert, h.http.Addr())
+	if h.pairs = c.pairFlags; c.Cert == "" && c.DeviceCA == "" {
+		h.pairs.DeviceCA = h.cert.TrustFile()
+	}
 	if told.CA, err = filepath.Abs(h.cert.TrustFile()); err != nil {
 		told.CA = h.cert.TrustFile()
 	}

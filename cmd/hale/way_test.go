@@ -119,6 +119,8 @@ func TestTheWayOfAReading(t *testing.T) {
 		return ""
 	})
 
+	wayOfFormats(t, told, staff)
+
 	acked := make(chan time.Time, 1)
 	if err := line.Publish(t.Context(), neighbour.topic(), pressure(128, 79, now), func(at time.Time) { acked <- at }); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package formats_test
 
 import (
 	"encoding/hex"
+	"os"
 	"strings"
 	"testing"
 
@@ -53,24 +54,46 @@ func TestWhatIsRefusedKeepsNoNumber(t *testing.T) {
 	}
 }
 
-// FuzzGATT: no payload ends the decoder; a measurement always holds numbers of its metric in units of their kind; and what was
-// read is all of the payload: one byte less or more is never the same measurement by silence.
-func FuzzGATT(f *testing.F) {
-	for _, c := range formats.Characteristics() {
-		for _, seed := range []string{"", "00", "00 8000 4F00 5F00", "1E 8E00 5B00 6C00 EA07031D073A00 4200 01 0400", "1E 44 0002 7203 7A03",
-			"07 7943 EA070A19061E05 02",
-			"0F ACF3 BEF5 E8070B1D170839 2040 220000 66E3", "17 0800 EA0705010C0000 C4FF 43C0 11", "07 382700FE EA070202160F00 02",
-			"FF 0800 00 01 1EF0 02 21 580232 01 05D0 46F0"} {
-			f.Add(c, octets(f, seed))
-		}
+// These hold each characteristic on its own: no payload ends the decoder; a measurement always holds numbers of its metric in units
+// of their kind; and what was read is all of the payload: one byte less or more is never the same measurement by silence.
+func FuzzGlucose(f *testing.F)        { fuzzGATT(f, "2A18") }
+func FuzzBattery(f *testing.F)        { fuzzGATT(f, "2A19") }
+func FuzzTemperature(f *testing.F)    { fuzzGATT(f, "2A1C") }
+func FuzzGlucoseContext(f *testing.F) { fuzzGATT(f, "2A34") }
+func FuzzBloodPressure(f *testing.F)  { fuzzGATT(f, "2A35") }
+func FuzzHeartRate(f *testing.F)      { fuzzGATT(f, "2A37") }
+func FuzzSpotCheck(f *testing.F)      { fuzzGATT(f, "2A5E") }
+func FuzzContinuous(f *testing.F)     { fuzzGATT(f, "2A5F") }
+func FuzzWeight(f *testing.F)         { fuzzGATT(f, "2A9D") }
+
+func fuzzGATT(f *testing.F, name string) {
+	f.Helper()
+	for _, seed := range []string{"", "00", "00 8000 4F00 5F00", "1E 8E00 5B00 6C00 EA07031D073A00 4200 01 0400", "1E 44 0002 7203 7A03",
+		"07 7943 EA070A19061E05 02", "00 6100 4800", "1F 6100 4800 EA07031D073A00 2000 000100 0A00", "18 6100 4800 6100 4800", "57",
+		"0F ACF3 BEF5 E8070B1D170839 2040 220000 66E3", "17 0800 EA0705010C0000 C4FF 43C0 11", "07 382700FE EA070202160F00 02",
+		"FF 0800 00 01 1EF0 02 21 580232 01 05D0 46F0"} {
+		f.Add(octets(f, seed))
 	}
-	f.Fuzz(func(t *testing.T, name string, value []byte) {
+	f.Fuzz(func(t *testing.T, value []byte) {
 		m := formats.GATT(name, value)
 		sound(t, m)
-		if len(m.Drafts) > 0 {
-			if longer := formats.GATT(name, append(append([]byte{}, value...), 0)); len(longer.Drafts) > 0 {
+		if len(m.Drafts) > 0 || m.Context != nil {
+			if longer := formats.GATT(name, append(append([]byte{}, value...), 0)); len(longer.Drafts) > 0 || longer.Context != nil {
 				t.Fatalf("%s %x is a measurement with and without another byte", name, value)
 			}
 		}
 	})
+}
+
+func TestEveryCharacteristicIsFuzzed(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("gatt_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range formats.Characteristics() {
+		if !strings.Contains(string(text), `fuzzGATT(f, "`+c+`")`) {
+			t.Errorf("%s is not", c)
+		}
+	}
 }

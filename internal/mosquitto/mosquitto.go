@@ -168,6 +168,16 @@ func (b *Broker) Save() {
 	}
 }
 
+// Reload makes it read its files of users and accesses again. It does so soon; it does not say when.
+func (b *Broker) Reload() {
+	b.tb.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		b.tb.Fatal(err)
+	}
+}
+
 func (b *Broker) end(s os.Signal) {
 	b.tb.Helper()
 	b.mu.Lock()

@@ -63,7 +63,7 @@ SELECT keep_to_views(t, '{SELECT,INSERT,UPDATE,DELETE}', '{}') FROM unnest(ARRAY
 GRANT SELECT, INSERT, UPDATE (revoked_at) ON trusted_ca, device_cert TO hale_app;
 GRANT SELECT, INSERT, UPDATE (ended_at, used_at, used_by, got) ON device_claim TO hale_app;
 GRANT SELECT ON trusted_ca TO hale_work;
-GRANT SELECT (org_id, device_id, fingerprint, not_before, not_after, revoked_at) ON device_cert TO hale_work;
+GRANT SELECT (org_id, device_id, fingerprint, not_before, not_after, created_at, revoked_at) ON device_cert TO hale_work;
 GRANT SELECT ON device_claim, device TO hale_migrate;
 
 RESET ROLE;

@@ -104,6 +104,33 @@ CREATE TABLE withdrawn_reading (
 CREATE UNIQUE INDEX withdrawn_reading_key ON withdrawn_reading (sensor_id, metric, sent_at, tie);
 CREATE INDEX withdrawn_reading_of_patient ON withdrawn_reading (patient_id, withdrawn_at DESC);
 
+-- What a device says of a measurement that it sent before, by its own name for it: carried out beside the batches, which hold one
+-- partition only.
+CREATE TABLE withdrawal (
+    org_id         integer NOT NULL,
+    id             bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    sensor_id      bigint NOT NULL,
+    device_id      bigint NOT NULL,
+    name           bigint NOT NULL,
+    standing       smallint NOT NULL CHECK (standing IN (1, 2)), -- vital.Amended, vital.EnteredInError
+    metric         smallint NOT NULL,
+    sent_at        timestamptz NOT NULL, -- of what takes its place
+    tie            bigint NOT NULL,
+    received_at    timestamptz NOT NULL,
+    state          text NOT NULL DEFAULT 'asked' CHECK (state IN ('asked', 'done', 'unknown')),
+    attempts       integer NOT NULL DEFAULT 0,
+    next_action_at timestamptz NOT NULL,
+    PRIMARY KEY (org_id, id),
+    UNIQUE (org_id, sensor_id, name, standing, sent_at, tie),
+    FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
+    FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
+);
+CREATE INDEX withdrawal_due ON withdrawal (next_action_at) WHERE state = 'asked';
+SELECT isolate('withdrawal'), keep_to_patients('withdrawal', 'false');
+SELECT keep_to_views('withdrawal', '{INSERT,UPDATE,DELETE}', '{}');
+GRANT SELECT, INSERT, UPDATE ON withdrawal TO hale_work;
+GRANT SELECT ON withdrawal TO hale_app;
+
 ALTER TABLE inbox DROP CONSTRAINT inbox_state_check;
 ALTER TABLE inbox ADD CONSTRAINT inbox_state_check CHECK (state IN ('waiting', 'claimed', 'dismissed'));
 ALTER TABLE inbox ADD COLUMN settled_at timestamptz;
@@ -112,6 +139,7 @@ ALTER TABLE inbox ADD COLUMN settled_why text NOT NULL DEFAULT '';
 CREATE INDEX inbox_waiting ON inbox (org_id, sensor_id, measured_at) WHERE state = 'waiting';
 
 -- What became of a refused message: nothing is deleted.
+ALTER TABLE quarantine ADD COLUMN uid uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE;
 ALTER TABLE quarantine ADD COLUMN tried_at timestamptz;
 ALTER TABLE quarantine ADD COLUMN tried_by text NOT NULL DEFAULT '';
 ALTER TABLE quarantine ADD COLUMN accepted integer; -- readings that came of it then
@@ -143,7 +171,7 @@ GRANT INSERT ON unverified, unverified_person, unverified_entry TO hale_work;
 GRANT INSERT ON unverified_person, unverified_entry TO hale_app;
 GRANT UPDATE ON unverified TO hale_app, hale_work;
 GRANT UPDATE (patient_id, assignment_id) ON withdrawn_reading TO hale_work; -- a merge
-GRANT UPDATE (state, settled_at, settled_by, settled_why) ON inbox TO hale_app;
+GRANT UPDATE (state, settled_at, settled_by, settled_why) ON inbox TO hale_app, hale_work;
 GRANT UPDATE (tried_at, tried_by, accepted, refused_again, settled_at) ON quarantine TO hale_app;
 GRANT USAGE ON SEQUENCE timeline_id_seq TO hale_app, hale_work;
 GRANT SELECT, DELETE ON unverified, unverified_person, unverified_entry, withdrawn_reading TO hale_migrate;

@@ -3,28 +3,37 @@
 -- +goose Up
 SET LOCAL ROLE hale_owner;
 
--- What was heard of a sensor last, and of a device under its own sensor. Written at status messages, and at most once a minute for
--- readings.
+-- What was heard of a device last, and of each sensor. Written at status messages, and at most once a minute for readings: never
+-- for each of them. Devices are locked before sensors, and both in the order of their keys.
 CREATE TABLE device_presence (
-    org_id          integer NOT NULL,
-    sensor_id       bigint NOT NULL,
-    device_id       bigint NOT NULL,                 -- who spoke last: the device itself, or a gateway for its sensor
-    heard_at        timestamptz NOT NULL,            -- anything, by our clock
-    reading_at      timestamptz,                     -- the newest arrival of a reading, but for a minute
-    connection      bigint NOT NULL DEFAULT 0,       -- the newest connection that told anything: what an older one tells is ignored
-    connected_at    timestamptz,
-    left_at         timestamptz,                     -- null while it is connected, or was never
-    vanished        boolean NOT NULL DEFAULT false,  -- its last will was told: it left without a goodbye
-    status_at       timestamptz,
-    status          bytea,                           -- the newest as sent, its first 4 KiB
-    battery         smallint CHECK (battery BETWEEN 0 AND 100), -- percent
-    battery_low_at  timestamptz,                     -- since when it is low
-    signal          smallint CHECK (signal < 0),     -- dBm
-    signal_poor_at  timestamptz,
-    firmware        text,
-    firmware_at     timestamptz,                     -- since when
-    clock_off       interval,                        -- of the device's clock against ours when it told it, ahead is positive
-    clock_wrong_at  timestamptz,
+    org_id       integer NOT NULL,
+    device_id    bigint NOT NULL,
+    heard_at     timestamptz NOT NULL,           -- anything, by our clock
+    connection   bigint NOT NULL DEFAULT 0,      -- the newest connection that told anything: what an older one tells is ignored
+    connected_at timestamptz,
+    left_at      timestamptz,                    -- null while it is connected, or was never
+    vanished     boolean NOT NULL DEFAULT false, -- its last will was told: it left without a goodbye
+    status_at    timestamptz,
+    status       bytea,                          -- the newest as sent, its first 4 KiB
+    PRIMARY KEY (org_id, device_id),
+    FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
+);
+CREATE TABLE sensor_presence (
+    org_id         integer NOT NULL,
+    sensor_id      bigint NOT NULL,
+    device_id      bigint NOT NULL,              -- who spoke of it last: the device itself, or a gateway
+    heard_at       timestamptz NOT NULL,
+    reading_at     timestamptz,                  -- the newest arrival of a reading, but for a minute
+    connection     bigint NOT NULL DEFAULT 0,
+    status_at      timestamptz,
+    battery        smallint CHECK (battery BETWEEN 0 AND 100), -- percent
+    battery_low_at timestamptz,                  -- since when it is low
+    signal         smallint CHECK (signal < 0),  -- dBm
+    signal_poor_at timestamptz,
+    firmware       text,
+    firmware_at    timestamptz,                  -- since when
+    clock_off      interval,                     -- of its clock against ours when it told it: ahead is positive
+    clock_wrong_at timestamptz,
     PRIMARY KEY (org_id, sensor_id),
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
     FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
@@ -64,16 +73,16 @@ CREATE TABLE device_silence (
 
 -- What a person said of a problem. It holds for that problem as it began then: one that comes again is new.
 CREATE TABLE device_problem_mark (
-    org_id   integer NOT NULL,
+    org_id    integer NOT NULL,
     device_id bigint NOT NULL,
     sensor_id bigint NOT NULL,
-    kind     text NOT NULL,
-    since_at timestamptz NOT NULL,
-    state    text NOT NULL CHECK (state IN ('seen', 'snoozed')),
-    until_at timestamptz,
-    note     text NOT NULL DEFAULT '',
-    by_name  text NOT NULL,
-    at       timestamptz NOT NULL,
+    kind      text NOT NULL,
+    since_at  timestamptz NOT NULL,
+    state     text NOT NULL CHECK (state IN ('seen', 'snoozed')),
+    until_at  timestamptz,
+    note      text NOT NULL DEFAULT '',
+    by_name   text NOT NULL,
+    at        timestamptz NOT NULL,
     PRIMARY KEY (org_id, device_id, sensor_id, kind),
     CHECK ((state = 'snoozed') = (until_at IS NOT NULL)),
     FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id),
@@ -109,15 +118,15 @@ CREATE TABLE device_command (
 CREATE INDEX device_command_open ON device_command (not_after) WHERE settled_at IS NULL;
 CREATE INDEX device_command_of_device ON device_command (org_id, device_id, id DESC);
 
-SELECT isolate(t) FROM unnest(ARRAY['device_presence', 'incident', 'device_silence', 'device_problem_mark', 'device_command']::regclass[]) t;
-SELECT keep_to_views(t, '{SELECT}', '{staff}') FROM unnest(ARRAY['device_presence', 'incident', 'device_silence']::regclass[]) t;
+SELECT isolate(t) FROM unnest(ARRAY['device_presence', 'sensor_presence', 'incident', 'device_silence', 'device_problem_mark', 'device_command']::regclass[]) t;
+SELECT keep_to_views(t, '{SELECT}', '{staff}') FROM unnest(ARRAY['device_presence', 'sensor_presence', 'incident', 'device_silence']::regclass[]) t;
 SELECT keep_to_views(t, '{SELECT}', '{}') FROM unnest(ARRAY['device_problem_mark', 'device_command']::regclass[]) t;
 SELECT keep_to_views(t, '{INSERT,UPDATE,DELETE}', '{}')
-    FROM unnest(ARRAY['device_presence', 'incident', 'device_silence', 'device_problem_mark', 'device_command']::regclass[]) t;
-GRANT SELECT ON device_presence, incident, device_silence, device_problem_mark, device_command TO hale_app;
+    FROM unnest(ARRAY['device_presence', 'sensor_presence', 'incident', 'device_silence', 'device_problem_mark', 'device_command']::regclass[]) t;
+GRANT SELECT ON device_presence, sensor_presence, incident, device_silence, device_problem_mark, device_command TO hale_app;
 GRANT INSERT, UPDATE (since_at, state, until_at, note, by_name, at), DELETE ON device_problem_mark TO hale_app;
 GRANT INSERT, UPDATE (state, settled_at, detail) ON device_command TO hale_app;
-GRANT SELECT, INSERT, UPDATE ON device_presence, incident TO hale_work;
+GRANT SELECT, INSERT, UPDATE ON device_presence, sensor_presence, incident TO hale_work;
 GRANT SELECT, INSERT, DELETE ON device_silence TO hale_work;
 GRANT SELECT, UPDATE (state, sent_at, times, settled_at, detail) ON device_command TO hale_work;
 RESET ROLE;

@@ -8,7 +8,7 @@
     if (!/^[0-9A-Za-z]{12}$/.test(code)) return;
     field.value = code.toUpperCase().replace(/(.{4})(?=.)/g, "$1-");
     history.replaceState(null, "", location.pathname);
-    field.form.querySelector("button").focus();
+    field.form.querySelector("button")?.focus();
   }
   addEventListener("hashchange", take);
   take();

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"hale/account"
+	"hale/safe"
+	"hale/vital"
+)
+
+type parkedBody struct {
+	Metric     string    `json:"metric" example:"oxygen_saturation"`
+	Values     []float64 `json:"values" doc:"Canonical units, in the order of the metric's components"`
+	MeasuredAt time.Time `json:"measured_at"`
+	ReceivedAt time.Time `json:"received_at"`
+	Findings   []string  `json:"findings"`
+}
+
+type suggestionBody struct {
+	Patient patientRef `json:"patient"`
+	Reasons []string   `json:"reasons"`
+}
+
+type waitingBody struct {
+	Sensor      string           `json:"sensor"`
+	Device      string           `json:"device"`
+	Reason      string           `json:"reason" example:"no_owner" doc:"Why they wait"`
+	Count       int              `json:"count"`
+	First       time.Time        `json:"first" doc:"Measured"`
+	Last        time.Time        `json:"last"`
+	Readings    []parkedBody     `json:"readings" doc:"The newest"`
+	Suggestions []suggestionBody `json:"suggestions" doc:"Whose they may be, of the patients within your reach; nothing is filed by it, and no claim is a reason for the next"`
+}
+
+type inboxOutput struct {
+	Body struct {
+		Waiting []waitingBody `json:"waiting"`
+	}
+}
+
+type claimWaitingInput struct {
+	Body struct {
+		Sensor  string    `json:"sensor" maxLength:"64"`
+		From    time.Time `json:"from" doc:"What was measured then or later"`
+		To      time.Time `json:"to" doc:"... and before"`
+		Patient string    `json:"patient" format:"uuid"`
+		Reason  string    `json:"reason" minLength:"1" maxLength:"2000"`
+	}
+}
+
+type dismissInput struct {
+	Body struct {
+		Sensor string    `json:"sensor" maxLength:"64"`
+		Waits  string    `json:"waits,omitempty" doc:"Only what waits for this reason"`
+		From   time.Time `json:"from" doc:"What was measured then or later"`
+		To     time.Time `json:"to" doc:"... and before"`
+		Why    string    `json:"why" minLength:"1" maxLength:"2000"`
+	}
+}
+
+type dismissOutput struct {
+	Body struct {
+		Dismissed int `json:"dismissed" doc:"Readings; they stay, and wait for nobody"`
+	}
+}
+
+func (s *Server) addInbox() {
+	add(s, op(http.MethodGet, "/v1/inbox", "list-inbox", tagDevices, "Readings that wait until somebody says whose they are, by sensor and reason"), s.listInbox)
+	claim := op(http.MethodPost, "/v1/inbox/claim", "claim-from-inbox", tagDevices, "Say whose they are", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)
+	claim.Description = "They keep the time at which they were measured, are filed by the processor, and everybody concerned is judged anew. The answer is a refile, which can be watched and undone."
+	add(s, claim, s.claimWaiting)
+	add(s, op(http.MethodPost, "/v1/inbox/dismiss", "dismiss-from-inbox", tagDevices, "Put aside what is nobody's", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict), s.dismissWaiting)
+}
+
+func (s *Server) listInbox(ctx context.Context, actor account.Actor, _ *struct{}) (*inboxOutput, error) {
+	list, err := s.Inbox.List(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	out := &inboxOutput{}
+	out.Body.Waiting = make([]waitingBody, len(list))
+	for i := range list {
+		out.Body.Waiting[i] = waitingOf(&list[i])
+	}
+	return out, nil
+}
+
+func waitingOf(w *safe.Waiting) waitingBody {
+	b := waitingBody{Sensor: w.Sensor, Device: w.Device, Reason: w.Reason, Count: w.Count, First: w.First, Last: w.Last, Readings: []parkedBody{}, Suggestions: []suggestionBody{}}
+	for _, r := range w.Readings {
+		b.Readings = append(b.Readings, parkedBody{r.Metric.String(), r.Values, r.MeasuredAt, r.ReceivedAt, orEmpty(r.Findings.Names())})
+	}
+	for _, g := range w.Suggestions {
+		b.Suggestions = append(b.Suggestions, suggestionBody{patientRef{g.Patient.UID, g.Patient.Name, g.Patient.Number}, g.Reasons})
+	}
+	return b
+}
+
+func (s *Server) claimWaiting(ctx context.Context, actor account.Actor, in *claimWaitingInput) (*askedRefileOutput, error) {
+	made, err := s.Inbox.Claim(ctx, actor, in.Body.Sensor, in.Body.From, in.Body.To, vital.UID(in.Body.Patient), in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	out := &askedRefileOutput{Status: http.StatusAccepted, Location: refilePath(&made)}
+	out.Body.Refile = refileOf(&made)
+	return out, nil
+}
+
+func (s *Server) dismissWaiting(ctx context.Context, actor account.Actor, in *dismissInput) (*dismissOutput, error) {
+	n, err := s.Inbox.Dismiss(ctx, actor, safe.Dismissal{Sensor: in.Body.Sensor, Reason: in.Body.Waits, From: in.Body.From, To: in.Body.To, Why: in.Body.Why})
+	if err != nil {
+		return nil, err
+	}
+	out := &dismissOutput{}
+	out.Body.Dismissed = n
+	return out, nil
+}

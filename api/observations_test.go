@@ -1,0 +1,151 @@
+package api_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"hale/api"
+	"hale/devices"
+	"hale/ingest"
+	"hale/vital"
+)
+
+// disk is a publisher on which everything is at once, unless it is full.
+type disk struct {
+	mu      sync.Mutex
+	full    bool
+	records []vital.Record
+}
+
+func (d *disk) Publish(_ context.Context, _ int, _ vital.Lane, records []vital.Record) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.full {
+		return errors.New("no space")
+	}
+	d.records = append(d.records, records...)
+	return nil
+}
+
+// phoneServer is a server before a real core, with one phone enrolled whose secret is "open".
+func phoneServer(t *testing.T, d *disk) *api.Server {
+	t.Helper()
+	phone := &devices.Device{ID: 4, Org: 1, UID: "phone-1", Own: 40, SecretHash: devices.HashSecret([]byte("open"))}
+	snapshot := &devices.Snapshot{Devices: map[string]*devices.Device{"phone-1": phone}}
+	core := ingest.New(ingest.Config{Snapshot: func() *devices.Snapshot { return snapshot }, Publisher: d, Now: noon})
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- core.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	s, _ := server(t, func(c *api.Config) {
+		c.Phones, c.Taker = devices.NewPhones(func() (*devices.Snapshot, bool) { return snapshot, true }, noon), core
+	})
+	return s
+}
+
+func basic(uid, secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(uid+":"+secret))
+}
+
+const (
+	heartRate = `{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},` +
+		`"effectiveDateTime":"2026-05-01T11:55:00Z","valueQuantity":{"value":61.0,"system":"http://unitsofmeasure.org","code":"/min"}}`
+	weight = `[{"header":{"id":"a","creation_date_time":"2026-05-01T11:50:00Z","schema_id":{"namespace":"omh","name":"body-weight","version":"2.0"}},` +
+		`"body":{"body_weight":{"value":81.4,"unit":"kg"},"effective_time_frame":{"date_time":"2026-05-01T11:50:00Z"}}}]`
+)
+
+func TestAPhoneIsAnsweredWhenWhatItSentIsOnDisk(t *testing.T) {
+	t.Parallel()
+	d := &disk{}
+	s := phoneServer(t, d)
+	bundle := `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + heartRate + `},{"resource":` + strings.Replace(heartRate, `"/min"`, `"%"`, 1) + `}]}`
+	cases := map[string]struct {
+		path, kind, body string
+		accepted         float64
+		refused          int
+	}{
+		"an Observation":       {"/v1/observations", "application/fhir+json; charset=utf-8", heartRate, 1, 0},
+		"a Bundle":             {"/v1/observations", "application/fhir+json", bundle, 1, 1},
+		"data points":          {"/v1/observations", "application/vnd.openmhealth+json", weight, 1, 0},
+		"our own":              {"/v1/observations", "application/json", `{"metric":"heart_rate","value":61,"unit":"/min","time":"2026-05-01T11:55:00Z"}`, 1, 0},
+		"the form in the path": {"/v1/observations?format=fhir", "text/plain", heartRate, 1, 0},
+		"no JSON":              {"/v1/observations", "application/json", `{"metric"`, 0, 1},
+	}
+	for name, c := range cases {
+		a := ask(t, s, "", http.MethodPost, c.path, c.body, "Authorization", basic("phone-1", "open"), "Content-Type", c.kind)
+		if a.status != http.StatusOK {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+			continue
+		}
+		told := a.json(t)
+		if list, _ := told["refused"].([]any); told["accepted"] != c.accepted || len(list) != c.refused {
+			t.Errorf("%s: told %s", name, a.body)
+		}
+		if name == "a Bundle" && !strings.Contains(a.body, `"field":"entry[1].resource.valueQuantity.code"`) {
+			t.Errorf("%s: told %s", name, a.body)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	readings, originals := 0, 0
+	for _, r := range d.records {
+		switch {
+		case r.Reading != nil && r.Reading.Device == 4 && r.Reading.Sensor == 40:
+			readings++
+		case r.Original != nil:
+			originals++
+		}
+	}
+	if readings != 5 || originals != 4 {
+		t.Errorf("%d readings and %d messages as they were sent are on disk", readings, originals)
+	}
+}
+
+func TestAPhoneThatIsNotLetInIsToldWhy(t *testing.T) {
+	t.Parallel()
+	d := &disk{}
+	s := phoneServer(t, d)
+	const kind, fhir, auth = "Content-Type", "application/fhir+json", "Authorization"
+	cases := map[string]struct {
+		headers []string
+		body    string
+		want    int
+	}{
+		"a wrong secret":    {[]string{kind, fhir, auth, basic("phone-1", "shut")}, heartRate, http.StatusUnauthorized},
+		"another's name":    {[]string{kind, fhir, auth, basic("phone-2", "open")}, heartRate, http.StatusUnauthorized},
+		"no secret":         {[]string{kind, fhir}, heartRate, http.StatusUnauthorized},
+		"no base64":         {[]string{kind, fhir, auth, "Basic ?"}, heartRate, http.StatusUnauthorized},
+		"a person's token":  {[]string{kind, fhir, auth, "Bearer nurse"}, heartRate, http.StatusUnauthorized},
+		"an unknown format": {[]string{kind, "text/csv", auth, basic("phone-1", "open")}, heartRate, http.StatusUnsupportedMediaType},
+		"far too much":      {[]string{kind, fhir, auth, basic("phone-1", "open")}, strings.Repeat(" ", 257<<10), http.StatusRequestEntityTooLarge},
+	}
+	for name, c := range cases {
+		if a := ask(t, s, "", http.MethodPost, "/v1/observations", c.body, c.headers...); a.status != c.want {
+			t.Errorf("%s: %d %s, want %d", name, a.status, a.body, c.want)
+		} else if challenge := a.header.Get("WWW-Authenticate"); (challenge != "") != (c.want == http.StatusUnauthorized) {
+			t.Errorf("%s: challenged by %q", name, challenge)
+		}
+	}
+	if len(d.records) != 0 {
+		t.Errorf("%d records are on disk", len(d.records))
+	}
+}
+
+func TestAPhoneIsToldToSendAgainWhatIsNotOnDisk(t *testing.T) {
+	t.Parallel()
+	s := phoneServer(t, &disk{full: true})
+	a := ask(t, s, "", http.MethodPost, "/v1/observations", heartRate, "Authorization", basic("phone-1", "open"), "Content-Type", "application/fhir+json")
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "5" || !strings.Contains(a.body, "send it again") {
+		t.Errorf("%d, Retry-After %q, %s", a.status, a.header.Get("Retry-After"), a.body)
+	}
+}

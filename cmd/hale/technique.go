@@ -1,0 +1,25 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"hale/account"
+	"hale/devices"
+	"hale/safe"
+)
+
+// technique is where people answer what is doubtful about measurements. A weight of somebody else is filed as nobody's, like any
+// other reading that was filed under the wrong person.
+func (h *house) technique(looks *account.Looks) *devices.Technique {
+	refiles := h.refiles(looks)
+	return &devices.Technique{
+		Book: h.app, People: h.app, Looks: looks, Now: time.Now,
+		Away: func(ctx context.Context, actor account.Actor, q devices.Question, reason string) error {
+			_, err := refiles.Ask(ctx, actor, safe.Wish{
+				Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason,
+			})
+			return err
+		},
+	}
+}

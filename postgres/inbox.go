@@ -1,0 +1,276 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/fault"
+	"hale/safe"
+	"hale/vital"
+)
+
+const waitsInSpan = `
+SELECT EXISTS (SELECT FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id WHERE s.uid = $1 AND i.state = 'waiting' AND i.reason <> '` + parkedRevoked + `'
+    AND i.measured_at >= $2 AND i.measured_at < $3)`
+
+// waitsFor refuses a claim of nothing. What waits is nobody's, so the whole organisation is looked at, for whoever may claim.
+func (a *App) waitsFor(ctx context.Context, org vital.OrgID, w safe.Wish) error {
+	return a.inOrg(ctx, org, func(tx pgx.Tx, _ time.Time) error {
+		var some bool
+		if err := tx.QueryRow(ctx, waitsInSpan, w.Sensor, w.From, w.To).Scan(&some); err != nil {
+			return fmt.Errorf("look at what waits: %w", err)
+		}
+		if !some {
+			return fault.New(fault.Conflict, "nothing of the sensor %q that can be claimed waits there any more", w.Sensor)
+		}
+		return nil
+	})
+}
+
+// instant is the shortest period that a reading can lie in.
+const instant = time.Microsecond
+
+// Within one assignment so many instants are claimed at most; the rest waits for the next claim.
+const waitingWithin = `
+SELECT DISTINCT i.measured_at FROM inbox i WHERE i.sensor_id = $1 AND i.state = 'waiting' AND i.reason <> '` + parkedRevoked + `'
+    AND i.measured_at >= $2 AND i.measured_at < coalesce($3, 'infinity'::timestamptz) AND i.measured_at >= $4 AND i.measured_at < coalesce($5, 'infinity'::timestamptz)
+ORDER BY 1 LIMIT 500`
+
+// take takes from an assignment the instants of what waits although it holds: because the time is uncertain, or who it was is not
+// said. Of the target's own nothing has to be taken.
+func (r *refiling) take(ctx context.Context, tx pgx.Tx, o owned) ([]span, error) {
+	rows, err := tx.Query(ctx, waitingWithin, int64(r.sensor), r.from, nullTime(r.to), o.from, nullTime(o.to))
+	if err != nil {
+		return nil, fmt.Errorf("look for what waits within an assignment: %w", err)
+	}
+	times, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	if err != nil {
+		return nil, fmt.Errorf("look for what waits within an assignment: %w", err)
+	}
+	var parts []span
+	left := []span{o.span}
+	for _, t := range times {
+		one := span{t.UTC(), t.UTC().Add(instant)}
+		parts, left = append(parts, one), without(left, one)
+		if o.patient == r.target {
+			if r.within == nil {
+				r.within = map[span]int64{}
+			}
+			r.within[one] = o.id
+		}
+	}
+	if len(parts) == 0 || o.patient == r.target {
+		return parts, nil
+	}
+	return parts, r.leave(ctx, tx, o, left)
+}
+
+const waitingGroups = `
+SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at)
+FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id JOIN device d ON d.org_id = i.org_id AND d.id = i.device_id
+WHERE i.state = 'waiting' GROUP BY i.sensor_id, s.uid, d.uid, d.model, i.reason ORDER BY max(i.received_at) DESC LIMIT $1`
+
+const newestWaiting = `
+SELECT i.metric, i.measured_at, i.received_at, i.findings, i.mantissa, i.exponent, i.unit, i.mantissa2, i.exponent2, i.unit2, i.mantissa3, i.exponent3, i.unit3
+FROM inbox i WHERE i.sensor_id = $1 AND i.reason = $2 AND i.state = 'waiting' ORDER BY i.measured_at DESC LIMIT 12`
+
+// Waiting lists what waits. See safe.InboxBook. What belongs to nobody is read in the view of the organisation; whose it may be, in the
+// actor's own.
+func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]safe.Waiting, error) {
+	var list []safe.Waiting
+	var sensors []int64
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, waitingGroups, limit)
+		if err == nil {
+			list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (safe.Waiting, error) {
+				var w safe.Waiting
+				var sensor int64
+				err := row.Scan(&sensor, &w.Sensor, &w.Device, &w.Model, &w.Reason, &w.Count, &w.First, &w.Last)
+				w.First, w.Last = w.First.UTC(), w.Last.UTC()
+				sensors = append(sensors, sensor)
+				return w, err
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("list what waits: %w", err)
+		}
+		for i := range list {
+			if list[i].Readings, err = readWaiting(ctx, tx, sensors[i], list[i].Reason); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || len(list) == 0 {
+		return list, err
+	}
+	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		for i := range list {
+			if err := suggest(ctx, tx, sensors[i], &list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+func readWaiting(ctx context.Context, tx pgx.Tx, sensor int64, reason string) ([]safe.Parked, error) {
+	rows, err := tx.Query(ctx, newestWaiting, sensor, reason)
+	if err != nil {
+		return nil, fmt.Errorf("read what waits: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (safe.Parked, error) {
+		r := vital.Reading{N: 1}
+		var findings int32
+		var m [2]*int64
+		var e, u [2]*int16
+		err := row.Scan(&r.Metric, &r.MeasuredAt, &r.ReceivedAt, &findings, &r.Sent[0].Mantissa, &r.Sent[0].Exponent, &r.Sent[0].Unit, &m[0], &e[0], &u[0], &m[1], &e[1], &u[1])
+		for i := range m {
+			if m[i] != nil {
+				r.Sent[i+1], r.N = vital.Quantity{Mantissa: *m[i], Exponent: int8(*e[i]), Unit: vital.Unit(*u[i])}, uint8(i+2)
+			}
+		}
+		return safe.Parked{Metric: r.Metric, Values: r.Values(), MeasuredAt: r.MeasuredAt.UTC(), ReceivedAt: r.ReceivedAt.UTC(), Findings: vital.Finding(uint32(findings))}, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what waits: %w", err)
+	}
+	return list, nil
+}
+
+// Who held the sensor, or another of the same device, around that time, as the view of the transaction knows them. An assignment that
+// a claim made is no evidence for the next.
+const suggested = `
+SELECT p.id, p.uid::text, p.name, p.number, a.sensor_id <> $1, a.from_at, a.to_at FROM patient p
+    JOIN assignment a ON a.org_id = p.org_id AND a.patient_id = p.id
+WHERE p.state IN ('active', 'ending') AND (a.to_at IS NULL OR a.to_at > a.from_at) AND a.from_at < $3::timestamptz + interval '90 days' AND coalesce(a.to_at, 'infinity') > $2::timestamptz - interval '90 days'
+    AND a.sensor_id IN (SELECT $1::bigint
+        UNION SELECT s.id FROM sensor n JOIN sensor s ON s.org_id = n.org_id AND (s.parent_id = n.id OR s.parent_id = n.parent_id OR s.id = n.parent_id) WHERE n.id = $1
+        UNION SELECT o.sensor_id FROM gateway_grant g JOIN gateway_grant o ON o.org_id = g.org_id AND o.device_id = g.device_id WHERE g.sensor_id = $1
+        UNION SELECT s.id FROM gateway_grant g JOIN sensor s ON s.org_id = g.org_id AND s.device_id = g.device_id WHERE g.sensor_id = $1
+        UNION SELECT g.sensor_id FROM sensor s JOIN gateway_grant g ON g.org_id = s.org_id AND g.device_id = s.device_id WHERE s.id = $1)
+    AND NOT EXISTS (SELECT FROM refile_part t JOIN refile f ON f.org_id = t.org_id AND f.id = t.refile_id WHERE t.target_assignment = a.id AND f.source_id IS NULL)
+ORDER BY a.sensor_id <> $1, a.from_at DESC LIMIT 20`
+
+func suggest(ctx context.Context, tx pgx.Tx, sensor int64, w *safe.Waiting) error {
+	rows, err := tx.Query(ctx, suggested, sensor, w.First, w.Last)
+	if err != nil {
+		return fmt.Errorf("look for whose it may be: %w", err)
+	}
+	type held struct {
+		account.Patient
+		near     bool
+		from, to time.Time
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h held, err error) {
+		var to *time.Time
+		err = row.Scan(&h.ID, &h.UID, &h.Name, &h.Number, &h.near, &h.from, &to)
+		h.from, h.to = h.from.UTC(), timeOf(to)
+		return h, err
+	})
+	if err != nil {
+		return fmt.Errorf("look for whose it may be: %w", err)
+	}
+	for i := range all {
+		h := &all[i]
+		at := slices.IndexFunc(w.Suggestions, func(s safe.Suggestion) bool { return s.Patient.ID == h.ID })
+		if at < 0 {
+			at = len(w.Suggestions)
+			w.Suggestions = append(w.Suggestions, safe.Suggestion{Patient: h.Patient})
+		}
+		s := &w.Suggestions[at]
+		if because := heldWords(h.near, h.from, h.to, w.First, w.Last); !slices.Contains(s.Reasons, because) {
+			s.Reasons = append(s.Reasons, because)
+		}
+	}
+	for i := range w.Suggestions {
+		if err := usual(ctx, tx, w, &w.Suggestions[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func heldWords(near bool, from, to, first, last time.Time) string {
+	const form = "2 January 2006, 15:04"
+	what := "the sensor"
+	if near {
+		what = "another sensor of the same kit"
+	}
+	switch {
+	case !to.IsZero() && !to.After(first):
+		return "held " + what + " until " + to.Format(form) + " UTC"
+	case from.After(last):
+		return "holds " + what + " since " + from.Format(form) + " UTC, after it was measured"
+	case near:
+		return "held " + what + " at that time"
+	}
+	return "held the sensor at that time, by the clock"
+}
+
+// What was claimed is not what somebody usually measures: it would vouch for itself.
+const usualWeight = `
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY r.value), count(*) FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
+JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.patient_id = $1 AND r.sent_at BETWEEN $3::timestamptz - interval '30 days' AND $3::timestamptz + interval '7 days'
+WHERE NOT EXISTS (SELECT FROM refile_part t JOIN refile f ON f.org_id = t.org_id AND f.id = t.refile_id WHERE t.target_assignment = r.assignment_id AND f.source_id IS NULL)`
+
+// likeWeight is how near two weights of one person lie in some weeks, in kg [J; "is this you?" asks from 5 kg].
+const likeWeight = 2.5
+
+// usual adds how a weight compares with what the person weighs: of other vitals, people are too alike.
+func usual(ctx context.Context, tx pgx.Tx, w *safe.Waiting, s *safe.Suggestion) error {
+	i := slices.IndexFunc(w.Readings, func(p safe.Parked) bool { return p.Metric == vital.BodyWeight })
+	if i < 0 {
+		return nil
+	}
+	var median *float64
+	var n int
+	if err := tx.QueryRow(ctx, usualWeight, int64(s.Patient.ID), int16(vital.BodyWeight), w.Readings[i].MeasuredAt).Scan(&median, &n); err != nil {
+		return fmt.Errorf("compare with what is usual: %w", err)
+	}
+	const enough = 3
+	if n < enough || median == nil {
+		return nil
+	}
+	words := "weighs about %.1f kg, which is not near this"
+	if math.Abs(*median-w.Readings[i].Values[0]) <= likeWeight {
+		words = "weighs about %.1f kg, which is near this"
+	}
+	s.Reasons = append(s.Reasons, fmt.Sprintf(words, *median))
+	return nil
+}
+
+const dismissWaiting = `
+UPDATE inbox SET state = 'dismissed', settled_at = $6, settled_by = $7, settled_why = $8
+WHERE sensor_id = $1 AND state = 'waiting' AND ($2 = '' OR reason = $2) AND measured_at >= $3 AND measured_at < $4 AND org_id = $5`
+
+// Dismiss puts readings aside. See safe.InboxBook.
+func (a *App) Dismiss(ctx context.Context, actor account.Actor, d safe.Dismissal) (int, error) {
+	n := 0
+	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+		var sensor int64
+		switch err := tx.QueryRow(ctx, `SELECT id FROM sensor WHERE uid = $1`, d.Sensor).Scan(&sensor); {
+		case errors.Is(err, pgx.ErrNoRows):
+			return fault.New(fault.NotFound, "there is no sensor %q", d.Sensor)
+		case err != nil:
+			return fmt.Errorf("find sensor: %w", err)
+		}
+		tag, err := tx.Exec(ctx, dismissWaiting, sensor, d.Reason, d.From, d.To, int32(actor.Org), now, actor.Name, d.Why)
+		if err != nil {
+			return fmt.Errorf("put aside what waits: %w", err)
+		}
+		if n = int(tag.RowsAffected()); n == 0 {
+			return nil
+		}
+		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "dismiss from the inbox", Object: "sensor " + d.Sensor, Detail: fmt.Sprintf("%d readings", n)})
+	})
+	return n, err
+}

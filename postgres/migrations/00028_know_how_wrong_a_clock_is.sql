@@ -1,0 +1,27 @@
+-- Why: a device without a good clock still measures at some time. By how much its clock is wrong is known when it says what its clock
+-- shows; every edge must know it, also after a restart, and readings that lay in a memory since before the clock was set as well.
+-- +goose Up
+SET LOCAL ROLE hale_owner;
+
+-- A time over which a clock was found to be wrong by the same. The newest sixteen of each clock are kept.
+CREATE TABLE sensor_clock (
+    org_id      integer NOT NULL,
+    sensor_id   bigint NOT NULL,      -- whose clock it is; of a device, its own sensor
+    local       boolean NOT NULL,     -- it tells no zone: its digits are taken as if they were UTC, and the offset has the zone in it
+    from_at     timestamptz NOT NULL, -- the first look that found it so, by our clock
+    last_at     timestamptz NOT NULL CHECK (last_at >= from_at), -- the newest
+    offset_us   bigint NOT NULL,      -- microseconds to be added to what it shows
+    unsure_us   bigint NOT NULL CHECK (unsure_us >= 0), -- either way, microseconds
+    method      smallint NOT NULL,
+    device_id   bigint NOT NULL,      -- who told it
+    PRIMARY KEY (org_id, sensor_id, local, from_at),
+    FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
+    FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
+);
+SELECT isolate('sensor_clock');
+SELECT keep_to_views('sensor_clock', '{SELECT}', '{staff}');
+SELECT keep_to_views('sensor_clock', '{INSERT,UPDATE,DELETE}', '{}');
+GRANT SELECT ON sensor_clock TO hale_app;
+GRANT SELECT, INSERT, DELETE, UPDATE (last_at) ON sensor_clock TO hale_work;
+
+RESET ROLE;

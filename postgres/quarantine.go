@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/devices"
+	"hale/vital"
+)
+
+const selectRefusal = `
+SELECT q.uid::text, d.uid, q.topic, q.reason, q.detail, q.raw, q.length, q.received_at, q.last_received_at, q.times, q.tried_at, q.tried_by, coalesce(q.accepted, 0), q.refused_again, q.settled_at
+FROM quarantine q JOIN device d ON d.org_id = q.org_id AND d.id = q.device_id `
+
+func scanRefusal(row pgx.CollectableRow) (devices.Refusal, error) {
+	var h devices.Refusal
+	var tried, settled *time.Time
+	err := row.Scan(&h.UID, &h.Device, &h.Topic, &h.Reason, &h.Detail, &h.Raw, &h.Length, &h.ReceivedAt, &h.LastAt, &h.Times, &tried, &h.TriedBy, &h.Accepted, &h.RefusedAgain, &settled)
+	h.ReceivedAt, h.LastAt, h.TriedAt, h.SettledAt = h.ReceivedAt.UTC(), h.LastAt.UTC(), timeOf(tried), timeOf(settled)
+	return h, err
+}
+
+const listRefusals = selectRefusal + `
+WHERE ($1 = '' OR d.uid = $1) AND ($2 = '' OR q.reason = $2) AND (q.settled_at IS NOT NULL) = $3 ORDER BY q.received_at DESC, q.id DESC LIMIT $4`
+
+const wearersOfDevices = `
+SELECT DISTINCT a.patient_id FROM device d JOIN (SELECT org_id, device_id, id AS sensor_id FROM sensor WHERE device_id IS NOT NULL UNION ALL SELECT org_id, device_id, sensor_id FROM gateway_grant) s
+    ON s.org_id = d.org_id AND s.device_id = d.id JOIN assignment a ON a.org_id = s.org_id AND a.sensor_id = s.sensor_id WHERE d.uid = ANY($1)`
+
+// Refusals lists what was refused. See devices.RefusalBook.
+func (a *App) Refusals(ctx context.Context, actor account.Actor, f devices.RefusalFilter) ([]devices.Refusal, []vital.PatientID, error) {
+	var list []devices.Refusal
+	var wearers []vital.PatientID
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, listRefusals, f.Device, string(f.Reason), f.Settled, f.Limit)
+		if err == nil {
+			list, err = pgx.CollectRows(rows, scanRefusal)
+		}
+		if err != nil {
+			return fmt.Errorf("list what was refused: %w", err)
+		}
+		wearers, err = wearersOf(ctx, tx, list)
+		return err
+	})
+	return list, wearers, err
+}
+
+func wearersOf(ctx context.Context, tx pgx.Tx, list []devices.Refusal) ([]vital.PatientID, error) {
+	uids := make([]string, len(list))
+	for i := range list {
+		uids[i] = list[i].Device
+	}
+	rows, err := tx.Query(ctx, wearersOfDevices, uids)
+	if err != nil {
+		return nil, fmt.Errorf("find who wears the devices: %w", err)
+	}
+	wearers, err := pgx.CollectRows(rows, pgx.RowTo[vital.PatientID])
+	if err != nil {
+		return nil, fmt.Errorf("find who wears the devices: %w", err)
+	}
+	return wearers, nil
+}
+
+// Refusal returns one. See devices.RefusalBook.
+func (a *App) Refusal(ctx context.Context, actor account.Actor, uid vital.UID) (devices.Refusal, []vital.PatientID, error) {
+	var h devices.Refusal
+	var wearers []vital.PatientID
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
+		if h, err = oneByUID(ctx, tx, uid, "refused message", selectRefusal+`WHERE q.uid = $1`, scanRefusal); err != nil {
+			return err
+		}
+		wearers, err = wearersOf(ctx, tx, []devices.Refusal{h})
+		return err
+	})
+	return h, wearers, err
+}
+
+const noteRetried = `
+UPDATE quarantine SET tried_at = $2, tried_by = $3, accepted = $4, refused_again = $5, settled_at = CASE WHEN $5 = '' THEN $2::timestamptz END WHERE uid = $1`
+
+// NoteRetried writes what became of a message that was decoded again. See devices.RefusalBook.
+func (a *App) NoteRetried(ctx context.Context, actor account.Actor, uid vital.UID, r devices.Retried) (devices.Refusal, error) {
+	var h devices.Refusal
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		if _, err := tx.Exec(ctx, noteRetried, string(uid), now, actor.Name, r.Accepted, validText(r.Refused)); err != nil {
+			return fmt.Errorf("note that it was decoded again: %w", err)
+		}
+		var err error
+		if h, err = oneByUID(ctx, tx, uid, "refused message", selectRefusal+`WHERE q.uid = $1`, scanRefusal); err != nil {
+			return err
+		}
+		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "retry from quarantine", Object: "quarantine " + string(uid), Detail: "device " + h.Device})
+	})
+	return h, err
+}

@@ -1,0 +1,166 @@
+package postgres_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hale/account"
+	"hale/devices"
+	"hale/fault"
+	"hale/safe"
+	"hale/vital"
+)
+
+// lookThrough lets the technician of the record look once, at a time.
+func (r *record) lookThrough(t *testing.T, now time.Time) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	store := lookedThrough{TechnicianStore: r.work, now: now, done: cancel}
+	if err := (&devices.Technician{Store: &store, Log: slog.New(slog.DiscardHandler)}).Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if store.err != nil {
+		t.Fatal(store.err)
+	}
+}
+
+// lookedThrough ends the technician after its first look.
+type lookedThrough struct {
+	devices.TechnicianStore
+	now  time.Time
+	done func()
+	err  error
+}
+
+func (l *lookedThrough) Clock(context.Context) (time.Time, error) { return l.now, nil }
+
+func (l *lookedThrough) Measurers(ctx context.Context, q devices.MarkQuery, arrived time.Time) ([]vital.PatientID, error) {
+	list, err := l.TechnicianStore.Measurers(ctx, q, arrived)
+	l.err = err
+	if len(list) == 0 {
+		l.done()
+	}
+	return list, err
+}
+
+func (l *lookedThrough) Raise(ctx context.Context, now time.Time, doubts map[vital.PatientID][]devices.Doubted) (int, error) {
+	defer l.done()
+	n, err := l.TechnicianStore.Raise(ctx, now, doubts)
+	l.err = err
+	return n, err
+}
+
+// TestWhatIsDoubtfulWaitsForAPerson measures a sitting that is too quick and a weight of somebody else, and answers both.
+func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	quick := r.pressure(60, 128, 80)
+	quick.Reading.SentAt = quick.Reading.SentAt.Add(12 * time.Second)
+	quick.Reading.MeasuredAt = quick.Reading.SentAt
+	r.advance(t, r.pressure(60, 131, 82), quick, r.weight(0, 78_000), r.weight(10, 78_200), r.weight(20, 84_400))
+	now := since().Add(3 * time.Hour)
+	r.lookThrough(t, now)
+	r.lookThrough(t, now.Add(time.Minute)) // finds the same again
+
+	refiles := &safe.Refiles{People: r.app, Book: r.app, Now: func() time.Time { return now }}
+	technique := &devices.Technique{Book: r.app, People: r.app, Now: func() time.Time { return now }, Away: func(ctx context.Context, actor account.Actor, q devices.Question, reason string) error {
+		_, err := refiles.Ask(ctx, actor, safe.Wish{Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason})
+		return err
+	}}
+	waiting, err := technique.Waiting(t.Context(), r.nurse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	byDoubt := map[devices.Doubt]devices.Question{}
+	for _, q := range waiting {
+		got = append(got, string(q.Doubt)+" "+q.Sensor+" "+q.Apart.String())
+		byDoubt[q.Doubt] = q
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"other_person cuff-1 0s", "too_soon cuff-1 12s"}, got); diff != "" {
+		t.Fatal(diff)
+	}
+	weight, sitting := byDoubt[devices.OtherPerson], byDoubt[devices.TooSoon]
+	if diff := cmp.Diff([][]float64{{84.4}, {78.1}, {128, 80}, {131, 82}}, [][]float64{weight.Values, weight.Compared, sitting.Values, sitting.Compared}); diff != "" {
+		t.Error(diff)
+	}
+	desk := r.nurse
+	desk.Role = account.DeviceDesk
+	if seen, err := technique.Waiting(t.Context(), desk); err != nil || len(seen) != 2 || seen[0].Values != nil || seen[1].Compared != nil {
+		t.Errorf("the device desk is told of values: %+v, %v", seen, err)
+	}
+	sat, err := technique.Of(t.Context(), r.nurse, r.patient.UID, 14)
+	if err != nil || len(sat.Sittings) != 1 || len(sat.Questions) != 2 {
+		t.Fatalf("of the patient: %+v, %v", sat, err)
+	}
+	if diff := cmp.Diff([]float64{130, 81}, sat.Sittings[0].Mean()); diff != "" { // 129.5 is rounded up
+		t.Error(diff)
+	}
+
+	_, silent := technique.Settle(t.Context(), desk, sitting.UID, devices.Closed, " ")
+	_, wrong := technique.Settle(t.Context(), r.nurse, weight.UID, devices.Closed, "seen to")
+	pharmacist := r.nurse
+	pharmacist.Role = account.Pharmacist
+	_, forbidden := technique.Settle(t.Context(), pharmacist, weight.UID, devices.Theirs, "")
+	if !fault.Is(silent, fault.Invalid) || !fault.Is(wrong, fault.Invalid) || !fault.Is(forbidden, fault.Forbidden) {
+		t.Errorf("refused: %v; %v; %v", silent, wrong, forbidden)
+	}
+	if _, err := technique.Settle(t.Context(), desk, sitting.UID, devices.Closed, "Called: she rests in between now."); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := technique.Settle(t.Context(), r.nurse, sitting.UID, devices.Closed, "me too"); !fault.Is(err, fault.Conflict) {
+		t.Errorf("answered twice: %v", err)
+	}
+	if _, err := technique.Settle(t.Context(), r.nurse, weight.UID, devices.NotTheirs, ""); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // the refile goes step by step
+		if _, err := r.work.StepRefile(t.Context(), now.Add(time.Minute), 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.count(t, `SELECT count(*) FROM inbox WHERE state = 'waiting' AND mantissa = 84400`); n != 1 {
+		t.Errorf("%d weights wait in the inbox, want the one of somebody else", n)
+	}
+	if n := r.count(t, `SELECT count(*) FROM reading WHERE metric = 4 AND patient_id = $1`, int64(r.patient.ID)); n != 2 {
+		t.Errorf("%d weights are the patient's, want 2", n)
+	}
+	if list, err := technique.Waiting(t.Context(), r.nurse); err != nil || len(list) != 0 {
+		t.Errorf("still waiting: %+v, %v", list, err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'answer a doubt about a measurement'`); n != 2 {
+		t.Errorf("%d audit rows of answers, want 2", n)
+	}
+}
+
+// TestAWeightThatWasMovedIsNotAskedAboutAnyMore: a doubt hangs on its reading being the patient's.
+func TestAWeightThatWasMovedIsNotAskedAboutAnyMore(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.weight(0, 78_000), r.weight(10, 78_200), r.weight(20, 84_400))
+	r.lookThrough(t, since().Add(time.Hour))
+	other := r.addPatient(t, r.nurse, "2")
+	if list, err := r.app.Questions(t.Context(), r.nurse, "", 10); err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	refiles := &safe.Refiles{People: r.app, Book: r.app, Now: func() time.Time { return since().Add(2 * time.Hour) }}
+	at := since().Add(20 * time.Minute)
+	if _, err := refiles.Ask(t.Context(), r.nurse, safe.Wish{Sensor: "cuff-1", From: at, To: at.Add(time.Second), Owner: r.patient.UID, BelongsTo: other.UID, Reason: "her husband's"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := r.work.StepRefile(t.Context(), since().Add(3*time.Hour), 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := r.app.Questions(t.Context(), r.nurse, "", 10); err != nil || len(list) != 0 {
+		t.Errorf("still asked about: %+v, %v", list, err)
+	}
+}

@@ -1,0 +1,297 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/fault"
+	"hale/safe"
+	"hale/vital"
+)
+
+const askWithdrawal = `
+INSERT INTO withdrawal AS w (org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, next_action_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (org_id, sensor_id, name, standing, sent_at, tie) DO UPDATE SET state = 'asked', attempts = 0, next_action_at = excluded.next_action_at WHERE w.state = 'unknown'`
+
+// askWithdrawals notes what the batch amends and takes back. It is carried out beside the batches (StepWithdrawal): whose the reading
+// is, and which partition judges it, is known only once it is found.
+func (j *job) askWithdrawals(ctx context.Context, tx statements, now time.Time) error {
+	batch := &pgx.Batch{}
+	ask := func(r *vital.Reading) {
+		if r.More != nil && r.More.Name != 0 && (r.More.Standing == vital.Amended || r.More.Standing == vital.EnteredInError) {
+			sent := r.SentAt
+			if sent.IsZero() {
+				sent = time.Unix(0, 0)
+			}
+			batch.Queue(askWithdrawal, int32(r.Org), int64(r.Sensor), int64(r.Device), r.More.Name, int16(r.More.Standing), int16(r.Metric), sent, r.Tie, r.ReceivedAt, now)
+		}
+	}
+	for i := range j.filed.stored {
+		ask(j.filed.stored[i].Reading)
+	}
+	for _, r := range slices.Concat(j.filed.parkedFirst, j.sifted.withdrawn) {
+		ask(r)
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("note what is taken back: %w", err)
+	}
+	return nil
+}
+
+// withdrawing is a withdrawal as the process role carries it out.
+type withdrawing struct {
+	id       int64
+	org      vital.OrgID
+	sensor   vital.SensorID
+	device   vital.DeviceID
+	name     int64
+	standing vital.Standing
+	metric   vital.Metric
+	sent     time.Time
+	tie      int64
+	received time.Time
+	attempts int
+	now      time.Time
+}
+
+func (w *withdrawing) how() string {
+	if w.standing == vital.Amended {
+		return "amended"
+	}
+	return "entered_in_error"
+}
+
+const nextWithdrawal = `
+SELECT id, org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, attempts FROM withdrawal
+WHERE state = 'asked' AND next_action_at <= $1 AND pg_try_advisory_xact_lock(hashtextextended('withdrawal ' || id, 0)) ORDER BY next_action_at, id LIMIT 1`
+
+const endWithdrawal = `UPDATE withdrawal SET state = $3 WHERE org_id = $1 AND id = $2`
+
+// A withdrawal may arrive before what it speaks of: it waits for a second, twice as long each time.
+const delayWithdrawal = `
+UPDATE withdrawal SET attempts = attempts + 1, next_action_at = $3::timestamptz + interval '1 second' * power(2, attempts) WHERE org_id = $1 AND id = $2`
+
+// withdrawalAttempts is after how many looks what is named counts as never sent: about four minutes.
+const withdrawalAttempts = 8
+
+// named are the readings of that name which were received before, stored, taken back already, or waiting: by the key. What takes the
+// place of one is not among them.
+const named = `
+SELECT m.sensor_id, m.metric, m.sent_at, m.tie, r.id IS NOT NULL, coalesce(i.state = 'waiting', false)
+FROM reading_more m
+    LEFT JOIN reading r ON r.sensor_id = m.sensor_id AND r.metric = m.metric AND r.sent_at = m.sent_at AND r.tie = m.tie AND r.org_id = m.org_id
+    LEFT JOIN inbox i ON i.sensor_id = m.sensor_id AND i.metric = m.metric AND i.sent_at = m.sent_at AND i.tie = m.tie
+    LEFT JOIN withdrawn_reading w ON w.sensor_id = m.sensor_id AND w.metric = m.metric AND w.sent_at = m.sent_at AND w.tie = m.tie
+WHERE m.org_id = $1 AND m.name = $3 AND m.sensor_id IN (SELECT s.id FROM sensor s WHERE s.org_id = $1 AND (s.id = $2 OR s.parent_id = $2))
+    AND NOT ($4 = 1 AND m.metric = $5 AND m.sent_at = $6 AND m.tie = $7) AND coalesce(r.received_at, i.received_at, w.received_at) <= $8`
+
+const withdrawReading = `SELECT patient_id, id, measured_at FROM withdraw_reading($1, $2, $3, $4, $5, $6, NULL, '', '', '', $7)`
+
+const putAside = `
+UPDATE inbox SET state = 'dismissed', settled_at = $5, settled_by = 'the device', settled_why = 'taken back by the device' WHERE sensor_id = $1 AND metric = $2 AND sent_at = $3 AND tie = $4 AND state = 'waiting'`
+
+// StepWithdrawal carries out the next withdrawal that is due; found is false when there is none.
+//
+// Lock order: cursor rows by partition, the sensor's row, readings, episodes, situation changes, as a refile (ADR 0021).
+func (w *Work) StepWithdrawal(ctx context.Context, now time.Time) (found bool, err error) {
+	d := &withdrawing{now: now.UTC()}
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, nextWithdrawal, now).Scan(&d.id, &d.org, &d.sensor, &d.device, &d.name, &d.standing, &d.metric, &d.sent, &d.tie, &d.received, &d.attempts)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("find a withdrawal: %w", err)
+		}
+		found = true
+		if err := holdSensor(ctx, tx, d.sensor); err != nil {
+			return err
+		}
+		return d.carryOut(ctx, tx)
+	})
+	if err != nil {
+		return false, classify(fmt.Errorf("take back what a device took back: %w", err))
+	}
+	return found, nil
+}
+
+func (w *withdrawing) carryOut(ctx context.Context, tx pgx.Tx) error {
+	type entry struct {
+		sensor          vital.SensorID
+		metric          vital.Metric
+		sent            time.Time
+		tie             int64
+		stored, waiting bool
+	}
+	rows, err := tx.Query(ctx, named, int32(w.org), int64(w.sensor), w.name, int16(w.standing), int16(w.metric), w.sent, w.tie, w.received)
+	if err != nil {
+		return fmt.Errorf("find what is taken back: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e entry, err error) {
+		err = row.Scan(&e.sensor, &e.metric, &e.sent, &e.tie, &e.stored, &e.waiting)
+		return e, err
+	})
+	if err != nil {
+		return fmt.Errorf("find what is taken back: %w", err)
+	}
+	if len(list) == 0 {
+		return w.notFound(ctx, tx)
+	}
+	for _, e := range list {
+		switch {
+		case e.stored:
+			var gone withdrawnOne
+			err := tx.QueryRow(ctx, withdrawReading, int32(w.org), int64(e.sensor), int16(e.metric), e.sent, e.tie, w.how(), w.now).Scan(&gone.patient, &gone.id, &gone.at)
+			if err != nil {
+				return fmt.Errorf("take a reading back: %w", err)
+			}
+			gone.org, gone.metric = w.org, e.metric
+			why := "the device took the reading back: entered in error"
+			if w.standing == vital.Amended {
+				why = "the device amended the reading"
+			}
+			if _, err := gone.settle(ctx, tx, account.Actor{}, why, w.now); err != nil {
+				return err
+			}
+		case e.waiting:
+			if _, err := tx.Exec(ctx, putAside, int64(e.sensor), int16(e.metric), e.sent, e.tie, w.now); err != nil {
+				return fmt.Errorf("put aside what is taken back: %w", err)
+			}
+		}
+	}
+	_, err = tx.Exec(ctx, endWithdrawal, int32(w.org), w.id, "done")
+	return wrapped(err, "end a withdrawal")
+}
+
+// notFound waits a little for what is named; then it goes to quarantine, where the device desk sees it.
+func (w *withdrawing) notFound(ctx context.Context, tx pgx.Tx) error {
+	if w.attempts+1 < withdrawalAttempts {
+		_, err := tx.Exec(ctx, delayWithdrawal, int32(w.org), w.id, w.now)
+		return wrapped(err, "delay a withdrawal")
+	}
+	raw := fmt.Appendf(nil, "%s of what was sent under the name with the hash %d", strings.ReplaceAll(w.how(), "_", " "), w.name)
+	no := &vital.Refused{
+		Org: w.org, Device: w.device, ReceivedAt: w.received, Reason: vital.ReasonName, Detail: "it amends or takes back a measurement that this sensor never sent under that name (or long ago)",
+		Raw: raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw),
+	}
+	if _, _, err := quarantine(ctx, tx, []*vital.Refused{no}); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, endWithdrawal, int32(w.org), w.id, "unknown")
+	return wrapped(err, "end a withdrawal")
+}
+
+// withdrawnOne is a reading that was just taken out of the record.
+type withdrawnOne struct {
+	org     vital.OrgID
+	patient vital.PatientID
+	metric  vital.Metric
+	id      int64
+	at      time.Time
+}
+
+const toldOfOne = `
+SELECT DISTINCT e.id FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
+WHERE e.org_id = $1 AND e.patient_id = $2 AND e.metric = $3 AND t.reading_at = $4 AND t.reading_id = $5 AND t.kind IN ('opened', 'occurred', 'worsened', 'annotated')`
+
+// settle lets the alerts say that told of it, whatever their state, has the patient judged anew from then on, and writes the trail.
+func (o *withdrawnOne) settle(ctx context.Context, tx pgx.Tx, actor account.Actor, why string, now time.Time) ([]alerts.Event, error) {
+	rows, err := tx.Query(ctx, toldOfOne, int32(o.org), int64(o.patient), int16(o.metric), o.at, o.id)
+	if err != nil {
+		return nil, fmt.Errorf("find the alerts that told of it: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("find the alerts that told of it: %w", err)
+	}
+	var events []alerts.Event
+	if len(ids) > 0 {
+		if rows, err = tx.Query(ctx, lockEpisodes, int32(o.org), ids); err != nil {
+			return nil, fmt.Errorf("load the alerts that told of it: %w", err)
+		}
+		episodes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Episode, error) { return scanEpisode(row) })
+		if err != nil {
+			return nil, fmt.Errorf("load the alerts that told of it: %w", err)
+		}
+		changes := make([]alerts.EpisodeChange, len(episodes))
+		for i := range episodes {
+			changes[i] = alerts.Withdrawn(&episodes[i], actor, o.at, why, now)
+		}
+		if events, err = saveEpisodes(ctx, tx, changes, now); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := tx.Exec(ctx, noteChange, int32(o.org), vital.PartitionOf(uint64(o.patient)), int64(o.patient), o.at, now); err != nil {
+		return nil, fmt.Errorf("note the changed situation: %w", err)
+	}
+	return events, writeAudit(ctx, tx, account.Audit{Org: o.org, At: now, Actor: actor, Action: "reading withdrawn", Patient: o.patient, Object: fmt.Sprintf("reading %d", o.id), Detail: o.metric.String()})
+}
+
+const withdrawByPerson = `SELECT patient_id, id, measured_at, metric FROM withdraw_by_person($1, $2, $3, $4)`
+
+// Withdraw takes a reading out of the record, as a person says. See safe.WithdrawnBook.
+func (a *App) Withdraw(ctx context.Context, actor account.Actor, patient vital.PatientID, reading int64, near time.Time, why string) error {
+	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		if _, err := tx.Exec(ctx, shareCursor, vital.PartitionOf(uint64(patient))); err != nil {
+			return fmt.Errorf("hold the partition: %w", err)
+		}
+		one := withdrawnOne{org: actor.Org}
+		err := tx.QueryRow(ctx, withdrawByPerson, int64(patient), reading, near, why).Scan(&one.patient, &one.id, &one.at, &one.metric)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fault.New(fault.NotFound, "there is no such reading, or somebody has taken it back already")
+		}
+		if err != nil {
+			return fmt.Errorf("take a reading back: %w", err)
+		}
+		if _, err := one.settle(ctx, tx, actor, actor.Name+" took the reading back: entered in error ("+why+")", now); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, insertOwnNotice, int32(actor.Org), int64(patient), fmt.Sprintf("withdrawn/%d", one.id), now)
+		return wrapped(err, "owe the patient a notice")
+	})
+}
+
+const insertOwnNotice = `
+INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, 'reading.withdrawn', $3, 'none', $4, 'patient') ON CONFLICT (org_id, topic, dedup) DO NOTHING`
+
+const listWithdrawn = `
+SELECT id, metric, measured_at, value, value2, value3, withdrawn_at, how, by_name, why FROM withdrawn_reading WHERE patient_id = $1 ORDER BY withdrawn_at DESC, id LIMIT $2`
+
+// WithdrawnOf lists what was taken back. See safe.WithdrawnBook.
+func (a *App) WithdrawnOf(ctx context.Context, actor account.Actor, patient vital.PatientID, limit int) ([]safe.WithdrawnReading, error) {
+	var list []safe.WithdrawnReading
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
+		rows, err := tx.Query(ctx, listWithdrawn, int64(patient), limit)
+		if err == nil {
+			list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (safe.WithdrawnReading, error) {
+				var w safe.WithdrawnReading
+				var first float64
+				var second, third *float64
+				err := row.Scan(&w.ID, &w.Metric, &w.MeasuredAt, &first, &second, &third, &w.At, &w.How, &w.By, &w.Why)
+				w.Values = []float64{first}
+				for _, v := range []*float64{second, third} {
+					if v != nil {
+						w.Values = append(w.Values, *v)
+					}
+				}
+				w.MeasuredAt, w.At = w.MeasuredAt.UTC(), w.At.UTC()
+				return w, err
+			})
+		}
+		return wrapped(err, "list what was taken back")
+	})
+	return list, err
+}

@@ -1,0 +1,114 @@
+package safe
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"hale/account"
+	"hale/fault"
+	"hale/vital"
+)
+
+// Waiting are readings of one sensor that wait for an owner for one reason.
+type Waiting struct {
+	Sensor, Device, Model string
+	Reason                string // no_owner, revoked, refiled, clock_uncertain, ...
+	Count                 int
+	First, Last           time.Time // measured
+	Readings              []Parked  // the newest
+	Suggestions           []Suggestion
+}
+
+// Parked is one reading that waits.
+type Parked struct {
+	Metric                 vital.Metric
+	Values                 []float64 // canonical units
+	MeasuredAt, ReceivedAt time.Time
+	Findings               vital.Finding
+}
+
+// Suggestion is somebody whose the readings may be, with the reasons: for a person to decide. What was given to somebody by a claim
+// is no reason for the next: a guess that feeds itself would become certain by being repeated.
+type Suggestion struct {
+	Patient account.Patient
+	Reasons []string // "held the sensor until 3 March 2026, 10:00 UTC"
+}
+
+// InboxBook is the record as Inbox needs it. Suggestions are of the patients within the actor's view only.
+type InboxBook interface {
+	Waiting(ctx context.Context, actor account.Actor, limit int) ([]Waiting, error)
+	// Dismiss puts aside what waits of the sensor for the reason, measured in [from, to), and returns how many readings that were. They
+	// stay, and what is sent again meets them. An unknown sensor is fault.NotFound.
+	Dismiss(ctx context.Context, actor account.Actor, d Dismissal) (int, error)
+}
+
+// Dismissal says what nobody is to look for an owner of.
+type Dismissal struct {
+	Sensor   string
+	Reason   string    // for which it waits; empty: any
+	From, To time.Time // measured
+	Why      string
+}
+
+// Inbox is where readings wait whose owner is not known. The device desk and those who care for patients look after it.
+type Inbox struct {
+	Book    InboxBook
+	Refiles *Refiles
+	Looks   *account.Looks // nil writes nothing
+}
+
+// mostWaiting is how many groups are listed.
+const mostWaiting = 200
+
+// List returns what waits, the newest first.
+func (b *Inbox) List(ctx context.Context, actor account.Actor) ([]Waiting, error) {
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return nil, err
+	}
+	list, err := b.Book.Waiting(ctx, actor, mostWaiting)
+	if err != nil {
+		return nil, err
+	}
+	var named []vital.PatientID
+	for i := range list {
+		for _, s := range list[i].Suggestions {
+			named = append(named, s.Patient.ID)
+		}
+	}
+	return list, b.Looks.Saw(ctx, actor, "inbox", "", named...)
+}
+
+// Claim gives what waits of the sensor, measured in [from, to), to a patient within the actor's reach: it keeps its measured time, is
+// filed by the processor, and everybody concerned is judged anew. What a revoked device sent stays. Errors are those of Refiles.Ask.
+func (b *Inbox) Claim(ctx context.Context, actor account.Actor, sensor string, from, to time.Time, patient vital.UID, reason string) (Refile, error) {
+	if patient == "" {
+		return Refile{}, fault.New(fault.Invalid, "patient: say whose the readings are")
+	}
+	if to.IsZero() {
+		return Refile{}, fault.New(fault.Invalid, "to: say until when, for example a moment after the last of them")
+	}
+	return b.Refiles.Ask(ctx, actor, Wish{Sensor: sensor, From: from, To: to, BelongsTo: patient, Reason: reason, Claim: true})
+}
+
+// Dismiss puts readings aside that are nobody's: tests, a visitor's, a demonstration. See InboxBook.
+func (b *Inbox) Dismiss(ctx context.Context, actor account.Actor, d Dismissal) (int, error) {
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return 0, err
+	}
+	var err error
+	d.From, d.To = d.From.UTC().Truncate(time.Microsecond), d.To.UTC().Truncate(time.Microsecond)
+	switch d.Why, err = text("why", strings.TrimSpace(d.Why)); {
+	case err != nil:
+		return 0, err
+	case d.Sensor == "":
+		return 0, fault.New(fault.Invalid, "sensor: say of which")
+	case d.From.IsZero() || !d.To.After(d.From):
+		return 0, fault.New(fault.Invalid, "from, to: say which readings, by when they were measured")
+	}
+	n, err := b.Book.Dismiss(ctx, actor, d)
+	if err == nil && n == 0 {
+		err = fault.New(fault.Conflict, "nothing of the sensor %q waits there any more", d.Sensor)
+	}
+	return n, err
+}

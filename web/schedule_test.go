@@ -1,0 +1,304 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"hale/account"
+	"hale/devices"
+	"hale/fault"
+	"hale/internal/browser"
+	"hale/vital"
+)
+
+// measuring is a record in memory of what patients are to measure, and of what is doubtful about it.
+type measuring struct {
+	*house
+	plans  map[vital.UID]*devices.Measuring
+	doubts []devices.Question
+	away   []string // readings that were filed as nobody's
+}
+
+func (m *measuring) Measuring(ctx context.Context, actor account.Actor, patient vital.UID) (devices.Measuring, error) {
+	p, err := m.Patient(ctx, actor, patient)
+	if err != nil {
+		return devices.Measuring{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if found := m.plans[patient]; found != nil {
+		all := *found
+		all.Patient = p
+		all.Versions, all.Breaks = slices.Clone(found.Versions), slices.Clone(found.Breaks)
+		return all, nil
+	}
+	return devices.Measuring{Patient: p}, nil
+}
+
+func (m *measuring) of(id vital.PatientID) *devices.Measuring {
+	i := slices.IndexFunc(m.people, func(p account.Patient) bool { return p.ID == id })
+	uid := m.people[i].UID
+	if m.plans[uid] == nil {
+		m.plans[uid] = &devices.Measuring{}
+	}
+	return m.plans[uid]
+}
+
+func (m *measuring) AddSchedule(_ context.Context, actor account.Actor, patient vital.PatientID, expected int, a devices.Authored) (devices.Authored, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.of(patient)
+	if n := all.Newest(); n != expected {
+		return a, fault.New(fault.Conflict, "the schedule is at version %d by now, not %d: look at it again before you change it", n, expected)
+	}
+	a.Number, a.Author, a.CreatedAt = expected+1, actor.Name, m.now
+	all.Versions = append(all.Versions, a)
+	return a, nil
+}
+
+func (m *measuring) SavePause(_ context.Context, actor account.Actor, patient vital.PatientID, b devices.Break) (devices.Break, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.of(patient)
+	for i := range all.Breaks {
+		if all.Breaks[i].UID == b.UID {
+			all.Breaks[i] = b
+			return b, nil
+		}
+	}
+	b.UID, b.Author, b.CreatedAt = vital.UID(fmt.Sprintf("pause-%d", len(all.Breaks)+1)), actor.Name, m.now
+	all.Breaks = append(all.Breaks, b)
+	return b, nil
+}
+
+func (m *measuring) Measured(_ context.Context, _ account.Actor, q devices.MarkQuery) (map[vital.PatientID][]devices.Mark, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[vital.PatientID][]devices.Mark{}
+	for _, p := range m.people {
+		for _, r := range m.points[p.UID] {
+			if slices.Contains(q.Patients, p.ID) && slices.Contains(q.Metrics, r.Metric) && !r.At.Before(q.From) && r.At.Before(q.To) {
+				all[p.ID] = append(all[p.ID], devices.Mark{Metric: r.Metric, At: r.At.Truncate(time.Minute)})
+			}
+		}
+	}
+	return all, nil
+}
+
+func (m *measuring) TakenBy(_ context.Context, _ account.Actor, q devices.MarkQuery) ([]devices.Taken, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []devices.Taken
+	for _, p := range m.people {
+		for _, r := range m.points[p.UID] {
+			if slices.Contains(q.Patients, p.ID) && slices.Contains(q.Metrics, r.Metric) && !r.At.Before(q.From) && r.At.Before(q.To) {
+				all = append(all, devices.Taken{Metric: r.Metric, At: r.At, ID: r.ID, Values: r.Values})
+			}
+		}
+	}
+	return all, nil
+}
+
+func (m *measuring) Questions(_ context.Context, _ account.Actor, patient vital.UID, _ int) ([]devices.Question, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []devices.Question
+	for _, q := range m.doubts {
+		if patient == q.Patient.UID || patient == "" && q.Answer == devices.Waiting {
+			all = append(all, q)
+		}
+	}
+	return all, nil
+}
+
+func (m *measuring) Question(_ context.Context, _ account.Actor, uid vital.UID) (devices.Question, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, q := range m.doubts {
+		if q.UID == uid {
+			return q, nil
+		}
+	}
+	return devices.Question{}, fault.New(fault.NotFound, "there is no doubt %s", uid)
+}
+
+func (m *measuring) SettleQuestion(_ context.Context, actor account.Actor, q devices.Question) (devices.Question, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	q.AnsweredAt, q.AnsweredBy = m.now, actor.Name
+	for i := range m.doubts {
+		if m.doubts[i].UID == q.UID {
+			m.doubts[i] = q
+		}
+	}
+	return q, nil
+}
+
+func (m *measuring) schedules() *devices.Schedules { return &devices.Schedules{Book: m, Now: m.clock} }
+
+func (m *measuring) technique() *devices.Technique {
+	return &devices.Technique{Book: m, People: m, Now: m.clock, Away: func(_ context.Context, _ account.Actor, q devices.Question, _ string) error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.away = append(m.away, string(q.UID))
+		return nil
+	}}
+}
+
+// expects gives Ana a fortnight with a schedule, a stay in hospital, a sitting of three and two doubts.
+func (f furnished) expects(t *testing.T) *measuring {
+	t.Helper()
+	m := f.expected
+	window := func(from, to int) devices.Window { return devices.Window{From: from * 60, At: from * 60, To: to * 60} }
+	began := f.now.AddDate(0, 0, -12)
+	m.mu.Lock()
+	m.plans[f.ana.UID] = &devices.Measuring{
+		Versions: []devices.Authored{{
+			Schedule: devices.Schedule{Number: 1, EffectiveFrom: began, Lines: []devices.Line{
+				{Metric: vital.BloodPressure, First: vital.Date(began.Format(time.DateOnly)), Days: devices.Days{Weekdays: []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday}}, Times: []devices.Window{window(7, 10)},
+					Intro: &devices.Intro{For: 7, Times: []devices.Window{window(7, 10), window(18, 21)}}},
+				{Metric: vital.BodyWeight, First: vital.Date(began.Format(time.DateOnly)), Days: devices.Days{Every: 3}, Times: []devices.Window{window(6, 12)}},
+			}},
+			Reason: "Discharged with heart failure", Author: "Mira Zupan", CreatedAt: began,
+		}},
+		Breaks: []devices.Break{{UID: "pause-1", Kind: devices.InHospital, From: f.now.AddDate(0, 0, -6), EndedAt: f.now.AddDate(0, 0, -4), Reason: "Fell in the garden", Author: "Jan Kovač", EndedBy: "Jan Kovač"}},
+	}
+	m.plans[f.weak.UID] = m.plans[f.ana.UID]
+	m.doubts = []devices.Question{
+		{UID: "doubt-1", Patient: f.ana, Sensor: "scale-17", Metric: vital.BodyWeight, MeasuredAt: f.now.Add(-time.Hour), Values: []float64{84.4}, Compared: []float64{78.1}, Doubt: devices.OtherPerson},
+		{UID: "doubt-2", Patient: f.ana, Sensor: "cuff-17", Metric: vital.BloodPressure, MeasuredAt: f.now.Add(-26 * time.Hour), Values: []float64{128, 80}, Compared: []float64{131, 82}, Apart: 12 * time.Second, Doubt: devices.TooSoon},
+	}
+	m.mu.Unlock()
+	for i := range 3 {
+		f.measure(f.ana, vital.BloodPressure, f.now.Add(-26*time.Hour+time.Duration(i)*time.Minute), 131-float64(i), 82, 70)
+	}
+	return m
+}
+
+func TestTheScheduleIsSetAndPausedByForms(t *testing.T) {
+	t.Parallel()
+	f := furnish(t)
+	mira := visit(t, f.app(t), "mira")
+	home := "/patients/" + string(f.old.UID)
+	_, page := mira.get(home)
+	wants(t, page, "Nobody has said what this person is to measure", `href="`+home+`/schedule"`)
+	_, page = mira.get(home + "/schedule")
+	form := mira.form(page, home+"/schedule")
+	typed := url.Values{"csrf": form["csrf"], "version": form["version"], "reason": {"Blood pressure is new"}, "metric0": {"blood_pressure"}, "times0": {"7-10"}, "first0": {"2026-11-21"}, "days0": {"1", "2", "3", "4", "5"}, "introdays0": {"7"}, "introtimes0": {"07:00-10:00, 18:00–21:00 due 19:00"}, "metric1": {""}}
+	answer, page := mira.post(home+"/schedule", typed)
+	wants(t, page, "7-10", "cannot be read", `value="Blood pressure is new"`)
+	if answer.StatusCode != http.StatusUnprocessableEntity && answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("times that cannot be read: status %d", answer.StatusCode)
+	}
+	typed.Set("times0", "07:00-10:00")
+	if answer, page = mira.post(home+"/schedule", typed); answer.StatusCode != http.StatusSeeOther {
+		t.Fatalf("set the schedule: status %d: %s", answer.StatusCode, words(page))
+	}
+	_, page = mira.get(home)
+	wants(t, page, "In the morning 07:00-10:00, Monday to Friday.", "In the first 7 days, until 27 Nov 2026: in the morning 07:00-10:00 and in the evening 18:00-21:00 due 19:00, every day.",
+		"Set by Mira Zupan", "Blood pressure is new", "The last 14 days")
+	answer, page = mira.post(home+"/schedule", typed)
+	wants(t, page, "at version 1 by now, not 0")
+	if answer.StatusCode != http.StatusConflict {
+		t.Errorf("a version that was overtaken: status %d", answer.StatusCode)
+	}
+
+	pause := url.Values{"csrf": form["csrf"], "kind": {"holiday"}, "reason": {"At the sea"}, "to": {"2026-11-28T12:00"}}
+	if answer, page = mira.post(home+"/pauses", pause); answer.StatusCode != http.StatusSeeOther {
+		t.Fatalf("pause: status %d: %s", answer.StatusCode, words(page))
+	}
+	_, page = mira.get(home + "/schedule")
+	wants(t, page, "On holiday from", "At the sea (Mira Zupan)")
+	if answer, _ = mira.post(home+"/pauses/pause-1/end", url.Values{"csrf": form["csrf"]}); answer.StatusCode != http.StatusSeeOther {
+		t.Errorf("end the pause: status %d", answer.StatusCode)
+	}
+	if answer, _ = mira.post(home+"/pauses/pause-1/end", url.Values{"csrf": form["csrf"]}); answer.StatusCode != http.StatusConflict {
+		t.Errorf("end it twice: status %d", answer.StatusCode)
+	}
+}
+
+func TestTheStripTellsWhatBecameOfEachSlot(t *testing.T) {
+	t.Parallel()
+	f := furnish(t)
+	f.expects(t)
+	mira := visit(t, f.app(t), "mira")
+	_, page := mira.get("/patients/" + string(f.ana.UID) + "/schedule?days=30")
+	wants(t, page, "every third day, counted from 9 Nov 2026", "In hospital from", "measured at 08:00", "21 of 21 measured.", "due now", "The last 30 days", "Show 14 days", "Version 1, from")
+	_, page = mira.get("/patients/" + string(f.ana.UID))
+	wants(t, page, "4 readings in one sitting, mean 134/83 mmHg", "Is this Ana Novak's weight?", "It is 84.4 kg; the middle of the week before is 78.1 kg.", "12 s after 131/82 mmHg")
+	_, page = mira.get("/patients/" + string(f.weak.UID)) // has measured neither
+	wants(t, page, "0 of 21 measured, 18 missed, 3 in hospital.")
+}
+
+func TestADoubtIsAnsweredByWhoMay(t *testing.T) {
+	t.Parallel()
+	f := furnish(t)
+	m := f.expects(t)
+	app := f.app(t)
+	pia, mira, desk := visit(t, app, "pia"), visit(t, app, "mira"), visit(t, app, "desk")
+	_, page := pia.get("/patients/" + string(f.ana.UID))
+	wants(t, page, "Is this Ana Novak's weight?")
+	if answer, _ := pia.get("/doubts"); answer.StatusCode != http.StatusForbidden {
+		t.Errorf("a pharmacist is shown the list: status %d", answer.StatusCode)
+	}
+	_, page = desk.get("/doubts")
+	wants(t, page, "Ana Novak", "It is what was measured, 12 s after what was measured before")
+	form := desk.form(page, "/doubts/doubt-2/answer")
+	form.Set("answer", "closed")
+	answer, page := desk.post("/doubts/doubt-2/answer", form)
+	if answer.StatusCode != http.StatusBadRequest && answer.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("closed without a note: status %d", answer.StatusCode)
+	}
+	wants(t, page, "Note: say what was done")
+	form.Set("note", "She rests in between now.")
+	if answer, _ = desk.post("/doubts/doubt-2/answer", form); answer.StatusCode != http.StatusSeeOther {
+		t.Errorf("close it: status %d", answer.StatusCode)
+	}
+	_, page = mira.get("/patients/" + string(f.ana.UID))
+	form = mira.form(page, "/doubts/doubt-1/answer")
+	form.Set("answer", "somebody_else")
+	if answer, _ = mira.post("/doubts/doubt-1/answer", form); answer.Header.Get("Location") != "/patients/"+string(f.ana.UID)+"#technique" {
+		t.Errorf("an answer leads to %q", answer.Header.Get("Location"))
+	}
+	if !slices.Equal(m.away, []string{"doubt-1"}) {
+		t.Errorf("filed as nobody's: %v", m.away)
+	}
+	_, page = mira.get("/patients/" + string(f.ana.UID))
+	wants(t, page, "Somebody else's: it waits for its owner, by Mira Zupan", "Seen to, by Dora Desk", "She rests in between now.")
+}
+
+// TestTheScheduleInABrowser looks at the pages in the widths of a phone and a desk.
+func TestTheScheduleInABrowser(t *testing.T) {
+	t.Parallel()
+	axe, err := os.ReadFile("testdata/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := furnish(t)
+	f.expects(t)
+	address := f.serve(t)
+	chromium := browser.Start(t)
+	for _, width := range []int{390, 1280} {
+		tab := chromium.Tab(t, width, 900)
+		enter(tab, address, "mira")
+		for name, path := range map[string]string{"expected": "/patients/" + string(f.ana.UID) + "#expected", "schedule": "/patients/" + string(f.ana.UID) + "/schedule?days=30", "doubts": "/doubts"} {
+			tab.Open(address + path)
+			tab.Until(name+" is there", `document.readyState === "complete"`)
+			tab.Keep("sched-" + name + "-" + strconv.Itoa(width))
+			if wide := browser.Eval[int](tab, `document.documentElement.scrollWidth`); wide > width {
+				t.Errorf("%s is %d pixels wide", name, wide)
+			}
+			for _, violation := range tab.Axe(string(axe)) {
+				t.Errorf("%s at %d: %s", name, width, violation)
+			}
+		}
+		silent(t, tab)
+	}
+}

@@ -1,0 +1,292 @@
+package web
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/api/session"
+	"hale/fault"
+	"hale/vital"
+)
+
+// mountUnverified puts the pages of values on the app that may be somebody's emergency.
+func (w *Web) mountUnverified(get, post func(string, fiber.Handler)) {
+	if w.Unverified == nil {
+		return
+	}
+	get("/unverified/:id", w.unverified)
+	post("/unverified/:id/acknowledge", w.unverifiedAct)
+	post("/unverified/:id/claim", w.unverifiedAct)
+	post("/unverified/:id/close", w.unverifiedAct)
+}
+
+// unverifiedView is an unverified red, as a row of the board and on its own page.
+type unverifiedView struct {
+	ID         vital.UID
+	Version    int
+	CSRF       string
+	Level      levelView
+	Metric     string
+	Values     string
+	Because    string // why it counts
+	Waits      string // where the value is, and why
+	Device     string
+	Sensor     string
+	Findings   []string
+	Measured   moment
+	Received   moment
+	Opened     moment
+	Times      string
+	Historic   bool
+	Deadline   string // "9 min left"; empty when it has passed
+	Loud       string // "overdue by 3 min"
+	TakenBy    string
+	TakenUntil moment
+	Closed     string
+	Note       string
+	Holders    []holderView
+	Open       bool
+	CanTake    bool
+	Inbox      bool
+	// Of the page alone.
+	Who     string
+	Choices []patientLine
+	Error   string
+}
+
+type holderView struct {
+	ID     vital.UID
+	Name   string
+	Number string
+	How    string
+}
+
+func viewUnverified(u *alerts.Unverified, k clock, csrf string) unverifiedView {
+	v := unverifiedView{
+		ID: u.UID, Version: u.Version, CSRF: csrf, Level: viewLevel(u.Level), Metric: metricWord(u.Metric), Values: unverifiedValues(u), Because: groundWords(u.Ground),
+		Waits: placeWords(u), Device: u.Device, Sensor: u.Sensor, Measured: k.at(u.MeasuredAt), Received: k.at(u.ReceivedAt), Opened: k.at(u.OpenedAt), Historic: u.Historic,
+		Open: u.State != alerts.Closed, Note: u.Note, Inbox: u.Place == alerts.InInbox,
+	}
+	for _, f := range u.Findings.Names() {
+		v.Findings = append(v.Findings, strings.ReplaceAll(f, "_", " "))
+	}
+	if u.Times > 1 {
+		v.Times = strconv.Itoa(u.Times) + " such values"
+	}
+	switch {
+	case u.State == alerts.Closed:
+		v.Closed = map[alerts.Closing]string{
+			alerts.ClosedAsClaimed: "said whose it is", alerts.ClosedAsNotReal: "not real", alerts.ClosedAsHandled: "handled",
+		}[u.Closing] + ", " + u.ClosedBy + " " + k.short(u.ClosedAt)
+	case u.AckInForce(k.now):
+		v.TakenBy, v.TakenUntil = u.AckName+" looks after it", k.at(u.AckUntil)
+	case u.Loud(k.now):
+		v.Loud = "overdue by " + span(k.now.Sub(u.Deadline))
+	case !u.Historic:
+		v.Deadline = span(u.Deadline.Sub(k.now)) + " left to look at it"
+	}
+	v.CanTake = v.Open && v.TakenBy == ""
+	for _, h := range u.Holders {
+		v.Holders = append(v.Holders, holderView{h.Patient, h.Name, h.Number, holderWords(h, k)})
+	}
+	return v
+}
+
+func holderWords(h alerts.Holder, k clock) string {
+	what := "the sensor"
+	if h.How == "near" {
+		what = "something of the same household"
+	}
+	switch {
+	case h.How == "claimed":
+		return "said to be the one"
+	case h.How == "holds":
+		return "holds the sensor"
+	case h.To.IsZero():
+		return "holds " + what + " since " + k.exact(h.From)
+	case h.From.IsZero():
+		return "held " + what
+	}
+	return "held " + what + " until " + k.exact(h.To)
+}
+
+// unverifiedValues says what is known of the number.
+func unverifiedValues(u *alerts.Unverified) string {
+	switch {
+	case u.Ground == alerts.GroundBeyond && u.Beyond == vital.Below:
+		return "below what the device can measure (LO)"
+	case u.Ground == alerts.GroundBeyond:
+		return "above what the device can measure (HI)"
+	case u.Unitless && len(u.Values) > 0:
+		return number(u.Values[0]) + " (no unit was sent)"
+	}
+	d, ok := vital.Define(u.Metric)
+	if !ok {
+		return ""
+	}
+	var parts []string
+	for i, v := range u.Values {
+		if i == len(d.Components) || math.IsNaN(v) {
+			continue
+		}
+		text := withUnit(number(v), d.Components[i].Canonical)
+		if len(u.Values) > 1 {
+			text = d.Components[i].Code + " " + text
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func groundWords(g alerts.Ground) string {
+	switch g {
+	case alerts.GroundExtreme:
+		return "acted on at once for anybody"
+	case alerts.GroundLimit:
+		return "beyond a red limit of somebody whose it may be"
+	case alerts.GroundBeyond:
+		return "the device could not even measure it"
+	case alerts.GroundUnit:
+		return "red whichever unit it has"
+	}
+	return ""
+}
+
+func placeWords(u *alerts.Unverified) string {
+	switch u.Place {
+	case alerts.InInbox:
+		return "waits for an owner: " + waitsWords(u.Why)
+	case alerts.InQuarantine:
+		return "was refused: " + refusedWords(vital.Reason(u.Why))
+	case alerts.InRecord:
+		return "is stored as an average, which no limit judges"
+	}
+	return ""
+}
+
+// waitsWords says why a reading waits in the inbox.
+func waitsWords(reason string) string {
+	switch reason {
+	case "no_owner":
+		return "nobody held the sensor then"
+	case "revoked":
+		return "its device had been taken out of use"
+	case "refiled":
+		return "somebody said that it is not whose it was filed under"
+	case "slot":
+		return "several people share the device, and which of them it was is not said"
+	case "clock_uncertain":
+		return "the device's clock is not sure, and the sensor changed hands around that time"
+	}
+	return strings.ReplaceAll(reason, "_", " ")
+}
+
+// refusedWords says why a message was refused.
+func refusedWords(r vital.Reason) string {
+	switch r {
+	case vital.ReasonUnparsable:
+		return "it could not be read"
+	case vital.ReasonTooLarge:
+		return "it was too large"
+	case vital.ReasonMetric:
+		return "what was measured is not known, or a part is missing"
+	case vital.ReasonUnit:
+		return "its unit is missing or unknown"
+	case vital.ReasonNotANumber:
+		return "its value is no number"
+	case vital.ReasonImplausible:
+		return "its value is hardly possible"
+	case vital.ReasonClock:
+		return "its time cannot be"
+	case vital.ReasonTopic:
+		return "it came on a topic that is not the device's"
+	case vital.ReasonSensor:
+		return "the gateway may not speak for that sensor"
+	case vital.ReasonConflict:
+		return "its sequence number was used before for another value"
+	case vital.ReasonName:
+		return "it amends or takes back what was never sent under that name"
+	case vital.ReasonNotKept:
+		return "Hale does not keep such a thing"
+	}
+	return strings.ReplaceAll(string(r), "_", " ")
+}
+
+// unverifiedRows are those that the board shows; none to whoever does not handle alerts.
+func (w *Web) unverifiedRows(c *fiber.Ctx, s account.Session) ([]unverifiedView, error) {
+	if w.Unverified == nil || !alerts.MayWatch(s.Actor) {
+		return nil, nil
+	}
+	list, err := w.Unverified.List(c.UserContext(), s.Actor, alerts.UnverifiedFilter{})
+	if err != nil {
+		return nil, err
+	}
+	k := clock{now: w.Now(), zone: w.Zone, afar: true}
+	views := make([]unverifiedView, len(list))
+	for i := range list {
+		views[i] = viewUnverified(&list[i], k, s.CSRF)
+	}
+	return views, nil
+}
+
+// unverified answers GET /unverified/{id}.
+func (w *Web) unverified(c *fiber.Ctx) error { return w.unverifiedPage(c, http.StatusOK, "", nil) }
+
+func (w *Web) unverifiedPage(c *fiber.Ctx, status int, wrong string, choices []patientLine) error {
+	s, _ := session.Of(c.UserContext())
+	u, err := w.Unverified.Get(c.UserContext(), s.Actor, vital.UID(c.Params("id")))
+	if err != nil {
+		return err
+	}
+	v := viewUnverified(&u, clock{now: w.Now(), zone: w.Zone}, s.CSRF)
+	v.Error, v.Choices, v.Who = wrong, choices, c.FormValue("who")
+	c.Status(status)
+	return w.page(c, "unverified", "Unverified red", "board", v)
+}
+
+// unverifiedAct answers the three acts; after each the reader is back where they were, or on the board.
+func (w *Web) unverifiedAct(c *fiber.Ctx) error {
+	ctx := c.UserContext()
+	s, _ := session.Of(ctx)
+	uid := vital.UID(c.Params("id"))
+	var err error
+	back := "/"
+	switch path := c.Path(); {
+	case strings.HasSuffix(path, "/acknowledge"):
+		_, err = w.Unverified.Acknowledge(ctx, s.Actor, uid, version(c), time.Time{})
+		if c.FormValue("back") != "" {
+			back = local(c.FormValue("back"))
+		}
+	case strings.HasSuffix(path, "/claim"):
+		patient := vital.UID(c.FormValue("patient"))
+		var choices []patientLine
+		if patient == "" {
+			var p account.Patient
+			p, err = w.other(ctx, s.Actor, strings.TrimSpace(c.FormValue("who")), vital.UID(c.FormValue("other")), "", &choices)
+			patient = p.UID
+		}
+		if err == nil && len(choices) > 0 && patient == "" {
+			return w.unverifiedPage(c, http.StatusOK, "", choices)
+		}
+		if err == nil {
+			_, err = w.Unverified.Claim(ctx, s.Actor, uid, version(c), patient, c.FormValue("note"))
+			back = "/patients/" + string(patient)
+		}
+	default:
+		_, err = w.Unverified.Close(ctx, s.Actor, uid, version(c), alerts.Closing(c.FormValue("how")), c.FormValue("note"))
+	}
+	if fault.Is(err, fault.Invalid) || fault.Is(err, fault.Conflict) || fault.Is(err, fault.NotFound) {
+		return w.unverifiedPage(c, session.Status(err), sentence(fault.MessageOf(err)), nil)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Redirect(back, http.StatusSeeOther)
+}
