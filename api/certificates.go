@@ -204,6 +204,9 @@ func (s *Server) addCertificates() {
 }
 
 func (s *Server) addCertificate(ctx context.Context, actor account.Actor, in *addCertificateInput) (*madeOutput, error) {
+	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
+		return nil, err
+	}
 	var made *x509.Certificate
 	var err error
 	switch {
@@ -221,11 +224,14 @@ func (s *Server) addCertificate(ctx context.Context, actor account.Actor, in *ad
 }
 
 func (s *Server) revokeCertificate(ctx context.Context, actor account.Actor, in *revokeCertificateInput) (*struct{}, error) {
-	var print devices.Fingerprint
-	if n, err := hex.Decode(print[:], []byte(in.Fingerprint[:min(len(in.Fingerprint), 2*len(print))])); err != nil || n != len(print) || len(in.Fingerprint) != 2*len(print) {
+	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
+		return nil, err
+	}
+	raw, err := hex.DecodeString(in.Fingerprint)
+	if err != nil || len(raw) != len(devices.Fingerprint{}) {
 		return nil, fault.New(fault.NotFound, "the device has no such certificate; its fingerprint has 64 hexadecimal digits")
 	}
-	return nil, s.Certificates.Revoke(ctx, actor, in.UID, print)
+	return nil, s.Certificates.Revoke(ctx, actor, in.UID, devices.Fingerprint(raw))
 }
 
 func (s *Server) trust(ctx context.Context, actor account.Actor, in *trustInput) (*authorityOutput, error) {

@@ -87,7 +87,7 @@ func (s *Server) observe() fiber.Handler {
 				return err
 			}
 		}
-		if c.Response().StatusCode() == http.StatusUnauthorized {
+		if c.Response().StatusCode() == http.StatusUnauthorized && len(c.Response().Header.Peek(fiber.HeaderWWWAuthenticate)) == 0 {
 			c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="hale"`) // RFC 9110, section 11.6.1
 		}
 		seen.add(c, time.Since(began))

@@ -100,7 +100,7 @@ func (s *Server) phonesOnly(c huma.Context, next func(huma.Context)) {
 		c.SetHeader("Retry-After", seconds(wait))
 	}
 	if p.Status == http.StatusUnauthorized {
-		c.SetHeader("WWW-Authenticate", `Basic realm="Hale"`)
+		c.SetHeader("WWW-Authenticate", `Basic realm="hale"`)
 	}
 	_ = huma.WriteErr(s.api, c, p.Status, p.Detail) // what cannot be written has nobody who reads it
 }
@@ -130,7 +130,7 @@ func (s *Server) knock(ctx context.Context, authorization string) (*devices.Devi
 	pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(given))
 	uid, secret, ok := strings.Cut(string(pair), ":")
 	if !strings.EqualFold(scheme, "Basic") || err != nil || !ok {
-		return nil, fault.New(fault.Unauthenticated, "send the device's UID and secret as HTTP Basic")
+		return nil, fault.New(fault.Unauthenticated, "sign in as a device: send its UID and secret as HTTP Basic")
 	}
 	return s.Phones.Knock(session.From(ctx), uid, []byte(secret))
 }

@@ -62,7 +62,7 @@ type commandsOutput struct {
 	}
 }
 
-type withdrawInput struct {
+type withdrawCommandInput struct {
 	UID string `path:"uid" maxLength:"64"`
 	ID  string `path:"id" format:"uuid"`
 }
@@ -189,7 +189,7 @@ func (s *Server) listCommands(ctx context.Context, actor account.Actor, in *devi
 	return out, nil
 }
 
-func (s *Server) withdrawCommand(ctx context.Context, actor account.Actor, in *withdrawInput) (*struct{}, error) {
+func (s *Server) withdrawCommand(ctx context.Context, actor account.Actor, in *withdrawCommandInput) (*struct{}, error) {
 	return nil, s.Commands.Withdraw(ctx, actor, in.UID, vital.UID(in.ID))
 }
 

@@ -81,13 +81,15 @@ type Config struct {
 	Inbox      *safe.Inbox
 	// Quarantine is what was refused, of all devices.
 	Quarantine *devices.Quarantine
-	Teams      *account.Teams
-	Staffing   *account.Staffing
-	Rosters    *account.Rosters
-	Emergency  *account.Emergency
-	Safe       *safe.Safe
-	Erasures   *safe.Erasures
-	Refiles    *safe.Refiles
+	// Withdrawals are readings that were taken back.
+	Withdrawals *safe.Withdrawals
+	Teams       *account.Teams
+	Staffing    *account.Staffing
+	Rosters     *account.Rosters
+	Emergency   *account.Emergency
+	Safe        *safe.Safe
+	Erasures    *safe.Erasures
+	Refiles     *safe.Refiles
 
 	// What patients agree to, whom they let in, and how care ends.
 	Consents    *consent.Consents
@@ -183,6 +185,7 @@ func New(cfg Config) *Server {
 	s.addUnverified()
 	s.addInbox()
 	s.addQuarantine()
+	s.addWithdrawn()
 	s.addTeams()
 	s.addAccounts()
 	s.addSafe()

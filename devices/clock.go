@@ -303,10 +303,3 @@ func shown(zone *time.Location, at time.Time) time.Duration {
 	_, seconds := at.In(zone).Zone()
 	return time.Duration(seconds) * time.Second
 }
-
-// WrongClock is a clock at which somebody has to look.
-type WrongClock struct {
-	Sensor string // UID
-	Device string // UID of the device whose own sensor it is; empty where a gateway speaks for it
-	ClockTrouble
-}

@@ -102,6 +102,7 @@ func (c *Condition) Take(s *vital.Status) {
 		c.Firmware = s.Firmware
 	}
 	switch {
+	case s.Look != nil && s.Look.Local: // its offset has a zone in it: ClockFact knows more
 	case s.Look != nil:
 		c.HasClock, c.ClockOff = true, -s.Look.Offset
 	case !s.Clock.IsZero():

@@ -62,7 +62,8 @@ type Fact struct {
 	SensorName string
 	Wearers    []Wearer
 	Condition  Condition // zero while nothing was heard of it
-	Silence    Silence   // Slots is 0 when nothing is missing
+	Clock      ClockFact
+	Silence    Silence // Slots is 0 when nothing is missing
 	// CertificateEnds is when the last of the device's client certificates ends that are good; zero when it has none.
 	CertificateEnds time.Time
 	CalibrationDue  time.Time // zero: no day is known
@@ -71,7 +72,26 @@ type Fact struct {
 	LostAt time.Time
 }
 
-// Mark is what a person has said of a problem, as it began then.
+// settles is how long numbers may be missing before it is a gap: what was buffered may come in any order [J].
+const settles = time.Hour
+
+// LostIn returns how many readings are missing in the latest count of a sensor, and since when.
+func LostIn(counted []Counted, now time.Time) (lost int, since time.Time) {
+	for _, s := range Sequences(counted) {
+		for _, g := range s.Gaps {
+			if now.Sub(g.To) < settles {
+				continue
+			}
+			lost += int(g.Missing)
+			if since.IsZero() || g.From.Before(since) {
+				since = g.From
+			}
+		}
+	}
+	return lost, since
+}
+
+// ProblemMark is what a person has said of a problem, as it began then.
 type ProblemMark struct {
 	Device vital.DeviceID
 	Sensor vital.SensorID
@@ -93,27 +113,30 @@ type Facts struct {
 
 // Problem is something of a device that a person should look after.
 type Problem struct {
-	Kind       ProblemKind
-	DeviceID   vital.DeviceID // 0: the platform
-	Device     string
-	Model      string
-	SensorID   vital.SensorID
-	Sensor     string // UID; the device's own when it is the device itself
-	Since      time.Time
-	Wearers    []Wearer
-	Battery    uint8         // percent, with battery
-	Signal     int16         // dBm, with signal
-	ClockOff   time.Duration // with clock
-	Slots      int           // expected measurements that did not come, with silent
-	Lost       int           // readings, with gaps
-	Ends       time.Time     // with certificate and calibration
-	LastHeard  time.Time     // zero: never
-	Incident   Incident      // with outage
-	State      ProblemState
-	Until      time.Time
-	Note, By   string
-	MarkedAt   time.Time
-	SnoozedYet bool // it was snoozed, and that is over
+	Kind      ProblemKind
+	DeviceID  vital.DeviceID // 0: the platform
+	Device    string
+	Model     string
+	SensorID  vital.SensorID
+	Sensor    string // UID; the device's own when it is the device itself
+	Since     time.Time
+	Wearers   []Wearer
+	Battery   uint8         // percent, with battery
+	Signal    int16         // dBm, with signal
+	ClockOff  time.Duration // with clock: ahead of ours is positive, 0 when it is right by now or not known
+	ClockJump time.Duration // with clock: by how much it was put back, between two looks, 0 if it was not; negative is forward
+	// ClockRefused is how many messages wait in quarantine whose times cannot be, with clock.
+	ClockRefused int
+	Slots        int       // expected measurements that did not come, with silent
+	Lost         int       // readings, with gaps
+	Ends         time.Time // with certificate and calibration
+	LastHeard    time.Time // zero: never
+	Incident     Incident  // with outage
+	State        ProblemState
+	Until        time.Time
+	Note, By     string
+	MarkedAt     time.Time
+	SnoozedYet   bool // it was snoozed, and that is over
 }
 
 // List says at now what is wrong: new problems before those that somebody has seen, the urgent before the others. What an open
@@ -136,7 +159,9 @@ func (f *Facts) List(now time.Time) []Problem {
 	return all
 }
 
-func rank(s ProblemState) int { return slices.Index([]ProblemState{ProblemNew, ProblemSeen, ProblemSnoozed}, s) }
+func rank(s ProblemState) int {
+	return slices.Index([]ProblemState{ProblemNew, ProblemSeen, ProblemSnoozed}, s)
+}
 
 // outage is the problem that an incident is: one, with everybody whom it concerns.
 func (f *Facts) outage(i Incident) Problem {
@@ -171,8 +196,8 @@ func (d *Fact) problems(now time.Time) []Problem {
 		all = append(all, p)
 	}
 	c := &d.Condition
-	if !c.ClockWrongAt.IsZero() {
-		add(ProblemClock, c.ClockWrongAt, func(p *Problem) { p.ClockOff = c.ClockOff })
+	if since, fill, wrong := d.clockProblem(now); wrong {
+		add(ProblemClock, since, fill)
 	}
 	if ends := d.CertificateEnds; !ends.IsZero() && ends.Sub(now) < certificateEnds {
 		add(ProblemCertificate, ends.Add(-certificateEnds), func(p *Problem) { p.Ends = ends })

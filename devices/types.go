@@ -236,5 +236,8 @@ func (t *Types) Recall(ctx context.Context, actor account.Actor, r Recall) ([]He
 			who = append(who, list[i].Patient)
 		}
 	}
+	if err := t.Looks.Listed(ctx, actor, "recall"); err != nil {
+		return nil, err
+	}
 	return list, t.Looks.Saw(ctx, actor, "recall", "", who...)
 }

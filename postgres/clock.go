@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"hale/account"
 	"hale/devices"
 	"hale/vital"
 )
@@ -159,43 +158,71 @@ func unsureOf(r *vital.Reading) time.Duration {
 	return r.More.Clock.Uncertainty
 }
 
-const clocksInUse = `
-SELECT s.uid, coalesce(d.uid, ''), c.sensor_id, c.local, coalesce((SELECT p.zone FROM assignment a JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id
-    WHERE a.org_id = c.org_id AND a.sensor_id = c.sensor_id ORDER BY a.from_at DESC LIMIT 1), '')
-FROM (SELECT DISTINCT org_id, sensor_id, local FROM sensor_clock) c
-JOIN sensor s ON s.org_id = c.org_id AND s.id = c.sensor_id LEFT JOIN device d ON d.org_id = s.org_id AND d.id = s.device_id
-WHERE d.revoked_at IS NULL ORDER BY s.uid, c.local`
+const zonesWorn = `SELECT DISTINCT ON (coalesce(s.parent_id, s.id)) coalesce(s.parent_id, s.id), p.zone FROM assignment a
+JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id
+WHERE EXISTS (SELECT FROM sensor_clock c WHERE c.org_id = a.org_id AND c.sensor_id = coalesce(s.parent_id, s.id) AND c.local) ORDER BY coalesce(s.parent_id, s.id), a.from_at DESC`
 
-// ClockTroubles lists the clocks at which somebody has to look, by the names of their sensors.
-func (a *App) ClockTroubles(ctx context.Context, actor account.Actor) ([]devices.WrongClock, error) {
-	var list []devices.WrongClock
-	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		known, err := readClocks(ctx, tx, allClocks)
-		if err != nil {
-			return fmt.Errorf("read what is known of clocks: %w", err)
-		}
-		rows, err := tx.Query(ctx, clocksInUse)
-		if err != nil {
-			return fmt.Errorf("list the clocks: %w", err)
-		}
-		var one devices.WrongClock
-		var key devices.ClockKey
-		var zone string
-		_, err = pgx.ForEachRow(rows, []any{&one.Sensor, &one.Device, &key.Sensor, &key.Local, &zone}, func() error {
-			var where *time.Location
-			if key.Local {
-				where = vital.ZoneOrUTC(zone)
-			}
-			trouble, ok := known[key].Trouble(where)
-			if ok {
-				list = append(list, devices.WrongClock{Sensor: one.Sensor, Device: one.Device, ClockTrouble: trouble})
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("list the clocks: %w", err)
-		}
+const timesRefused = `SELECT device_id, count(*), min(received_at), max(last_received_at) FROM quarantine
+WHERE reason = 'clock' AND settled_at IS NULL AND last_received_at > $1 GROUP BY device_id`
+
+// clockFacts fills in what is known of the clocks of the devices.
+func clockFacts(ctx context.Context, tx statements, list []devices.Fact, now time.Time) error {
+	troubles, err := clockTroubles(ctx, tx)
+	if err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, timesRefused, now.Add(-7*24*time.Hour))
+	if err != nil {
+		return fmt.Errorf("count the times that were refused: %w", err)
+	}
+	refused := map[vital.DeviceID]devices.ClockFact{}
+	var device vital.DeviceID
+	var f devices.ClockFact
+	if _, err := pgx.ForEachRow(rows, []any{&device, &f.Refused, &f.Since, &f.Newest}, func() error {
+		refused[device] = devices.ClockFact{Refused: f.Refused, Since: f.Since.UTC(), Newest: f.Newest.UTC()}
 		return nil
-	})
-	return list, err
+	}); err != nil {
+		return fmt.Errorf("count the times that were refused: %w", err)
+	}
+	for i := range list {
+		f := &list[i]
+		if f.SensorName == f.Name { // whichever of its sensors the message was of, it stands with the device
+			f.Clock = refused[f.Device]
+		}
+		f.Clock.Trouble, f.Clock.Known = troubles[f.Sensor]
+	}
+	return nil
+}
+
+// clockTroubles returns what is wrong with the clocks that were looked at; the zero trouble where nothing is. Of a sensor whose
+// times come with zone and without, it is the one that is wrong.
+func clockTroubles(ctx context.Context, tx statements) (map[vital.SensorID]devices.ClockTrouble, error) {
+	known, err := readClocks(ctx, tx, allClocks)
+	if err != nil {
+		return nil, fmt.Errorf("read what is known of clocks: %w", err)
+	}
+	rows, err := tx.Query(ctx, zonesWorn)
+	if err != nil {
+		return nil, fmt.Errorf("read the zones of wearers: %w", err)
+	}
+	zones := map[vital.SensorID]*time.Location{}
+	var sensor vital.SensorID
+	var zone string
+	if _, err := pgx.ForEachRow(rows, []any{&sensor, &zone}, func() error { zones[sensor] = vital.ZoneOrUTC(zone); return nil }); err != nil {
+		return nil, fmt.Errorf("read the zones of wearers: %w", err)
+	}
+	all := map[vital.SensorID]devices.ClockTrouble{}
+	for key, c := range known {
+		var where *time.Location
+		if key.Local {
+			if where = zones[key.Sensor]; where == nil {
+				continue // whose zone it shows, nobody knows
+			}
+		}
+		trouble, wrong := c.Trouble(where)
+		if _, there := all[key.Sensor]; wrong || !there {
+			all[key.Sensor] = trouble
+		}
+	}
+	return all, nil
 }

@@ -63,14 +63,19 @@ func TestEveryEdgeKnowsHowWrongAClockIs(t *testing.T) {
 	if zone := s.Zones[r.patient.ID]; zone == nil || zone.String() != "Europe/Ljubljana" {
 		t.Errorf("the wearer's zone is %v", zone)
 	}
-	troubles, err := r.app.ClockTroubles(ctx, r.nurse)
+	r.exec(t, `INSERT INTO quarantine (org_id, device_id, topic, reason, detail, raw, length, hash, identity, received_at, last_received_at)
+        SELECT org_id, id, 't', 'clock', '', '', 0, sha256(''), 'x', now(), now() FROM device`)
+	facts, now, err := r.app.DeviceFacts(ctx, r.nurse)
 	if err != nil {
 		t.Fatal(err)
 	}
-	off := -37*time.Minute - 3*time.Second
-	trouble := devices.WrongClock{Sensor: "cuff-1", Device: "cuff-1", ClockTrouble: devices.ClockTrouble{Wrong: -37 * time.Minute, Since: at(10), Jumped: off, JumpedAt: at(10)}}
-	if diff := cmp.Diff([]devices.WrongClock{trouble}, troubles); diff != "" {
-		t.Error(diff)
+	problems := facts.List(now)
+	wrong := slices.IndexFunc(problems, func(p devices.Problem) bool { return p.Kind == devices.ProblemClock })
+	if wrong < 0 {
+		t.Fatalf("a wrong clock is no problem: %+v", problems)
+	}
+	if p := problems[wrong]; p.Sensor != "cuff-1" || p.ClockOff != 37*time.Minute || !p.Since.Equal(at(10)) || p.ClockRefused != 1 {
+		t.Errorf("the problem is %+v", p)
 	}
 	for i := range 40 { // one that is told anew all the time
 		r.advance(t, r.clockTold(30, time.Duration(i)*time.Hour))

@@ -271,8 +271,9 @@ func free(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, b devices.Bindi
 
 const countReadings = `
 SELECT (SELECT count(*) FROM reading r WHERE r.sensor_id IN (SELECT id FROM speaks) AND r.device_id = $1
-            AND r.sent_at >= (SELECT min(a.from_at) - interval '1 day' FROM assignment a WHERE a.sensor_id IN (SELECT id FROM speaks))),
-       (SELECT count(*) FROM inbox i WHERE i.device_id = $1 AND i.state = 'waiting')`
+            AND r.sent_at >= (SELECT min(a.from_at) - interval '1 day' FROM assignment a WHERE a.sensor_id IN (SELECT id FROM speaks)))
+           + (SELECT count(*) FROM withdrawn_reading w WHERE w.sensor_id IN (SELECT id FROM speaks) AND w.device_id = $1),
+       (SELECT count(*) FROM inbox i WHERE i.device_id = $1 AND i.state <> 'claimed')`
 const sensorsOfDevice = `WITH wholes AS (SELECT id FROM sensor WHERE device_id = $1 UNION SELECT sensor_id FROM gateway_grant WHERE device_id = $1),
 speaks AS (SELECT id FROM wholes UNION SELECT c.id FROM wholes w JOIN sensor c ON c.parent_id = w.id) `
 const countQuarantine = `SELECT reason, count(*) FROM quarantine WHERE device_id = $1 GROUP BY reason`

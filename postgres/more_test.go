@@ -162,6 +162,8 @@ func TestAnAverageIsShownAndJudgedByNobody(t *testing.T) {
 	}
 	// Nor is it one of so many: what is stored is as if it were not there.
 	r.decider.Forget()
+	r.exec(t, fmt.Sprintf(`INSERT INTO situation_change (org_id, partition, patient_id, rejudge_from, late, at) VALUES (%d, %d, %d, '2026-01-01Z', false, now())`,
+		r.nurse.Org, r.cursor.Partition, r.patient.ID)) // and judge all of it anew
 	r.advance(t, r.pressure(11, 121, 71))
 	if n := r.count(t, `SELECT count(*) FROM episode`); n != 0 {
 		t.Errorf("%d alerts are of an average that was stored before", n)

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -76,6 +78,10 @@ func deviceFacts(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time)
 	if err != nil {
 		return nil, err
 	}
+	lost, err := countsOf(ctx, tx, slices.Collect(maps.Keys(wearers)), now)
+	if err != nil {
+		return nil, err
+	}
 	told := map[vital.SensorID]bool{} // a sensor for which two gateways speak is told of once, with the one that spoke last
 	for i := range list {
 		f := &list[i]
@@ -87,8 +93,9 @@ func deviceFacts(ctx context.Context, tx pgx.Tx, org vital.OrgID, now time.Time)
 		}
 		told[f.Sensor] = true
 		f.Condition, f.Silence = c, silent[f.Sensor]
+		f.Lost, f.LostAt = devices.LostIn(lost[f.Sensor], now)
 	}
-	return list, nil
+	return list, clockFacts(ctx, tx, list, now)
 }
 
 // speaks reports whether the device speaks for the sensor.
@@ -115,6 +122,43 @@ func wearersToday(ctx context.Context, tx statements, now time.Time) (map[vital.
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read who wears what: %w", err)
+	}
+	return all, nil
+}
+
+// countedLately bounds what is read of one sensor and metric to know whether readings are missing; the page of a device looks further.
+const countedLately = 200
+
+const lateCounts = `
+SELECT k.id, m.metric, r.tie, r.sent_at FROM unnest($1::bigint[]) AS k (id) CROSS JOIN unnest($2::smallint[]) AS m (metric)
+CROSS JOIN LATERAL (
+    (SELECT r.tie, r.sent_at FROM reading r WHERE r.sensor_id = k.id AND r.metric = m.metric AND r.sent_at >= $3 AND r.has_sequence ORDER BY r.sent_at DESC LIMIT $4)
+    UNION ALL
+    (SELECT i.tie, i.sent_at FROM inbox i WHERE i.sensor_id = k.id AND i.metric = m.metric AND i.sent_at >= $3 AND i.has_sequence AND i.state = 'waiting' ORDER BY i.sent_at DESC LIMIT $4)) r`
+
+// countsOf reads what sensors that somebody wears counted in the last two days.
+func countsOf(ctx context.Context, tx statements, sensors []vital.SensorID, now time.Time) (map[vital.SensorID][]devices.Counted, error) {
+	ids := make([]int64, len(sensors))
+	for i, id := range sensors {
+		ids[i] = int64(id)
+	}
+	metrics := make([]int16, 0, len(vital.Metrics()))
+	for _, d := range vital.Metrics() {
+		metrics = append(metrics, int16(d.Metric))
+	}
+	rows, err := tx.Query(ctx, lateCounts, ids, metrics, now.Add(-48*time.Hour), countedLately)
+	if err != nil {
+		return nil, fmt.Errorf("read what was counted: %w", err)
+	}
+	all := map[vital.SensorID][]devices.Counted{}
+	var sensor vital.SensorID
+	var c devices.Counted
+	_, err = pgx.ForEachRow(rows, []any{&sensor, &c.Metric, &c.Number, &c.SentAt}, func() error {
+		all[sensor] = append(all[sensor], devices.Counted{Metric: c.Metric, Number: c.Number, SentAt: c.SentAt.UTC()})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what was counted: %w", err)
 	}
 	return all, nil
 }

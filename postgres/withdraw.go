@@ -251,7 +251,7 @@ func (a *App) Withdraw(ctx context.Context, actor account.Actor, patient vital.P
 		one := withdrawnOne{org: actor.Org}
 		err := tx.QueryRow(ctx, withdrawByPerson, int64(patient), reading, near, why).Scan(&one.patient, &one.id, &one.at, &one.metric)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no such reading, or somebody has taken it back already")
+			return fault.New(fault.Conflict, "the patient has no such reading, or somebody has taken it back already")
 		}
 		if err != nil {
 			return fmt.Errorf("take a reading back: %w", err)

@@ -27,7 +27,7 @@ type WithdrawnReading struct {
 // WithdrawnBook is the record as Withdrawals needs it.
 type WithdrawnBook interface {
 	// Withdraw takes a reading of the patient out of the record, has them judged anew, lets alerts say so that told of it, and owes the
-	// patient a notice. fault.NotFound when there is no such reading.
+	// patient a notice. fault.Conflict when there is no such reading any more.
 	Withdraw(ctx context.Context, actor account.Actor, patient vital.PatientID, reading int64, measured time.Time, why string) error
 	WithdrawnOf(ctx context.Context, actor account.Actor, patient vital.PatientID, limit int) ([]WithdrawnReading, error)
 }

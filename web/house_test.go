@@ -40,6 +40,7 @@ type house struct {
 	hub      *feed.Hub
 	feeds    atomic.Int64 // how often the feed was asked for
 	expected *measuring   // what patients are to measure
+	boxes    *boxes       // kits and devices
 	broken   error        // what every answer of the record is, when it is away
 }
 
@@ -48,6 +49,7 @@ func newHouse(now time.Time) *house {
 		now: now, logs: map[vital.UID][]alerts.Entry{}, rules: map[vital.UID][]alerts.Rule{}, points: map[vital.UID][]alerts.Point{},
 		sessions: map[string]account.Session{}, staff: map[string]account.Actor{},
 	}
+	h.boxes = newBoxes(h)
 	h.expected = &measuring{house: h, plans: map[vital.UID]*devices.Measuring{}}
 	for i, who := range []struct {
 		login, name string

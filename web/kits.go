@@ -103,7 +103,7 @@ type kitLine struct {
 	Since   moment
 	Holders []kitHolder
 	Missing []string
-	Things  string // "hub-1 (gateway), cuff-1 (cuff)"
+	More    int // of what is missing, besides the first two
 }
 
 type kitHolder struct {
@@ -165,19 +165,8 @@ func kitLineOf(kit *devices.Kit, k clock) kitLine {
 	}
 	if line.Waits {
 		line.Missing = kitMissingWords(kit)
+		line.More = max(0, len(line.Missing)-2)
 	}
-	var things []string
-	for i := range kit.Items {
-		for j := range kit.Items[i].Sensors {
-			s := &kit.Items[i].Sensors[j]
-			thing := s.UID
-			if s.Details.Type.Kind != "" {
-				thing = string(s.Details.Type.Kind) + " " + s.UID
-			}
-			things = append(things, thing)
-		}
-	}
-	line.Things = strings.Join(things, ", ")
 	return line
 }
 

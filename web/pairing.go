@@ -48,7 +48,6 @@ type pairingView struct {
 	Error    string
 	Code     string // once
 	Until    moment
-	Address  string // to type: without the code
 	QR       template.HTML
 	Secret   string // once
 	State    pairingStateView
@@ -59,15 +58,15 @@ type pairingView struct {
 
 // pairingStateView is how the newest code stands, for the part of the page that asks again.
 type pairingStateView struct {
-	UID     string
-	State   string // empty: there was no code
-	Waits   bool   // it is asked for again
-	Since   moment // when it was made
-	Until   moment
-	Paired  moment
-	Wrong   int // codes that were tried and were wrong
-	Fresh   bool
-	Current bool // the page shows the code that this is about
+	UID    string
+	State  string // empty: there was no code
+	Waits  bool   // it is asked for again
+	Since  moment // when it was made
+	Until  moment
+	Paired moment
+	Wrong  int // codes that were tried and were wrong
+	Fresh  bool
+	Shown  string // id of the code that stands on the page; empty: none does
 }
 
 type overlapView struct {
@@ -90,7 +89,9 @@ func (w *Web) pairingPage(c *fiber.Ctx, view pairingView) error {
 	view.UID, view.Model, view.Revoked, view.May = stands.UID, stands.Model, stands.Revoked, may(actor, account.EnrolDevice)
 	view.MadeAt, view.OldUntil = k.at(stands.MadeAt), k.at(stands.OldUntil)
 	view.State = pairingStateOf(&stands, k)
-	view.State.Current = view.Code != ""
+	if stands.Pairing != nil && view.Code != "" {
+		view.State.Shown = string(stands.Pairing.UID)
+	}
 	day := int(devices.DefaultOverlap.Hours())
 	for _, hours := range []int{1, 24, day, int(devices.LongestOverlap.Hours())} {
 		view.Overlaps = append(view.Overlaps, overlapView{Hours: hours, Words: overlapWords(hours), Chosen: hours == day})
@@ -131,7 +132,9 @@ func (w *Web) pairingState(c *fiber.Ctx) error {
 		return err
 	}
 	view := pairingStateOf(&stands, clock{now: w.Now(), zone: w.Zone})
-	view.Current = c.Query("shown") != ""
+	if view.Shown = c.Query("shown"); view.Shown != "" && stands.Pairing != nil && string(stands.Pairing.UID) != view.Shown {
+		view.State, view.Waits, view.Wrong = string(devices.PairingEnded), false, 0
+	}
 	return w.fragment(c, "pairing-state", view)
 }
 
@@ -149,8 +152,8 @@ func (w *Web) makePairing(c *fiber.Ctx) error {
 	if err != nil {
 		return w.pairingAgain(c, err)
 	}
-	view := pairingView{Code: made.Code, Until: clock{now: w.Now(), zone: w.Zone}.at(made.ExpiresAt), Address: address + devices.PairingPage}
-	if view.QR, err = qrCode(view.Address + "#" + strings.ReplaceAll(made.Code, "-", "")); err != nil {
+	view := pairingView{Code: made.Code, Until: clock{now: w.Now(), zone: w.Zone}.at(made.ExpiresAt)}
+	if view.QR, err = qrCode(address + devices.PairingPage + "#" + strings.ReplaceAll(made.Code, "-", "")); err != nil {
 		return err
 	}
 	return w.pairingPage(c, view)

@@ -41,6 +41,7 @@ type patientView struct {
 	Paged       bool
 	History     historyView // whose readings these were, and which records are the person's
 	Charts      []chartView
+	Withdrawn   *withdrawnView // what was taken back
 	Technique   *techniqueView // how it was measured
 	Expect      *expectView    // what is to be measured, and what became of it
 	Limits      []limitView    // of what is measured
@@ -108,6 +109,9 @@ func (w *Web) patient(c *fiber.Ctx) error {
 		return err
 	}
 	if view.Kits, err = w.kitsOf(ctx, s.Actor, &p); err != nil {
+		return err
+	}
+	if view.Withdrawn, err = w.withdrawnOf(ctx, s, &p, k); err != nil {
 		return err
 	}
 	if view.Alerts {

@@ -212,6 +212,9 @@ func (w *Web) schedulePage(c *fiber.Ctx, status int, form *scheduleForm, problem
 	if err := account.Allow(actor, account.SeeReadings, nil); err != nil {
 		return err
 	}
+	if actor.Staff == 0 {
+		return fault.New(fault.Forbidden, "this page is for the care team")
+	}
 	days := shortStrip
 	if c.Query("days") == strconv.Itoa(longStrip) {
 		days = longStrip
@@ -223,9 +226,6 @@ func (w *Web) schedulePage(c *fiber.Ctx, status int, form *scheduleForm, problem
 	view := scheduleView{Name: m.Patient.Name, Error: problem, Form: form, Metrics: metricChoices()}
 	if view.Expect, err = w.expected(ctx, actor, m.Patient.UID, days); err != nil {
 		return err
-	}
-	if view.Expect == nil {
-		return fault.New(fault.Forbidden, "this page is for the care team")
 	}
 	k := clock{now: w.Now()}.in(m.Patient.Zone)
 	if view.Form == nil {

@@ -26,7 +26,9 @@ func (h *house) app(t *testing.T) *fiber.App {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	keeper := &session.Keeper{SignIn: h}
+	kits, types, desk := h.boxes.services()
 	screens := web.New(web.Config{
+		Kits: kits, Types: types, Desk: desk,
 		Directory: &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Now: h.clock},
 		Charts: h, Sessions: keeper, Log: log, Now: h.clock, Schedules: h.expected.schedules(), Technique: h.expected.technique(),
 	})

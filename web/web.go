@@ -37,6 +37,7 @@ type Config struct {
 	Unverified       *alerts.Watchlist   // no unverified reds on the board when nil
 	Inbox            *safe.Inbox         // no page of what waits for an owner when nil
 	Quarantine       *devices.Quarantine // no page of what was refused when nil
+	Withdrawals      *safe.Withdrawals   // nothing is shown of what was taken back when nil
 	Counts           *devices.Counts     // no page of missing readings when nil
 	Technique        *devices.Technique  // no questions about how something was measured when nil
 	Schedules        *devices.Schedules  // no measurement schedules and strips of days when nil
@@ -53,7 +54,10 @@ type Config struct {
 	Provider         Provider                                // nobody signs in by an identity provider when nil
 	LocalOff         bool                                    // only an account for emergencies has a password
 	Credentials      *devices.Credentials                    // no pages of pairing when nil
+	Certificates     *devices.Certificates                   // no pages of client certificates when nil
 	Ways             func(host string) (devices.Ways, error) // how a device that is paired reaches the edge; nil: it is not asked
+	Problems         *devices.Problems                       // no pages of what is wrong with devices when nil; with Commands
+	Commands         *devices.CommandDesk
 	Kits             *devices.Kits                           // no pages of kits and devices when nil; with Types and Desk
 	Types            *devices.Types
 	Desk             *devices.Desk
@@ -102,8 +106,10 @@ func (w *Web) Mount(app *fiber.App) {
 	post("/signout", w.signOut)
 
 	w.mountDoor(app, open, get, post)
+	w.mountProblems(get, post)
 	w.mountKits(get, post)
 	w.mountPairing(app, open, get, post)
+	w.mountCertificates(get, post)
 	if w.Factors != nil {
 		get("/me", w.me)
 		post("/me/second-factor", w.offerFactor)
@@ -123,6 +129,7 @@ func (w *Web) Mount(app *fiber.App) {
 	w.mountSchedules(get, post)
 	w.mountUnverified(get, post)
 	w.mountParked(get, post)
+	w.mountWithdrawn(post)
 	w.mountTechnique(get, post)
 	w.mountGaps(get)
 	w.mountTeams(get, post)

@@ -362,19 +362,20 @@ func (h *house) answering() []stage {
 	staffing := &account.Staffing{Book: h.app, Code: signin.NewInvitation, Now: time.Now}
 	identities, doubles := newIdentities(h.app, looks), &identity.Doubles{Book: h.app, Now: time.Now, Looks: looks}
 	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
+	withdrawals := &safe.Withdrawals{People: h.app, Book: h.app, Looks: looks}
 	inbox := &safe.Inbox{Book: h.app, Refiles: h.refiles(looks), Looks: looks}
 	unverified := &alerts.Watchlist{Book: h.app, Claimer: claimer{inbox}, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	pages := web.New(h.ways.onScreens(web.Config{
 		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
-		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: h.quarantine(looks),
+		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: h.quarantine(looks), Withdrawals: withdrawals,
 		Kits: kits, Types: types, Desk: desk,
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Credentials: credentials, Ways: h.deviceWays, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(looks), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
+		Problems: problems, Commands: commands, Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Credentials: credentials, Certificates: h.newCertificates(), Ways: h.deviceWays, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(looks), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
 		Kits: kits, Types: types,
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Commands: commands, Problems: problems, Credentials: credentials, Ways: h.deviceWays, Certificates: h.newCertificates(),
-		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: h.quarantine(looks),
+		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: h.quarantine(looks), Withdrawals: withdrawals,
 		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
 		Refiles: h.refiles(looks), Merges: h.merges(looks),

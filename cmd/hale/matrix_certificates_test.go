@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -36,12 +37,14 @@ func inJSON(text []byte) string { return strings.ReplaceAll(string(text), "\n", 
 
 func freshRequest(t *testing.T, _ *town, _ person, _ class) map[string]string {
 	t.Helper()
-	return map[string]string{"csr": inJSON(certs.Request(t, "", certs.Key(t)))}
+	request := certs.Request(t, "", certs.Key(t))
+	return map[string]string{"csr": inJSON(request), "csr_form": url.QueryEscape(string(request))}
 }
 
 func freshAuthority(t *testing.T, _ *town, _ person, _ class) map[string]string {
 	t.Helper()
-	return map[string]string{"ca": inJSON(certs.PEM(certs.New(t, "Maker").Certificate))}
+	maker := certs.PEM(certs.New(t, "Maker").Certificate)
+	return map[string]string{"ca": inJSON(maker), "ca_form": url.QueryEscape(string(maker))}
 }
 
 // strangersRequest is of a device that nobody knows.

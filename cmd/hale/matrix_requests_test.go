@@ -36,6 +36,12 @@ type question struct {
 
 // special are the requests that need more than their path. A route that is asked twice has its further rows here.
 func special() map[string]question {
+	all := specialOfPatients()
+	maps.Copy(all, specialOfParked())
+	return all
+}
+
+func specialOfPatients() map[string]question {
 	return map[string]question{
 		"GET /":                               {},
 		"GET /static/:stamp/*":                {path: "/static/x/app.css"},
@@ -48,6 +54,12 @@ func special() map[string]question {
 			path: "/v1/patients/{patient}/trends/body_weight/change", header: "If-Match: *",
 			json: `{"enabled":true,"effective_from":"{now}","reason":"asked","change":{"part":{"from":"04:00","until":"12:00"},"steps":[{"level":"red","direction":"rise","by":2,"days":3}]}}`,
 		},
+		"PUT /v1/patients/:id/schedule":                             {json: `{"lines":[{"metric":"heart_rate","first":"2026-01-01","times":[{"from":"07:00","to":"10:00"}]}],"reason":"asked"}`, header: "If-Match: *"},
+		"POST /v1/patients/:id/schedule/pauses":                     {json: `{"kind":"hospital","reason":"She fell."}`},
+		"POST /patients/:id/schedule":                               {form: "version=0&reason=asked&metric0=heart_rate&times0=07:00-10:00&first0=2026-01-01"},
+		"POST /patients/:id/pauses":                                 {form: "kind=hospital&reason=She+fell."},
+		"POST /v1/doubts/:id/answer":                                {json: `{"answer":"theirs"}`},
+		"POST /doubts/:id/answer":                                   {form: "answer=theirs"},
 		"POST /v1/devices":                                          {json: `{"model":"Cuff"}`},
 		"POST /v1/devices/:uid/certificates":                        {json: `{"csr":"{csr}"}`, learn: freshRequest},
 		"DELETE /v1/devices/:uid/certificates/:fingerprint":         {path: "/v1/devices/{device}/certificates/{print}", state: certified()},
@@ -56,8 +68,43 @@ func special() map[string]question {
 		"PUT /v1/devices/:uid/claim":                                {json: `{"until":"{later}"}`},
 		"POST /v1/authorities":                                      {json: `{"kind":"device","name":"Maker","certificate":"{ca}"}`, learn: freshAuthority},
 		"DELETE /v1/authorities/:id":                                {path: "/v1/authorities/{authority}", state: trustedMaker()},
+		"POST /devices/authorities":                                 {form: "kind=device&name=Maker&pem={ca_form}", learn: freshAuthority},
+		"POST /devices/authorities/:id/revoke":                      {path: "/devices/authorities/{authority}/revoke", state: trustedMaker()},
+		"GET /devices/about/:uid/certificates":                      {path: "/devices/about/{device}/certificates"},
+		"POST /devices/about/:uid/certificates":                     {path: "/devices/about/{device}/certificates", form: "pem={csr_form}", learn: freshRequest},
+		"POST /devices/about/:uid/certificates/:print/revoke":       {path: "/devices/about/{device}/certificates/{print}/revoke", state: certified()},
+		"POST /devices/about/:uid/claim":                            {path: "/devices/about/{device}/claim", form: "days=14"},
+		"POST /devices/about/:uid/claim/end":                        {path: "/devices/about/{device}/claim/end", state: claimable()},
 		"POST /v1/renew":                                            {json: `{"device":"stranger","secret":"x","csr":"{csr}"}`, learn: strangersRequest},
 		"POST /v1/claim":                                            {json: `{"serial":"stranger","certificate":"{ca}","signature":"AAAA","csr":"{csr}"}`, learn: strangersRequest},
+		"POST /v1/kits":                                             {json: `{"label":"Box"}`},
+		"PUT /v1/kits/:id/devices/:device":                          {path: "/v1/kits/{kit}/devices/{sparedevice}", state: kitInStock("stock")},
+		"DELETE /v1/kits/:id/devices/:device":                       {state: kitInStock("stock")},
+		"POST /v1/kits/:id/issue":                                   {json: `{"patient":"{patient}"}`, state: kitInStock("stock")},
+		"POST /v1/kits/:id/confirmations":                           {json: `{"cuff":true}`},
+		"POST /v1/kits/:id/accept":                                  {state: kitReady()},
+		"POST /v1/kits/:id/accept (something is missing)":           {},
+		"POST /v1/kits/:id/clean":                                   {state: kitInStock("returned")},
+		"POST /v1/kits/:id/stock":                                   {state: kitInStock("returned")},
+		"POST /v1/kits/:id/retire":                                  {state: kitInStock("stock")},
+		"POST /v1/device-types":                                     {json: `{"maker":"Acme","model":"Clip","kind":"oximeter"}`},
+		"PUT /v1/devices/:uid/description":                          {json: `{"lot":"L1"}`},
+		"DELETE /v1/devices/:uid/assignments":                       {state: deviceHeld()},
+		"GET /v1/recall":                                            {path: "/v1/recall?model=Cuff"},
+		"GET /devices/recall":                                       {path: "/devices/recall?model=Cuff"},
+		"POST /devices":                                             {form: "model=Cuff"},
+		"POST /devices/kits":                                        {form: "label=Box"},
+		"POST /devices/types":                                       {form: "maker=Acme&model=Clip&kind=oximeter&slots=1"},
+		"POST /devices/kits/:id/fill":                               {form: "device={sparedevice}", state: kitInStock("stock")},
+		"POST /devices/kits/:id/empty":                              {form: "device={device}", state: kitInStock("stock")},
+		"POST /devices/kits/:id/issue":                              {form: "who=x&other={patient}", state: kitInStock("stock")},
+		"POST /devices/kits/:id/confirm":                            {form: "cuff=yes"},
+		"POST /devices/kits/:id/accept":                             {state: kitReady()},
+		"POST /devices/kits/:id/clean":                              {state: kitInStock("returned")},
+		"POST /devices/kits/:id/stock":                              {state: kitInStock("returned")},
+		"POST /devices/kits/:id/retire":                             {state: kitInStock("stock")},
+		"POST /devices/about/:uid/describe":                         {form: "sensor={device}&lot=L1"},
+		"POST /devices/about/:uid/end":                              {form: "sensor={device}", state: deviceHeld()},
 		"POST /v1/devices/:uid/assignments":                         {json: `{"patient":"{patient}","from":"{now}"}`},
 		"POST /v1/devices/:uid/assignments (a device of ours)":      {path: "/v1/devices/{sparedevice}/assignments", json: `{"patient":"{patient}","from":"{now}"}`},
 		"POST /v1/devices/:uid/assignments (for a patient of ours)": {json: `{"patient":"{ours}","from":"{now}"}`},
@@ -249,6 +296,20 @@ func checkedFile() []string {
 }
 
 // twoSecrets are those of a device that is to have a new one.
+// kitInStock is a kit that came back, in a state.
+func kitInStock(state string) []string {
+	return []string{`UPDATE kit SET state = '` + state + `' WHERE uid = '{kit}'`, `UPDATE kit_holder h SET to_at = now() FROM kit k WHERE k.id = h.kit_id AND k.uid = '{kit}'`}
+}
+
+// kitReady is a kit with three green ticks: nobody wears its one sensor just now.
+func kitReady() []string {
+	return []string{`UPDATE kit SET cuff_at = now() WHERE uid = '{kit}'`, `UPDATE kit_holder h SET named_at = now() FROM kit k WHERE k.id = h.kit_id AND k.uid = '{kit}'`}
+}
+
+func deviceHeld() []string {
+	return []string{`UPDATE assignment a SET to_at = NULL FROM sensor s WHERE s.id = a.sensor_id AND s.uid = '{device}'`}
+}
+
 func twoSecrets() []string {
 	return []string{`UPDATE device SET next_secret_hash = sha256('next'), overlap_until = now() + interval '1 day' WHERE uid = '{device}'`}
 }
@@ -314,6 +375,7 @@ func (w *town) things(p person, c class) map[string]string {
 	at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
 	return map[string]string{
 		// of a patient
+		"kit":     townUID("kit", n),
 		"patient": townUID("patient", n), "alert": townUID("alert", n), "device": deviceName(n), "team": townUID("team", n),
 		"spareteam": townUID("team", spare(k, c)), "member": townUID("staff", townNurse(k, c)), "joiner": townUID("staff", townNurse(k, (c+1)%2)),
 		"sparedevice": deviceName(spare(k, c)), "owndevice": deviceName(one(k, own)), "refile": townUID("refile", n), "merge": townUID("merge", n),
@@ -325,6 +387,7 @@ func (w *town) things(p person, c class) map[string]string {
 		"mine": townUID("session", p.number()), "code": townCode(k, own), "began": w.began.Format(time.RFC3339), "number": strconv.Itoa(n),
 		"me": strconv.Itoa(p.number()), "newcode": w.codes[k%len(w.codes)], "opens": shareCode(n), "request_number": strconv.Itoa(requestNumber(c)),
 		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"), "now_local": time.Now().In(w.home).Format("2006-01-02T15:04"),
+		"pause": townUID("pause", n), "doubt": townUID("doubt", n),
 		"print": printOf(deviceName(n)), "authority": townUID("authority", n),
 		"tomorrow": time.Now().Add(24 * time.Hour).Format(time.DateOnly),
 		"twin":     townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour), "later": at(90 * 24 * time.Hour),
@@ -333,8 +396,8 @@ func (w *town) things(p person, c class) map[string]string {
 
 // aboutPatient are the words that make a request one about a patient.
 func aboutPatient() []string {
-	return []string{"patient", "alert", "device", "team", "spareteam", "member", "joiner", "session", "key", "glass", "shift", "caregiver", "grant", "consent", "refile", "merge",
-		"share", "correction", "item", "identifier", "erasure", "request", "double", "import"}
+	return []string{"patient", "alert", "device", "kit", "team", "spareteam", "member", "joiner", "session", "key", "glass", "shift", "caregiver", "grant", "consent", "refile", "merge",
+		"share", "correction", "item", "pause", "doubt", "identifier", "erasure", "request", "double", "import"}
 }
 
 // known is somebody of the scene who can sign in.
@@ -348,9 +411,10 @@ func (p person) known() person {
 // byCollection says what a parameter of a path names: by what stands before it.
 func byCollection() map[string]string {
 	return map[string]string{
+		"kits": "{kit}", "about": "{device}",
 		"patients": "{patient}", "alerts": "{alert}", "devices": "{device}", "limits": "heart_rate", "teams": "{team}", "sessions": "{session}", "keys": "{key}",
 		"break-glass": "{glass}", "shifts": "{shift}", "members": "{member}", "caregivers": "{caregiver}", "grants": "{grant}", "refiles": "{refile}", "merges": "{merge}",
-		"safe": "{patient}", "shares": "{share}", "corrections": "{correction}", "private": "{item}", "identifiers": "{identifier}", "erasures": "{erasure}", "requests": "{request}",
+		"safe": "{patient}", "shares": "{share}", "corrections": "{correction}", "private": "{item}", "identifiers": "{identifier}", "erasures": "{erasure}", "pauses": "{pause}", "doubts": "{doubt}", "requests": "{request}",
 		"accounts": "{member}", "staff": "{member}", "doubles": "{double}", "imports": "{import}", "guardians": "{caregiver}", "access": "{glass}", "consents": "{patient}",
 	}
 }

@@ -408,6 +408,7 @@ func (in *inhabitants) patient(k int, c class, at time.Time) {
 	in.add("sensor", field{"org_id", org}, field{"id", id}, field{"uid", deviceName(id)}, field{"device_id", id})
 	in.spares(k, c, at)
 	in.add("assignment", field{"org_id", org}, field{"id", id}, field{"sensor_id", id}, field{"patient_id", id}, field{"from_at", at}, field{"to_at", at.Add(30 * time.Minute)}, field{"created_at", at})
+	in.kit(org, id, at)
 	in.add("reading", field{"sensor_id", id}, field{"metric", int(vital.HeartRate)}, field{"sent_at", at}, field{"tie", 1}, field{"org_id", org}, field{"patient_id", id},
 		field{"assignment_id", id}, field{"device_id", id}, field{"id", id}, field{"measured_at", at}, field{"received_at", at}, field{"value", 173.0},
 		field{"mantissa", 173}, field{"exponent", 0}, field{"unit", int(vital.PerMinute)}, field{"findings", 0}, field{"has_sequence", false})
@@ -416,6 +417,15 @@ func (in *inhabitants) patient(k int, c class, at time.Time) {
 		field{"last_at", at}, field{"last_id", id}, field{"last_values", []float64{173}}, field{"occurrences", 1}, field{"version", 1})
 	in.add("timeline", field{"org_id", org}, field{"episode_id", id}, field{"kind", "opened"}, field{"recorded_at", at}, field{"level", 2}, field{"reading_at", at}, field{"reading_id", id},
 		field{"vals", []float64{173}}, field{"rule_version", 1}, field{"episode_version", 1})
+}
+
+// kit is a kit of a patient's device, which they have and which is not live yet.
+func (in *inhabitants) kit(org, id int, at time.Time) {
+	in.add("kit", field{"org_id", org}, field{"id", id}, field{"uid", townUID("kit", id)}, field{"label", fmt.Sprintf("K-%d", id)}, field{"state", "issued"}, field{"state_at", at},
+		field{"issued_at", at}, field{"made_at", at})
+	in.add("kit_item", field{"org_id", org}, field{"kit_id", id}, field{"device_id", id}, field{"from_at", at})
+	in.add("kit_holder", field{"org_id", org}, field{"kit_id", id}, field{"patient_id", id}, field{"from_at", at})
+	in.add("kit_event", field{"org_id", org}, field{"kit_id", id}, field{"at", at}, field{"actor_name", "Desk"}, field{"actor_role", "device_desk"}, field{"what", "made"})
 }
 
 // spares are a device of ours that nobody has, and a second record of the patient, which was merged into the first.
@@ -448,6 +458,9 @@ func (in *inhabitants) wishes(k int, c class, at time.Time) {
 	row("private_item", "private", field{"kind", "metric"}, field{"metric", int(vital.BodyWeight)}, field{"marked_at", at}, field{"marked_by", "The patient"})
 	row("patient_identifier", "identifier", field{"system", "urn:oid:1.2.36.2"}, field{"value", fmt.Sprint("I-", id)}, field{"key", fmt.Sprint("I-", id)}, field{"added_at", at})
 	row("erasure", "erasure", field{"number", requestNumber(c)}, field{"state", "asked"}, field{"asked_role", "patient"}, field{"asked_at", at})
+	row("measurement_pause", "pause", field{"kind", "hospital"}, field{"from_at", at}, field{"reason", "She fell."}, field{"author_name", "A nurse"}, field{"created_at", at})
+	row("technique_doubt", "doubt", field{"sensor_id", id}, field{"metric", int(vital.HeartRate)}, field{"sent_at", at}, field{"tie", 1}, field{"measured_at", at}, field{"reading_id", id},
+		field{"kind", "other_person"}, field{"compared", []float64{70}}, field{"raised_at", at})
 	helper := id
 	if c == own {
 		helper = person{k, account.CaregiverRole}.number()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -113,7 +114,7 @@ func TestADeviceFromTheBoxToItsFirstReading(t *testing.T) {
 	look(narrow, "pairing-code")
 	code := makeCode(wide)
 	look(wide, "pairing-code-wide")
-	narrow.Until("the code that was replaced is not shown any more", `document.querySelector('#state').textContent.includes('Waiting') || document.querySelector('#state').textContent.includes('newer one')`)
+	narrow.Until("the code that was replaced is not shown any more", `document.querySelector('#state').textContent.includes('newer one') && getComputedStyle(document.querySelector('.once')).display === 'none'`)
 	phone := browser.Start(t).Tab(t, 390, 844)
 	phone.Open(told.URL + "/pair#" + strings.ReplaceAll(code, "-", ""))
 	phone.Until("the code is in the field and not in the address", `document.querySelector('#code').value === '`+code+`' && location.hash === ''`)
@@ -128,6 +129,7 @@ func TestADeviceFromTheBoxToItsFirstReading(t *testing.T) {
 	}
 	wide.Until("the screen says so by itself", `document.querySelector('#state').textContent.includes('Paired') && getComputedStyle(document.querySelector('.once')).display === 'none'`)
 	look(wide, "pairing-done-wide")
+	narrow.Open(told.URL + "/devices/cuff-1/pair")
 	narrow.Until("the other too", `document.querySelector('#state').textContent.includes('Paired')`)
 	look(narrow, "pairing-done")
 	if _, status := pairs(t, told, code); status != http.StatusUnauthorized {
@@ -136,7 +138,12 @@ func TestADeviceFromTheBoxToItsFirstReading(t *testing.T) {
 	if !d.sends(t, d.secret) || d.sends(t, first) {
 		t.Error("the secret of the code does not open, or the first one still does")
 	}
-	stored(t, staff, "cuff-1", 1)
+	eventually(t, 20*time.Second, func() string {
+		if in, err := staff.Intake(t.Context(), "cuff-1"); err != nil || in.Parked != 1 {
+			return fmt.Sprintf("one reading of cuff-1 waits for an owner: %+v, %v", in, err)
+		}
+		return ""
+	})
 
 	// A new secret by hand: both are good until the new one is used.
 	wide.Open(told.URL + "/devices/cuff-1/pair")

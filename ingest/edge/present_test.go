@@ -23,6 +23,7 @@ type orders struct {
 	now  time.Time
 	sent []vital.UID
 	away bool
+	seen int // looks since set
 }
 
 func (o *orders) OpenCommands(context.Context) ([]devices.Command, time.Time, error) {
@@ -31,6 +32,7 @@ func (o *orders) OpenCommands(context.Context) ([]devices.Command, time.Time, er
 	if o.away {
 		return nil, time.Time{}, context.DeadlineExceeded
 	}
+	o.seen++
 	return slices.Clone(o.open), o.now, nil
 }
 
@@ -44,7 +46,7 @@ func (o *orders) CommandsSent(_ context.Context, ids []vital.UID, _ time.Time) e
 func (o *orders) set(now time.Time, open ...devices.Command) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.now, o.open = now, open
+	o.now, o.open, o.seen = now, open, 0
 }
 
 // command is one for d1, good for an hour.
@@ -164,9 +166,12 @@ func TestCommandsComeWhenADeviceListensAndNoneThatIsStale(t *testing.T) {
 	soon := o.command("b")
 	o.set(o.now.Add(time.Hour), longer, soon)
 	down.Nudge()
-	o.mu.Lock()
-	o.away = true
-	o.mu.Unlock()
+	eventually(t, "a look", func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.away = o.seen > 0
+		return o.away
+	})
 	_, again := h.listener(t, "d1")
 	eventually(t, "what is open and not stale", func() bool { return slices.Equal(again(), []string{"a"}) })
 }

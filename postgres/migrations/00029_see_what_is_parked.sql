@@ -149,6 +149,9 @@ ALTER TABLE quarantine ADD COLUMN settled_at timestamptz; -- since when it waits
 -- A claim gives what waits to a person even where the sensor was another's by the clock.
 ALTER TABLE refile ADD COLUMN claims boolean NOT NULL DEFAULT false;
 
+GRANT INSERT (claims), SELECT (claims) ON refile TO hale_app;
+GRANT SELECT (claims) ON refile TO hale_work;
+
 -- A notice of what is nobody's goes to whoever is on duty.
 ALTER TABLE outbox DROP CONSTRAINT outbox_about;
 ALTER TABLE outbox ADD CONSTRAINT outbox_about CHECK (patient_id IS NOT NULL OR audience IN ('privacy_officer', 'manager') OR topic LIKE 'unverified.%');
