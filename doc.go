@@ -67,7 +67,7 @@
 //   - authority: the certificates of the encrypted doors: an own certificate authority, or files that somebody renews.
 //   - simulators: patients and devices seen only from outside: invented people with bodies, habits, troubles and fleets of
 //     devices, the demo, the replay of a data set, scores of both, a raw publisher.
-//   - cmd/hale: the one binary: up, serve, migrate, organisation, staff, keys, import, export, audit, erase, simulate, replay, map, decode, conformance, bench, doctor. Wiring only.
+//   - cmd/hale: the one binary: up, serve, migrate, organisation, staff, keys, broker, import, export, audit, erase, simulate, replay, map, decode, conformance, bench, doctor. Wiring only.
 //   - internal: helpers that tests share, and nothing else.
 //
 // Which room may import which is a table in arch_rules_test.go, and the tests of this package fail on any other arrow.

@@ -102,7 +102,7 @@ func onlyHere(c *fiber.Ctx) error {
 // describeFeed puts the raw route of the live feed into the description.
 func (s *Server) describeFeed() {
 	o := op(http.MethodGet, "/v1/feed", "follow-alerts", tagAlerts, "Hear at once that an alert changed (server-sent events)")
-	o.Description = "Event `alert` carries {\"alert\", \"patient\", \"version\"}; fetch the alert to see it. Event `reload` asks you to fetch anew whatever you show: " +
+	o.Description = "Event `alert` carries {\"alert\", \"patient\", \"version\"}; fetch the alert to see it. Event `unverified` carries {\"unverified\", \"version\"} to whoever handles alerts: a value of nobody known may be an emergency (/v1/unverified). Event `reload` asks you to fetch anew whatever you show: " +
 		"at the start, unless you resume, and when you missed too much. A comment comes every 5 s. Resume with Last-Event-ID."
 	o.Parameters = []*huma.Param{
 		{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Description: "Tell what came after this event"},

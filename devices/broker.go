@@ -52,24 +52,24 @@ func (c *Credentials) Admit(ctx context.Context, actor account.Actor, l Login) (
 		return false, err
 	}
 	shown := HashSecret([]byte(l.User + "\x00" + l.ClientID + "\x00" + l.Password))
-	guessed := !c.Shown.Lately(string(shown[:]), c.Now())
+	guessed := !c.shown.Lately(string(shown[:]), c.now())
 	if guessed {
-		if c.Broker.Begin(l.From, c.Now()) > 0 {
+		if c.broker.Begin(l.From, c.now()) > 0 {
 			return false, nil
 		}
-		defer c.Broker.Leave(l.From)
+		defer c.broker.Leave(l.From)
 	}
 	good := l.User == l.ClientID && uidForm.MatchString(l.User)
 	if good {
 		var err error
-		if good, err = c.Door.Prove(ctx, actor, l.User, HashSecret([]byte(l.Password))); err != nil {
+		if good, err = c.door.Prove(ctx, actor, l.User, HashSecret([]byte(l.Password))); err != nil {
 			return false, err
 		}
 	}
 	if !good && guessed {
-		c.Broker.Failed(l.From, c.Now())
+		c.broker.Failed(l.From, c.now())
 	}
-	c.Shown.Note(string(shown[:]), c.Now())
+	c.shown.Note(string(shown[:]), c.now())
 	return good, nil
 }
 
@@ -82,7 +82,7 @@ func (c *Credentials) MayUse(ctx context.Context, actor account.Actor, uid strin
 	if !uidForm.MatchString(uid) || !mayUse(uid, use, topic) {
 		return false, nil
 	}
-	return c.Door.InUse(ctx, actor, uid)
+	return c.door.InUse(ctx, actor, uid)
 }
 
 // mayUse decides by names alone.

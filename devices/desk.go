@@ -77,7 +77,7 @@ func (d *Desk) Enrol(ctx context.Context, actor account.Actor, e Enrolment) (Enr
 	if err := e.check(); err != nil {
 		return Enrolled{}, err
 	}
-	secret, kept, err := newSecret()
+	secret, kept, err := NewSecret()
 	if err != nil {
 		return Enrolled{}, err
 	}

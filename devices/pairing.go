@@ -131,16 +131,22 @@ type CredentialDoor interface {
 	InUse(ctx context.Context, actor account.Actor, uid string) (bool, error)
 }
 
-// Credentials is where devices get their secrets, and where brokers that are not ours ask about them.
+// Credentials is where devices get their secrets, and where brokers that are not ours ask about them. Make it with NewCredentials.
 type Credentials struct {
-	Book    CredentialBook
-	Door    CredentialDoor
-	Guesses *guess.Addresses // from where wrong codes come
-	Broker  *guess.Addresses // from where wrong passwords come to brokers that ask us
-	Shown   *guess.Known     // what was shown to them lately
-	Now     func() time.Time
 	// Changed, when set, is called after each change, as Desk.Changed.
 	Changed func(ctx context.Context)
+
+	book    CredentialBook
+	door    CredentialDoor
+	now     func() time.Time
+	guesses *guess.Addresses // from where wrong codes come
+	broker  *guess.Addresses // from where wrong passwords come to brokers that ask us
+	shown   *guess.Known     // what was shown to them lately
+}
+
+// NewCredentials returns the credentials of a record.
+func NewCredentials(book CredentialBook, door CredentialDoor, now func() time.Time) *Credentials {
+	return &Credentials{book: book, door: door, now: now, guesses: guess.NewAddresses(FreeGuesses), broker: guess.NewAddresses(FreeGuesses), shown: guess.NewKnown()}
 }
 
 // GivenSecret is a secret, shown this once.
@@ -159,11 +165,11 @@ func (c *Credentials) MakeCode(ctx context.Context, actor account.Actor, uid str
 	if err := checkUID("uid", uid); err != nil {
 		return PairingCode{}, err
 	}
-	now := c.Now().UTC()
+	now := c.now().UTC()
 	made := PairingCode{CreatedAt: now, ExpiresAt: now.Add(PairingLasts)}
 	for try := 1; ; try++ {
 		code := guess.NewCode(signsOfCode)
-		taken, err := c.Book.AddPairing(ctx, actor, uid, NewCode{Lookup: code[:signsOfLookup], Hash: HashSecret([]byte(code)), ExpiresAt: made.ExpiresAt})
+		taken, err := c.book.AddPairing(ctx, actor, uid, NewCode{Lookup: code[:signsOfLookup], Hash: HashSecret([]byte(code)), ExpiresAt: made.ExpiresAt})
 		if taken && try < triesOfSigns {
 			continue
 		}
@@ -180,7 +186,7 @@ func (c *Credentials) Standing(ctx context.Context, actor account.Actor, uid str
 	if err := checkUID("uid", uid); err != nil {
 		return Standing{}, err
 	}
-	return c.Book.Standing(ctx, actor, uid)
+	return c.book.Standing(ctx, actor, uid)
 }
 
 // Pair gives a device its secret for a code, once; whatever it had before is good no more, and a connection that it has closes.
@@ -192,18 +198,18 @@ func (c *Credentials) Pair(ctx context.Context, from netip.Addr, typed string) (
 	if !ok {
 		return GivenSecret{}, fault.New(fault.Invalid, "that is not a whole pairing code: it has twelve letters and digits, for example K7W2-9XQ4-M0ST")
 	}
-	if wait := c.Guesses.Begin(from, c.Now()); wait > 0 {
+	if wait := c.guesses.Begin(from, c.now()); wait > 0 {
 		return GivenSecret{}, guess.TooMany(wait)
 	}
-	defer c.Guesses.Leave(from)
-	secret, kept, err := newSecret()
+	defer c.guesses.Leave(from)
+	secret, kept, err := NewSecret()
 	if err != nil {
 		return GivenSecret{}, err
 	}
-	attempt := Attempt{Lookup: code[:signsOfLookup], Hash: HashSecret([]byte(code)), At: c.Now().UTC(), Most: MostAttempts, Gets: kept}
-	uid, err := c.Door.Pair(context.WithoutCancel(ctx), attempt) // the count must not be lost because the guesser has hung up
+	attempt := Attempt{Lookup: code[:signsOfLookup], Hash: HashSecret([]byte(code)), At: c.now().UTC(), Most: MostAttempts, Gets: kept}
+	uid, err := c.door.Pair(context.WithoutCancel(ctx), attempt) // the count must not be lost because the guesser has hung up
 	if fault.Is(err, fault.Unauthenticated) {
-		c.Guesses.Failed(from, c.Now())
+		c.guesses.Failed(from, c.now())
 		return GivenSecret{}, fault.New(fault.Unauthenticated,
 			"this code does not pair. See whether every letter and digit is right. A code can be used only once, for a quarter of an hour: if it is right, ask the device desk for a new one")
 	}
@@ -230,12 +236,12 @@ func (c *Credentials) Renew(ctx context.Context, actor account.Actor, uid string
 	if overlap < time.Hour || overlap > LongestOverlap {
 		return GivenSecret{}, fault.New(fault.Invalid, "overlap_hours: both secrets can be good for 1 to %d hours", int(LongestOverlap.Hours()))
 	}
-	secret, kept, err := newSecret()
+	secret, kept, err := NewSecret()
 	if err != nil {
 		return GivenSecret{}, err
 	}
-	until := c.Now().Add(overlap).UTC().Truncate(time.Microsecond)
-	if err := c.Book.Renew(ctx, actor, uid, kept, until); err != nil {
+	until := c.now().Add(overlap).UTC().Truncate(time.Microsecond)
+	if err := c.book.Renew(ctx, actor, uid, kept, until); err != nil {
 		return GivenSecret{}, err
 	}
 	c.changed(ctx)
@@ -250,7 +256,7 @@ func (c *Credentials) DropOld(ctx context.Context, actor account.Actor, uid stri
 	if err := checkUID("uid", uid); err != nil {
 		return err
 	}
-	if err := c.Book.DropOld(ctx, actor, uid); err != nil {
+	if err := c.book.DropOld(ctx, actor, uid); err != nil {
 		return err
 	}
 	c.changed(ctx)

@@ -28,8 +28,8 @@ type Kept struct {
 	Broker string            // the same secret as Mosquitto keeps passwords, for a site with a broker of its own
 }
 
-// newSecret returns 256 random bits as base64url, which exist nowhere else, and what is kept of them.
-func newSecret() (secret string, kept Kept, err error) {
+// NewSecret returns 256 random bits as base64url, which exist nowhere else, and what is kept of them.
+func NewSecret() (secret string, kept Kept, err error) {
 	random, salt := make([]byte, secretBytes), make([]byte, brokerSalt)
 	_, _ = rand.Read(random) // it never fails: crypto/rand ends the process rather than return less
 	_, _ = rand.Read(salt)

@@ -86,3 +86,23 @@ func TestAWeightOfSomebodyElseIsAskedAbout(t *testing.T) {
 		})
 	}
 }
+
+func TestADoubtSaysWithWhatItWasCompared(t *testing.T) {
+	t.Parallel()
+	readings := pressures([3]float64{0, 131, 82}, [3]float64{12, 128, 80}, [3]float64{72, 150, 90})
+	day := func(n int) time.Time { return time.Date(2026, 6, n, 6, 0, 0, 0, time.UTC) }
+	for i, kg := range []float64{78, 78.2, 84.4} {
+		readings = append(readings, devices.Taken{Metric: vital.BodyWeight, ID: int64(10 + i), At: day(2 + i), Values: []float64{kg}})
+	}
+	var got []string
+	for _, d := range devices.Doubtful(readings) {
+		got = append(got, fmt.Sprint(d.ID, " ", d.Doubt, " ", d.Compared, " ", d.Apart))
+	}
+	if diff := cmp.Diff([]string{"1 too_soon [131 82] 12s", "2 far_apart [128 80] 1m0s", "12 other_person [78.1] 0s"}, got); diff != "" {
+		t.Error(diff)
+	}
+	sitting := devices.Sittings(pressures([3]float64{0, 131, 82}, [3]float64{60, 128, 80}))[0]
+	if diff := cmp.Diff([]float64{130, 81}, sitting.Mean()); diff != "" { // 129.5 is rounded up
+		t.Error(diff)
+	}
+}

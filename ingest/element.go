@@ -42,10 +42,10 @@ type amount struct {
 // element is one object of a message: what the wire knows of it, found but not yet judged.
 type element struct {
 	metric, unit, time, seq, slot, receipt token
-	amounts                          [parts]amount
-	findings                         vital.Finding
-	twice                            string // a field that stands more than once
-	seen                             uint16
+	amounts                                [parts]amount
+	findings                               vital.Finding
+	twice                                  string // a field that stands more than once
+	seen                                   uint16
 }
 
 // The bits of seen; those of the amounts follow.

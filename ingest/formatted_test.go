@@ -246,7 +246,7 @@ func TestWhatCouldBeReadOfARefusedReadingIsKeptForScreening(t *testing.T) {
 			t.Errorf("%s: read %+v", name, r)
 		}
 	}
-	records, _ := decode(message(readings, `{"metric":"glucose","value":"low","unit":"mg/dL"}`))
+	records, _ := decode(message(readings, `{"metric":"glucose","value":"unknown","unit":"mg/dL"}`))
 	if no := records[0].Refused; no == nil || no.Read != nil {
 		t.Errorf("of a text was read %+v", no)
 	}

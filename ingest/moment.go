@@ -32,7 +32,7 @@ type slot struct {
 // comes through here. The refusal of one in which a number could be read holds what could.
 func (d *decoder) settle(w *word, r *vital.Reading, s said) *refusal {
 	no := d.judge(w, r, s)
-	if no != nil && r.N > 0 {
+	if no != nil && (r.N > 0 || no.beyond != 0) {
 		read := *r
 		no.read = &read
 	}
@@ -141,4 +141,3 @@ func instant(b []byte) (t time.Time, ok bool) {
 	}
 	return t, t.UnmarshalText(b) == nil
 }
-

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 
@@ -88,7 +89,9 @@ func (v *vocabulary) quantity(e *element, a *amount, c vital.Component, p part) 
 	switch a.value.kind {
 	case number:
 	case text:
-		return q, false, refuse(vital.ReasonNotANumber, "%s is text; send a number without quotes, for example 36.8", c.Code)
+		no := refuse(vital.ReasonNotANumber, "%s is text; send a number without quotes, for example 36.8", c.Code)
+		no.beyond = outside(a.value.plain())
+		return q, false, no
 	case absent, null, boolean, list, object:
 		return q, false, refuse(vital.ReasonNotANumber, "%s is %s; send a number, for example 36.8", c.Code, a.value.kind)
 	}
@@ -99,6 +102,17 @@ func (v *vocabulary) quantity(e *element, a *amount, c vital.Component, p part) 
 	}
 	q.Unit = unit
 	return q, err == nil, noUnit
+}
+
+// outside reads what a meter shows in the place of a number: LO or HI, beyond what it can measure.
+func outside(text []byte) vital.Beyond {
+	switch string(bytes.ToUpper(bytes.TrimSpace(text))) {
+	case "LO", "LOW":
+		return vital.Below
+	case "HI", "HIGH":
+		return vital.Above
+	}
+	return 0
 }
 
 // unitOf returns the unit of an amount. There is no default: a number whose unit we would have to guess is refused. In

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hale/account"
-	"hale/account/guess"
 	"hale/devices"
 	"hale/fault"
 	"hale/postgres"
@@ -19,10 +19,7 @@ import (
 
 // credentials are those of the record, at a time that the test sets.
 func (r *record) credentials(now *time.Time) *devices.Credentials {
-	return &devices.Credentials{
-		Book: r.app, Door: r.app, Guesses: guess.NewAddresses(devices.FreeGuesses), Broker: guess.NewAddresses(devices.FreeGuesses), Shown: guess.NewKnown(),
-		Now: func() time.Time { return *now },
-	}
+	return devices.NewCredentials(r.app, r.app, func() time.Time { return *now })
 }
 
 // secretOf reports whether the device's secret at a time is the one given.
@@ -134,8 +131,8 @@ func TestWhoTriesManyCodesWaitsAndOthersDoNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	guesser := netip.MustParseAddr("192.0.2.66")
-	for range devices.FreeGuesses {
-		if _, err := c.Pair(t.Context(), guesser, guess.NewCode(12)); !fault.Is(err, fault.Unauthenticated) {
+	for i := range devices.FreeGuesses {
+		if _, err := c.Pair(t.Context(), guesser, fmt.Sprintf("%012d", i)); !fault.Is(err, fault.Unauthenticated) {
 			t.Fatal(err)
 		}
 	}
@@ -340,27 +337,31 @@ func TestAGuesserAtABrokerWaitsAndADeviceWithAnOldSecretDoesNotMakeOthersWait(t 
 	r := newRecord(t)
 	now := time.Now()
 	c := r.credentials(&now)
-	login := func(from, password string) bool {
+	r.addDevice(t, r.nurse, r.patient, "cuff-2")
+	login := func(from, uid, password string) bool {
 		t.Helper()
-		got, err := c.Admit(t.Context(), r.broker(), devices.Login{ClientID: "cuff-1", User: "cuff-1", Password: password, From: netip.MustParseAddr(from)})
+		got, err := c.Admit(t.Context(), r.broker(), devices.Login{ClientID: uid, User: uid, Password: password, From: netip.MustParseAddr(from)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return got
 	}
 	for range 3 * devices.FreeGuesses {
-		if login("192.0.2.7", "an old secret") {
+		if login("192.0.2.7", "cuff-1", "an old secret") {
 			t.Fatal("a wrong secret opens")
 		}
 	}
-	if !login("192.0.2.7", "cuff-1") {
+	if !login("192.0.2.7", "cuff-1", "cuff-1") {
 		t.Error("a neighbour with an old secret keeps the device out")
 	}
-	for range devices.FreeGuesses {
-		login("192.0.2.66", guess.NewCode(20))
+	for i := range devices.FreeGuesses {
+		login("192.0.2.66", "cuff-2", fmt.Sprint(i))
 	}
-	if login("192.0.2.66", guess.NewCode(20)+"cuff-1") || c.Broker.Begin(netip.MustParseAddr("192.0.2.66"), now) <= 0 {
+	if login("192.0.2.66", "cuff-2", "cuff-2") {
 		t.Error("a guesser does not wait")
+	}
+	if !login("192.0.2.66", "cuff-1", "cuff-1") || !login("192.0.2.7", "cuff-2", "cuff-2") {
+		t.Error("others wait with the guesser")
 	}
 }
 

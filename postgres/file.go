@@ -283,7 +283,7 @@ const insertQuarantine = `
 INSERT INTO quarantine AS q (org_id, device_id, topic, reason, detail, raw, length, hash, identity, received_at, last_received_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
 ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, last_received_at = greatest(q.last_received_at, excluded.last_received_at)
-RETURNING times = 1`
+RETURNING times = 1, q.received_at <> $10`
 
 // quarantine keeps what was refused, once per device and content, and returns how many were new. fresh are those that were not
 // refused before, all parts of a new message among them, and those that may have been measured again: the same bytes without a time.
@@ -303,15 +303,15 @@ func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (a
 		}
 		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], identity[:], r.ReceivedAt).
 			QueryRow(func(row pgx.Row) error {
-				var first bool
-				if err := row.Scan(&first); err != nil {
+				var first, later bool
+				if err := row.Scan(&first, &later); err != nil {
 					return err
 				}
 				if first {
 					added++
 					news[identity] = true
 				}
-				if news[identity] || r.Read != nil && r.Read.Findings&vital.TimeAssumed != 0 {
+				if news[identity] || later && r.Read != nil && r.Read.Findings&vital.TimeAssumed != 0 {
 					fresh = append(fresh, r)
 				}
 				return nil

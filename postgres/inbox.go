@@ -72,6 +72,19 @@ func (r *refiling) take(ctx context.Context, tx pgx.Tx, o owned) ([]span, error)
 	return parts, r.leave(ctx, tx, o, left)
 }
 
+const moveWithdrawn = `
+UPDATE withdrawn_reading w SET patient_id = $4, assignment_id = coalesce(p.target_assignment, w.assignment_id) FROM refile_part p
+WHERE p.org_id = $1 AND p.refile_id = $2 AND w.org_id = $1 AND w.sensor_id = $3 AND w.patient_id = $5 AND w.measured_at >= p.from_at AND w.measured_at < coalesce(p.to_at, 'infinity')`
+
+// takeAlong gives what was taken back in that time to whose the readings are now.
+func (r *refiling) takeAlong(ctx context.Context, tx pgx.Tx) error {
+	if r.source == 0 || r.target == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, moveWithdrawn, int32(r.org), r.id, int64(r.sensor), int64(r.target), int64(r.source))
+	return wrapped(err, "file anew what was taken back")
+}
+
 const waitingGroups = `
 SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at)
 FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id JOIN device d ON d.org_id = i.org_id AND d.id = i.device_id

@@ -257,6 +257,25 @@ func TestWhatWasNeverSentUnderThatNameGoesToQuarantine(t *testing.T) {
 	}
 }
 
+// TestWhatWasTakenBackGoesWithTheOthers when the sensor was somebody else's all the time.
+func TestWhatWasTakenBackGoesWithTheOthers(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	other := r.addPatient(t, r.nurse, "2")
+	r.advance(t, r.pressure(10, 192, 110), r.pressure(20, 130, 80))
+	w := &safe.Withdrawals{People: r.app, Book: r.app}
+	if err := w.Withdraw(t.Context(), r.nurse, r.patient.UID, r.pressure(10, 192, 110).Reading.ID(), since().Add(10*time.Minute), "On the table."); err != nil {
+		t.Fatal(err)
+	}
+	r.ask(t, r.wish(r.patient.UID, other.UID, 0, 60))
+	r.carryOut(t, 100)
+	for p, want := range map[vital.UID]int{r.patient.UID: 0, other.UID: 1} {
+		if list, err := w.Of(t.Context(), r.nurse, p); err != nil || len(list) != want {
+			t.Errorf("%+v, %v; want %d", list, err, want)
+		}
+	}
+}
+
 func TestAPersonMarksAReadingAsEnteredInError(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)

@@ -12,6 +12,7 @@ import (
 	"hale/alerts"
 	"hale/devices"
 	"hale/postgres"
+	"hale/safe"
 	"hale/vital"
 )
 
@@ -74,6 +75,14 @@ func TestWhatStoodBesideAReadingIsKeptAndShown(t *testing.T) {
 		if table.Name == "reading_more" {
 			rows = len(table.Rows)
 		}
+	}
+	streams, err := r.app.Streams(t.Context(), r.nurse, r.patient.ID)
+	if err != nil || len(streams) != 1 {
+		t.Fatalf("streams %v, %v", streams, err)
+	}
+	all, err := r.app.Readings(t.Context(), r.nurse, r.patient.ID, streams[0], safe.ReadingMark{}, since().Add(48*time.Hour), 10)
+	if err != nil || len(all) != 2 || all[0].Facts != nil || !cmp.Equal(want, all[1].Facts) {
+		t.Errorf("exported is %+v, %v", all, err)
 	}
 	if rows != 1 {
 		t.Errorf("the patient's copy has %d rows of it, want the one that is theirs", rows)

@@ -159,6 +159,11 @@ ON CONFLICT (org_id, sensor_id) DO UPDATE SET
     clock_off = CASE WHEN ` + freshStatus + ` THEN coalesce(excluded.clock_off, p.clock_off) ELSE p.clock_off END,
     clock_wrong_at = CASE WHEN NOT ` + freshStatus + ` OR excluded.clock_off IS NULL THEN p.clock_wrong_at WHEN excluded.clock_wrong_at IS NOT NULL THEN coalesce(p.clock_wrong_at, excluded.clock_wrong_at) END`
 
+// A recall asks for the firmware that a sensor has by its own word.
+const describeFirmware = `
+UPDATE sensor s SET firmware = n.firmware FROM unnest($1::int[], $2::bigint[], $3::text[]) AS n (org_id, sensor_id, firmware)
+WHERE s.org_id = n.org_id AND s.id = n.sensor_id AND s.firmware <> n.firmware`
+
 // queue adds what was heard to the last statements of the transaction: they cost no round trip of their own. Lock order: devices
 // before sensors, each in the order of the keys, so that partitions whose people share a gateway never wait in a circle.
 func (h heard) queue(last *pgx.Batch) {
@@ -199,6 +204,9 @@ func (h heard) queueConditions(last *pgx.Batch) {
 		heardAt, readings, told = append(heardAt, nullTime(c.HeardAt)), append(readings, nullTime(c.ReadingAt)), append(told, nullTime(c.StatusAt))
 		batteries, signals = append(batteries, when(c.HasBattery, int16(c.Battery))), append(signals, when(c.Signal != 0, c.Signal))
 		firmwares, clocks = append(firmwares, when(c.Firmware != "", c.Firmware)), append(clocks, when(c.HasClock, bounded(c.ClockOff)))
+	}
+	if slices.ContainsFunc(firmwares, func(f *string) bool { return f != nil }) {
+		last.Queue(describeFirmware, orgs, ids, firmwares)
 	}
 	last.Queue(writeConditions, pgx.NamedArgs{
 		"orgs": orgs, "sensors": ids, "devices": by, "heard": heardAt, "readings": readings, "connections": connections, "statuses": told,

@@ -65,6 +65,8 @@ func TestAStatusIsKeptAndAnOlderConnectionSaysNothing(t *testing.T) {
 	r.holds(t, "device_presence", "connection = 5 AND connected_at = '2026-03-01 00:01Z' AND left_at IS NULL AND convert_from(status, 'UTF8') = '{\"battery\":15}'")
 	r.holds(t, "sensor_presence", "battery = 15 AND battery_low_at = '2026-03-01 00:02Z' AND signal = -97 AND signal_poor_at = battery_low_at AND firmware = '1.0' AND clock_off = '-48 hours' AND clock_wrong_at = battery_low_at")
 
+	r.holds(t, "sensor", "uid = 'cuff-1' AND firmware = '1.0'")
+
 	// Still low: since then. And what is not told stays.
 	r.advance(t, r.told(3, func(s *vital.Status) { s.Connection, s.HasBattery, s.Battery = 5, true, 9 }))
 	r.holds(t, "sensor_presence", "battery = 9 AND battery_low_at = '2026-03-01 00:02Z' AND firmware = '1.0' AND signal = -97")

@@ -349,6 +349,9 @@ func (r *refiling) settle(ctx context.Context, tx pgx.Tx, moved []movedReading, 
 	}
 	r.moved += len(moved)
 	if step.Ended {
+		if err := r.takeAlong(ctx, tx); err != nil {
+			return err
+		}
 		r.state = safe.RefileDone
 		if err := r.audit(ctx, tx, "refile done", fmt.Sprintf("%d readings", r.moved)); err != nil {
 			return err

@@ -71,7 +71,7 @@ func collectAs[T any](ctx context.Context, a *App, actor account.Actor, what str
 
 const selectReadings = `
 SELECT r.id, r.metric, r.measured_at, r.sent_at, r.received_at, r.tie, r.mantissa, r.mantissa2, r.mantissa3, r.exponent, r.exponent2, r.exponent3,
-    r.unit, r.unit2, r.unit3, r.value, r.value2, r.value3, ` + findingsSeen + `, s.uid, d.uid
+    r.unit, r.unit2, r.unit3, r.value, r.value2, r.value3, ` + findingsSeen + `, s.uid, d.uid, ` + factsSeen + `
 FROM ` + readingSeen + ` r JOIN sensor s ON s.id = r.sensor_id JOIN device d ON d.id = r.device_id
 WHERE r.sensor_id = @sensor AND r.metric = @metric AND r.sent_at >= @low AND (r.sent_at, r.tie) > (@after, @tie) AND r.received_at <= @until AND r.patient_id = @patient
 ORDER BY r.sent_at, r.tie LIMIT @most`
@@ -88,7 +88,7 @@ func (a *App) Readings(
 		after.SentAt = s.From.Add(-time.Microsecond)
 	}
 	return collectAs(ctx, a, actor, "read readings", scanReading, selectReadings, pgx.NamedArgs{
-		"sensor": int64(s.Sensor), "metric": int16(s.Metric), "low": low, "after": after.SentAt, "tie": after.Tie, "until": until, "patient": int64(patient), "most": most,
+		"org": int32(actor.Org), "sensor": int64(s.Sensor), "metric": int16(s.Metric), "low": low, "after": after.SentAt, "tie": after.Tie, "until": until, "patient": int64(patient), "most": most,
 	})
 }
 
@@ -98,8 +98,12 @@ func scanReading(row pgx.CollectableRow) (safe.Reading, error) {
 	var e, u [3]*int16
 	var v [3]*float64
 	var findings int32
+	var facts []byte
 	err := row.Scan(&r.ID, &r.Metric, &r.MeasuredAt, &r.SentAt, &r.ReceivedAt, &r.Tie, &m[0], &m[1], &m[2], &e[0], &e[1], &e[2],
-		&u[0], &u[1], &u[2], &v[0], &v[1], &v[2], &findings, &r.Sensor, &r.Device)
+		&u[0], &u[1], &u[2], &v[0], &v[1], &v[2], &findings, &r.Sensor, &r.Device, &facts)
+	if err == nil {
+		r.Facts, err = factsOf(facts)
+	}
 	r.MeasuredAt, r.SentAt, r.ReceivedAt, r.Findings = r.MeasuredAt.UTC(), r.SentAt.UTC(), r.ReceivedAt.UTC(), vital.Finding(uint32(findings))
 	for i := range 3 {
 		if m[i] == nil || e[i] == nil || u[i] == nil || v[i] == nil {

@@ -28,7 +28,8 @@ type Reading struct {
 	Values     []float64 // in canonical units
 	Findings   vital.Finding
 	Sensor     string
-	Device     string // that sent it
+	Device     string       // that sent it
+	Facts      []vital.Fact // that stand beside it
 }
 
 // Offset is by how much the device's clock was corrected.

@@ -23,6 +23,8 @@ import (
 type boardView struct {
 	// Unverified are values of nobody known that may be an emergency: they come before all patients.
 	Unverified []unverifiedView
+	Inbox      bool // the reader says whose readings are that wait
+	Outages    []string // one line for each that lasts: what it explains is not missed
 	Waiting []caseView
 	Taken   []caseView
 	Summary string // "3 to call, 11 to check, 2 taken"
@@ -268,8 +270,12 @@ func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
 	if view.Unverified, err = w.unverifiedRows(c, s); err != nil {
 		return boardView{}, err
 	}
+	view.Inbox = w.Inbox != nil && may(s.Actor, account.Refile)
 	if n := len(view.Unverified); n > 0 {
 		view.Summary += fmt.Sprintf(", %d unverified", n)
+	}
+	if view.Outages, err = w.outageLines(ctx, s.Actor); err != nil {
+		return boardView{}, err
 	}
 	view.CanStaff = w.Staffing != nil && may(s.Actor, account.ManageStaff)
 	return view, nil

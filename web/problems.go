@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -142,6 +143,29 @@ func outageWords(i *devices.Incident, k clock) (title, text, do string) {
 			"Tell whoever runs Hale. Nobody at home needs to be called about missing measurements."
 	}
 	return string(i.Kind), "", ""
+}
+
+// outageLines says in a line each which outages last, for whoever is to see them.
+func (w *Web) outageLines(ctx context.Context, actor account.Actor) ([]string, error) {
+	if w.Problems == nil {
+		return nil, nil
+	}
+	list, err := w.Problems.Incidents(ctx, actor, 0)
+	if fault.Is(err, fault.Forbidden) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	k := clock{now: w.Now(), zone: w.Zone}
+	var lines []string
+	for i := range list {
+		if list[i].To.IsZero() {
+			title, text, _ := outageWords(&list[i], k)
+			lines = append(lines, title+". "+text)
+		}
+	}
+	return lines, nil
 }
 
 func platformWord(why devices.IncidentWhy) string {

@@ -141,6 +141,18 @@ func (m *measuring) SettleQuestion(_ context.Context, actor account.Actor, q dev
 	return q, nil
 }
 
+// Numbers are those of a cuff that lost three readings, sent one twice and was reset.
+func (m *measuring) Numbers(_ context.Context, _ account.Actor, device string, _ time.Time) (map[string][]devices.Counted, error) {
+	if device != "cuff-17" {
+		return map[string][]devices.Counted{}, nil
+	}
+	var all []devices.Counted
+	for i, n := range []int64{40, 41, 45, 46, 45, 47, 1, 2} {
+		all = append(all, devices.Counted{Metric: vital.BloodPressure, Number: n, SentAt: m.clock().Add(time.Duration(i-48) * time.Hour)})
+	}
+	return map[string][]devices.Counted{"cuff-17": all, "scale-17": {{Metric: vital.BodyWeight, Number: 7, SentAt: m.clock()}}}, nil
+}
+
 func (m *measuring) schedules() *devices.Schedules { return &devices.Schedules{Book: m, Now: m.clock} }
 
 func (m *measuring) technique() *devices.Technique {
@@ -274,6 +286,19 @@ func TestADoubtIsAnsweredByWhoMay(t *testing.T) {
 	wants(t, page, "Somebody else's: it waits for its owner, by Mira Zupan", "Seen to, by Dora Desk", "She rests in between now.")
 }
 
+func TestADeviceTellsWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	app := furnish(t).app(t)
+	desk := visit(t, app, "desk")
+	_, page := desk.get("/devices/cuff-17/gaps")
+	wants(t, page, "cuff-17, Blood pressure: 3 readings missing", "3 readings missing between number 41", "Number 45 came again under another time", "It began to count anew", "scale-17, Body weight: nothing missing")
+	_, page = desk.get("/devices/other/gaps")
+	wants(t, page, "This device does not number its readings")
+	if answer, _ := visit(t, app, "mira").get("/devices/cuff-17/gaps"); answer.StatusCode != http.StatusForbidden {
+		t.Errorf("a nurse: status %d", answer.StatusCode)
+	}
+}
+
 // TestTheScheduleInABrowser looks at the pages in the widths of a phone and a desk.
 func TestTheScheduleInABrowser(t *testing.T) {
 	t.Parallel()
@@ -300,5 +325,13 @@ func TestTheScheduleInABrowser(t *testing.T) {
 			}
 		}
 		silent(t, tab)
+		desk := chromium.Tab(t, width, 900)
+		enter(desk, address, "admin")
+		desk.Open(address + "/devices/cuff-17/gaps")
+		desk.Until("the gaps are there", `document.readyState === "complete"`)
+		desk.Keep("sched-gaps-" + strconv.Itoa(width))
+		for _, violation := range desk.Axe(string(axe)) {
+			t.Errorf("gaps at %d: %s", width, violation)
+		}
 	}
 }

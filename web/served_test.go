@@ -16,6 +16,7 @@ import (
 	"hale/alerts"
 	"hale/api/feed"
 	"hale/api/session"
+	"hale/devices"
 	"hale/fault"
 	"hale/vital"
 	"hale/web"
@@ -28,9 +29,9 @@ func (h *house) app(t *testing.T) *fiber.App {
 	keeper := &session.Keeper{SignIn: h}
 	kits, types, desk := h.boxes.services()
 	screens := web.New(web.Config{
-		Kits: kits, Types: types, Desk: desk,
+		Kits: kits, Types: types, Desk: desk, Problems: &devices.Problems{Book: h.troubles}, Commands: &devices.CommandDesk{Book: h.troubles},
 		Directory: &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Now: h.clock},
-		Charts: h, Sessions: keeper, Log: log, Now: h.clock, Schedules: h.expected.schedules(), Technique: h.expected.technique(),
+		Charts: h, Sessions: keeper, Log: log, Now: h.clock, Schedules: h.expected.schedules(), Technique: h.expected.technique(), Counts: &devices.Counts{Book: h.expected, Now: h.clock},
 	})
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, Immutable: true, ErrorHandler: func(c *fiber.Ctx, err error) error {
 		return screens.ErrorPage(c, session.Status(err), fault.MessageOf(err))

@@ -148,13 +148,13 @@ func unverifiedValues(u *alerts.Unverified) string {
 func groundWords(g alerts.Ground) string {
 	switch g {
 	case alerts.GroundExtreme:
-		return "acted on at once for anybody"
+		return "Such a value is acted on at once, whoever it is"
 	case alerts.GroundLimit:
-		return "beyond a red limit of somebody whose it may be"
+		return "It is beyond a red limit of somebody whose it may be"
 	case alerts.GroundBeyond:
-		return "the device could not even measure it"
+		return "The device could not even measure it"
 	case alerts.GroundUnit:
-		return "red whichever unit it has"
+		return "It is red whichever unit it has"
 	}
 	return ""
 }

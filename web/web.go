@@ -58,7 +58,7 @@ type Config struct {
 	Ways             func(host string) (devices.Ways, error) // how a device that is paired reaches the edge; nil: it is not asked
 	Problems         *devices.Problems                       // no pages of what is wrong with devices when nil; with Commands
 	Commands         *devices.CommandDesk
-	Kits             *devices.Kits                           // no pages of kits and devices when nil; with Types and Desk
+	Kits             *devices.Kits // no pages of kits and devices when nil; with Types and Desk
 	Types            *devices.Types
 	Desk             *devices.Desk
 	Zone             *time.Location // of the staff, for times that concern no single patient; UTC when nil

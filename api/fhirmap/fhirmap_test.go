@@ -125,6 +125,12 @@ func TestTheCheckerCanSeeEachMistake(t *testing.T) {
 	}
 }
 
+// with is a reading with findings and facts.
+func with(r *safe.Reading, findings vital.Finding, facts ...vital.Fact) *safe.Reading {
+	r.Findings, r.Facts = findings, facts
+	return r
+}
+
 func TestNumbersAreWrittenDigitByDigitAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -139,7 +145,9 @@ func TestNumbersAreWrittenDigitByDigitAsTheyWereSent(t *testing.T) {
 		"a tenth of a gram is not lost":                   {reading(1, vital.BodyWeight, q(705001, -1, vital.Gram)), []string{`"value":70500.1`, `"code":"g"`}},
 		"glucose in mmol/L has the code of its substance": {reading(1, vital.Glucose, q(67, -1, vital.MmolPerL)), []string{`"14743-9"`, `"value":6.7`, `"code":"mmol/L"`}},
 		"glucose in mg/dL has that of its mass":           {reading(1, vital.Glucose, q(121, 0, vital.MgPerDL)), []string{`"41653-7"`, `"value":121`}},
-		"a local measurement has our own code":            {reading(1, vital.BodyWater, q(551, -1, vital.Percent)), []string{`"urn:hale:metric"`, `"value":55.1`}},
+		"what stood beside it is a note": {with(reading(1, vital.BodyWeight, q(814, -1, vital.Kilogram)), vital.Amending, vital.Fact{Name: "body_posture", Value: "sitting"}),
+			[]string{`"text":"body_posture: sitting"`, `"status":"amended"`}},
+		"a local measurement has our own code": {reading(1, vital.BodyWater, q(551, -1, vital.Percent)), []string{`"urn:hale:metric"`, `"value":55.1`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

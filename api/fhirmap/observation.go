@@ -52,6 +52,9 @@ func (d *document) observation(r *safe.Reading) fhir.Observation {
 		})
 	}
 	o.Note = append(o.Note, notes(r)...)
+	if r.Findings&vital.Amending != 0 {
+		o.Status = "amended"
+	}
 	return o
 }
 
@@ -64,6 +67,9 @@ func notes(r *safe.Reading) []fhir.Annotation {
 			text = "disputed by the patient"
 		}
 		all = append(all, fhir.Annotation{Text: text})
+	}
+	for _, f := range r.Facts {
+		all = append(all, fhir.Annotation{Text: f.Name + ": " + f.Value})
 	}
 	if off := r.Offset(); off != 0 {
 		all = append(all, fhir.Annotation{Text: fmt.Sprintf("the device's clock was corrected by %s s", strconv.FormatFloat(off.Seconds(), 'f', -1, 64))})

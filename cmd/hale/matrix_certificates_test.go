@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"hale/authority"
 	"hale/devices"
@@ -47,10 +51,34 @@ func freshAuthority(t *testing.T, _ *town, _ person, _ class) map[string]string 
 	return map[string]string{"ca": inJSON(maker), "ca_form": url.QueryEscape(string(maker))}
 }
 
-// strangersRequest is of a device that nobody knows.
-func strangersRequest(t *testing.T, _ *town, _ person, _ class) map[string]string {
+// asksToRenew is a device's request for its own next certificate.
+func asksToRenew(t *testing.T, w *town, p person, c class) map[string]string {
 	t.Helper()
-	return map[string]string{"csr": inJSON(certs.Request(t, "stranger", certs.Key(t))), "ca": inJSON(certs.PEM(certs.New(t, "Maker").Certificate))}
+	device := w.things(p, c)["owndevice"]
+	return map[string]string{"asks": device, "csr": inJSON(certs.Request(t, device, certs.Key(t)))}
+}
+
+// asksToClaim is one for its first, with the claim certificate of a maker whom its organisation trusts for that.
+func asksToClaim(t *testing.T, w *town, p person, c class) map[string]string {
+	t.Helper()
+	asks := asksToRenew(t, w, p, c)
+	maker := certs.New(t, "Factory")
+	shown := maker.Issue(t, certs.Leaf{Name: asks["asks"]})
+	conn, err := pgx.Connect(t.Context(), w.db.AdminURL())
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	print := devices.FingerprintOf(maker.Certificate)
+	_, err = conn.Exec(t.Context(), `INSERT INTO trusted_ca (org_id, uid, kind, name, certificate, fingerprint, from_at, until_at, created_at)
+		SELECT org_id, gen_random_uuid(), 'claim', 'Factory', $2, $3, now(), now() + interval '1 day', now() FROM device WHERE uid = $1`, asks["asks"], maker.Certificate.Raw, print[:])
+	if err != nil {
+		t.Error(err)
+	}
+	asks["signature"] = base64.StdEncoding.EncodeToString(signedBy(t, &shown, []byte(strings.ReplaceAll(asks["csr"], `\n`, "\n"))))
+	asks["shown"] = inJSON(certs.PEM(shown.Leaf))
+	return asks
 }
 
 func certified() []string {
@@ -66,4 +94,33 @@ func claimable() []string {
 func trustedMaker() []string {
 	return []string{`INSERT INTO trusted_ca (org_id, uid, kind, name, certificate, fingerprint, from_at, until_at, created_at)
 		SELECT org_id, '{authority}', 'device', 'Maker', '\x` + makerDER + `', decode('{print}', 'hex'), now(), now() + interval '1 day', now() FROM device WHERE uid = '{device}'`}
+}
+
+// specialOfCertificates are the requests about client certificates that need more than their path.
+func specialOfCertificates() map[string]question {
+	return map[string]question{
+		"POST /v1/devices/:uid/certificates":                  {json: `{"csr":"{csr}"}`, learn: freshRequest},
+		"DELETE /v1/devices/:uid/certificates/:fingerprint":   {path: "/v1/devices/{device}/certificates/{print}", state: certified()},
+		"GET /v1/devices/:uid/claim":                          {state: claimable()},
+		"DELETE /v1/devices/:uid/claim":                       {state: claimable()},
+		"PUT /v1/devices/:uid/claim":                          {json: `{"until":"{later}"}`},
+		"POST /v1/authorities":                                {json: `{"kind":"device","name":"Maker","certificate":"{ca}"}`, learn: freshAuthority},
+		"DELETE /v1/authorities/:id":                          {path: "/v1/authorities/{authority}", state: trustedMaker()},
+		"POST /devices/authorities":                           {form: "kind=device&name=Maker&pem={ca_form}", learn: freshAuthority},
+		"POST /devices/authorities/:id/revoke":                {path: "/devices/authorities/{authority}/revoke", state: trustedMaker()},
+		"GET /devices/about/:uid/certificates":                {path: "/devices/about/{device}/certificates"},
+		"POST /devices/about/:uid/certificates":               {path: "/devices/about/{device}/certificates", form: "pem={csr_form}", learn: freshRequest},
+		"POST /devices/about/:uid/certificates/:print/revoke": {path: "/devices/about/{device}/certificates/{print}/revoke", state: certified()},
+		"POST /devices/about/:uid/claim":                      {path: "/devices/about/{device}/claim", form: "days=14"},
+		"POST /devices/about/:uid/claim/end":                  {path: "/devices/about/{device}/claim/end", state: claimable()},
+		"POST /v1/renew": {
+			json: `{"device":"{asks}","secret":"x","csr":"{csr}"}`, learn: asksToRenew,
+			state: []string{`UPDATE device SET secret_hash = sha256('x'), next_secret_hash = NULL, next_broker_hash = NULL, overlap_until = NULL WHERE uid = '{owndevice}'`},
+		},
+		"POST /v1/claim": {
+			json: `{"serial":"{asks}","certificate":"{shown}","signature":"{signature}","csr":"{csr}"}`, learn: asksToClaim,
+			state: []string{`INSERT INTO device_claim (org_id, device_id, serial, batch, from_at, until_at, created_at)
+				SELECT org_id, id, uid, '', now(), now() + interval '1 day', now() FROM device WHERE uid = '{owndevice}' ON CONFLICT DO NOTHING`},
+		},
+	}
 }

@@ -38,6 +38,8 @@ type question struct {
 func special() map[string]question {
 	all := specialOfPatients()
 	maps.Copy(all, specialOfParked())
+	maps.Copy(all, specialOfCertificates())
+	maps.Copy(all, specialOfPresence())
 	return all
 }
 
@@ -61,22 +63,6 @@ func specialOfPatients() map[string]question {
 		"POST /v1/doubts/:id/answer":                                {json: `{"answer":"theirs"}`},
 		"POST /doubts/:id/answer":                                   {form: "answer=theirs"},
 		"POST /v1/devices":                                          {json: `{"model":"Cuff"}`},
-		"POST /v1/devices/:uid/certificates":                        {json: `{"csr":"{csr}"}`, learn: freshRequest},
-		"DELETE /v1/devices/:uid/certificates/:fingerprint":         {path: "/v1/devices/{device}/certificates/{print}", state: certified()},
-		"GET /v1/devices/:uid/claim":                                {state: claimable()},
-		"DELETE /v1/devices/:uid/claim":                             {state: claimable()},
-		"PUT /v1/devices/:uid/claim":                                {json: `{"until":"{later}"}`},
-		"POST /v1/authorities":                                      {json: `{"kind":"device","name":"Maker","certificate":"{ca}"}`, learn: freshAuthority},
-		"DELETE /v1/authorities/:id":                                {path: "/v1/authorities/{authority}", state: trustedMaker()},
-		"POST /devices/authorities":                                 {form: "kind=device&name=Maker&pem={ca_form}", learn: freshAuthority},
-		"POST /devices/authorities/:id/revoke":                      {path: "/devices/authorities/{authority}/revoke", state: trustedMaker()},
-		"GET /devices/about/:uid/certificates":                      {path: "/devices/about/{device}/certificates"},
-		"POST /devices/about/:uid/certificates":                     {path: "/devices/about/{device}/certificates", form: "pem={csr_form}", learn: freshRequest},
-		"POST /devices/about/:uid/certificates/:print/revoke":       {path: "/devices/about/{device}/certificates/{print}/revoke", state: certified()},
-		"POST /devices/about/:uid/claim":                            {path: "/devices/about/{device}/claim", form: "days=14"},
-		"POST /devices/about/:uid/claim/end":                        {path: "/devices/about/{device}/claim/end", state: claimable()},
-		"POST /v1/renew":                                            {json: `{"device":"stranger","secret":"x","csr":"{csr}"}`, learn: strangersRequest},
-		"POST /v1/claim":                                            {json: `{"serial":"stranger","certificate":"{ca}","signature":"AAAA","csr":"{csr}"}`, learn: strangersRequest},
 		"POST /v1/kits":                                             {json: `{"label":"Box"}`},
 		"PUT /v1/kits/:id/devices/:device":                          {path: "/v1/kits/{kit}/devices/{sparedevice}", state: kitInStock("stock")},
 		"DELETE /v1/kits/:id/devices/:device":                       {state: kitInStock("stock")},
@@ -387,7 +373,7 @@ func (w *town) things(p person, c class) map[string]string {
 		"mine": townUID("session", p.number()), "code": townCode(k, own), "began": w.began.Format(time.RFC3339), "number": strconv.Itoa(n),
 		"me": strconv.Itoa(p.number()), "newcode": w.codes[k%len(w.codes)], "opens": shareCode(n), "request_number": strconv.Itoa(requestNumber(c)),
 		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"), "now_local": time.Now().In(w.home).Format("2006-01-02T15:04"),
-		"pause": townUID("pause", n), "doubt": townUID("doubt", n),
+		"pause": townUID("pause", n), "doubt": townUID("doubt", n), "command": townUID("command", n),
 		"print": printOf(deviceName(n)), "authority": townUID("authority", n),
 		"tomorrow": time.Now().Add(24 * time.Hour).Format(time.DateOnly),
 		"twin":     townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour), "later": at(90 * 24 * time.Hour),

@@ -209,7 +209,7 @@ func (w *town) settle(t *testing.T, scenes int) {
 		t.Fatal(err)
 	}
 	hash := signin.Hash(townPassword)
-	in := inhabitants{order: []string{"org", "team", "staff", "patient", "caregiver"}, tables: map[string]*townTable{}}
+	in := inhabitants{order: []string{"org", "team", "staff", "patient", "caregiver", "device", "sensor"}, tables: map[string]*townTable{}}
 	for k := range scenes {
 		key, keyHash := signin.NewAPIKey()
 		w.keys = append(w.keys, key)
@@ -406,6 +406,7 @@ func (in *inhabitants) patient(k int, c class, at time.Time) {
 		field{"spec", alerts.Limit{Components: []alerts.Bounds{{}}, K: 1, N: 1, ClearAfter: 1}}, field{"advice", ""}, field{"author_name", ""}, field{"reason", ""}, field{"created_at", at})
 	in.add("device", field{"org_id", org}, field{"id", id}, field{"uid", deviceName(id)}, field{"model", "Cuff"}, field{"secret_hash", make([]byte, 32)}, field{"created_at", at})
 	in.add("sensor", field{"org_id", org}, field{"id", id}, field{"uid", deviceName(id)}, field{"device_id", id})
+	in.add("sensor_presence", field{"org_id", org}, field{"sensor_id", id}, field{"device_id", id}, field{"heard_at", at}, field{"status_at", at}, field{"battery", 5}, field{"battery_low_at", at})
 	in.spares(k, c, at)
 	in.add("assignment", field{"org_id", org}, field{"id", id}, field{"sensor_id", id}, field{"patient_id", id}, field{"from_at", at}, field{"to_at", at.Add(30 * time.Minute)}, field{"created_at", at})
 	in.kit(org, id, at)

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"hale/account/guess"
 	"hale/devices"
 	"hale/fault"
 )
@@ -83,10 +82,9 @@ func listening(scheme string, l net.Listener, host string) []string {
 
 // newCredentials is where devices get their secrets.
 func (h *house) newCredentials() *devices.Credentials {
-	return &devices.Credentials{
-		Book: h.app, Door: h.app, Guesses: guess.NewAddresses(devices.FreeGuesses), Broker: guess.NewAddresses(devices.FreeGuesses), Shown: guess.NewKnown(),
-		Now: time.Now, Changed: h.registryChanged,
-	}
+	c := devices.NewCredentials(h.app, h.app, time.Now)
+	c.Changed = h.registryChanged
+	return c
 }
 
 // renewal is a device that has connected with its new secret.

@@ -8,16 +8,13 @@ import (
 	"time"
 
 	"hale/account"
-	"hale/account/guess"
 	"hale/devices"
 	"hale/fault"
 )
 
 // credentials are those of the front, by its clock.
 func (f *front) credentials() *devices.Credentials {
-	return &devices.Credentials{
-		Book: f.app, Door: f.app, Guesses: guess.NewAddresses(devices.FreeGuesses), Broker: guess.NewAddresses(devices.FreeGuesses), Shown: guess.NewKnown(), Now: f.clock,
-	}
+	return devices.NewCredentials(f.app, f.app, f.clock)
 }
 
 // ways are those of an edge that nobody listens at.

@@ -58,7 +58,7 @@ func TestAnEmergencyOfNobodyIsSeenWithinASecond(t *testing.T) {
 	signInAt(tab, nurse)
 	tab.Until("the board is live", `document.querySelector('#live').dataset.state === 'live'`)
 
-	acked := make(chan time.Time, 1)
+	acked := make(chan time.Time, 8)
 	send := func(text string) {
 		t.Helper()
 		if err := line.Publish(t.Context(), lonely.topic(), []byte(text), func(at time.Time) { acked <- at }); err != nil {

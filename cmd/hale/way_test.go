@@ -120,6 +120,7 @@ func TestTheWayOfAReading(t *testing.T) {
 	})
 
 	wayOfFormats(t, told, staff)
+	wayOfClocks(t, told, staff)
 
 	acked := make(chan time.Time, 1)
 	if err := line.Publish(t.Context(), neighbour.topic(), pressure(128, 79, now), func(at time.Time) { acked <- at }); err != nil {

@@ -13,43 +13,30 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"hale/account"
 	"hale/devices"
 	"hale/ingest"
 	"hale/ingest/bridge"
 	"hale/internal/mosquitto"
 )
 
-// register is a record of devices that keeps what the desk gives it.
-type register struct {
-	devices.Inventory
-	users map[string]string // what is kept for brokers, by name
-}
-
-func (r *register) Enrol(_ context.Context, _ account.Actor, e devices.Enrolment) (devices.Device, error) {
-	r.users[e.UID] = e.BrokerHash
-	return devices.Device{UID: e.UID}, nil
-}
-
 // site is a Mosquitto with the files that Hale writes for it.
 type site struct {
 	*mosquitto.Broker
 	dir     string
-	users   *register
+	users   map[string]string // what is kept of the secrets, by name
 	secrets map[string]string
 }
 
 // openSite starts a Mosquitto that knows the bridge's device and two others by what the desk keeps of their secrets.
 func openSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{dir: t.TempDir(), users: &register{users: map[string]string{}}, secrets: map[string]string{}}
-	desk := &devices.Desk{Kit: s.users}
+	s := &site{dir: t.TempDir(), users: map[string]string{}, secrets: map[string]string{}}
 	for _, uid := range []string{"bridge-1", "cuff-1", "cuff-2"} {
-		made, err := desk.Enrol(t.Context(), account.Actor{Org: 1, Role: account.DeviceDesk}, devices.Enrolment{UID: uid, Model: "m"})
+		secret, kept, err := devices.NewSecret()
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.secrets[uid] = made.Secret
+		s.secrets[uid], s.users[uid] = secret, kept.Broker
 	}
 	s.write(t)
 	lines := devices.MosquittoLines(filepath.Join(s.dir, "passwd"), filepath.Join(s.dir, "acl"))
@@ -61,7 +48,7 @@ func openSite(t *testing.T) *site {
 func (s *site) write(t *testing.T) {
 	t.Helper()
 	var list []devices.BrokerUser
-	for uid, hash := range s.users.users {
+	for uid, hash := range s.users {
 		list = append(list, devices.BrokerUser{UID: uid, Hash: hash})
 	}
 	passwords, left := devices.MosquittoPasswords(list)
@@ -200,7 +187,7 @@ func TestWithTheFilesOfHaleADeviceIsNobodyButItselfAtMosquitto(t *testing.T) {
 	}
 
 	// Revoked, it is out with the next reading of the files, and the others stay.
-	delete(s.users.users, "cuff-1")
+	delete(s.users, "cuff-1")
 	s.write(t)
 	s.Reload()
 	ended(t, gone)
