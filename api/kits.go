@@ -236,7 +236,7 @@ func (s *Server) makeKit(ctx context.Context, actor account.Actor, in *makeKitIn
 func (s *Server) issueKit(ctx context.Context, actor account.Actor, in *issueKitInput) (*kitOutput, error) {
 	h := devices.Handout{Kit: vital.UID(in.ID), Patient: in.Body.Patient}
 	for _, u := range in.Body.Users {
-		h.Users = append(h.Users, devices.SlotUser{Sensor: u.Sensor, Slot: uint8(u.Slot), Patient: u.Patient}) //nolint:gosec // the description bounds it
+		h.Users = append(h.Users, devices.SlotUser{Sensor: u.Sensor, Slot: uint8(u.Slot), Patient: u.Patient})
 	}
 	return kitAnswer(s.Kits.Issue(ctx, actor, h))
 }

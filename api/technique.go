@@ -13,7 +13,7 @@ import (
 type doubtBody struct {
 	ID         vital.UID  `json:"id" format:"uuid"`
 	Patient    vital.UID  `json:"patient" format:"uuid"`
-	Name       string     `json:"name,omitempty" doc:"Of the patient"`
+	Name       string     `json:"name,omitempty" doc:"Of the patient; only in lists"`
 	Sensor     string     `json:"sensor" doc:"The name of the device or sensor"`
 	Metric     string     `json:"metric" example:"body_weight"`
 	MeasuredAt time.Time  `json:"measured_at"`
@@ -91,7 +91,9 @@ func (s *Server) addTechnique() {
 		if err != nil {
 			return nil, err
 		}
-		return &answerOutput{Body: doubtOf(&q)}, nil
+		out := &answerOutput{Body: doubtOf(&q)}
+		out.Body.Name = "" // who answers knows whom they asked about
+		return out, nil
 	})
 	add(s, op(http.MethodGet, "/v1/patients/{id}/sittings", "get-sittings", tagPatients, "Blood pressures by sitting, and what was doubtful", http.StatusNotFound), s.getSittings)
 }

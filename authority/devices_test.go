@@ -108,7 +108,7 @@ func TestAnAuthorityOfDevicesThatOthersCanReadIsRefused(t *testing.T) {
 	if err != nil || len(files) != 1 {
 		t.Fatalf("roots %v, %v", files, err)
 	}
-	if err := os.Chmod(files[0], 0o644); err != nil { //nolint:gosec // that is what the test is about
+	if err := os.Chmod(files[0], 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := authority.OpenDevices(authority.DevicesConfig{Dir: dir}); !fault.Is(err, fault.Invalid) {

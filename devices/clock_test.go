@@ -12,7 +12,7 @@ import (
 )
 
 // ten is a moment from which the cases count.
-var ten = time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // of the tests, never changed
+func ten() time.Time { return time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC) }
 
 func look(at time.Time, offset time.Duration) vital.ClockLook {
 	return vital.ClockLook{At: at, Clock: vital.Clock{Offset: offset, Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}}
@@ -34,17 +34,17 @@ func TestLooksAtAClock(t *testing.T) {
 		offset, unsure time.Duration // unsure beyond that of the look
 	}{
 		"what was measured before the first look is put right by it": {
-			heard(look(ten, -37*time.Minute)), ten.Add(-20 * hour), ten.Add(time.Minute), -37 * time.Minute, 0},
+			heard(look(ten(), -37*time.Minute)), ten().Add(-20 * hour), ten().Add(time.Minute), -37 * time.Minute, 0},
 		"before a clock was changed the older offset holds": {
-			heard(look(ten, 0), look(ten.Add(40*time.Minute), -hour)), ten.Add(20 * time.Minute), ten.Add(hour), 0, 0},
+			heard(look(ten(), 0), look(ten().Add(40*time.Minute), -hour)), ten().Add(20 * time.Minute), ten().Add(hour), 0, 0},
 		"after it the newer one": {
-			heard(look(ten, 0), look(ten.Add(40*time.Minute), -hour)), ten.Add(95 * time.Minute), ten.Add(hour), -hour, 0},
+			heard(look(ten(), 0), look(ten().Add(40*time.Minute), -hour)), ten().Add(95 * time.Minute), ten().Add(hour), -hour, 0},
 		"what either can have stamped is uncertain by as much as they are apart": {
-			heard(look(ten, 0), look(ten.Add(40*time.Minute), hour)), ten.Add(10 * time.Minute), ten.Add(3 * hour), hour, hour},
+			heard(look(ten(), 0), look(ten().Add(40*time.Minute), hour)), ten().Add(10 * time.Minute), ten().Add(3 * hour), hour, hour},
 		"what neither can have stamped is uncertain by as much as it misses": {
-			heard(look(ten, 0), look(ten.Add(40*time.Minute), -hour)), ten.Add(45 * time.Minute), ten.Add(hour), 0, 5*time.Minute - devices.ClockTolerance},
+			heard(look(ten(), 0), look(ten().Add(40*time.Minute), -hour)), ten().Add(45 * time.Minute), ten().Add(hour), 0, 5*time.Minute - devices.ClockTolerance},
 		"from memory of before the clock was changed": {
-			heard(look(ten, 3*hour), look(ten.Add(24*hour), 0)), ten.Add(-5 * hour), ten.Add(25 * hour), 3 * hour, 0},
+			heard(look(ten(), 3*hour), look(ten().Add(24*hour), 0)), ten().Add(-5 * hour), ten().Add(25 * hour), 3 * hour, 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -56,28 +56,28 @@ func TestLooksAtAClock(t *testing.T) {
 			}
 		})
 	}
-	if _, ok := heard().At(ten, ten); ok {
+	if _, ok := heard().At(ten(), ten()); ok {
 		t.Error("nobody has looked at the clock, and yet it is known")
 	}
 }
 
 func TestAClockIsToldAnewOnlyWhenItIsAnother(t *testing.T) {
 	t.Parallel()
-	c, anew := devices.Clocks(nil).Hear(look(ten, 0))
+	c, anew := devices.Clocks(nil).Hear(look(ten(), 0))
 	if !anew {
 		t.Error("the first look says nothing new")
 	}
-	if c, anew = c.Hear(look(ten.Add(time.Hour), 8*time.Second)); anew || len(c) != 1 || !c[0].Last.Equal(ten.Add(time.Hour)) {
+	if c, anew = c.Hear(look(ten().Add(time.Hour), 8*time.Second)); anew || len(c) != 1 || !c[0].Last.Equal(ten().Add(time.Hour)) {
 		t.Errorf("a look within the tolerance: anew %t, %+v", anew, c)
 	}
-	if c, anew = c.Hear(look(ten.Add(2*time.Hour), -11*time.Second)); !anew || len(c) != 2 {
+	if c, anew = c.Hear(look(ten().Add(2*time.Hour), -11*time.Second)); !anew || len(c) != 2 {
 		t.Errorf("a look beyond the tolerance: anew %t, %+v", anew, c)
 	}
-	if again, anew := c.Hear(look(ten.Add(time.Minute), time.Hour)); anew || len(again) != 2 {
+	if again, anew := c.Hear(look(ten().Add(time.Minute), time.Hour)); anew || len(again) != 2 {
 		t.Errorf("a look of before: anew %t, %+v", anew, again)
 	}
 	for i := range 40 {
-		c, _ = c.Hear(look(ten.Add(time.Duration(3+i)*time.Hour), time.Duration(i)*time.Minute))
+		c, _ = c.Hear(look(ten().Add(time.Duration(3+i)*time.Hour), time.Duration(i)*time.Minute))
 	}
 	if len(c) != 16 {
 		t.Errorf("%d spans are remembered", len(c))
@@ -93,7 +93,7 @@ func TestTheTrueTimeLiesWithinTheUncertainty(t *testing.T) {
 			at   time.Time
 			kind int // 0: measured, 1: looked at, 2: set
 		}
-		now, behind := ten, time.Duration(rapid.IntRange(-300, 300).Draw(rt, "behind"))*time.Minute
+		now, behind := ten(), time.Duration(rapid.IntRange(-300, 300).Draw(rt, "behind"))*time.Minute
 		clocks := heard(look(now, behind)) // nobody can know of a change before the first look
 		var sent, truth []time.Time
 		sets := 0
@@ -137,8 +137,8 @@ func worn(t *testing.T) *devices.Snapshot {
 	t.Helper()
 	return &devices.Snapshot{
 		Assignments: map[vital.SensorID][]devices.Assignment{7: {
-			{ID: 1, Sensor: 7, Patient: 1, From: ten.AddDate(-2, 0, 0), To: ten},
-			{ID: 2, Sensor: 7, Patient: 2, From: ten.AddDate(0, 0, 2)},
+			{ID: 1, Sensor: 7, Patient: 1, From: ten().AddDate(-2, 0, 0), To: ten()},
+			{ID: 2, Sensor: 7, Patient: 2, From: ten().AddDate(0, 0, 2)},
 		}},
 		Zones: map[vital.PatientID]*time.Location{1: berlin(t), 2: time.FixedZone("", -5*3600)},
 	}
@@ -154,13 +154,13 @@ func TestWhenAMeasurementWasMade(t *testing.T) {
 		return at
 	}
 	const set = 5 * time.Minute
-	received := ten.AddDate(0, 1, 0)
+	received := ten().AddDate(0, 1, 0)
 	s := worn(t)
 	s.Clocks = map[devices.ClockKey]devices.Clocks{
-		{Sensor: 8}:              heard(look(ten, -37*time.Minute)),
-		{Sensor: 9, Local: true}: heard(look(ten, -time.Hour)),
-		{Sensor: 10}:             heard(look(ten, 4*time.Second)),
-		{Sensor: 99}:             heard(look(ten, 2*time.Hour)),
+		{Sensor: 8}:              heard(look(ten(), -37*time.Minute)),
+		{Sensor: 9, Local: true}: heard(look(ten(), -time.Hour)),
+		{Sensor: 10}:             heard(look(ten(), 4*time.Second)),
+		{Sensor: 99}:             heard(look(ten(), 2*time.Hour)),
 	}
 	cases := map[string]struct {
 		stamp devices.Stamp
@@ -168,13 +168,13 @@ func TestWhenAMeasurementWasMade(t *testing.T) {
 		clock vital.Clock
 	}{
 		"a clock that nobody looked at is believed": {
-			devices.Stamp{Sent: ten, Sensor: 7}, "2026-03-02 10:00:00", vital.Clock{}},
+			devices.Stamp{Sent: ten(), Sensor: 7}, "2026-03-02 10:00:00", vital.Clock{}},
 		"one that is wrong by seconds too": {
-			devices.Stamp{Sent: ten, Sensor: 10}, "2026-03-02 10:00:00", vital.Clock{}},
+			devices.Stamp{Sent: ten(), Sensor: 10}, "2026-03-02 10:00:00", vital.Clock{}},
 		"a known offset puts it right": {
-			devices.Stamp{Sent: ten, Sensor: 8}, "2026-03-02 09:23:00", vital.Clock{Offset: -37 * time.Minute, Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}},
+			devices.Stamp{Sent: ten(), Sensor: 8}, "2026-03-02 09:23:00", vital.Clock{Offset: -37 * time.Minute, Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}},
 		"the gateway's, where nobody looked at the sensor's": {
-			devices.Stamp{Sent: ten, Sensor: 7, Gateway: 99}, "2026-03-02 12:00:00", vital.Clock{Offset: 2 * time.Hour, Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}},
+			devices.Stamp{Sent: ten(), Sensor: 7, Gateway: 99}, "2026-03-02 12:00:00", vital.Clock{Offset: 2 * time.Hour, Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}},
 		"the gateway's zone says nothing of a clock without one": {
 			devices.Stamp{Sent: digits("2026-01-10 08:00:00"), Local: true, Sensor: 7, Worn: 7, Gateway: 99}, "2026-01-10 07:00:00",
 			vital.Clock{Offset: -time.Hour, Method: vital.ClockZone, Uncertainty: set}},
@@ -197,7 +197,7 @@ func TestWhenAMeasurementWasMade(t *testing.T) {
 			devices.Stamp{Sent: digits("2026-01-10 00:00:00"), Local: true, Day: true, Sensor: 9, Worn: 7}, "2026-01-09 23:00:00",
 			vital.Clock{Offset: -time.Hour, Method: vital.ClockZone, Uncertainty: set + 24*time.Hour}},
 		"nobody ever wore it": {
-			devices.Stamp{Sent: ten, Local: true, Sensor: 6, Worn: 6}, "2026-03-02 10:00:00",
+			devices.Stamp{Sent: ten(), Local: true, Sensor: 6, Worn: 6}, "2026-03-02 10:00:00",
 			vital.Clock{Method: vital.ClockZone, Uncertainty: set + 24*time.Hour}},
 	}
 	for name, c := range cases {
@@ -218,7 +218,7 @@ func TestWhenAMeasurementWasMade(t *testing.T) {
 func TestWhoseAnUncertainMeasurementIs(t *testing.T) {
 	t.Parallel()
 	s := worn(t)
-	late := ten.AddDate(0, 1, 0)
+	late := ten().AddDate(0, 1, 0)
 	cases := map[string]struct {
 		at           time.Time
 		unsure       time.Duration
@@ -226,13 +226,13 @@ func TestWhoseAnUncertainMeasurementIs(t *testing.T) {
 		patient      vital.PatientID
 		ok, doubtful bool
 	}{
-		"well within":                              {ten.Add(-time.Hour), time.Minute, late, 1, true, false},
-		"near the end of the first":                {ten.Add(-time.Hour), time.Hour, late, 0, false, true},
-		"shortly after it":                         {ten.Add(time.Hour), 2 * time.Hour, late, 0, false, true},
-		"between both":                             {ten.AddDate(0, 0, 1), time.Hour, late, 0, false, false},
-		"near the beginning of the next":           {ten.AddDate(0, 0, 2).Add(time.Minute), time.Hour, late, 0, false, true},
-		"nothing is measured after it has arrived": {ten.Add(-30 * time.Minute), time.Hour, ten.Add(-time.Second), 1, true, false},
-		"a certain time at the boundary":           {ten.AddDate(0, 0, 2), 0, late, 2, true, false},
+		"well within":                              {ten().Add(-time.Hour), time.Minute, late, 1, true, false},
+		"near the end of the first":                {ten().Add(-time.Hour), time.Hour, late, 0, false, true},
+		"shortly after it":                         {ten().Add(time.Hour), 2 * time.Hour, late, 0, false, true},
+		"between both":                             {ten().AddDate(0, 0, 1), time.Hour, late, 0, false, false},
+		"near the beginning of the next":           {ten().AddDate(0, 0, 2).Add(time.Minute), time.Hour, late, 0, false, true},
+		"nothing is measured after it has arrived": {ten().Add(-30 * time.Minute), time.Hour, ten().Add(-time.Second), 1, true, false},
+		"a certain time at the boundary":           {ten().AddDate(0, 0, 2), 0, late, 2, true, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestNobodyGetsAnUncertainMeasurementOfSomebodyElse(t *testing.T) {
 	zones := []*time.Location{berlin(t), time.UTC, time.FixedZone("", -8*3600), time.FixedZone("", 12*3600)}
 	rapid.Check(t, func(rt *rapid.T) {
 		s := &devices.Snapshot{Assignments: map[vital.SensorID][]devices.Assignment{}, Zones: map[vital.PatientID]*time.Location{}}
-		at := ten
+		at := ten()
 		for i := range rapid.IntRange(1, 5).Draw(rt, "wearers") {
 			a := devices.Assignment{ID: vital.AssignmentID(i + 1), Sensor: 7, Patient: vital.PatientID(i + 1)}
 			a.From = at.Add(time.Duration(rapid.IntRange(0, 600).Draw(rt, "free")) * time.Minute)
@@ -269,7 +269,7 @@ func TestNobodyGetsAnUncertainMeasurementOfSomebodyElse(t *testing.T) {
 		truth := wearer.From.Add(time.Duration(rapid.Int64Range(0, int64(wearer.To.Sub(wearer.From))-1).Draw(rt, "when")))
 		_, east := truth.In(s.Zones[wearer.Patient]).Zone()
 		wrong := time.Duration(rapid.IntRange(-299, 299).Draw(rt, "wrong")) * time.Second
-		stamp := devices.Stamp{Sent: truth.Add(time.Duration(east)*time.Second + wrong), Received: ten.AddDate(0, 1, 0), Local: true, Sensor: 7, Worn: 7}
+		stamp := devices.Stamp{Sent: truth.Add(time.Duration(east)*time.Second + wrong), Received: ten().AddDate(0, 1, 0), Local: true, Sensor: 7, Worn: 7}
 		measured, clock := s.Moment(stamp, nil)
 		a, ok, _ := s.OwnerWithin(7, measured, clock.Uncertainty, stamp.Received)
 		if ok && a.Patient != wearer.Patient {
@@ -285,14 +285,14 @@ func TestAClockThatIsWrongIsTrouble(t *testing.T) {
 		zone   *time.Location
 		want   devices.ClockTrouble
 	}{
-		"right":                 {heard(look(ten, 20*time.Second)), nil, devices.ClockTrouble{}},
-		"wrong since yesterday": {heard(look(ten.AddDate(0, 0, -1), time.Hour), look(ten, time.Hour+time.Minute)), nil, devices.ClockTrouble{Wrong: time.Hour + time.Minute, Since: ten.AddDate(0, 0, -1)}},
-		"set right again":       {heard(look(ten, time.Hour), look(ten.Add(time.Hour), 0)), nil, devices.ClockTrouble{Jumped: -time.Hour, JumpedAt: ten.Add(time.Hour)}},
-		"reset to the year 2000": {heard(look(ten, 0), look(ten.Add(time.Hour), 26*365*24*time.Hour)), nil,
-			devices.ClockTrouble{Wrong: 26 * 365 * 24 * time.Hour, Since: ten.Add(time.Hour), Jumped: 26 * 365 * 24 * time.Hour, JumpedAt: ten.Add(time.Hour)}},
-		"a clock without zone that is right":      {heard(look(ten, -time.Hour)), berlin(t), devices.ClockTrouble{}},
-		"and put forward":                         {heard(look(ten, -time.Hour), look(ten.AddDate(0, 1, 0), -2*time.Hour)), berlin(t), devices.ClockTrouble{}},
-		"a clock without zone that is hours off":  {heard(look(ten, 3*time.Hour)), berlin(t), devices.ClockTrouble{Wrong: 4 * time.Hour, Since: ten}},
+		"right":                 {heard(look(ten(), 20*time.Second)), nil, devices.ClockTrouble{}},
+		"wrong since yesterday": {heard(look(ten().AddDate(0, 0, -1), time.Hour), look(ten(), time.Hour+time.Minute)), nil, devices.ClockTrouble{Wrong: time.Hour + time.Minute, Since: ten().AddDate(0, 0, -1)}},
+		"set right again":       {heard(look(ten(), time.Hour), look(ten().Add(time.Hour), 0)), nil, devices.ClockTrouble{Jumped: -time.Hour, JumpedAt: ten().Add(time.Hour)}},
+		"reset to the year 2000": {heard(look(ten(), 0), look(ten().Add(time.Hour), 26*365*24*time.Hour)), nil,
+			devices.ClockTrouble{Wrong: 26 * 365 * 24 * time.Hour, Since: ten().Add(time.Hour), Jumped: 26 * 365 * 24 * time.Hour, JumpedAt: ten().Add(time.Hour)}},
+		"a clock without zone that is right":      {heard(look(ten(), -time.Hour)), berlin(t), devices.ClockTrouble{}},
+		"and put forward":                         {heard(look(ten(), -time.Hour), look(ten().AddDate(0, 1, 0), -2*time.Hour)), berlin(t), devices.ClockTrouble{}},
+		"a clock without zone that is hours off":  {heard(look(ten(), 3*time.Hour)), berlin(t), devices.ClockTrouble{Wrong: 4 * time.Hour, Since: ten()}},
 		"a clock that nobody looked at is silent": {nil, nil, devices.ClockTrouble{}},
 	}
 	for name, c := range cases {
@@ -308,12 +308,12 @@ func TestAClockThatIsWrongIsTrouble(t *testing.T) {
 
 func TestABookKnowsWhatTheRegistryDoesNotYet(t *testing.T) {
 	t.Parallel()
-	book, s := devices.NewClockBook(), &devices.Snapshot{Clocks: map[devices.ClockKey]devices.Clocks{{Sensor: 7}: heard(look(ten, 0))}}
-	book.Hear(s, 7, look(ten.Add(time.Hour), time.Minute))
+	book, s := devices.NewClockBook(), &devices.Snapshot{Clocks: map[devices.ClockKey]devices.Clocks{{Sensor: 7}: heard(look(ten(), 0))}}
+	book.Hear(s, 7, look(ten().Add(time.Hour), time.Minute))
 	if known := book.Known(s, devices.ClockKey{Sensor: 7}); len(known) != 2 {
 		t.Errorf("after it was told: %+v", known)
 	}
-	later := &devices.Snapshot{Clocks: map[devices.ClockKey]devices.Clocks{{Sensor: 7}: heard(look(ten.Add(2*time.Hour), time.Hour))}}
+	later := &devices.Snapshot{Clocks: map[devices.ClockKey]devices.Clocks{{Sensor: 7}: heard(look(ten().Add(2*time.Hour), time.Hour))}}
 	if known := book.Known(later, devices.ClockKey{Sensor: 7}); len(known) != 1 || known[0].Offset != time.Hour {
 		t.Errorf("what another edge heard later: %+v", known)
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestAClockIsOneProblem(t *testing.T) {
 	t.Parallel()
-	ago := func(d time.Duration) time.Time { return ten.Add(-d) }
+	ago := func(d time.Duration) time.Time { return ten().Add(-d) }
 	const day = 24 * time.Hour
 	said := devices.Condition{ClockWrongAt: ago(time.Hour), HasClock: true, ClockOff: 40 * time.Minute}
 	cases := map[string]struct {
@@ -34,7 +34,7 @@ func TestAClockIsOneProblem(t *testing.T) {
 			t.Parallel()
 			var got devices.Problem
 			facts := devices.Facts{Devices: []devices.Fact{c.fact}}
-			for _, p := range facts.List(ten) {
+			for _, p := range facts.List(ten()) {
 				if p.Kind == devices.ProblemClock {
 					got = p
 				}

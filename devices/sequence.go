@@ -47,10 +47,11 @@ const mostAtOnce = 10_000
 const withinAMinute = 60
 
 // Sequences looks for numbers that are missing. A device counts on from reading to reading, in the order of its own time. Where the
-// number falls, the count began anew, and so it did where it leaps by more than a reading for every second between the two, or
-// by more than ten thousand (a minute's readings aside, since a clock may show minutes only): nothing counts as missing there. A number that falls for one reading only, or fills a gap, is no new
-// count: a reading was sent late or under another time. docs/wire.md lets a device count each metric or all of them together; it
-// counts each when most numbers of its rarer metrics stand under another metric too.
+// number falls, the count began anew, and so it did where it leaps by more than a reading for every second between the two (a
+// minute's readings aside, since a clock may show minutes only), or by more than ten thousand: nothing counts as missing there. A
+// number that falls for one reading only, or fills a gap, is no new count: a reading was sent late or under another time.
+// docs/wire.md lets a device count each metric or all of them together; it counts each when most numbers of its rarer metrics stand
+// under another metric too.
 func Sequences(readings []Counted) []Sequence {
 	byMetric := map[vital.Metric][]Counted{}
 	for _, r := range readings {

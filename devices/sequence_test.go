@@ -51,6 +51,7 @@ func TestNumbersThatAreMissing(t *testing.T) {
 		"a count that began at one again":           {numbered(bp, 60, 98, 99, 100, 1, 2, 4), []string{"1: 1 missing (2-4), anew 1"}},
 		"a count that wrapped around":               {numbered(bp, 60, 65534, 65535, 0, 1), []string{"1: 0 missing, anew 1"}},
 		"a leap to a million is a new count":        {numbered(bp, 60, 5, 6, 1_000_000, 1_000_001), []string{"1: 0 missing, anew 1"}},
+		"a leap over more than ten thousand":        {numbered(bp, 7200, 5, 20_005, 20_006), []string{"1: 0 missing, anew 1"}},
 		"a leap faster than a reading a second":     {numbered(bp, 1, 5, 200), []string{"1: 0 missing, anew 1"}},
 		"a buffer that was lost overnight":          {numbered(pulse, 600, 100, 8000, 8001), []string{"2: 7899 missing (100-8000)"}},
 		"a clock of minutes":                        {numbered(bp, 0, 5, 7), []string{"1: 1 missing (5-7)"}},

@@ -18,7 +18,9 @@ func heartAt(at time.Time) string {
 	return fmt.Sprintf(`{"metric":"heart_rate","value":61,"unit":"/min","time":"%s"}`, at.Format(time.RFC3339Nano))
 }
 
-func clockSays(at time.Time) string { return fmt.Sprintf(`{"clock":"%s"}`, at.Format(time.RFC3339Nano)) }
+func clockSays(at time.Time) string {
+	return fmt.Sprintf(`{"clock":"%s"}`, at.Format(time.RFC3339Nano))
+}
 
 // away is the registry when Bruno lives five hours behind.
 func away() *devices.Snapshot {

@@ -79,7 +79,7 @@ func scanBucket(row pgx.CollectableRow) (alerts.Bucket, error) {
 	b.Start, b.Findings = b.Start.UTC(), vital.Finding(uint32(findings))
 	b.SentAt = timeOf(sent)
 	if len(clock) == 3 {
-		b.Clock = vital.Clock{Offset: time.Duration(clock[0]) * time.Microsecond, Method: vital.ClockMethod(clock[1]), Uncertainty: time.Duration(clock[2]) * time.Microsecond} //nolint:gosec // as it was written
+		b.Clock = vital.Clock{Offset: time.Duration(clock[0]) * time.Microsecond, Method: vital.ClockMethod(clock[1]), Uncertainty: time.Duration(clock[2]) * time.Microsecond}
 	}
 	for _, c := range v {
 		if c.low == nil {

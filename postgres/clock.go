@@ -99,7 +99,7 @@ func readClocks(ctx context.Context, q querier, which string, args ...any) (map[
 		one := devices.ClockSpan{From: utcOf(span.From), Last: utcOf(span.Last)}
 		one.Clock = vital.Clock{
 			Offset: time.Duration(offset) * time.Microsecond, Uncertainty: time.Duration(unsure) * time.Microsecond,
-			Method: vital.ClockMethod(method), //nolint:gosec // as it was written
+			Method: vital.ClockMethod(method),
 		}
 		all[key] = append(all[key], one)
 		return nil

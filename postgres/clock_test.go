@@ -177,7 +177,7 @@ func TestNobodyGetsWhatAnotherMeasuredByAWrongClock(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		known := &devices.Snapshot{Assignments: map[vital.SensorID][]devices.Assignment{}, Zones: located, Clocks: map[devices.ClockKey]devices.Clocks{}}
+		known := &devices.Snapshot{Assignments: map[vital.SensorID][]devices.Assignment{}, Clocks: map[devices.ClockKey]devices.Clocks{}}
 		stale := &devices.Snapshot{Assignments: map[vital.SensorID][]devices.Assignment{}, Zones: located, Clocks: known.Clocks}
 		at, n := since(), rapid.IntRange(2, 4).Draw(rt, "wearers")
 		heard := rapid.IntRange(0, n).Draw(rt, "of whom the edge has heard")

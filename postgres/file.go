@@ -16,13 +16,13 @@ import (
 
 // filed is what a batch put into the record.
 type filed struct {
-	stored    []row
-	parked    int
+	stored []row
+	parked int
 	// parkedFirst are those that were parked for the first time.
 	parkedFirst []*vital.Reading
-	conflicts []*vital.Refused
-	water     *highWater
-	raised    map[sensorMetric]time.Time
+	conflicts   []*vital.Refused
+	water       *highWater
+	raised      map[sensorMetric]time.Time
 }
 
 // raise lifts the high-water marks; only a committed batch may.

@@ -189,11 +189,11 @@ func (r *record) withdrawAll(t *testing.T) {
 func TestWhatADeviceTakesBackLeavesTheRecordVisibly(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
-	res := r.advance(t, r.named(r.pressure(10, 192, 110), "obs-1", vital.Final), r.pressure(20, 130, 80))
+	res := r.advance(t, r.named(r.pressure(30, 192, 110), "obs-1", vital.Final), r.pressure(20, 130, 80))
 	if len(res.Events) == 0 {
 		t.Fatal("192 is not red")
 	}
-	r.advance(t, r.inError(10, "obs-1"))
+	r.advance(t, r.inError(30, "obs-1"))
 	r.withdrawAll(t)
 	if n := r.count(t, `SELECT count(*) FROM reading`); n != 1 {
 		t.Fatalf("%d readings are left", n)
@@ -213,7 +213,7 @@ func TestWhatADeviceTakesBackLeavesTheRecordVisibly(t *testing.T) {
 		t.Errorf("a red that nobody has handled, after its only reading was taken back: %+v", a.Episode)
 	}
 	// Sent again, in this epoch and in the next, it does not come back.
-	again := r.named(r.pressure(10, 192, 110), "obs-1", vital.Final)
+	again := r.named(r.pressure(30, 192, 110), "obs-1", vital.Final)
 	for range 2 {
 		if res := r.advance(t, again); res.Stored != 0 || res.Duplicates != 1 {
 			t.Errorf("sent again: %+v", res)

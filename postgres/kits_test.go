@@ -376,6 +376,33 @@ func TestAKitThatCannotBeIssuedWhollyIsNotIssuedAtAll(t *testing.T) {
 	d.issue(t, kit, d.patient)
 }
 
+// TestAKitTakesOverWhatIsThePatientsAlready: an installation that assigned devices before there were kits.
+func TestAKitTakesOverWhatIsThePatientsAlready(t *testing.T) {
+	t.Parallel()
+	d := newDepot(t)
+	kit := d.make(t, "K-1", "cuff-1") // which the patient has since March
+	other := d.addPatient(t, d.nurse, "2")
+	if _, err := d.kits.Issue(t.Context(), d.desk, devices.Handout{Kit: kit.UID, Patient: other.UID}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("issued to somebody else: %v", err)
+	}
+	d.issue(t, kit, d.patient)
+	list := d.edge(t).Assignments[d.device.Own]
+	if len(list) != 1 || list[0].ID != d.given.ID || !list[0].To.IsZero() {
+		t.Errorf("the cuff's assignments are %+v", list)
+	}
+	d.measure(t, d.edge(t), d.device, d.device.Own, -1, since().Add(time.Hour), 70_000)
+	k, err := d.kits.Get(t.Context(), d.desk, kit.UID)
+	if err != nil || len(k.Missing()) != 3 {
+		t.Errorf("what was measured before the issue is no sign that it works at home now: %+v, %v", k.Missing(), err)
+	}
+	if _, err := d.kits.Return(t.Context(), d.desk, kit.UID); err != nil {
+		t.Fatal(err)
+	}
+	if list := d.edge(t).Assignments[d.device.Own]; list[0].To.IsZero() {
+		t.Error("the kit came back and the cuff is still theirs")
+	}
+}
+
 // TestARecallNamesWhoHasTheModel at home now, by model, maker, lot and firmware, and what lies in stock.
 func TestARecallNamesWhoHasTheModel(t *testing.T) {
 	t.Parallel()

@@ -287,7 +287,11 @@ func unassign(ctx context.Context, tx pgx.Tx, actor account.Actor, sensors []vit
 	return len(ended), nil
 }
 
-// giveNow gives a sensor, or one user slot of it, to a patient from now on. A whole sensor comes with its slots.
+// hasAlready asks whether a patient has a sensor already, until further notice.
+const hasAlready = `SELECT EXISTS (SELECT FROM assignment WHERE sensor_id = $1 AND patient_id = $2 AND from_at <= $3 AND to_at IS NULL)`
+
+// giveNow gives a sensor, or one user slot of it, to a patient from now on. A whole sensor comes with its slots; what is the
+// patient's already stays so.
 func giveNow(ctx context.Context, tx pgx.Tx, p account.Patient, g devices.Gift, sensor vital.SensorID, now time.Time) error {
 	targets := []vital.SensorID{sensor}
 	var err error
@@ -300,6 +304,13 @@ func giveNow(ctx context.Context, tx pgx.Tx, p account.Patient, g devices.Gift, 
 		return err
 	}
 	for _, target := range targets {
+		var has bool
+		if err := tx.QueryRow(ctx, hasAlready, int64(target), int64(p.ID), now).Scan(&has); err != nil {
+			return fmt.Errorf("look who has the sensor: %w", err)
+		}
+		if has {
+			continue
+		}
 		b := devices.Binding{Sensor: g.Sensor, Patient: p.UID, From: now}
 		if _, err := beginAssignment(ctx, tx, p, target, b, now); err != nil {
 			return nameSensor(err, g.Sensor)

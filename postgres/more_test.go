@@ -92,9 +92,15 @@ func TestWhatStoodBesideAReadingIsKeptAndShown(t *testing.T) {
 func TestAMealFindsItsMeasurementWhicheverComesFirst(t *testing.T) {
 	t.Parallel()
 	for name, batches := range map[string]func(r *record) [][]vital.Record{
-		"together":        func(r *record) [][]vital.Record { return [][]vital.Record{{r.sugar(10, 8, 121), r.meal(11, 8, "fasting")}} },
-		"the meal later":  func(r *record) [][]vital.Record { return [][]vital.Record{{r.sugar(10, 8, 121)}, {r.meal(11, 8, "fasting")}} },
-		"the meal before": func(r *record) [][]vital.Record { return [][]vital.Record{{r.meal(9, 8, "fasting")}, {r.withContext(10, 8, 121)}} },
+		"together": func(r *record) [][]vital.Record {
+			return [][]vital.Record{{r.sugar(10, 8, 121), r.meal(11, 8, "fasting")}}
+		},
+		"the meal later": func(r *record) [][]vital.Record {
+			return [][]vital.Record{{r.sugar(10, 8, 121)}, {r.meal(11, 8, "fasting")}}
+		},
+		"the meal before": func(r *record) [][]vital.Record {
+			return [][]vital.Record{{r.meal(9, 8, "fasting")}, {r.withContext(10, 8, 121)}}
+		},
 		"the meal twice": func(r *record) [][]vital.Record {
 			return [][]vital.Record{{r.sugar(10, 8, 121), r.meal(11, 8, "fasting")}, {r.meal(12, 8, "fasting")}}
 		},

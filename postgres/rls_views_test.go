@@ -57,7 +57,10 @@ func apart() map[string]string {
 		"SELECT trusted_ca":       "",
 		"SELECT device_cert":      "",
 		"SELECT device_claim":     "",
-		"SELECT invitation":       "staff",
+		// What devices are asked, and what was said of their problems.
+		"SELECT device_command":      "",
+		"SELECT device_problem_mark": "",
+		"SELECT invitation":          "staff",
 		// What measured whom stands in a copy of the record; the secret of a device is in no column that hale_app reads.
 		"SELECT device":        "staff patient caregiver",
 		"SELECT sensor":        "staff patient caregiver",

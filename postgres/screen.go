@@ -112,6 +112,10 @@ func screen(ctx context.Context, tx statements, now time.Time, list []suspect) (
 	if err := nameSensors(ctx, tx, list); err != nil {
 		return nil, err
 	}
+	list, err := withoutErased(ctx, tx, list)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
 	holders, err := holdersOf(ctx, tx, list)
 	if err != nil {
 		return nil, err
@@ -158,6 +162,29 @@ func nameSensors(ctx context.Context, tx statements, list []suspect) error {
 		}
 	}
 	return nil
+}
+
+const erasedOfSensors = `SELECT sensor_id, from_at, coalesce(to_at, erased_at) FROM erased_span WHERE sensor_id = ANY($1)`
+
+// withoutErased leaves out what was measured by people who were erased: nothing of it is kept, and there is nobody to look after.
+func withoutErased(ctx context.Context, tx statements, list []suspect) ([]suspect, error) {
+	sensors := make([]int64, len(list))
+	for i := range list {
+		sensors[i] = int64(list[i].sensor)
+	}
+	rows, err := tx.Query(ctx, erasedOfSensors, sensors)
+	if err != nil {
+		return nil, fmt.Errorf("look for people who were erased: %w", err)
+	}
+	erased := map[vital.SensorID][]span{}
+	var sensor vital.SensorID
+	var one span
+	if _, err := pgx.ForEachRow(rows, []any{&sensor, &one.from, &one.to}, func() error { erased[sensor] = append(erased[sensor], one); return nil }); err != nil {
+		return nil, fmt.Errorf("look for people who were erased: %w", err)
+	}
+	return slices.DeleteFunc(list, func(s suspect) bool {
+		return slices.ContainsFunc(erased[s.sensor], func(e span) bool { return !s.At.Before(e.from) && s.At.Before(e.to) })
+	}), nil
 }
 
 func holdersOf(ctx context.Context, tx statements, list []suspect) (map[vital.SensorID][]holder, error) {

@@ -14,6 +14,7 @@ import (
 	"hale/devices"
 	"hale/fault"
 	"hale/postgres"
+	"hale/safe"
 	"hale/vital"
 )
 
@@ -285,6 +286,19 @@ func TestAConflictAndARevokedDeviceAreScreened(t *testing.T) {
 	list := r.unverified(t, r.nurse)
 	if len(list) != 1 || list[0].Why != string(vital.ReasonConflict) || list[0].Values[0] != 71 || len(list[0].Holders) != 1 || list[0].Holders[0].How != "holds" {
 		t.Fatalf("%+v", list)
+	}
+}
+
+// TestNothingOfSomebodyErasedComesOntoTheList, however late it arrives.
+func TestNothingOfSomebodyErasedComesOntoTheList(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.request(t, r.patient, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	r.cursor, r.decider = r.claim(t, r.cursor.Partition, "p1"), alerts.NewDecider(100)
+	r.advance(t, r.refusedValue(10, vital.ReasonUnit, "a", vital.Glucose, 0, vital.Quantity{Mantissa: 20, Unit: vital.NoUnit}))
+	if list := r.unverified(t, r.nurse); len(list) != 0 {
+		t.Errorf("%+v", list)
 	}
 }
 

@@ -255,7 +255,8 @@ func (w *Work) Raise(ctx context.Context, now time.Time, doubts map[vital.Patien
 				s := d.Apart.Seconds()
 				apart = &s
 			}
-			batch.Queue(raiseDoubt, int64(p), string(newUID()), int64(d.Key.Sensor), int16(d.Metric), d.Key.SentAt, d.Key.Tie, d.At, d.ID, string(d.Doubt), d.Compared, apart, now)
+			batch.Queue(raiseDoubt, int64(p), string(newUID()), int64(d.Key.Sensor), int16(d.Metric), d.Key.SentAt, d.Key.Tie, d.At, d.ID,
+				string(d.Doubt), d.Compared, apart, now)
 		}
 	}
 	results := w.pool.SendBatch(ctx, batch)

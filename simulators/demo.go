@@ -110,6 +110,9 @@ func (d *Demo) Run(ctx context.Context) error {
 			return ended(ctx, err)
 		}
 	}
+	if err := d.kits(ctx, ids, lives); err != nil {
+		return ended(ctx, err)
+	}
 	if err := d.spare(ctx, f.keys, ids, lives); err != nil {
 		return err
 	}

@@ -23,14 +23,14 @@ import (
 type boardView struct {
 	// Unverified are values of nobody known that may be an emergency: they come before all patients.
 	Unverified []unverifiedView
-	Inbox      bool // the reader says whose readings are that wait
+	Inbox      bool     // the reader says whose readings are that wait
 	Outages    []string // one line for each that lasts: what it explains is not missed
-	Waiting []caseView
-	Taken   []caseView
-	Summary string // "3 to call, 11 to check, 2 taken"
-	Quiet   string // how many patients have no open alert
-	Empty   bool   // no patient at all
-	CanAdd  bool
+	Waiting    []caseView
+	Taken      []caseView
+	Summary    string // "3 to call, 11 to check, 2 taken"
+	Quiet      string // how many patients have no open alert
+	Empty      bool   // no patient at all
+	CanAdd     bool
 	// CanStaff says that the reader makes accounts for those who work here.
 	CanStaff bool
 }

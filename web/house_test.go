@@ -41,6 +41,7 @@ type house struct {
 	feeds    atomic.Int64 // how often the feed was asked for
 	expected *measuring   // what patients are to measure
 	boxes    *boxes       // kits and devices
+	folder   *folder      // certificates of devices
 	troubles *troubles    // what is wrong with devices, and what they are asked
 	broken   error        // what every answer of the record is, when it is away
 }
@@ -51,6 +52,7 @@ func newHouse(now time.Time) *house {
 		sessions: map[string]account.Session{}, staff: map[string]account.Actor{},
 	}
 	h.boxes = newBoxes(h)
+	h.folder = &folder{now: h.clock}
 	h.troubles = &troubles{house: h}
 	h.expected = &measuring{house: h, plans: map[vital.UID]*devices.Measuring{}}
 	for i, who := range []struct {

@@ -254,6 +254,9 @@ func (w *Web) setSchedule(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if err := account.Allow(actor, account.SetSchedule, &p); err != nil { // before anything of the form is read
+		return err
+	}
 	form := readScheduleForm(c)
 	version, err := strconv.Atoi(form.Version)
 	if err != nil {
@@ -286,6 +289,9 @@ func (w *Web) addPause(c *fiber.Ctx) error {
 	}
 	p, err := w.Directory.Patient(ctx, actor, patient)
 	if err != nil {
+		return err
+	}
+	if err := account.Allow(actor, account.SetSchedule, &p); err != nil { // before anything of the form is read
 		return err
 	}
 	zone := vital.ZoneOrUTC(p.Zone)

@@ -216,7 +216,7 @@ func TestMessagesThatAreTooLarge(t *testing.T) {
 			Oversize: &ingest.Oversize{Length: 1 << 20, Hash: sha256.Sum256([]byte(payload))},
 		}
 		got := h.core.wait(t, 2)[1].Message
-		got.Device, got.ReceivedAt = nil, time.Time{}
+		got.Device, got.ReceivedAt, got.Connection = nil, time.Time{}, 0
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}

@@ -69,9 +69,13 @@ func openWhole(t *testing.T, renewed func(*devices.Device, [sha256.Size]byte)) (
 	go func() { ended <- h.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 		stopCore()
-		<-coreEnded
+		if err := <-coreEnded; err != nil {
+			t.Error(err)
+		}
 	})
 	eventually(t, "ready", h.Ready)
 	return h, kept

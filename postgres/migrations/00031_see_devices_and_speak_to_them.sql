@@ -57,7 +57,8 @@ CREATE TABLE incident (
     FOREIGN KEY (org_id) REFERENCES org (id),
     FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
 );
-CREATE UNIQUE INDEX incident_open ON incident (org_id, coalesce(device_id, 0)) WHERE to_at IS NULL;
+CREATE UNIQUE INDEX incident_open ON incident (org_id, device_id) WHERE to_at IS NULL AND device_id IS NOT NULL;
+CREATE UNIQUE INDEX incident_of_platform ON incident (org_id) WHERE to_at IS NULL AND kind = 'platform';
 CREATE INDEX incident_newest ON incident (org_id, from_at DESC);
 
 -- Slots that passed with nothing, as the last look at presence found them: what makes a device silent. The looker replaces them.
