@@ -105,7 +105,7 @@ func (d *depot) edge(t *testing.T) *devices.Snapshot {
 func (d *depot) measure(t *testing.T, knows *devices.Snapshot, device devices.Device, sensor vital.SensorID, slot int, at time.Time, grams int64) {
 	t.Helper()
 	sent := [3]vital.Quantity{{Mantissa: grams, Exponent: -3, Unit: vital.Kilogram}}
-	of, _ := knows.OfSlot(sensor, uint8(max(slot, 0)), slot >= 0, at) //nolint:gosec // a test's slot
+	of, _ := knows.OfSlot(sensor, uint8(max(slot, 0)), slot >= 0, at)
 	r := &vital.Reading{
 		Key:        vital.Key{Sensor: of, Metric: vital.BodyWeight, SentAt: at, Tie: vital.TieOf(sent[:1])},
 		MeasuredAt: at, ReceivedAt: time.Now(), Org: d.nurse.Org, Device: device.ID, Sent: sent, N: 1,

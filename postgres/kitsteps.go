@@ -298,7 +298,7 @@ func giveNow(ctx context.Context, tx pgx.Tx, p account.Patient, g devices.Gift, 
 	if g.Slot == devices.NoSlot {
 		targets, err = familyOf(ctx, tx, sensor)
 	} else {
-		targets[0], err = slotOf(ctx, tx, p.Org, g.Sensor, sensor, uint8(g.Slot), now) //nolint:gosec // it was made of one
+		targets[0], err = slotOf(ctx, tx, p.Org, g.Sensor, sensor, uint8(g.Slot), now)
 	}
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func readSlots(ctx context.Context, tx pgx.Tx) (map[vital.SensorID]map[uint8]dev
 		if all[parent] == nil {
 			all[parent] = map[uint8]devices.UserSlot{}
 		}
-		all[parent][uint8(number)] = devices.UserSlot{Sensor: id, Since: timeOf(since)} //nolint:gosec // a CHECK keeps it within 0 and 254
+		all[parent][uint8(number)] = devices.UserSlot{Sensor: id, Since: timeOf(since)}
 		return nil
 	})
 	return all, err

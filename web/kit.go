@@ -254,7 +254,7 @@ func (w *Web) tryIssue(ctx context.Context, actor account.Actor, c *fiber.Ctx, v
 			if err != nil {
 				return err
 			}
-			h.Users = append(h.Users, devices.SlotUser{Sensor: s.Sensor, Slot: uint8(f.Number), Patient: p.UID}) //nolint:gosec // at most mostSlotsShown
+			h.Users = append(h.Users, devices.SlotUser{Sensor: s.Sensor, Slot: uint8(f.Number), Patient: p.UID})
 		}
 	}
 	p, err := w.other(ctx, actor, view.Who, vital.UID(c.FormValue("other")), "", &view.Choices)

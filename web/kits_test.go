@@ -122,7 +122,7 @@ func (b *boxes) ChangeKit(_ context.Context, actor account.Actor, c devices.KitC
 				if s := &k.Items[j].Sensors[n]; s.UID == g.Sensor {
 					name := s.UID
 					if g.Slot != devices.NoSlot {
-						name = devices.SlotUID(name, uint8(g.Slot)) //nolint:gosec // of a test
+						name = devices.SlotUID(name, uint8(g.Slot))
 					}
 					s.Users = append(s.Users, devices.SensorUser{Sensor: name, Patient: p.ID})
 				}
@@ -275,7 +275,7 @@ func TestAKitIsIssuedAcceptedAndTakenBackOnItsPage(t *testing.T) {
 
 	_, page = desk.get(at)
 	wants(t, page, "Kit K-12", "in stock", "oximeter oxi-1 , Nonin 3230, serial S7, lot L1, firmware 1.4", "calibration due 2027-03-01", "cuff-1 is shared by several people", "User 2")
-	answer, page = press(desk, at+"/issue", url.Values{"who": {"nobody of that name"}})
+	_, page = press(desk, at+"/issue", url.Values{"who": {"nobody of that name"}})
 	wants(t, page, "Nobody else whom you can see has this name")
 	answer, page = press(desk, at+"/issue", url.Values{"who": {"novak"}})
 	wants(t, page, "Who is it?", "Ana Novak")

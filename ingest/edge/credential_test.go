@@ -216,6 +216,7 @@ func TestALiveSessionEndsWithWhatLetItIn(t *testing.T) {
 				t.Fatal("they are not let in")
 			}
 			p.write(func(*devices.Snapshot) {}) // a change of something else
+			eventually(t, "that was looked at", func() bool { return p.connected("d1").device.Load() == p.registry.Load().Devices["d1"] })
 			one.ping()
 			c.change(p)
 			one.closed()
