@@ -71,6 +71,8 @@
 //   - cmd/hale: the one binary: up, serve, migrate, organisation, staff, keys, broker, import, export, audit, erase, simulate, replay, map, decode, conformance, bench, doctor. Wiring only.
 //   - internal: helpers that tests share, and nothing else.
 //
+// Beside the rooms lie samples: programs for device makers, which the tests of ingest/edge run.
+//
 // Which room may import which is a table in arch_rules_test.go, and the tests of this package fail on any other arrow.
 // Why the house has this shape is told in docs/adr.
 package hale

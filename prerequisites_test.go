@@ -136,7 +136,7 @@ func TestPrerequisites(t *testing.T) {
 		m.postgresql("15")
 		m.tool("chromium", "exit 0")
 		m.tool("mosquitto_pub", "exit 0")
-		m.tool("python3", "exit 0") // a Python that has whatever it is asked for
+		m.tool("python3", "exit 0")                                                // a Python that has whatever it is asked for
 		m.write(filepath.Join(m.root, "usr/sbin/mosquitto"), "#!/bin/sh\n", 0o755) // where only root's PATH looks
 		m.expect(0)
 		if log := m.read(m.log()); log != "" {

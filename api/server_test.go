@@ -61,7 +61,7 @@ func TestEveryOperationHasANameOfItsOwn(t *testing.T) {
 			t.Errorf("%s %s has the id %q", o.method, o.path, o.id)
 		}
 		ids[o.id] = true
-		if o.public != slices.Contains([]string{"sign-in", "redeem-code", "accept-staff-invitation", "get-health", "get-readiness"}, o.id) {
+		if o.public != slices.Contains([]string{"sign-in", "redeem-code", "accept-staff-invitation", "get-health", "get-readiness", "pair", "claim-device", "renew-certificate"}, o.id) {
 			t.Errorf("%s is public: %v", o.id, o.public)
 		}
 	}

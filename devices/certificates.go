@@ -195,12 +195,14 @@ func fits(chain []*x509.Certificate, uid string, authorities []*Authority, now t
 	if !named {
 		return fault.New(fault.Invalid, "certificate: it does not name this device: its common name must be %s, or a URI in it %s%s", uid, deviceURN, uid)
 	}
-	switch _, objection := Vouches(authorities, ForDevices, chain, now); objection {
-	case ObjectionExpired:
+	_, objection := Vouches(authorities, ForDevices, chain, now)
+	if objection == ObjectionExpired {
 		return fault.New(fault.Invalid, "certificate: it has ended %s", stamp(chain[0].NotAfter))
-	case ObjectionEarly:
+	}
+	if objection == ObjectionEarly {
 		return fault.New(fault.Invalid, "certificate: it is not valid before %s; write it down then", stamp(chain[0].NotBefore))
-	case ObjectionAuthority:
+	}
+	if objection != "" {
 		return fault.New(fault.Invalid, "certificate: no authority that is trusted for devices has signed it for a client; add the authority first, "+
 			"and send what stands between behind the certificate")
 	}

@@ -183,14 +183,14 @@ func (s *Showing) admit(a *Asking, chain []*x509.Certificate, now time.Time) err
 		return nil
 	}
 	of := Snapshot{Devices: map[string]*Device{s.Device.UID: s.Device}, Authorities: map[vital.OrgID][]*Authority{s.Device.Org: s.Authorities}}
-	switch _, objection := of.Identify(chain, now); objection {
-	case "":
-		return nil
-	case ObjectionExpired:
+	_, objection := of.Identify(chain, now)
+	if objection == ObjectionExpired {
 		return fault.New(fault.Unauthenticated, "the certificate has ended %s: show the device's secret, or ask the device desk for a new one", stamp(chain[0].NotAfter))
-	default:
+	}
+	if objection != "" {
 		return errNotKnown()
 	}
+	return nil
 }
 
 func (s *Showing) room(now time.Time) error {

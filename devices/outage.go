@@ -154,7 +154,7 @@ func Outages(org vital.OrgID, w Watched, now time.Time) ([]Incident, []Silence) 
 			open.To = now // it is part of the greater one
 		case known:
 			open.Explains = max(open.Explains, d.people())
-		case d.out(now) && !(lasts && platform.From.Sub(d.HeardAt) < outOfToday):
+		case d.out(now) && (!lasts || platform.From.Sub(d.HeardAt) >= outOfToday):
 			open = Incident{Org: org, Kind: DeviceOut, Device: d.Device, Why: WhySilent, From: d.since(), OpenedAt: now, Explains: d.people()}
 			if d.Gateway {
 				open.Kind = GatewayOut

@@ -41,10 +41,6 @@ const (
 	ProblemSnoozed ProblemState = "snoozed" // until a time; then it is new again
 )
 
-// certificateEnds is how long before its end it is told of a client certificate that nobody has renewed [J: a device renews by itself
-// a month ahead; what has not by then needs a person].
-const certificateEnds = 14 * 24 * time.Hour
-
 // Wearer is a patient who wears a sensor.
 type Wearer struct {
 	ID     vital.PatientID
@@ -199,8 +195,8 @@ func (d *Fact) problems(now time.Time) []Problem {
 	if since, fill, wrong := d.clockProblem(now); wrong {
 		add(ProblemClock, since, fill)
 	}
-	if ends := d.CertificateEnds; !ends.IsZero() && ends.Sub(now) < certificateEnds {
-		add(ProblemCertificate, ends.Add(-certificateEnds), func(p *Problem) { p.Ends = ends })
+	if ends := d.CertificateEnds; !ends.IsZero() && ends.Sub(now) < EndsSoon {
+		add(ProblemCertificate, ends.Add(-EndsSoon), func(p *Problem) { p.Ends = ends })
 	}
 	if d.Silence.Slots > 0 && !d.Silence.Explained {
 		add(ProblemSilent, d.Silence.From, func(p *Problem) { p.Slots = d.Silence.Slots })

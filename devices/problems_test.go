@@ -19,10 +19,10 @@ func TestProblemsAreListedByWhatIsUrgentAndWhoHasSeenThem(t *testing.T) {
 	anna := []devices.Wearer{{ID: 1, Name: "Anna"}}
 	f := devices.Facts{
 		Devices: []devices.Fact{
-			{Device: 1, Name: "cuff-1", Sensor: 10, SensorName: "cuff-1", Wearers: anna, CalibrationDue: ago(24), CertificateEnds: now.Add(13 * 24 * time.Hour),
+			{Device: 1, Name: "cuff-1", Sensor: 10, SensorName: "cuff-1", Wearers: anna, CalibrationDue: ago(24), CertificateEnds: now.Add(devices.EndsSoon - time.Hour),
 				Condition: devices.Condition{HeardAt: ago(1), BatteryLowAt: ago(5), Battery: 12, SignalPoorAt: ago(4), Signal: -99, ClockWrongAt: ago(3), ClockOff: -50 * time.Hour},
 				Silence:   devices.Silence{From: ago(6), Slots: 2}, Lost: 3, LostAt: ago(7)},
-			{Device: 2, Name: "gw-1", Sensor: 20, SensorName: "gw-1", CalibrationDue: ago(24), CertificateEnds: now.Add(15 * 24 * time.Hour)},
+			{Device: 2, Name: "gw-1", Sensor: 20, SensorName: "gw-1", CalibrationDue: ago(24), CertificateEnds: now.Add(devices.EndsSoon + time.Hour)},
 			{Device: 2, Name: "gw-1", Sensor: 21, SensorName: "scale-1", Wearers: anna, Silence: devices.Silence{From: ago(6), Slots: 2, Explained: true}},
 		},
 		Incidents: []devices.Incident{{UID: "i", Kind: devices.GatewayOut, Device: 2, Name: "gw-1", From: ago(8), Explains: 1}},

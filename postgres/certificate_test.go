@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"hale/account"
-	"hale/authority"
 	"hale/devices"
 	"hale/fault"
 	"hale/internal/certs"
@@ -28,12 +27,8 @@ type trustee struct {
 func newTrustee(t *testing.T) *trustee {
 	t.Helper()
 	r := &trustee{record: newRecord(t)}
-	signer, err := authority.OpenDevices(authority.DevicesConfig{Dir: t.TempDir() + "/devices"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	r.Certificates = &devices.Certificates{
-		Book: r.app, Authorities: r.app, Claims: r.app, Door: r.app, Signer: signer,
+		Book: r.app, Authorities: r.app, Claims: r.app, Door: r.app, Signer: certs.New(t, "ours"),
 		Now: func() time.Time { return time.Now().Add(r.later) },
 	}
 	return r
@@ -110,12 +105,12 @@ func TestACertificateOfOursLetsItsDeviceInUntilItIsRevoked(t *testing.T) {
 	if err != nil || len(list) != 2 || list[0].Origin != devices.OriginSigned || list[0].Fingerprint != devices.FingerprintOf(second) {
 		t.Fatalf("the device has %+v, %v", list, err)
 	}
-	if err := r.Certificates.Revoke(ctx, r.nurse, "cuff-1", devices.FingerprintOf(made)); err != nil {
+	if err := r.Revoke(ctx, r.nurse, "cuff-1", devices.FingerprintOf(made)); err != nil {
 		t.Fatal(err)
 	}
 	r.expect(t, made, "", devices.ObjectionRevoked)
 	r.expect(t, second, "cuff-1", "")
-	wantFault(t, "one that the device has not", r.Certificates.Revoke(ctx, r.nurse, "cuff-1", devices.Fingerprint{1}), fault.NotFound)
+	wantFault(t, "one that the device has not", r.Revoke(ctx, r.nurse, "cuff-1", devices.Fingerprint{1}), fault.NotFound)
 	_, err = r.Sign(ctx, r.nurse, "cuff-9", certs.Request(t, "", key))
 	wantFault(t, "a device that is not there", err, fault.NotFound)
 	_, err = r.Sign(ctx, r.nurse, "cuff-1", certs.Request(t, "cuff-2", key))
@@ -242,7 +237,7 @@ func TestADeviceRenewsItsCertificateByItself(t *testing.T) {
 	_, err = r.Renew(ctx, late)
 	wantFault(t, "with a certificate that has ended", err, fault.Unauthenticated)
 	r.later = 0
-	if err := r.Certificates.Revoke(ctx, r.nurse, "cuff-1", devices.FingerprintOf(present.Leaf)); err != nil {
+	if err := r.Revoke(ctx, r.nurse, "cuff-1", devices.FingerprintOf(present.Leaf)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = r.Renew(ctx, late)
@@ -301,7 +296,7 @@ func TestADeviceIsClaimedOnce(t *testing.T) {
 	if c, err := r.Claimable(ctx, r.nurse, "cuff-1"); err != nil || c == nil || c.UsedAt.IsZero() {
 		t.Errorf("the desk sees %+v, %v", c, err)
 	}
-	if err := r.Certificates.Revoke(ctx, r.nurse, "cuff-1", devices.FingerprintOf(got.Certificate)); err != nil {
+	if err := r.Revoke(ctx, r.nurse, "cuff-1", devices.FingerprintOf(got.Certificate)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = r.Claim(ctx, mine)
@@ -371,7 +366,7 @@ func TestCertificatesThatEndSoonAreTold(t *testing.T) {
 	keep("replaced", 10)
 	revoked := keep("replaced", 60)
 	keep("gone", 3)
-	if err := r.Certificates.Revoke(ctx, r.nurse, "replaced", devices.FingerprintOf(revoked)); err != nil {
+	if err := r.Revoke(ctx, r.nurse, "replaced", devices.FingerprintOf(revoked)); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.app.Revoke(ctx, r.nurse, "gone"); err != nil {

@@ -47,6 +47,7 @@ func TestWhatIsAppendOnlyRefusesEveryChange(t *testing.T) {
 		"audit": "DELETE TRUNCATE", "audit_checkpoint": "UPDATE DELETE TRUNCATE", "timeline": "UPDATE DELETE TRUNCATE", "rule_version": "UPDATE DELETE TRUNCATE",
 		"consent_text": "UPDATE DELETE TRUNCATE", "consent_decision": "UPDATE TRUNCATE", "ending_step": "UPDATE TRUNCATE",
 		"erasure_ledger": "UPDATE DELETE TRUNCATE", "team_hours": "UPDATE DELETE TRUNCATE", "kit_event": "UPDATE DELETE TRUNCATE",
+		"measurement_schedule": "UPDATE TRUNCATE",
 	}
 	forms := map[string]string{"UPDATE": "UPDATE %s SET org_id = org_id", "DELETE": "DELETE FROM %s", "TRUNCATE": "TRUNCATE %s CASCADE"}
 	var names []string

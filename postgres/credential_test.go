@@ -75,16 +75,19 @@ func TestACodeThatIsNotGoodAlwaysGetsTheSameAnswer(t *testing.T) {
 			*now = made.ExpiresAt.Add(time.Millisecond)
 		},
 		"a newer one took its place": func(t *testing.T, c *devices.Credentials, _ *time.Time, uid string, _ *devices.PairingCode) {
+			t.Helper()
 			if _, err := c.MakeCode(t.Context(), r.nurse, uid); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"the device was revoked": func(t *testing.T, _ *devices.Credentials, _ *time.Time, uid string, _ *devices.PairingCode) {
+			t.Helper()
 			if err := r.app.Revoke(t.Context(), r.nurse, uid); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"it was tried too often": func(t *testing.T, c *devices.Credentials, now *time.Time, uid string, made *devices.PairingCode) {
+			t.Helper()
 			wrong := made.Code[:4] + "0000" + "0000"
 			for range devices.MostAttempts {
 				if _, err := c.Pair(t.Context(), home, wrong); !fault.Is(err, fault.Unauthenticated) {

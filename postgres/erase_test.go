@@ -277,6 +277,10 @@ INSERT INTO withdrawn_reading SELECT r.*, '2026-01-01Z', 'entered_in_error', NUL
 INSERT INTO reading_more (org_id, sensor_id, metric, sent_at, tie, facts) SELECT 1, r.sensor_id, r.metric, r.sent_at, r.tie, '[{"name": "note", "value": "NEEDLE was lying"}]' FROM reading r;
 INSERT INTO reading_note (org_id, sensor_id, metric, tie, received_at, facts) SELECT 1, r.sensor_id, 7, 8, r.received_at, '[{"name": "meal", "value": "NEEDLE"}]' FROM reading r;
 INSERT INTO original (org_id, device_id, hash, topic, raw, received_at, last_received_at) SELECT 1, r.device_id, sha256('o'), 'hale/v1/cuff-1/fhir', 'NEEDLE', r.received_at, r.received_at + interval '1 hour' FROM reading r;
+INSERT INTO kit (org_id, uid, label, state, state_at, issued_at, made_at) VALUES (1, gen_random_uuid(), 'K-1', 'issued', '2026-01-01Z', '2026-01-01Z', '2026-01-01Z');
+INSERT INTO kit_holder (org_id, kit_id, patient_id, from_at, to_at) SELECT 1, k.id, h.patient, h.from_at::timestamptz, h.to_at::timestamptz FROM kit k, (VALUES ($P, '2026-01-01Z', NULL), ($M, '2025-01-01Z', '2025-06-01Z'), ($O, '2026-01-01Z', NULL)) h (patient, from_at, to_at);
+INSERT INTO device_command (org_id, uid, device_id, sensor_id, kind, payload, urgent, created_at, not_after, author_name) SELECT 1, gen_random_uuid(), r.device_id, r.sensor_id, 'text', '{"text": "NEEDLE, please rest"}', false, r.received_at, r.received_at + interval '1 hour', 'x' FROM reading r;
+INSERT INTO device_problem_mark (org_id, device_id, sensor_id, kind, since_at, state, note, by_name, at) SELECT 1, r.device_id, r.sensor_id, 'silent', r.received_at, 'seen', 'NEEDLE is away', 'x', r.received_at FROM reading r;
 INSERT INTO audit (org_id, at, actor_name, actor_role, action, patient_id) VALUES (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'look', $P), (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'sign in', NULL), (1, '2026-01-01Z', 'Shared niece', 'caregiver', 'look', $O);
 `
 
@@ -311,6 +315,9 @@ func TestEverythingOfAPersonGoesAndNothingOfOthers(t *testing.T) {
 		"SELECT count(*) FROM audit WHERE actor_name = 'Shared niece' AND blanked IS NULL":    1,
 		"SELECT count(*) FROM import_line":                                                    1,
 		"SELECT count(*) FROM merge":                                                          0,
+		"SELECT count(*) FROM kit":                                                            1,
+		fmt.Sprintf("SELECT count(*)::int FROM kit_holder WHERE patient_id = %d", other.ID):   1,
+		"SELECT count(*) FROM kit_holder":                                                     1,
 		"SELECT count(*) FROM device":                                                         1,
 		fmt.Sprintf("SELECT count(*)::int FROM team_patient WHERE patient_id = %d", other.ID): 1,
 	} {

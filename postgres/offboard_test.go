@@ -57,7 +57,8 @@ func TestCareEndsByAPersonAndCanBeginAgain(t *testing.T) {
 	if err := take(consent.StepTold); err != nil {
 		t.Fatal(err)
 	}
-	if res := r.arrive(t, r.pressure(0, 240, 125)); res.Parked != 1 || len(res.Events) != 0 {
+	// It is nobody's: no alert of the patient, but an extreme that waits for somebody to say whose it is.
+	if res := r.arrive(t, r.pressure(0, 240, 125)); res.Stored != 0 || res.Parked != 1 || len(res.Events) != 1 || !res.Events[0].Unverified || res.Events[0].Patient != "" {
 		t.Errorf("after the stop a reading is not parked: %+v", res)
 	}
 	snapshot, err := r.work.Snapshot(ctx)

@@ -299,6 +299,11 @@ INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, to_at
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
 
 func (f *wanted) insert(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, undoOf, merge int64) (safe.Refile, error) {
+	if merge == 0 { // a merge moves all that one person has
+		if err := notOneOfMany(ctx, tx, f.sensor, f.source, f.target, f.To, now); err != nil {
+			return safe.Refile{}, err
+		}
+	}
 	uid := newUID()
 	_, err := tx.Exec(ctx, insertRefile, int32(actor.Org), string(uid), int64(f.sensor), nullID(f.source), nullID(f.target), f.From, nullTime(f.To), f.Reason,
 		nullID(undoOf), nullID(merge), nullID(actor.Staff), actor.Name, string(actor.Role), now, f.Claim)

@@ -10,6 +10,7 @@ import (
 
 	"hale/account"
 	"hale/alerts"
+	"hale/fault"
 	"hale/safe"
 	"hale/vital"
 )
@@ -139,6 +140,14 @@ const insertPart = `INSERT INTO refile_part (org_id, refile_id, from_at, to_at, 
 // begin gives the periods to whom they belong, before any reading moves: what comes from now on is filed there. It returns
 // why not, when there is nothing to be given.
 func (r *refiling) begin(ctx context.Context, tx pgx.Tx) (refused string, err error) {
+	if !r.merged { // who shares it may be another since it was asked
+		switch err := notOneOfMany(ctx, tx, r.sensor, r.source, r.target, r.to, r.now); {
+		case fault.Is(err, fault.Conflict):
+			return fault.MessageOf(err), nil
+		case err != nil:
+			return "", err
+		}
+	}
 	wanted := []span{{r.from, r.to}}
 	if r.undoOf != 0 {
 		if wanted, err = readSpans(ctx, tx, partsOf, int32(r.org), r.undoOf); err != nil {

@@ -285,6 +285,8 @@ func wayIn(table string) map[string]any {
 		return map[string]any{"scopes": "see patients,see readings,see alerts,see the emergency sheet"}
 	case "consent_decision":
 		return map[string]any{"purpose": "caregiver_sharing", "choice": "given"}
+	case "unverified_person":
+		return map[string]any{"how": "claimed"}
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func mayInView(view, does, table string, ofPatient bool) bool {
 
 // throughThePatient reports whether rows that are about nobody are within a view only by somebody who wears what they tell of.
 func throughThePatient(view, table string) bool {
-	return slices.Contains([]string{"patient", "caregiver"}, view) && slices.Contains([]string{"device", "sensor", "gateway_grant", "kit"}, table)
+	return slices.Contains([]string{"patient", "caregiver"}, view) && slices.Contains([]string{"device", "sensor", "gateway_grant", "kit", "unverified"}, table)
 }
 
 // apart are the views, besides that of an organisation, for which a command on a table is.
@@ -83,6 +83,19 @@ func apart() map[string]string {
 		"SELECT kit":        "staff patient",
 		"SELECT kit_holder": "staff patient",
 
+		// What is expected of a patient, what is doubtful, what was taken back or claimed: no relative learns by it what is kept private.
+		"SELECT measurement_schedule": "staff patient",
+		"SELECT measurement_pause":    "staff patient",
+		"SELECT technique_doubt":      "staff patient",
+		"SELECT withdrawn_reading":    "staff patient",
+		"SELECT unverified":           "staff patient",
+		"SELECT unverified_person":    "staff patient",
+		"SELECT unverified_entry":     "staff",
+		// What devices sent and may still be anybody's, and what they sign in with.
+		"SELECT original":     "",
+		"SELECT withdrawal":   "",
+		"SELECT pairing_code": "",
+
 		"INSERT audit":   "staff patient caregiver nobody",
 		"INSERT outbox":  "staff patient caregiver",
 		"UPDATE outbox":  "staff patient",
@@ -108,6 +121,15 @@ func apart() map[string]string {
 		"INSERT patient_change":   "staff",
 		"INSERT refile":           "staff",
 		"UPDATE guardian_request": "staff",
+		// What is to be measured and when not, and what was doubtful about it.
+		"INSERT measurement_schedule": "staff",
+		"INSERT measurement_pause":    "staff",
+		"UPDATE measurement_pause":    "staff",
+		"UPDATE technique_doubt":      "staff",
+		// What may be an emergency and is nobody's yet is every nurse's; whose it is said to be, only of those whom they reach.
+		"UPDATE unverified":        "staff",
+		"INSERT unverified_entry":  "staff",
+		"INSERT unverified_person": "staff",
 		// What patients do about themselves, with or without the team, and what a guardian asks.
 		"INSERT consent_decision": "staff patient",
 		"INSERT caregiver":        "staff patient",

@@ -267,10 +267,10 @@ func platformSign(ctx context.Context, tx pgx.Tx, now time.Time) (devices.Incide
 	if err := tx.QueryRow(ctx, canaryAges, now.Add(-platformLate)).Scan(&partitions, &late, &since); err != nil {
 		return "", time.Time{}, fmt.Errorf("look at the canaries: %w", err)
 	}
-	switch {
-	case late == 0:
+	switch late {
+	case 0:
 		return "", time.Time{}, nil
-	case late == partitions:
+	case partitions:
 		return devices.WhyEdgeMissed, timeOf(since), nil
 	}
 	return devices.WhyStreamBehind, timeOf(since), nil

@@ -13,19 +13,19 @@ type Topic string
 
 // The topics.
 const (
-	AlertOpened   Topic = "alert.opened"
-	AlertWorsened Topic = "alert.worsened"
-	ContactNow    Topic = "alert.contact_now" // late, but still the patient's last known value
+	AlertOpened        Topic = "alert.opened"
+	AlertWorsened      Topic = "alert.worsened"
+	ContactNow         Topic = "alert.contact_now" // late, but still the patient's last known value
 	UnverifiedOpened   Topic = "unverified.opened" // a value of nobody known may be an emergency; for whoever is on duty, it names no patient
 	UnverifiedWorsened Topic = "unverified.worsened"
 	UnverifiedOverdue  Topic = "unverified.overdue" // nobody has looked at it in time
 
-	CareEnding    Topic = "care.ending"       // consent to care was withdrawn; the watch goes on until the patient was told
-	CareStopped   Topic = "care.stopped"      // nobody watches any more
-	CareEnded     Topic = "care.ended"        // the record is locked
-	CareResumed   Topic = "care.resumed"
-	ConsentDue    Topic = "consent.due"
-	GuardianAsks  Topic = "consent.guardian_asks"
+	CareEnding   Topic = "care.ending"  // consent to care was withdrawn; the watch goes on until the patient was told
+	CareStopped  Topic = "care.stopped" // nobody watches any more
+	CareEnded    Topic = "care.ended"   // the record is locked
+	CareResumed  Topic = "care.resumed"
+	ConsentDue   Topic = "consent.due"
+	GuardianAsks Topic = "consent.guardian_asks"
 
 	CodeMade    Topic = "signin.code"   // somebody of the care team made a code that lets a device in; the patient is told
 	DeviceLetIn Topic = "signin.device" // and that it was used

@@ -97,10 +97,10 @@ func weekdayWords(days []time.Weekday) string {
 }
 
 func ordinalWord(n int) string {
-	switch {
-	case n == 2:
+	switch n {
+	case 2:
 		return "second"
-	case n == 3:
+	case 3:
 		return "third"
 	}
 	suffix := "th"

@@ -42,7 +42,7 @@ func (w *Web) mountWithdrawn(post func(string, fiber.Handler)) {
 
 // withdrawnOf is nil for whoever sees no readings.
 func (w *Web) withdrawnOf(ctx context.Context, s account.Session, p *account.Patient, k clock) (*withdrawnView, error) {
-	if w.Withdrawals == nil || account.Allow(s.Actor, account.SeeReadings, p) != nil {
+	if may := account.Allow(s.Actor, account.SeeReadings, p) == nil; !may || w.Withdrawals == nil {
 		return nil, nil //nolint:nilnil // nothing to show is an answer here
 	}
 	list, err := w.Withdrawals.Of(ctx, s.Actor, p.UID)

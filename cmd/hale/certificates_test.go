@@ -135,7 +135,7 @@ func (c *certifiedHouse) enters(t *testing.T, uid string, shown *tls.Certificate
 }
 
 func named16(text string) []byte {
-	return append(binary.BigEndian.AppendUint16(nil, uint16(len(text))), text...) //nolint:gosec // names of a test
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(text))), text...)
 }
 
 // sends publishes a reading with QoS 1 and waits for its PUBACK.

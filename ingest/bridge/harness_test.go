@@ -326,7 +326,12 @@ func (p *proxy) hangUp(tb testing.TB) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := 0; i < len(p.conns); i += 2 { // each pair is the bridge's side and the broker's
-		if err := p.conns[i].(*net.TCPConn).CloseWrite(); err != nil {
+		side, ok := p.conns[i].(*net.TCPConn)
+		if !ok {
+			tb.Errorf("hang up: %T", p.conns[i])
+			continue
+		}
+		if err := side.CloseWrite(); err != nil {
 			tb.Errorf("hang up: %v", err)
 		}
 	}

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -100,8 +101,9 @@ func openDown(t *testing.T, o *orders) (*house, *devices.Downlink, *noticed) {
 	eventually(t, "ready", h.Ready)
 	t.Cleanup(func() {
 		stop()
-		<-h.ended
-		<-ran
+		if err := errors.Join(<-h.ended, <-ran); err != nil {
+			t.Errorf("the edge or the downlink ended with %v", err)
+		}
 	})
 	return h, down, &seen
 }

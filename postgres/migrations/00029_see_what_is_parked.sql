@@ -146,6 +146,13 @@ ALTER TABLE quarantine ADD COLUMN accepted integer; -- readings that came of it 
 ALTER TABLE quarantine ADD COLUMN refused_again text NOT NULL DEFAULT '';
 ALTER TABLE quarantine ADD COLUMN settled_at timestamptz; -- since when it waits for nobody
 
+-- What people wrote and what was measured is in no statistics of columns.
+ALTER TABLE unverified ALTER COLUMN ack_name SET STATISTICS 0, ALTER COLUMN closed_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN place SET STATISTICS 0, ALTER COLUMN why SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0;
+ALTER TABLE unverified_entry ALTER COLUMN actor_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0;
+ALTER TABLE withdrawn_reading ALTER COLUMN by_name SET STATISTICS 0, ALTER COLUMN by_role SET STATISTICS 0, ALTER COLUMN why SET STATISTICS 0;
+ALTER TABLE inbox ALTER COLUMN settled_by SET STATISTICS 0, ALTER COLUMN settled_why SET STATISTICS 0;
+ALTER TABLE quarantine ALTER COLUMN tried_by SET STATISTICS 0, ALTER COLUMN refused_again SET STATISTICS 0;
+
 -- A claim gives what waits to a person even where the sensor was another's by the clock.
 ALTER TABLE refile ADD COLUMN claims boolean NOT NULL DEFAULT false;
 

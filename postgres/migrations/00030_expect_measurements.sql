@@ -77,6 +77,11 @@ CREATE TABLE technique_doubt (
 );
 CREATE INDEX technique_doubt_waiting ON technique_doubt (org_id, raised_at) WHERE answered_at IS NULL;
 
+-- What people wrote and what was measured is in no statistics of columns.
+ALTER TABLE measurement_schedule ALTER COLUMN lines SET STATISTICS 0, ALTER COLUMN reason SET STATISTICS 0, ALTER COLUMN author_name SET STATISTICS 0;
+ALTER TABLE measurement_pause ALTER COLUMN reason SET STATISTICS 0, ALTER COLUMN author_name SET STATISTICS 0, ALTER COLUMN ended_by SET STATISTICS 0;
+ALTER TABLE technique_doubt ALTER COLUMN compared SET STATISTICS 0, ALTER COLUMN answer SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN answered_name SET STATISTICS 0, ALTER COLUMN answered_role SET STATISTICS 0;
+
 SELECT isolate('measurement_schedule'), isolate('measurement_pause'), isolate('technique_doubt');
 SELECT keep_to_patients(t) FROM unnest(ARRAY['measurement_schedule', 'measurement_pause', 'technique_doubt']::regclass[]) t;
 -- Relatives are not shown them: what is kept from them of the readings would show as missing.

@@ -119,6 +119,10 @@ CREATE TABLE device_command (
 CREATE INDEX device_command_open ON device_command (not_after) WHERE settled_at IS NULL;
 CREATE INDEX device_command_of_device ON device_command (org_id, device_id, id DESC);
 
+-- What people wrote and what was measured is in no statistics of columns.
+ALTER TABLE device_problem_mark ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN by_name SET STATISTICS 0;
+ALTER TABLE device_command ALTER COLUMN payload SET STATISTICS 0, ALTER COLUMN author_name SET STATISTICS 0, ALTER COLUMN detail SET STATISTICS 0;
+
 SELECT isolate(t) FROM unnest(ARRAY['device_presence', 'sensor_presence', 'incident', 'device_silence', 'device_problem_mark', 'device_command']::regclass[]) t;
 SELECT keep_to_views(t, '{SELECT}', '{staff}') FROM unnest(ARRAY['device_presence', 'sensor_presence', 'incident', 'device_silence']::regclass[]) t;
 SELECT keep_to_views(t, '{SELECT}', '{}') FROM unnest(ARRAY['device_problem_mark', 'device_command']::regclass[]) t;
