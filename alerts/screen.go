@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"hale/vital"
@@ -30,8 +31,12 @@ const (
 type Screened struct {
 	Level    Level // Red or Extreme
 	Ground   Ground
-	Values   []float64 // canonical units; as read when Unitless; NaN where nobody can have it
-	Unitless bool      // which unit the number has is not known
+	Side     vital.Beyond // too low or too high: they are different emergencies; 0 where the unit decides that
+	Values   []float64    // canonical units; as read when Unitless; NaN where nobody can have it; none of GroundBeyond
+	Unitless bool         // which unit the number has is not known
+	// Badness orders numbers of one metric and side: how far beyond what is acted on for anybody the worst of them lies, as a share
+	// of that bound; more is worse.
+	Badness float64
 }
 
 // Glucose without a unit: 17 to 35 is below 54 mg/dL (3 mmol/L) or above 300 mg/dL (17 mmol/L), so red whichever it is; 10 to 40 can
@@ -50,30 +55,49 @@ func Screen(s Suspect, rules []Rule) (hit Screened, ok bool) {
 		return Screened{}, false
 	}
 	if dangerous(s.Metric, s.Beyond) {
-		return Screened{Level: Extreme, Ground: GroundBeyond, Values: []float64{}}, true
+		return Screened{Level: Extreme, Ground: GroundBeyond, Side: s.Beyond, Values: []float64{}}, true
 	}
 	for _, values := range readings(&d, s.Sent) {
 		one, red := screen(s, values, rules)
 		if !red {
 			return Screened{}, false // one of the units that it may have makes nothing of it
 		}
+		if ok && one.Side != hit.Side {
+			one.Side = 0
+		}
 		hit, ok = one, true
 	}
-	if ok && len(s.Sent) > 0 && s.Sent[0].Unit == vital.NoUnit {
-		hit.Values, hit.Unitless = []float64{s.Sent[0].Float()}, true
+	if ok && bare(&d, s.Sent) {
+		hit.Values, hit.Unitless = asSent(s.Sent), true
 		if ofGlucose(s.Metric) && between(hit.Values[0], unitlessUnclearFrom, unitlessUnclearUpTo) {
-			hit.Level, hit.Ground = Red, GroundUnit
+			hit.Level, hit.Ground, hit.Side, hit.Badness = Red, GroundUnit, 0, 0
 		}
 	}
 	return hit, ok
 }
 
+// asSent returns the numbers as they stand; NaN where there is none.
+func asSent(sent []vital.Quantity) []float64 {
+	values := make([]float64, len(sent))
+	for i, q := range sent {
+		if values[i] = q.Float(); q == (vital.Quantity{}) {
+			values[i] = math.NaN()
+		}
+	}
+	return values
+}
+
 // screen looks at values in canonical units.
 func screen(s Suspect, values []float64, rules []Rule) (Screened, bool) {
 	hit := Screened{Values: values}
+	var low, high Level
 	for _, d := range Extremes() {
-		if d.Metric == s.Metric && Judge(&d.Version, s.Metric, values) == Extreme {
+		if d.Metric != s.Metric {
+			continue
+		}
+		if low, high = sides(&d.Version, s.Metric, values); max(low, high) == Extreme {
 			hit.Level, hit.Ground = Extreme, GroundExtreme
+			hit.take(s.Metric, low, high)
 			return hit, true
 		}
 	}
@@ -83,22 +107,47 @@ func screen(s Suspect, values []float64, rules []Rule) (Screened, bool) {
 			continue
 		}
 		if v, in := r.InForce(s.At); in {
-			if level := Judge(v, s.Metric, values); level >= Red && level > hit.Level {
-				hit.Level, hit.Ground = level, GroundLimit
-			}
+			l, h := sides(v, s.Metric, values)
+			low, high = max(low, l), max(high, h)
 		}
 	}
+	hit.Level, hit.Ground = max(low, high), GroundLimit
+	hit.take(s.Metric, low, high)
 	return hit, hit.Level >= Red
 }
 
-// readings returns what the numbers may mean, in canonical units: once where the units are known, once for each unit that makes a
-// credible number of a single value without one. Nothing, when nothing credible is there.
+// sides judges by the low bounds of the version alone, and by the high ones.
+func sides(v *Version, m vital.Metric, values []float64) (low, high Level) {
+	below, above := *v, *v
+	below.Limit.Components, above.Limit.Components = slices.Clone(v.Limit.Components), slices.Clone(v.Limit.Components)
+	for i := range v.Limit.Components {
+		b, a := &below.Limit.Components[i], &above.Limit.Components[i]
+		b.YellowHigh, b.RedHigh, b.ExtremeHigh = nil, nil, nil
+		a.YellowLow, a.RedLow, a.ExtremeLow = nil, nil, nil
+	}
+	return Judge(&below, m, values), Judge(&above, m, values)
+}
+
+// take gives the hit its side, the one of the graver level, and where both are as grave the one that lies further beyond.
+func (s *Screened) take(m vital.Metric, low, high Level) {
+	below, above := badness(m, vital.Below, s.Values), badness(m, vital.Above, s.Values)
+	if low > high || low == high && below >= above {
+		s.Side, s.Badness = vital.Below, below
+		return
+	}
+	s.Side, s.Badness = vital.Above, above
+}
+
+// readings returns what the numbers may mean, in canonical units: once where the units are known, else once for each unit that makes
+// credible numbers of all that have none. Nothing, when nothing credible is there.
 func readings(d *vital.Definition, sent []vital.Quantity) [][]float64 {
 	if len(sent) == 0 {
 		return nil
 	}
-	if len(d.Components) == 1 && sent[0].Unit == vital.NoUnit {
-		return unitless(d, sent[0])
+	if bare(d, sent) {
+		if len(d.Components) == 1 || len(unitless(d, sent)) > 0 {
+			return unitless(d, sent)
+		}
 	}
 	values, some := make([]float64, 0, len(sent)), false
 	for i, q := range sent {
@@ -118,8 +167,18 @@ func readings(d *vital.Definition, sent []vital.Quantity) [][]float64 {
 	return [][]float64{values}
 }
 
-func unitless(d *vital.Definition, q vital.Quantity) (all [][]float64) {
-	n := q.Float()
+// bare reports whether a number stands without a unit that would decide what it means.
+func bare(d *vital.Definition, sent []vital.Quantity) bool {
+	for i, q := range sent {
+		if i < len(d.Components) && d.Components[i].Canonical == d.Components[0].Canonical && q.Unit == vital.NoUnit && q != (vital.Quantity{}) {
+			return true
+		}
+	}
+	return false
+}
+
+func unitless(d *vital.Definition, sent []vital.Quantity) (all [][]float64) {
+	n := sent[0].Float()
 	if ofGlucose(d.Metric) && between(n, unitlessUnclearFrom, unitlessUnclearUpTo) && !between(n, unitlessRedFrom, unitlessRedTo) {
 		return nil
 	}
@@ -127,12 +186,31 @@ func unitless(d *vital.Definition, q vital.Quantity) (all [][]float64) {
 		return [][]float64{{n}} // below 54 mg/dL; as mmol/L it is as red at the other end
 	}
 	for _, u := range d.Components[0].Accepted {
-		q.Unit = u
-		if v, fits := q.To(d.Components[0].Canonical); fits && Credible(d.Metric, 0, v) {
-			all = append(all, []float64{v})
+		if values, can := inUnit(d, sent, u); can {
+			all = append(all, values)
 		}
 	}
 	return all
+}
+
+// inUnit returns the numbers if those that have no unit had this one; can is false when one of these would not be credible. A number
+// that is missing or has a unit that is none stays unknown.
+func inUnit(d *vital.Definition, sent []vital.Quantity, u vital.Unit) (values []float64, can bool) {
+	for i, q := range sent[:min(len(sent), len(d.Components))] {
+		supposed := q.Unit == vital.NoUnit && q != (vital.Quantity{}) && d.Components[i].Canonical == d.Components[0].Canonical
+		if supposed {
+			q.Unit = u
+		}
+		v, fits := q.To(d.Components[i].Canonical)
+		if !fits || !Credible(d.Metric, i, v) {
+			if supposed {
+				return nil, false
+			}
+			v = math.NaN()
+		}
+		values = append(values, v)
+	}
+	return values, true
 }
 
 func between(v, low, high float64) bool { return v >= low && v <= high }
@@ -202,32 +280,37 @@ func Extremes() []Default {
 	}
 }
 
-// Badness orders hits of one metric: how far beyond what is acted on for anybody the worst of its values lies, as a share of that
-// bound; more is worse. What the device could not even measure is worse than any number.
-func (s *Screened) Badness(m vital.Metric) float64 {
-	switch s.Ground {
-	case GroundBeyond:
-		return 1e6
-	case GroundUnit:
-		return 0
-	case GroundExtreme, GroundLimit:
-	}
-	worst := -1e6
+// badness says how far beyond the bound of a side the worst of the values lies, see Screened. Where nobody is acted on at once on that
+// side, it is told by the bound of the other.
+func badness(m vital.Metric, side vital.Beyond, values []float64) float64 {
+	worst, other := math.Inf(-1), math.Inf(-1)
 	for _, d := range Extremes() {
 		if d.Metric != m {
 			continue
 		}
 		for i, b := range d.Version.Limit.Components {
-			if i >= len(s.Values) || math.IsNaN(s.Values[i]) {
+			if i >= len(values) || math.IsNaN(values[i]) {
 				continue
 			}
-			if b.ExtremeLow != nil {
-				worst = max(worst, (*b.ExtremeLow-s.Values[i]) / *b.ExtremeLow)
+			mine, theirs := b.ExtremeHigh, b.ExtremeLow
+			if side == vital.Below {
+				mine, theirs = theirs, mine
 			}
-			if b.ExtremeHigh != nil {
-				worst = max(worst, (s.Values[i]-*b.ExtremeHigh) / *b.ExtremeHigh)
+			if mine != nil {
+				worst = max(worst, float64(side)*(values[i]-*mine) / *mine)
+			}
+			if theirs != nil {
+				other = max(other, float64(side)*(values[i]-*theirs) / *theirs)
 			}
 		}
 	}
-	return worst
+	switch {
+	case !math.IsInf(worst, -1):
+		return worst
+	case !math.IsInf(other, -1):
+		return other
+	case len(values) > 0 && !math.IsNaN(values[0]):
+		return float64(side) * values[0] // a metric without extremes: somebody's own limit called it
+	}
+	return 0
 }

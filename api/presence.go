@@ -81,7 +81,9 @@ type problemBody struct {
 	LastHeard *time.Time           `json:"last_heard,omitempty"`
 	Battery   *int                 `json:"battery,omitempty" doc:"Percent"`
 	Signal    *int                 `json:"signal,omitempty" doc:"dBm"`
-	ClockOff  *float64             `json:"clock_off_seconds,omitempty" doc:"Of its clock against ours; ahead is positive"`
+	ClockOff  *float64             `json:"clock_off_seconds,omitempty" doc:"Of its clock against ours; ahead is positive, and left out where it is not known or right by now"`
+	ClockJump *float64             `json:"clock_jump_seconds,omitempty" doc:"By how much its clock was put back between two looks; forward is negative"`
+	Refused   int                  `json:"clock_refused,omitempty" doc:"Messages that wait in quarantine because their times cannot be right"`
 	Missed    int                  `json:"missed,omitempty" doc:"Expected measurements that did not come"`
 	Lost      int                  `json:"lost,omitempty" doc:"Readings that are missing in its count"`
 	Ends      *time.Time           `json:"ends,omitempty" doc:"Of the certificate, or when calibration was due"`
@@ -108,8 +110,13 @@ func problemOf(p *devices.Problem) problemBody {
 		n := int(p.Signal)
 		b.Signal = &n
 	case devices.ProblemClock:
-		n := p.ClockOff.Seconds()
-		b.ClockOff = &n
+		if n := p.ClockOff.Seconds(); n != 0 {
+			b.ClockOff = &n
+		}
+		if n := p.ClockJump.Seconds(); n != 0 {
+			b.ClockJump = &n
+		}
+		b.Refused = p.ClockRefused
 	}
 	return b
 }

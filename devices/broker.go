@@ -140,8 +140,10 @@ func MosquittoAccess(bridge string, reads []string) string {
 }
 
 // MosquittoLines returns the lines of configuration that make Mosquitto use the two files. The name of the user stands in for the
-// client id: two devices can then not have the same, nor can one give itself another's and close its connection.
+// client id: two devices can then not have the same, nor can one give itself another's and close its connection. They hold for the
+// listener below whose line they stand; in a file that is included Mosquitto counts them for its default listener.
 func MosquittoLines(passwords, access string) string {
-	return "# Written by `hale broker mosquitto`: include it once (include_dir), or copy its lines to the listener of the devices.\n" +
+	return "# Written by `hale broker mosquitto`. Copy these lines into mosquitto.conf, directly below the \"listener\" line of the devices.\n" +
+		"# Do not include this file: its lines would open Mosquitto's default listener, and not guard yours.\n" +
 		"allow_anonymous false\npassword_file " + passwords + "\nacl_file " + access + "\nuse_username_as_clientid true\n"
 }

@@ -44,7 +44,7 @@ type Question struct {
 // DoubtBook is the record as Technique needs it. Every method is bound to the actor's organisation and view. A doubt of a reading
 // that is not the patient's any more is not found.
 type DoubtBook interface {
-	// Questions returns those that wait, the oldest first, or for a patient the newest of all of theirs; at most so many.
+	// Questions returns those that wait, the newest first, or for a patient the newest of all of theirs; at most so many.
 	Questions(ctx context.Context, actor account.Actor, patient vital.UID, most int) ([]Question, error)
 	// Question returns one; fault.NotFound when there is none within the view.
 	Question(ctx context.Context, actor account.Actor, uid vital.UID) (Question, error)

@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"crypto/sha256"
 	"net/netip"
 	"time"
 
@@ -16,6 +17,9 @@ type Phones struct {
 	// Guesses slows down whoever shows wrong secrets.
 	Guesses *guess.Addresses
 	Now     func() time.Time
+	// Renewed, if any, is told of an app that has shown its new secret, whose hash shown is: its old one is not needed any more. It does
+	// not wait.
+	Renewed func(d *Device, shown [sha256.Size]byte)
 }
 
 // NewPhones returns a door that lets nobody wait yet.
@@ -32,7 +36,10 @@ func (p *Phones) Knock(from netip.Addr, uid string, secret []byte) (*Device, err
 	defer p.Guesses.Leave(from)
 	snapshot, reachable := p.Current()
 	if snapshot != nil {
-		if d := snapshot.Devices[uid]; d != nil && d.Secret(secret, p.Now()) {
+		if d, shown := snapshot.Devices[uid], HashSecret(secret); d != nil && d.Accepts(shown, p.Now()) {
+			if p.Renewed != nil && d.Renews(shown) {
+				p.Renewed(d, shown)
+			}
 			return d, nil
 		}
 	}

@@ -1,6 +1,7 @@
 package devices_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"net/netip"
 	"testing"
@@ -43,5 +44,27 @@ func TestWhoGuessesTheSecretOfAPhoneWaits(t *testing.T) {
 	now = now.Add(guess.ForgetAfter + time.Second)
 	if _, err := door.Knock(guesser, "phone-1", []byte("open")); err != nil {
 		t.Errorf("much later: %v", err)
+	}
+}
+
+// TestTheNewSecretOfAPhoneEndsTheOld as that of a device at the edge does.
+func TestTheNewSecretOfAPhoneEndsTheOld(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	phone := &devices.Device{UID: "phone-1", SecretHash: devices.HashSecret([]byte("old")), NextHash: devices.HashSecret([]byte("new")), OldUntil: now.Add(time.Hour)}
+	snapshot := &devices.Snapshot{Devices: map[string]*devices.Device{"phone-1": phone}}
+	door := devices.NewPhones(func() (*devices.Snapshot, bool) { return snapshot, true }, func() time.Time { return now })
+	var ended []string
+	door.Renewed = func(d *devices.Device, shown [sha256.Size]byte) {
+		if shown == d.NextHash {
+			ended = append(ended, d.UID)
+		}
+	}
+	from := netip.MustParseAddr("192.0.2.1")
+	for secret, want := range map[string]int{"old": 0, "new": 1} {
+		ended = nil
+		if _, err := door.Knock(from, "phone-1", []byte(secret)); err != nil || len(ended) != want {
+			t.Errorf("the %s secret: told of %v, %v", secret, ended, err)
+		}
 	}
 }

@@ -18,7 +18,8 @@ type TechnicianStore interface {
 	Measurers(ctx context.Context, q MarkQuery, arrived time.Time) ([]vital.PatientID, error)
 	// TakenOf returns readings by patient, in the order of time.
 	TakenOf(ctx context.Context, q MarkQuery) (map[vital.PatientID][]Taken, error)
-	// Raise stores doubts of patients, each once however often it is raised, and returns how many are new.
+	// Raise stores doubts of patients, each once however often it is raised and of each kind one of a sitting, and returns how many
+	// are new.
 	Raise(ctx context.Context, now time.Time, doubts map[vital.PatientID][]Doubted) (int, error)
 }
 

@@ -117,16 +117,21 @@ type Doubted struct {
 	Doubt    Doubt
 	Compared []float64     // with what: the reading before it, or the median of the week, in canonical units
 	Apart    time.Duration // from the reading before it; 0 of a weight
+	// SatFrom and SatTo are the first and the last reading of its sitting; zero of a weight.
+	SatFrom, SatTo time.Time
 }
 
-// Doubtful returns what is doubtful among the readings of one person, in the order of time.
+// Doubtful returns what is doubtful among the readings of one person, in the order of time. Of a sitting it is the first of each
+// kind: the sitting is asked about, and a cuff that measures every few seconds is not asked about each time.
 func Doubtful(readings []Taken) []Doubted {
 	var all []Doubted
 	for _, s := range Sittings(readings) {
+		asked := map[Doubt]bool{}
 		for i, r := range s.Readings {
-			if d, some := s.Doubts[i]; some {
-				before := s.Readings[i-1]
-				all = append(all, Doubted{Taken: r, Doubt: d, Compared: before.Values[:2], Apart: r.At.Sub(before.At)})
+			if d, some := s.Doubts[i]; some && !asked[d] {
+				asked[d] = true
+				before, last := s.Readings[i-1], s.Readings[len(s.Readings)-1]
+				all = append(all, Doubted{Taken: r, Doubt: d, Compared: before.Values[:2], Apart: r.At.Sub(before.At), SatFrom: s.Readings[0].At, SatTo: last.At})
 			}
 		}
 	}

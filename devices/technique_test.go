@@ -89,7 +89,7 @@ func TestAWeightOfSomebodyElseIsAskedAbout(t *testing.T) {
 
 func TestADoubtSaysWithWhatItWasCompared(t *testing.T) {
 	t.Parallel()
-	readings := pressures([3]float64{0, 131, 82}, [3]float64{12, 128, 80}, [3]float64{72, 150, 90})
+	readings := pressures([3]float64{0, 131, 82}, [3]float64{12, 128, 80}, [3]float64{72, 150, 90}, [3]float64{80, 149, 90}) // of two that came too soon the first
 	day := func(n int) time.Time { return time.Date(2026, 6, n, 6, 0, 0, 0, time.UTC) }
 	for i, kg := range []float64{78, 78.2, 84.4} {
 		readings = append(readings, devices.Taken{Metric: vital.BodyWeight, ID: int64(10 + i), At: day(2 + i), Values: []float64{kg}})

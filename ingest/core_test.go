@@ -42,7 +42,7 @@ func TestAMessageIsDurableWhenItsLastEnvelopeIs(t *testing.T) {
 	submit(h, told, 1, `[{"metric":"heart_rate","value":61,"unit":"/min"},
 		{"metric":"heart_rate","value":62,"unit":"/min","time":"2026-11-21T07:00:00Z"},
 		{"metric":"heart_rate","value":63,"unit":"/min","time":"2026-11-20T18:00:00Z"},
-		{"metric":"glucose","value":"6.7"},
+		{"metric":"glucose","value":"six"},
 		{"metric":"heart_rate","value":64,"unit":"/min"}]`)
 	places := map[string]int{}
 	var last envelope

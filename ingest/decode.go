@@ -36,6 +36,8 @@ type decoder struct {
 	wanted   bool
 	clocks   *devices.ClockBook
 	trial    *trial // of a mapping that is tried out; nil otherwise
+	// ungranted is set while a message of a sensor is read that the gateway may not speak for (yet): all of it is refused for that.
+	ungranted *refusal
 
 	originals []vital.Original
 }
@@ -65,6 +67,9 @@ func (d *decoder) decode() {
 func (d *decoder) wire() {
 	to, no := find(d.message.Topic, d.device)
 	switch {
+	case no != nil && no.reason == vital.ReasonSensor && d.message.Oversize == nil:
+		d.ungranted = no
+		d.readUngranted(to)
 	case no != nil:
 		d.refuseWhole(no)
 	case d.message.Oversize != nil:
@@ -147,7 +152,7 @@ func (d *decoder) one(s *scanner, index int) error {
 	d.wanted = d.wanted || e.receipt.kind == boolean && e.receipt.raw[0] == 't'
 	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
 	r := &d.readings[len(d.readings)-1]
-	if no := d.normalise(e, r); no != nil {
+	if no := d.admit(d.normalise(e, r), r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		d.refuseElement(s.src[start:s.at], index, no)
 		return nil
@@ -181,6 +186,9 @@ func (d *decoder) refuseWhole(no *refusal) {
 // refuseElement keeps raw, which is what Length and Hash are of, with the reason and with what could be read of it: that is
 // screened, and stored as no reading.
 func (d *decoder) refuseElement(raw []byte, index int, no *refusal) {
+	if d.ungranted != nil {
+		no = &refusal{reason: d.ungranted.reason, detail: d.ungranted.detail, beyond: no.beyond, read: no.read}
+	}
 	d.refused = append(d.refused, vital.Refused{
 		Org: d.device.Org, Device: d.device.ID, ReceivedAt: d.received, Topic: printable(d.message.Topic),
 		Reason: no.reason, Detail: no.detail,

@@ -44,6 +44,7 @@ func (d *decoder) draft(t *formats.Draft) {
 	if no == nil && t.Standing == vital.EnteredInError {
 		takeBack(r)
 	}
+	no = d.admit(no, r)
 	if no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		d.refuseElement(d.partOf(t.Part), t.Index, no)
@@ -122,6 +123,10 @@ func endOf(t formats.Time) string {
 
 // context takes what a meter says beside the measurement of a sequence number. It is no reading: it has no number.
 func (d *decoder) context(c *formats.GlucoseContext) {
+	if d.ungranted != nil {
+		d.refuseWhole(d.ungranted)
+		return
+	}
 	r := vital.Reading{ReceivedAt: d.received, HasSequence: true, More: &vital.More{Facts: c.Facts}}
 	r.Metric, r.Tie = vital.Glucose, c.Sequence
 	if no := d.clock(said{}, &r); no != nil {
@@ -135,6 +140,9 @@ func (d *decoder) context(c *formats.GlucoseContext) {
 
 // aboutItself takes what a device says of itself.
 func (d *decoder) aboutItself(facts []vital.Fact) {
+	if d.ungranted != nil {
+		return
+	}
 	for _, f := range facts {
 		percent, ok := strings.CutSuffix(f.Value, " %")
 		level, err := strconv.ParseUint(percent, 10, 8)
@@ -151,9 +159,9 @@ func (d *decoder) refuseFormatted(f *formats.Refusal) {
 	if f.NotKept {
 		no.reason = vital.ReasonNotKept
 	}
-	if f.Draft != nil && f.Draft.Metric != 0 && !f.NotKept {
+	if f.Draft != nil && f.Draft.Metric != 0 && (!f.NotKept || f.Draft.N > 0) && f.Draft.Standing != vital.EnteredInError {
 		read := vital.Reading{ReceivedAt: d.received}
-		_ = d.fill(&read, f.Draft) // it has no number, and is refused anyway
+		_ = d.fill(&read, f.Draft) // it is refused anyway
 		no.read = &read
 	}
 	d.refuseElement(d.partOf(f.Part), f.Index, no)

@@ -166,7 +166,7 @@ func TestWhatADeviceCouldNotMeasureIsRefusedWithItsSide(t *testing.T) {
 	t.Parallel()
 	records, _ := decode(message("hale/v1/cuff-7/gatt/2A35", octets(t, cuffTooHigh)))
 	no := records[0].Refused
-	if no == nil || no.Reason != vital.ReasonNotANumber || no.Beyond != vital.Above || no.Read == nil || no.Read.Metric != vital.BloodPressure || no.Read.N != 0 || no.Read.Patient != anna {
+	if no == nil || no.Reason != vital.ReasonNotANumber || no.Beyond != vital.Above || no.Read == nil || no.Read.Metric != vital.BloodPressure || no.Read.Sent[0] != (vital.Quantity{}) || no.Read.Sent[1] != q(80, 0, vital.MmHg) || no.Read.Patient != anna {
 		t.Fatalf("became %+v", no)
 	}
 	if !strings.Contains(no.Detail, "systolic") {

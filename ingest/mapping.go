@@ -261,7 +261,10 @@ func (d *decoder) mapElement(rule *mappingRule, index int, s *scope) {
 	if no == nil {
 		no = d.addressed(rule, s)
 	}
-	if no != nil {
+	if no != nil && no.reason == vital.ReasonSensor {
+		d.ungranted, d.sensor = no.in(rule), 0
+		defer func() { d.ungranted = nil }()
+	} else if no != nil {
 		d.refuseElement(raw, index, no.in(rule))
 		return
 	}
@@ -372,7 +375,7 @@ func (d *decoder) mapReading(rule *mappingRule, spec *readingSpec, s *scope) *re
 	}
 	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
 	r := &d.readings[len(d.readings)-1]
-	if no := d.normalise(e, r); no != nil {
+	if no := d.admit(d.normalise(e, r), r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		return no
 	}

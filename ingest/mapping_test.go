@@ -201,6 +201,8 @@ func TestAMappedMessageGoesThroughTheCore(t *testing.T) {
 	r, receipt := decode("v/scale-2", body)
 	if r.Refused == nil || r.Refused.Reason != vital.ReasonSensor || string(r.Refused.Raw) != body || r.Refused.Device != ours || receipt.Accepted != 0 {
 		t.Errorf("a sensor that was not granted: %+v", r.Refused)
+	} else if read := r.Refused.Read; read == nil || read.Sensor != 0 || read.Patient != 0 || read.Sent[0].Mantissa != 61 {
+		t.Errorf("what could be read of it: %+v", read)
 	}
 	if r, _ = decode("w/scale-1", body); r.Refused == nil || r.Refused.Reason != vital.ReasonTopic || r.Refused.Topic != "w/scale-1" || string(r.Refused.Raw) != body || r.Refused.Org != ourOrg {
 		t.Errorf("a topic of no mapping: %+v", r.Refused)

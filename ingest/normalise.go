@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -58,50 +59,50 @@ func (v *vocabulary) metric(e *element) (*word, *refusal) {
 	return w, nil
 }
 
-// quantities reads the numbers of the metric's components in their order. What is optional stands at the end.
-func (v *vocabulary) quantities(e *element, w *word, r *vital.Reading) *refusal {
+// quantities reads the numbers of the metric's components in their order. What is optional stands at the end. After the first refusal
+// the others are read all the same, to be screened; the zero quantity then stands where none could be read.
+func (v *vocabulary) quantities(e *element, w *word, r *vital.Reading) (first *refusal) {
 	for i, c := range w.Components {
 		p := w.parts[i]
 		if p == noPart || i == len(r.Sent) {
-			return refuse(vital.ReasonMetric, "%s cannot be sent in this format", w.Code)
+			return cmp.Or(first, refuse(vital.ReasonMetric, "%s cannot be sent in this format", w.Code))
 		}
 		a := &e.amounts[p]
 		if c.Optional && (a.value.kind == absent || a.value.kind == null) {
-			return nil
+			return first
 		}
 		if a.value.kind == absent {
-			return refuse(vital.ReasonMetric, "%s needs %s", w.Code, c.Code)
+			first = cmp.Or(first, refuse(vital.ReasonMetric, "%s needs %s", w.Code, c.Code))
+			continue
 		}
 		q, read, no := v.quantity(e, a, c, p)
-		if read && int(r.N) == i {
-			r.Sent[i] = q
-			r.N++
+		if read {
+			r.Sent[i], r.N = q, uint8(i+1)
 		}
-		if no != nil {
-			return no
-		}
+		first = cmp.Or(first, no)
 	}
-	return nil
+	return first
 }
 
 // quantity reads one number with its unit. read is true also where the number is one, and its unit is not: it is known without.
 func (v *vocabulary) quantity(e *element, a *amount, c vital.Component, p part) (q vital.Quantity, read bool, no *refusal) {
+	digits := a.value.raw
 	switch a.value.kind {
 	case number:
 	case text:
-		no := refuse(vital.ReasonNotANumber, "%s is text; send a number without quotes, for example 36.8", c.Code)
+		no = refuse(vital.ReasonNotANumber, "%s is text; send a number without quotes, for example 36.8", c.Code)
 		no.beyond = outside(a.value.plain())
-		return q, false, no
+		digits = bytes.TrimSpace(a.value.plain())
 	case absent, null, boolean, list, object:
 		return q, false, refuse(vital.ReasonNotANumber, "%s is %s; send a number, for example 36.8", c.Code, a.value.kind)
 	}
 	unit, noUnit := v.unitOf(e, a, c, p)
 	var err error
-	if q.Mantissa, q.Exponent, err = vital.ParseDecimal(string(a.value.raw)); err != nil && noUnit == nil {
+	if q.Mantissa, q.Exponent, err = vital.ParseDecimal(string(digits)); err != nil && noUnit == nil && no == nil {
 		return q, false, refuse(vital.ReasonNotANumber, "%s %s has more than 18 digits or too large an exponent", c.Code, clip(a.value.raw))
 	}
 	q.Unit = unit
-	return q, err == nil, noUnit
+	return q, err == nil, cmp.Or(no, noUnit)
 }
 
 // outside reads what a meter shows in the place of a number: LO or HI, beyond what it can measure.

@@ -30,7 +30,7 @@ type destination struct {
 }
 
 // find reads a topic as the device may use it: its readings, those of a sensor that it speaks for, or its status. The
-// refusal says what it may publish to.
+// refusal says what it may publish to; with vital.ReasonSensor the destination says nevertheless how the message is read.
 func find(topic string, d *devices.Device) (to destination, no *refusal) {
 	rest, ok := strings.CutPrefix(topic, topicRoot)
 	if !ok {
@@ -59,7 +59,7 @@ func find(topic string, d *devices.Device) (to destination, no *refusal) {
 		return to, nil
 	}
 	if to.sensor, ok = d.Sensors[name]; !ok {
-		return destination{}, refuse(vital.ReasonSensor, "the sensor %s was not granted to this gateway; ask the device desk", quote([]byte(name)))
+		return to, refuse(vital.ReasonSensor, "the sensor %s was not granted to this gateway; ask the device desk", quote([]byte(name)))
 	}
 	return to, nil
 }

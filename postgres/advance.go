@@ -156,11 +156,12 @@ func (j *job) settle(ctx context.Context, tx statements, now time.Time) (err err
 	if err := j.keepBeside(ctx, tx); err != nil {
 		return err
 	}
-	if err := j.askWithdrawals(ctx, tx, now); err != nil {
+	tooMuch, err := j.askWithdrawals(ctx, tx, now)
+	if err != nil {
 		return err
 	}
 	var first []*vital.Refused
-	if j.result.Refused, first, err = quarantine(ctx, tx, slices.Concat(j.sifted.refused, j.filed.conflicts)); err != nil {
+	if j.result.Refused, first, err = quarantine(ctx, tx, slices.Concat(j.sifted.refused, j.filed.conflicts, tooMuch)); err != nil {
 		return err
 	}
 	if j.unverified, err = screen(ctx, tx, now, j.suspects(first)); err != nil {

@@ -292,6 +292,29 @@ func (a *App) RevokeCertificate(ctx context.Context, actor account.Actor, uid st
 	})
 }
 
+const revokeRenewed = `UPDATE device_cert SET revoked_at = $2 WHERE device_id = $1 AND origin = 'renewed' AND revoked_at IS NULL RETURNING fingerprint`
+
+// endRenewed revokes the certificates that a device got by itself, each with an audit row as row begins it. Whoever had its secret
+// could get one, and renew that for ever: they end with the secret. What the desk or a maker gave it, and what it claimed, was not
+// got with the secret and stays.
+func endRenewed(ctx context.Context, tx pgx.Tx, id int64, row account.Audit) error {
+	rows, err := tx.Query(ctx, revokeRenewed, id, row.At)
+	if err != nil {
+		return fmt.Errorf("revoke renewed certificates: %w", err)
+	}
+	prints, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return fmt.Errorf("revoke renewed certificates: %w", err)
+	}
+	for _, print := range prints {
+		row.Action, row.Detail = "revoke certificate", devices.Fingerprint(print).String()+", got with a secret that has ended"
+		if err := writeAudit(ctx, tx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 const certificatesInUse = `SELECT certificate, revoked_at IS NOT NULL FROM device_cert WHERE device_id = $1 ORDER BY not_after DESC`
 
 // Showing returns how a device stands that asks for itself. See devices.CertificateDoor.

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -398,4 +399,57 @@ func TestAnotherOrganisationsAuthorityIsNotTouched(t *testing.T) {
 	eva := r.staff(t, "Elsewhere", "eva")
 	wantFault(t, "another organisation's", r.Distrust(t.Context(), eva, a.UID), fault.NotFound)
 	wantFault(t, "what is no id", r.Distrust(t.Context(), eva, vital.UID("x")), fault.NotFound)
+}
+
+func TestWhatWasGotWithASecretEndsWithIt(t *testing.T) {
+	t.Parallel()
+	r := newTrustee(t)
+	ctx, now := t.Context(), time.Now()
+	c := r.credentials(&now)
+	signed, err := r.Sign(ctx, r.nurse, "cuff-1", certs.Request(t, "", certs.Key(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	renew := func(secret string, shown *tls.Certificate) tls.Certificate {
+		t.Helper()
+		key := certs.Key(t)
+		a := devices.Asking{Name: "cuff-1", Request: certs.Request(t, "cuff-1", key), Secret: secret}
+		if shown != nil {
+			a.Chain, a.Signature = certs.PEM(shown.Leaf), signature(t, a.Request, shown)
+		}
+		made, err := r.Renew(ctx, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tls.Certificate{Leaf: made, PrivateKey: key}
+	}
+	first := renew("cuff-1", nil) // by somebody who has found the secret
+	second := renew("", &first)
+	made, err := c.MakeCode(ctx, r.nurse, "cuff-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.expect(t, second.Leaf, "cuff-1", "") // until the code is used
+	paired, err := c.Pair(ctx, netip.MustParseAddr("192.0.2.7"), made.Code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.expect(t, first.Leaf, "", devices.ObjectionRevoked)
+	r.expect(t, second.Leaf, "", devices.ObjectionRevoked)
+	r.expect(t, signed, "cuff-1", "") // nobody got it with the secret
+
+	third := renew(paired.Secret, nil)
+	next, err := c.Renew(ctx, r.nurse, "cuff-1", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.expect(t, third.Leaf, "cuff-1", "")
+	if err := c.DropOld(ctx, r.nurse, "cuff-1"); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(t, third.Leaf, "", devices.ObjectionRevoked)
+	r.expect(t, renew(next.Secret, nil).Leaf, "cuff-1", "")
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'revoke certificate' AND object = 'device cuff-1'`); n != 3 {
+		t.Errorf("%d certificates were revoked in the trail, want 3", n)
+	}
 }

@@ -136,10 +136,13 @@ func (a *App) DropOld(ctx context.Context, actor account.Actor, uid string) erro
 			return err
 		}
 		done, err := dropped(ctx, tx, dropping{actor.Org, id, uid, nil}, account.Audit{At: now, Actor: actor})
-		if err == nil && !done {
-			err = fault.New(fault.Conflict, "the device has one secret: no old one is to be ended")
+		if err != nil {
+			return err
 		}
-		return err
+		if !done {
+			return fault.New(fault.Conflict, "the device has one secret: no old one is to be ended")
+		}
+		return endRenewed(ctx, tx, int64(id), account.Audit{Org: actor.Org, At: now, Actor: actor, Object: "device " + uid})
 	})
 }
 
@@ -190,7 +193,15 @@ func (a *App) Pair(ctx context.Context, t devices.Attempt) (uid string, err erro
 		if staff != "" {
 			detail = "code " + code + " of staff " + staff
 		}
-		if err := writeAudit(ctx, tx, account.Audit{Org: org, At: t.At, Actor: account.Actor{Org: org}, Action: "pair device", Object: "device " + uid, Detail: detail}); err != nil {
+		row := account.Audit{Org: org, At: t.At, Actor: account.Actor{Org: org}, Action: "pair device", Object: "device " + uid, Detail: detail}
+		if err := writeAudit(ctx, tx, row); err != nil {
+			return err
+		}
+		id, err := deviceID(ctx, tx, uid)
+		if err != nil {
+			return err
+		}
+		if err := endRenewed(ctx, tx, id, row); err != nil {
 			return err
 		}
 		return touchRegistry(ctx, tx)

@@ -275,8 +275,9 @@ INSERT INTO unverified_person (org_id, unverified_id, patient_id, how) SELECT 1,
 INSERT INTO unverified_entry (org_id, unverified_id, kind, recorded_at, note, version) SELECT 1, u.id, 'claimed', '2026-01-01Z', 'NEEDLE was it', 1 FROM unverified u;
 INSERT INTO withdrawn_reading SELECT r.*, '2026-01-01Z', 'entered_in_error', NULL, 'x', 'nurse', 'NEEDLE was it not' FROM reading r LIMIT 1;
 INSERT INTO reading_more (org_id, sensor_id, metric, sent_at, tie, facts) SELECT 1, r.sensor_id, r.metric, r.sent_at, r.tie, '[{"name": "note", "value": "NEEDLE was lying"}]' FROM reading r;
-INSERT INTO reading_note (org_id, sensor_id, metric, tie, received_at, facts) SELECT 1, r.sensor_id, 7, 8, r.received_at, '[{"name": "meal", "value": "NEEDLE"}]' FROM reading r;
+INSERT INTO reading_note (org_id, sensor_id, metric, tie, received_at, facts) SELECT DISTINCT ON (r.sensor_id) 1, r.sensor_id, 7, 8, r.received_at, '[{"name": "meal", "value": "NEEDLE"}]' FROM reading r;
 INSERT INTO original (org_id, device_id, hash, topic, raw, received_at, last_received_at) SELECT 1, r.device_id, sha256('o'), 'hale/v1/cuff-1/fhir', 'NEEDLE', r.received_at, r.received_at + interval '1 hour' FROM reading r;
+INSERT INTO withdrawal (org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, state, next_action_at) SELECT 1, r.sensor_id, r.device_id, 5, 2, r.metric, r.sent_at, r.tie, r.received_at, 'done', r.received_at FROM reading r;
 INSERT INTO kit (org_id, uid, label, state, state_at, issued_at, made_at) VALUES (1, gen_random_uuid(), 'K-1', 'issued', '2026-01-01Z', '2026-01-01Z', '2026-01-01Z');
 INSERT INTO kit_holder (org_id, kit_id, patient_id, from_at, to_at) SELECT 1, k.id, h.patient, h.from_at::timestamptz, h.to_at::timestamptz FROM kit k, (VALUES ($P, '2026-01-01Z', NULL), ($M, '2025-01-01Z', '2025-06-01Z'), ($O, '2026-01-01Z', NULL)) h (patient, from_at, to_at);
 INSERT INTO device_command (org_id, uid, device_id, sensor_id, kind, payload, urgent, created_at, not_after, author_name) SELECT 1, gen_random_uuid(), r.device_id, r.sensor_id, 'text', '{"text": "NEEDLE, please rest"}', false, r.received_at, r.received_at + interval '1 hour', 'x' FROM reading r;
@@ -318,6 +319,7 @@ func TestEverythingOfAPersonGoesAndNothingOfOthers(t *testing.T) {
 		"SELECT count(*) FROM kit":                                                            1,
 		fmt.Sprintf("SELECT count(*)::int FROM kit_holder WHERE patient_id = %d", other.ID):   1,
 		"SELECT count(*) FROM kit_holder":                                                     1,
+		"SELECT count(*) FROM withdrawal":                                                     0,
 		"SELECT count(*) FROM device":                                                         1,
 		fmt.Sprintf("SELECT count(*)::int FROM team_patient WHERE patient_id = %d", other.ID): 1,
 	} {

@@ -93,6 +93,7 @@ AND NOT EXISTS (SELECT FROM inbox i WHERE i.sensor_id = m.sensor_id AND i.metric
 		{"original", string(safe.ClassReadings), `DELETE FROM original o USING sensor p, sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id AND p.org_id = n.org_id AND p.id = coalesce(n.parent_id, n.id)
 AND o.org_id = $1 AND o.last_received_at >= s.from_at
 AND (p.device_id = o.device_id AND strpos(o.topic, '/sensors/') = 0 OR strpos(o.topic, '/sensors/' || p.uid || '/') > 0)`, "messages of their sensors as they were sent, also what came late: they are kept for days only"},
+		{"withdrawal", string(safe.ClassReadings), `DELETE FROM withdrawal w USING ` + theirSpans + ` AND w.org_id = $1 AND w.sensor_id = s.sensor_id AND w.sent_at >= s.from_at AND (s.to_at IS NULL OR w.sent_at < s.to_at)`, "what their devices took back, and when it was measured"},
 		{"unverified_entry", string(safe.ClassReadings), `DELETE FROM unverified_entry WHERE org_id = $1 AND unverified_id IN ` + theirUnverified, "the log of the row below"},
 		{"unverified", string(safe.ClassReadings), `DELETE FROM unverified WHERE org_id = $1 AND id IN ` + theirUnverified, "unverified values of their sensors, and those that were said to be theirs"},
 		deleted("unverified_person", safe.ClassReadings, "that a value might have been theirs"),

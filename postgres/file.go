@@ -282,11 +282,13 @@ func (f *filed) park(ctx context.Context, tx statements, p placed) error {
 const insertQuarantine = `
 INSERT INTO quarantine AS q (org_id, device_id, topic, reason, detail, raw, length, hash, identity, received_at, last_received_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, last_received_at = greatest(q.last_received_at, excluded.last_received_at)
+ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, last_received_at = greatest(q.last_received_at, excluded.last_received_at),
+    settled_at = CASE WHEN excluded.received_at > q.last_received_at AND excluded.received_at > q.settled_at THEN NULL ELSE q.settled_at END
 RETURNING times = 1, q.received_at <> $10`
 
-// quarantine keeps what was refused, once per device and content, and returns how many were new. fresh are those that were not
-// refused before, all parts of a new message among them, and those that may have been measured again: the same bytes without a time.
+// quarantine keeps what was refused, once per device and content, and returns how many were new. What was settled and comes again waits
+// again. fresh are those that were not refused before, all parts of a new message among them, and those that may have been measured
+// again: the same bytes without a time.
 func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (added int, fresh []*vital.Refused, err error) {
 	if len(refused) == 0 {
 		return 0, nil, nil

@@ -126,7 +126,7 @@ func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]sa
 	}
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		for i := range list {
-			if err := suggest(ctx, tx, sensors[i], &list[i]); err != nil {
+			if err := suggest(ctx, tx, actor, sensors[i], &list[i]); err != nil {
 				return err
 			}
 		}
@@ -162,7 +162,7 @@ func readWaiting(ctx context.Context, tx pgx.Tx, sensor int64, reason string) ([
 // Who held the sensor, or another of the same device, around that time, as the view of the transaction knows them. An assignment that
 // a claim made is no evidence for the next.
 const suggested = `
-SELECT p.id, p.uid::text, p.name, p.number, a.sensor_id <> $1, a.from_at, a.to_at FROM patient p
+SELECT p.id, p.uid::text, p.org_id, p.name, p.number, p.state, ` + relationColumns + `, a.sensor_id <> $1, a.from_at, a.to_at` + patientTables + `
     JOIN assignment a ON a.org_id = p.org_id AND a.patient_id = p.id
 WHERE p.state IN ('active', 'ending') AND (a.to_at IS NULL OR a.to_at > a.from_at) AND a.from_at < $3::timestamptz + interval '90 days' AND coalesce(a.to_at, 'infinity') > $2::timestamptz - interval '90 days'
     AND a.sensor_id IN (SELECT $1::bigint
@@ -173,7 +173,8 @@ WHERE p.state IN ('active', 'ending') AND (a.to_at IS NULL OR a.to_at > a.from_a
     AND NOT EXISTS (SELECT FROM refile_part t JOIN refile f ON f.org_id = t.org_id AND f.id = t.refile_id WHERE t.target_assignment = a.id AND f.source_id IS NULL)
 ORDER BY a.sensor_id <> $1, a.from_at DESC LIMIT 20`
 
-func suggest(ctx context.Context, tx pgx.Tx, sensor int64, w *safe.Waiting) error {
+// suggest adds whose they may be. What somebody usually measures is a reason only for whoever may see their readings.
+func suggest(ctx context.Context, tx pgx.Tx, actor account.Actor, sensor int64, w *safe.Waiting) error {
 	rows, err := tx.Query(ctx, suggested, sensor, w.First, w.Last)
 	if err != nil {
 		return fmt.Errorf("look for whose it may be: %w", err)
@@ -184,9 +185,9 @@ func suggest(ctx context.Context, tx pgx.Tx, sensor int64, w *safe.Waiting) erro
 		from, to time.Time
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h held, err error) {
-		var to *time.Time
-		err = row.Scan(&h.ID, &h.UID, &h.Name, &h.Number, &h.near, &h.from, &to)
-		h.from, h.to = h.from.UTC(), timeOf(to)
+		var to, glass *time.Time
+		err = row.Scan(&h.ID, &h.UID, &h.Org, &h.Name, &h.Number, &h.State, &h.Relation.Team, &glass, &h.Relation.Shared, &h.near, &h.from, &to)
+		h.from, h.to, h.Relation.Glass = h.from.UTC(), timeOf(to), timeOf(glass)
 		return h, err
 	})
 	if err != nil {
@@ -205,6 +206,9 @@ func suggest(ctx context.Context, tx pgx.Tx, sensor int64, w *safe.Waiting) erro
 		}
 	}
 	for i := range w.Suggestions {
+		if account.Allow(actor, account.SeeReadings, &w.Suggestions[i].Patient) != nil {
+			continue
+		}
 		if err := usual(ctx, tx, w, &w.Suggestions[i]); err != nil {
 			return err
 		}

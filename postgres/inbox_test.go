@@ -68,6 +68,39 @@ func TestWhatWaitsIsClaimedWithItsTimeAndJudged(t *testing.T) {
 	}
 }
 
+// TestWhatSomebodyWeighsIsToldToThoseWhoSeeTheirReadings: what waits is nobody's, and may be seen; what one of those whose it may be
+// usually weighs is theirs.
+func TestWhatSomebodyWeighsIsToldToThoseWhoSeeTheirReadings(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	parked := r.weight(-60, 74300)
+	parked.Reading.Patient, parked.Reading.Assignment, parked.Reading.Epoch = 0, 0, 0
+	r.advance(t, r.weight(10, 74000), r.weight(20, 74100), r.weight(30, 74200), parked)
+	desk := r.nurse
+	desk.Role = account.DeviceDesk
+	for name, c := range map[string]struct {
+		who   account.Actor
+		whose int  // suggestions
+		tells bool // what they weigh
+	}{
+		"one of the care team":        {r.nurse, 1, true},
+		"the device desk":             {desk, 1, false},
+		"a nurse of no care team":     {r.stranger(t, "zoe"), 0, false},
+		"an administrator of no team": {func() account.Actor { a := r.stranger(t, "adam"); a.Role = account.Administrator; return a }(), 1, false},
+	} {
+		list, err := r.inbox().List(t.Context(), c.who)
+		if err != nil || len(list) != 1 || len(list[0].Readings) != 1 || len(list[0].Suggestions) != c.whose {
+			t.Errorf("%s: %+v, %v", name, list, err)
+			continue
+		}
+		for _, s := range list[0].Suggestions {
+			if tells := strings.Contains(strings.Join(s.Reasons, "; "), "kg"); tells != c.tells || len(s.Reasons) == 0 {
+				t.Errorf("%s is told: %q", name, s.Reasons)
+			}
+		}
+	}
+}
+
 // TestWhatWaitsWithinAnothersTimeIsClaimed: the clock is uncertain, or who it was is not said; of the other nothing is taken but that
 // instant.
 func TestWhatWaitsWithinAnothersTimeIsClaimed(t *testing.T) {

@@ -44,6 +44,8 @@ func (r *record) own(t *testing.T, p account.Patient) {
 		`INSERT INTO caregiver_grant (org_id, patient_id, caregiver_id, scopes, from_at) SELECT %[1]d, %[2]d, id, 'SeePatients', now() FROM caregiver WHERE name = 'Daughter of %[2]d'`,
 		`INSERT INTO private_item (org_id, uid, patient_id, kind, metric, marked_at, marked_by) VALUES (%[1]d, gen_random_uuid(), %[2]d, 'metric', 1, now(), 'x')`,
 		`INSERT INTO patient_identifier (org_id, uid, patient_id, system, value, key, added_at) VALUES (%[1]d, gen_random_uuid(), %[2]d, 'urn:x', 'A%[2]d', 'a%[2]d', now())`,
+		`INSERT INTO kit (org_id, uid, label, state, state_at, issued_at, made_at) VALUES (%[1]d, gen_random_uuid(), 'K-%[2]d', 'issued', now(), now(), now())`,
+		`INSERT INTO kit_holder (org_id, kit_id, patient_id, from_at) SELECT %[1]d, k.id, %[2]d, now() FROM kit k WHERE k.label = 'K-%[2]d'`,
 	} {
 		r.exec(t, fmt.Sprintf(statement, int32(p.Org), int64(p.ID)))
 	}
@@ -77,7 +79,7 @@ func TestUndoingAMergeGivesBackOnlyWhatWasMoved(t *testing.T) {
 					moved++
 				}
 			}
-			tables := []string{"caregiver_grant", "private_item", "patient_identifier"}
+			tables := []string{"caregiver_grant", "private_item", "patient_identifier", "kit_holder"}
 			of := func(table string, p account.Patient) int {
 				return r.count(t, "SELECT count(*) FROM "+table+" WHERE patient_id = $1", int64(p.ID))
 			}

@@ -17,6 +17,10 @@ const OriginalsFor = 30 * 24 * time.Hour
 // notesFor is how long a note waits for the measurement of its sequence number.
 const notesFor = 30 * 24 * time.Hour
 
+// withdrawalsFor is how long it is known that something was taken back already, or named in vain. Asked again later, nothing is found that
+// was not taken back.
+const withdrawalsFor = 30 * 24 * time.Hour
+
 // Only what belongs to a row is kept: a reading of somebody who was erased is let go while it is stored, and what was sent again
 // meets its first outcome, whatever has become known of its clock since.
 const insertMore = `
@@ -26,32 +30,52 @@ WHERE EXISTS (SELECT FROM reading r WHERE r.sensor_id = $2 AND r.metric = $3 AND
    OR EXISTS (SELECT FROM inbox i WHERE i.sensor_id = $2 AND i.metric = $3 AND i.sent_at = $4 AND i.tie = $5 AND i.measured_at = $12)
 ON CONFLICT DO NOTHING`
 
+// notesOfSensor is how many notes of one sensor wait: no meter remembers as many measurements. The oldest go.
+const notesOfSensor = 5000
+
+// A note that comes again is said once, and replaces what an earlier count left behind.
 const insertNote = `
-INSERT INTO reading_note (org_id, sensor_id, metric, tie, received_at, facts) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
+INSERT INTO reading_note AS n (org_id, sensor_id, metric, tie, received_at, facts) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (org_id, sensor_id, metric, tie) DO UPDATE SET received_at = excluded.received_at, facts = excluded.facts WHERE n.received_at < excluded.received_at`
 
 // joinNotes gives what waits to the measurement of its sequence number that arrived next to it: a meter counts from 0 again when
-// its battery is changed. A note that came twice is said once.
+// its battery is changed. Each sensor's record is looked through once, however many notes it has.
 const joinNotes = `
-WITH found AS MATERIALIZED (
-    SELECT n.org_id, n.sensor_id, n.metric, n.tie, n.received_at, n.facts, m.sent_at
-    FROM reading_note n CROSS JOIN LATERAL (
-        SELECT x.sent_at FROM (
-            SELECT r.sent_at, r.received_at FROM reading r
-            WHERE r.sensor_id = n.sensor_id AND r.metric = n.metric AND r.tie = n.tie AND r.has_sequence AND r.sent_at BETWEEN n.received_at - interval '400 days' AND n.received_at + interval '1 day'
-            UNION ALL
-            SELECT i.sent_at, i.received_at FROM inbox i
-            WHERE i.sensor_id = n.sensor_id AND i.metric = n.metric AND i.tie = n.tie AND i.has_sequence
-        ) x WHERE x.received_at BETWEEN n.received_at - interval '1 day' AND n.received_at + interval '1 day'
-        ORDER BY abs(extract(epoch FROM x.received_at - n.received_at)) LIMIT 1) m
-    WHERE $1::bigint[] IS NULL OR n.sensor_id = ANY ($1)
+sensors AS (
+    SELECT org_id, sensor_id, metric, array_agg(tie) AS ties, min(received_at) - interval '1 day' AS since, max(received_at) + interval '1 day' AS until FROM wanted GROUP BY org_id, sensor_id, metric
+), measured AS MATERIALIZED (
+    SELECT x.* FROM sensors s CROSS JOIN LATERAL (
+        SELECT r.sensor_id, r.metric, r.tie, r.sent_at, r.received_at FROM reading r
+        WHERE r.sensor_id = s.sensor_id AND r.metric = s.metric AND r.tie = ANY (s.ties) AND r.has_sequence AND r.sent_at BETWEEN s.since - interval '399 days' AND s.until
+        UNION ALL
+        SELECT i.sensor_id, i.metric, i.tie, i.sent_at, i.received_at FROM inbox i WHERE i.sensor_id = s.sensor_id AND i.metric = s.metric AND i.tie = ANY (s.ties) AND i.has_sequence
+    ) x WHERE x.received_at BETWEEN s.since AND s.until
+), found AS MATERIALIZED (
+    SELECT DISTINCT ON (n.org_id, n.sensor_id, n.metric, n.tie) n.*, m.sent_at
+    FROM wanted n JOIN measured m ON m.sensor_id = n.sensor_id AND m.metric = n.metric AND m.tie = n.tie
+        AND m.received_at BETWEEN n.received_at - interval '1 day' AND n.received_at + interval '1 day'
+    ORDER BY n.org_id, n.sensor_id, n.metric, n.tie, abs(extract(epoch FROM m.received_at - n.received_at))
 ), gone AS (
-    DELETE FROM reading_note n USING found f
-    WHERE (n.org_id, n.sensor_id, n.metric, n.tie, n.received_at) = (f.org_id, f.sensor_id, f.metric, f.tie, f.received_at)
+    DELETE FROM reading_note n USING found f WHERE (n.org_id, n.sensor_id, n.metric, n.tie) = (f.org_id, f.sensor_id, f.metric, f.tie)
 )
 INSERT INTO reading_more AS m (org_id, sensor_id, metric, sent_at, tie, facts)
-SELECT DISTINCT ON (org_id, sensor_id, metric, sent_at, tie) org_id, sensor_id, metric, sent_at, tie, facts FROM found
-ORDER BY org_id, sensor_id, metric, sent_at, tie, received_at
+SELECT org_id, sensor_id, metric, sent_at, tie, facts FROM found ORDER BY org_id, sensor_id, metric, sent_at, tie
 ON CONFLICT (org_id, sensor_id, metric, sent_at, tie) DO UPDATE SET facts = CASE WHEN m.facts @> excluded.facts THEN m.facts ELSE m.facts || excluded.facts END`
+
+// joinNotesOf joins those of the sequence numbers that a batch brought; joinAllNotes all that wait.
+const (
+	joinNotesOf = `
+WITH wanted AS MATERIALIZED (
+    SELECT n.* FROM (SELECT DISTINCT * FROM unnest($1::integer[], $2::bigint[], $3::smallint[], $4::bigint[]) u (org, sensor, metric, tie)) k
+        JOIN reading_note n ON n.org_id = k.org AND n.sensor_id = k.sensor AND n.metric = k.metric AND n.tie = k.tie
+), ` + joinNotes
+	joinAllNotes = `WITH wanted AS MATERIALIZED (SELECT * FROM reading_note), ` + joinNotes
+)
+
+const dropManyNotes = `
+DELETE FROM reading_note n USING (
+    SELECT org_id, sensor_id, metric, tie, row_number() OVER (PARTITION BY org_id, sensor_id ORDER BY received_at DESC, metric, tie DESC) AS nth FROM reading_note) o
+WHERE (n.org_id, n.sensor_id, n.metric, n.tie) = (o.org_id, o.sensor_id, o.metric, o.tie) AND o.nth > $1`
 
 const insertOriginal = `
 INSERT INTO original AS o (org_id, device_id, hash, topic, raw, received_at, last_received_at) VALUES ($1, $2, $3, $4, $5, $6, $6)
@@ -91,17 +115,28 @@ func factsOf(b []byte) ([]vital.Fact, error) {
 	return facts, nil
 }
 
+// counted are sequence numbers of meters that a batch brought, of measurements and of notes.
+type counted struct {
+	orgs          []int32
+	sensors, ties []int64
+	metrics       []int16
+}
+
+func (c *counted) add(r *vital.Reading) {
+	c.orgs, c.sensors, c.metrics, c.ties = append(c.orgs, int32(r.Org)), append(c.sensors, int64(r.Sensor)), append(c.metrics, int16(r.Metric)), append(c.ties, r.Tie)
+}
+
 // keepBeside writes what stands beside the readings that the batch has stored or parked, and the messages as they were sent. Most
 // batches have none of it, and send nothing.
 func (j *job) keepBeside(ctx context.Context, tx statements) error {
 	batch := &pgx.Batch{}
-	var meters []int64
+	var counted counted
 	keep := func(r *vital.Reading) error {
 		if r.More == nil {
 			return nil
 		}
 		if r.Metric == vital.Glucose && r.HasSequence {
-			meters = append(meters, int64(r.Sensor))
+			counted.add(r)
 		}
 		facts, err := factsJSON(r.More.Facts)
 		if err != nil {
@@ -127,11 +162,11 @@ func (j *job) keepBeside(ctx context.Context, tx statements) error {
 		if err != nil {
 			return err
 		}
-		meters = append(meters, int64(n.Sensor))
+		counted.add(n)
 		batch.Queue(insertNote, int32(n.Org), int64(n.Sensor), int16(n.Metric), n.Tie, n.ReceivedAt, facts)
 	}
-	if len(meters) > 0 {
-		batch.Queue(joinNotes, meters)
+	if len(counted.ties) > 0 {
+		batch.Queue(joinNotesOf, counted.orgs, counted.sensors, counted.metrics, counted.ties)
 	}
 	for _, o := range j.sifted.originals {
 		batch.Queue(insertOriginal, int32(o.Org), int64(o.Device), o.Hash[:], validText(o.Topic), o.Raw, o.ReceivedAt)
@@ -154,13 +189,15 @@ func (w *Work) KeepOriginals(ctx context.Context) error {
 	}
 	for _, s := range []struct {
 		query string
-		arg   any
+		args  []any
 	}{
-		{joinNotes, nil},
-		{`DELETE FROM reading_note WHERE received_at < $1`, now.Add(-notesFor)},
-		{`DELETE FROM original WHERE last_received_at < $1`, now.Add(-OriginalsFor)},
+		{joinAllNotes, nil},
+		{dropManyNotes, []any{notesOfSensor}},
+		{`DELETE FROM reading_note WHERE received_at < $1`, []any{now.Add(-notesFor)}},
+		{`DELETE FROM withdrawal WHERE state <> 'asked' AND next_action_at < $1`, []any{now.Add(-withdrawalsFor)}},
+		{`DELETE FROM original WHERE last_received_at < $1`, []any{now.Add(-OriginalsFor)}},
 	} {
-		if _, err := w.pool.Exec(ctx, s.query, s.arg); err != nil {
+		if _, err := w.pool.Exec(ctx, s.query, s.args...); err != nil {
 			return classify(fmt.Errorf("clear what was kept beside readings: %w", err))
 		}
 	}

@@ -90,12 +90,15 @@ type holder struct {
 }
 
 // possibleHolders are, of each sensor, those who hold or held it lately, and those who hold another sensor of a device that speaks for
-// it, or another slot of the same shared sensor: a household, or the kit's patient. Nobody whose record is locked.
+// it, or another slot of the same shared sensor: a household, or the kit's patient. Nobody whose record is locked, and nobody because of what
+// a claim made: it is no evidence for the next.
 const possibleHolders = `
 SELECT k.sensor, h.patient_id, h.near, h.from_at, h.to_at FROM unnest($1::bigint[]) AS k (sensor) CROSS JOIN LATERAL (
     SELECT a.patient_id, a.sensor_id <> k.sensor AS near, a.from_at, a.to_at
     FROM assignment a JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id AND p.state NOT IN ('locked', 'merged')
-    WHERE (a.to_at IS NULL OR a.to_at > a.from_at AND a.to_at >= $2) AND a.sensor_id IN (
+    WHERE (a.to_at IS NULL OR a.to_at > a.from_at AND a.to_at >= $2)
+      AND NOT EXISTS (SELECT FROM refile_part t JOIN refile f ON f.org_id = t.org_id AND f.id = t.refile_id WHERE t.target_assignment = a.id AND f.source_id IS NULL)
+      AND a.sensor_id IN (
         SELECT k.sensor
         UNION SELECT s.id FROM sensor n JOIN sensor s ON s.org_id = n.org_id AND (s.parent_id = n.id OR s.parent_id = n.parent_id OR s.id = n.parent_id) WHERE n.id = k.sensor
         UNION SELECT o.sensor_id FROM gateway_grant g JOIN gateway_grant o ON o.org_id = g.org_id AND o.device_id = g.device_id WHERE g.sensor_id = k.sensor
@@ -252,14 +255,31 @@ func rulesOfHolders(ctx context.Context, tx statements, list []suspect, holders 
 	return all, nil
 }
 
-// hit is what the suspects of one sensor and metric found together: the worst of them, and how many there were.
+// hit is what the suspects of one sensor, metric and side found together: the worst number of them, whether the device could not even
+// measure one, and how many there were.
 type hit struct {
 	*suspect
 	alerts.Screened
-	badness float64
+	beyond  vital.Beyond
 	times   int
 	last    time.Time
 	holders []holder
+}
+
+// take adds a finding of another suspect. A number is better known than that the device could not measure one, and a worse one counts.
+func (h *hit) take(s *suspect, one *alerts.Screened) {
+	switch {
+	case one.Ground == alerts.GroundBeyond:
+		h.beyond, h.Level = one.Side, max(h.Level, one.Level)
+	case h.Ground == alerts.GroundBeyond, one.Badness > h.Badness:
+		level := max(h.Level, one.Level)
+		h.suspect, h.Screened = s, *one
+		h.Level = level
+	}
+	h.times++
+	if s.received.After(h.last) {
+		h.last = s.received
+	}
 }
 
 // hitsOf screens the suspects and returns the hits in an order that is the same for everybody who writes them.
@@ -267,6 +287,7 @@ func hitsOf(list []suspect, holders map[vital.SensorID][]holder, rules map[vital
 	type key struct {
 		sensor   vital.SensorID
 		metric   vital.Metric
+		side     vital.Beyond
 		historic bool
 	}
 	found := map[key]*hit{}
@@ -281,25 +302,18 @@ func hitsOf(list []suspect, holders map[vital.SensorID][]holder, rules map[vital
 		if !ok || s.sensor == 0 {
 			continue
 		}
-		k := key{s.sensor, s.Metric, s.historic()}
-		h := found[k]
-		if h == nil {
-			h = &hit{suspect: s, Screened: one, badness: one.Badness(s.Metric), holders: mine}
-			found[k] = h
-		} else if b := one.Badness(s.Metric); b > h.badness {
-			h.suspect, h.Screened, h.badness = s, one, b
+		k := key{s.sensor, s.Metric, one.Side, s.historic()}
+		if found[k] == nil {
+			found[k] = &hit{suspect: s, Screened: one, holders: mine}
 		}
-		h.times++
-		if s.received.After(h.last) {
-			h.last = s.received
-		}
+		found[k].take(s, &one)
 	}
 	all := make([]*hit, 0, len(found))
 	for _, h := range found {
 		all = append(all, h)
 	}
 	slices.SortFunc(all, func(a, b *hit) int {
-		return cmp.Or(cmp.Compare(a.sensor, b.sensor), cmp.Compare(a.Metric, b.Metric), a.received.Compare(b.received))
+		return cmp.Or(cmp.Compare(a.sensor, b.sensor), cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Side, b.Side), a.received.Compare(b.received))
 	})
 	return all
 }
@@ -325,29 +339,38 @@ func whose(s *suspect, all []holder) []holder {
 	return list
 }
 
-// openUnverified counts up what is open, keeping the worst; hushes what a person has just called not real; or opens a new one.
+// openUnverified counts up what is open, keeping the worst; hushes what a person has just called not real; or opens a new one. Too low
+// and too high are two emergencies: what is open or closed of one side says nothing of the other. A first number after values that the
+// device could not even measure calls again, and so it does after "not real": it is better known. So is one with a unit.
 const openUnverified = `
-WITH before AS (SELECT o.version FROM unverified o WHERE o.sensor_id = $4 AND o.metric = $5 AND o.historic = $20 AND o.state <> 'closed'), hushed AS (
+WITH before AS (SELECT o.version FROM unverified o WHERE o.sensor_id = $4 AND o.metric = $5 AND o.historic = $20 AND o.side = $24 AND o.state <> 'closed'), hushed AS (
     UPDATE unverified u SET times = u.times + $17, last_received_at = greatest(u.last_received_at, $16)
-    WHERE u.id = (SELECT o.id FROM unverified o WHERE o.org_id = $1 AND o.sensor_id = $4 AND o.metric = $5 AND o.historic = $20 AND o.state = 'closed' AND o.closing = 'not_real'
-        AND o.closed_at > $21::timestamptz - $23::interval AND o.badness >= $11 ORDER BY o.id DESC LIMIT 1)
-    AND NOT EXISTS (SELECT FROM unverified o WHERE o.sensor_id = $4 AND o.metric = $5 AND o.historic = $20 AND o.state <> 'closed')
+    WHERE u.id = (SELECT o.id FROM unverified o WHERE o.org_id = $1 AND o.sensor_id = $4 AND o.metric = $5 AND o.historic = $20 AND o.side = $24 AND o.state = 'closed'
+        AND o.closing = 'not_real' AND o.closed_at > $21::timestamptz - $23::interval
+        AND ($8 = 0 OR o.beyond <> 0) AND (cardinality($9::float8[]) = 0 OR cardinality(o.vals) > 0 AND o.badness >= $11 AND ($10 OR NOT o.unitless)) ORDER BY o.id DESC LIMIT 1)
+    AND NOT EXISTS (SELECT FROM unverified o WHERE o.sensor_id = $4 AND o.metric = $5 AND o.historic = $20 AND o.side = $24 AND o.state <> 'closed')
     RETURNING u.id
 )
 INSERT INTO unverified AS u (org_id, uid, device_id, sensor_id, metric, level, ground, beyond, vals, unitless, badness, findings, reading_id, measured_at, received_at,
-    last_received_at, times, place, why, historic, opened_at, deadline_at, next_action_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $22
+    last_received_at, times, place, why, historic, opened_at, deadline_at, next_action_at, side)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $22, $24
 WHERE NOT EXISTS (SELECT FROM hushed)
-ON CONFLICT (sensor_id, metric, historic) WHERE state <> 'closed' DO UPDATE SET times = u.times + excluded.times, last_received_at = greatest(u.last_received_at, excluded.last_received_at),
-    vals = CASE WHEN excluded.badness > u.badness THEN excluded.vals ELSE u.vals END, unitless = CASE WHEN excluded.badness > u.badness THEN excluded.unitless ELSE u.unitless END,
-    ground = CASE WHEN excluded.badness > u.badness THEN excluded.ground ELSE u.ground END, beyond = CASE WHEN excluded.badness > u.badness THEN excluded.beyond ELSE u.beyond END,
-    findings = CASE WHEN excluded.badness > u.badness THEN excluded.findings ELSE u.findings END, reading_id = CASE WHEN excluded.badness > u.badness THEN excluded.reading_id ELSE u.reading_id END,
-    measured_at = CASE WHEN excluded.badness > u.badness THEN excluded.measured_at ELSE u.measured_at END, received_at = CASE WHEN excluded.badness > u.badness THEN excluded.received_at ELSE u.received_at END,
-    place = CASE WHEN excluded.badness > u.badness THEN excluded.place ELSE u.place END, why = CASE WHEN excluded.badness > u.badness THEN excluded.why ELSE u.why END,
-    badness = greatest(u.badness, excluded.badness), level = greatest(u.level, excluded.level),
-    version = u.version + (excluded.level > u.level)::int,
-    state = CASE WHEN excluded.level > u.level THEN 'open' ELSE u.state END,
-    next_action_at = CASE WHEN excluded.level > u.level AND NOT u.historic THEN least(excluded.deadline_at, u.deadline_at) ELSE u.next_action_at END
+ON CONFLICT (sensor_id, metric, historic, side) WHERE state <> 'closed' DO UPDATE SET times = u.times + excluded.times, last_received_at = greatest(u.last_received_at, excluded.last_received_at),
+    beyond = CASE WHEN excluded.beyond <> 0 THEN excluded.beyond ELSE u.beyond END,
+    vals = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.vals ELSE u.vals END,
+    unitless = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.unitless ELSE u.unitless END,
+    ground = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.ground ELSE u.ground END,
+    findings = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.findings ELSE u.findings END,
+    reading_id = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.reading_id ELSE u.reading_id END,
+    measured_at = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.measured_at ELSE u.measured_at END,
+    received_at = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.received_at ELSE u.received_at END,
+    place = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.place ELSE u.place END,
+    why = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.why ELSE u.why END,
+    badness = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.badness ELSE u.badness END,
+    level = greatest(u.level, excluded.level),
+    version = u.version + (excluded.level > u.level OR cardinality(u.vals) = 0 AND cardinality(excluded.vals) > 0)::int,
+    state = CASE WHEN (excluded.level > u.level OR cardinality(u.vals) = 0 AND cardinality(excluded.vals) > 0) THEN 'open' ELSE u.state END,
+    next_action_at = CASE WHEN (excluded.level > u.level OR cardinality(u.vals) = 0 AND cardinality(excluded.vals) > 0) AND NOT u.historic THEN least(excluded.deadline_at, u.deadline_at) ELSE u.next_action_at END
 RETURNING u.id, u.uid::text, u.version, u.times = $17, u.version > coalesce((SELECT b.version FROM before b), u.version)`
 
 const insertUnverifiedPerson = `
@@ -371,8 +394,8 @@ func (h *hit) open(ctx context.Context, tx statements, now time.Time) ([]alerts.
 	var version int
 	var uid vital.UID
 	var opened, worse bool
-	err := tx.QueryRow(ctx, openUnverified, int32(h.org), string(newUID()), int64(h.device), int64(h.sensor), int16(h.Metric), int16(h.Level), string(h.Ground), int16(h.Beyond),
-		h.Values, h.Unitless, h.badness, int32(h.findings), nullID(h.reading), nullTime(h.measured), h.received, h.last, h.times, string(h.place), h.why, h.historic(), now, deadline, alerts.HushFor).
+	err := tx.QueryRow(ctx, openUnverified, int32(h.org), string(newUID()), int64(h.device), int64(h.sensor), int16(h.Metric), int16(h.Level), string(h.Ground), int16(h.beyond),
+		h.Values, h.Unitless, h.Badness, int32(h.findings), nullID(h.reading), nullTime(h.measured), h.received, h.last, h.times, string(h.place), h.why, h.historic(), now, deadline, alerts.HushFor, int16(h.Side)).
 		Scan(&id, &uid, &version, &opened, &worse)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil // it was called not real a moment ago

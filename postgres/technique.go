@@ -87,7 +87,7 @@ SELECT d.uid::text, d.patient_id, s.uid, d.metric, d.measured_at, d.reading_id, 
 FROM technique_doubt d JOIN sensor s ON s.org_id = d.org_id AND s.id = d.sensor_id` + stillTheirs
 
 const (
-	waitingQuestions = selectQuestions + ` WHERE d.answered_at IS NULL ORDER BY d.raised_at, d.id LIMIT $1`
+	waitingQuestions = selectQuestions + ` WHERE d.answered_at IS NULL ORDER BY d.raised_at DESC, d.measured_at DESC, d.id DESC LIMIT $1`
 	questionsOf      = selectQuestions + ` WHERE d.patient_id = (SELECT p.id FROM patient p WHERE p.uid = $2) ORDER BY d.measured_at DESC, d.id DESC LIMIT $1`
 	oneQuestion      = selectQuestions + ` WHERE d.uid = $1`
 	lockQuestion     = `SELECT answered_at IS NOT NULL, answered_name FROM technique_doubt WHERE uid = $1 FOR UPDATE`
@@ -238,11 +238,13 @@ func (w *Work) TakenOf(ctx context.Context, q devices.MarkQuery) (map[vital.Pati
 	return all, classify(err)
 }
 
-// raiseDoubt leaves out whoever is being erased or was merged: their record takes nothing more.
+// raiseDoubt leaves out whoever is being erased or was merged: their record takes nothing more. It leaves out as well what was asked
+// already of the same sitting, answered or not.
 const raiseDoubt = `
 INSERT INTO technique_doubt (org_id, uid, patient_id, sensor_id, metric, sent_at, tie, measured_at, reading_id, kind, compared, apart, raised_at)
 SELECT p.org_id, $2, p.id, $3, $4, $5, $6, $7, $8, $9, $10, make_interval(secs => $11), $12 FROM patient p
 WHERE p.id = $1 AND p.state IN ('active', 'ending') AND p.restricted_at IS NULL
+    AND NOT EXISTS (SELECT FROM technique_doubt o WHERE o.org_id = p.org_id AND o.patient_id = p.id AND o.kind = $9 AND o.measured_at BETWEEN $13 AND $14)
 ON CONFLICT (org_id, patient_id, reading_id, kind) DO NOTHING`
 
 // Raise stores doubts. See devices.TechnicianStore.
@@ -256,7 +258,7 @@ func (w *Work) Raise(ctx context.Context, now time.Time, doubts map[vital.Patien
 				apart = &s
 			}
 			batch.Queue(raiseDoubt, int64(p), string(newUID()), int64(d.Key.Sensor), int16(d.Metric), d.Key.SentAt, d.Key.Tie, d.At, d.ID,
-				string(d.Doubt), d.Compared, apart, now)
+				string(d.Doubt), d.Compared, apart, now, nullTime(d.SatFrom), nullTime(d.SatTo))
 		}
 	}
 	results := w.pool.SendBatch(ctx, batch)

@@ -110,7 +110,8 @@ const acknowledgeUnverified = `
 UPDATE unverified SET state = 'acknowledged', ack_by = $2, ack_name = $3, ack_until = $4::timestamptz, next_action_at = CASE WHEN historic THEN NULL ELSE $4::timestamptz END, loud_at = NULL, version = version + 1 WHERE id = $1`
 
 const closeUnverified = `
-UPDATE unverified SET state = 'closed', closing = $2, closed_at = $3, closed_name = $4, note = $5, next_action_at = NULL, version = version + 1 WHERE id = $1`
+UPDATE unverified SET state = 'closed', closing = $2, closed_at = $3, closed_name = $4, note = $5, version = version + 1,
+    next_action_at = CASE WHEN $2 = 'claimed' AND times > 1 THEN $3::timestamptz END WHERE id = $1`
 
 // AmendUnverified lets a person act on an unverified red. See alerts.UnverifiedBook.
 func (a *App) AmendUnverified(ctx context.Context, actor account.Actor, uid vital.UID, decide func(u alerts.Unverified, now time.Time) (alerts.UnverifiedAct, error)) (alerts.Unverified, []alerts.Event, error) {
@@ -193,7 +194,8 @@ UPDATE unverified u SET loud_at = $1, next_action_at = NULL, state = 'open', ver
 WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state <> 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 RETURNING u.org_id, u.id, u.uid::text, u.level, u.version`
 
-// RaiseOverdue makes the unverified reds loud at which nobody has looked in time, and owes a notice of each. See alerts.Raiser.
+// RaiseOverdue makes the unverified reds loud at which nobody has looked in time, and owes a notice of each. It also opens anew what a
+// claim has left behind. See alerts.Raiser.
 func (w *Work) RaiseOverdue(ctx context.Context, now time.Time) ([]alerts.Event, error) {
 	var events []alerts.Event
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
@@ -228,7 +230,9 @@ func (w *Work) RaiseOverdue(ctx context.Context, now time.Time) ([]alerts.Event,
 			}
 			events = append(events, e)
 		}
-		return nil
+		again, err := screenAgain(ctx, tx, now)
+		events = append(events, again...)
+		return err
 	})
 	if err != nil {
 		return nil, classify(fmt.Errorf("raise overdue unverified reds: %w", err))

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,22 +19,40 @@ import (
 	"hale/vital"
 )
 
-const askWithdrawal = `
-INSERT INTO withdrawal AS w (org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, next_action_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (org_id, sensor_id, name, standing, sent_at, tie) DO UPDATE SET state = 'asked', attempts = 0, next_action_at = excluded.next_action_at WHERE w.state = 'unknown'`
+// mostWithdrawals is how many withdrawals of one device may be open: a Bundle of FHIR takes back a thousand at once, and nobody waits for more
+// than that of one device.
+const mostWithdrawals = 1000
 
-// askWithdrawals notes what the batch amends and takes back. It is carried out beside the batches (StepWithdrawal): whose the reading
-// is, and which partition judges it, is known only once it is found.
-func (j *job) askWithdrawals(ctx context.Context, tx statements, now time.Time) error {
-	batch := &pgx.Batch{}
+// What was carried out is not asked again. Returned is what is beyond the bound, by its place in the arrays.
+const askWithdrawals = `
+WITH asked AS (
+    SELECT DISTINCT ON (org, sensor, name, standing, sent, tie) *
+    FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::smallint[], $7::timestamptz[], $8::bigint[], $9::timestamptz[])
+        WITH ORDINALITY u (org, sensor, device, name, standing, metric, sent, tie, received, place)
+    ORDER BY org, sensor, name, standing, sent, tie, place
+), open AS MATERIALIZED (
+    SELECT w.org_id, w.device_id, count(*) AS of_device FROM withdrawal w
+    WHERE w.state = 'asked' AND (w.org_id, w.device_id) IN (SELECT org, device FROM asked) GROUP BY w.org_id, w.device_id
+), fresh AS (
+    SELECT a.*, coalesce(o.of_device, 0) + row_number() OVER (PARTITION BY a.org, a.device ORDER BY a.place) AS nth
+    FROM asked a LEFT JOIN open o ON o.org_id = a.org AND o.device_id = a.device
+    WHERE NOT EXISTS (SELECT FROM withdrawal w WHERE w.org_id = a.org AND w.sensor_id = a.sensor AND w.name = a.name AND w.standing = a.standing AND w.sent_at = a.sent
+        AND w.tie = a.tie AND w.state <> 'unknown')
+), noted AS (
+    INSERT INTO withdrawal AS w (org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, next_action_at)
+    SELECT org, sensor, device, name, standing, metric, sent, tie, received, $10 FROM fresh WHERE nth <= $11 ORDER BY org, sensor, name, standing, sent, tie
+    ON CONFLICT (org_id, sensor_id, name, standing, sent_at, tie) DO UPDATE
+    SET state = 'asked', attempts = 0, received_at = excluded.received_at, next_action_at = excluded.next_action_at WHERE w.state = 'unknown'
+)
+SELECT place FROM fresh WHERE nth > $11 ORDER BY place`
+
+// askWithdrawals notes what the batch amends and takes back, and returns what is too much for one device. It is carried out beside the
+// batches (StepWithdrawal): whose the reading is, and which partition judges it, is known only once it is found.
+func (j *job) askWithdrawals(ctx context.Context, tx statements, now time.Time) ([]*vital.Refused, error) {
+	var asked []*vital.Reading
 	ask := func(r *vital.Reading) {
 		if r.More != nil && r.More.Name != 0 && (r.More.Standing == vital.Amended || r.More.Standing == vital.EnteredInError) {
-			sent := r.SentAt
-			if sent.IsZero() {
-				sent = time.Unix(0, 0)
-			}
-			batch.Queue(askWithdrawal, int32(r.Org), int64(r.Sensor), int64(r.Device), r.More.Name, int16(r.More.Standing), int16(r.Metric), sent, r.Tie, r.ReceivedAt, now)
+			asked = append(asked, r)
 		}
 	}
 	for i := range j.filed.stored {
@@ -42,13 +61,39 @@ func (j *job) askWithdrawals(ctx context.Context, tx statements, now time.Time) 
 	for _, r := range slices.Concat(j.filed.parkedFirst, j.sifted.withdrawn) {
 		ask(r)
 	}
-	if batch.Len() == 0 {
-		return nil
+	if len(asked) == 0 {
+		return nil, nil
 	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("note what is taken back: %w", err)
+	rows, err := tx.Query(ctx, askWithdrawals, append(withdrawalArrays(asked), now, mostWithdrawals)...)
+	if err != nil {
+		return nil, fmt.Errorf("note what is taken back: %w", err)
 	}
-	return nil
+	beyond, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return nil, fmt.Errorf("note what is taken back: %w", err)
+	}
+	tooMuch := make([]*vital.Refused, len(beyond))
+	for i, place := range beyond {
+		r := asked[place-1]
+		w := withdrawing{org: r.Org, device: r.Device, name: r.More.Name, standing: r.More.Standing, received: r.ReceivedAt}
+		tooMuch[i] = w.refused(fmt.Sprintf("the device amends or takes back more than %d measurements at once: what it names was left as it is", mostWithdrawals))
+	}
+	return tooMuch, nil
+}
+
+func withdrawalArrays(asked []*vital.Reading) []any {
+	n := len(asked)
+	orgs, standings, metrics := make([]int32, n), make([]int16, n), make([]int16, n)
+	sensors, gateways, names, ties := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	sent, received := make([]time.Time, n), make([]time.Time, n)
+	for i, r := range asked {
+		orgs[i], sensors[i], gateways[i], names[i], ties[i] = int32(r.Org), int64(r.Sensor), int64(r.Device), r.More.Name, r.Tie
+		standings[i], metrics[i], sent[i], received[i] = int16(r.More.Standing), int16(r.Metric), r.SentAt, r.ReceivedAt
+		if r.SentAt.IsZero() {
+			sent[i] = time.Unix(0, 0)
+		}
+	}
+	return []any{orgs, sensors, gateways, names, standings, metrics, sent, ties, received}
 }
 
 // withdrawing is a withdrawal as the process role carries it out.
@@ -74,9 +119,23 @@ func (w *withdrawing) how() string {
 	return "entered_in_error"
 }
 
-const nextWithdrawal = `
+// withdrawalsAtOnce is how many withdrawals a process takes at a time: those of one sensor hold its patients' partitions for so long.
+const withdrawalsAtOnce = 50
+
+// withdrawalLease is how long a process that falls silent keeps what it took.
+const withdrawalLease = time.Minute
+
+// Claimed by a lease, in a transaction of its own: a batch waits for such a row with its partition held, and whoever carries it out waits
+// for the partition. What is asked for the first time comes before what is looked for again, however much a device asks.
+const claimWithdrawals = `
+UPDATE withdrawal SET next_action_at = $1::timestamptz + $2::interval
+WHERE id IN (SELECT w.id FROM withdrawal w WHERE w.state = 'asked' AND w.next_action_at <= $1 ORDER BY w.attempts, w.next_action_at, w.id LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING id, sensor_id`
+
+// lockWithdrawals takes what this process claimed, and not another since.
+const lockWithdrawals = `
 SELECT id, org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, attempts FROM withdrawal
-WHERE state = 'asked' AND next_action_at <= $1 AND pg_try_advisory_xact_lock(hashtextextended('withdrawal ' || id, 0)) ORDER BY next_action_at, id LIMIT 1`
+WHERE id = ANY ($1) AND state = 'asked' AND next_action_at = $2::timestamptz + $3::interval ORDER BY id FOR UPDATE`
 
 const endWithdrawal = `UPDATE withdrawal SET state = $3 WHERE org_id = $1 AND id = $2`
 
@@ -103,29 +162,55 @@ const withdrawReading = `SELECT patient_id, id, measured_at FROM withdraw_readin
 const putAside = `
 UPDATE inbox SET state = 'dismissed', settled_at = $5, settled_by = 'the device', settled_why = 'taken back by the device' WHERE sensor_id = $1 AND metric = $2 AND sent_at = $3 AND tie = $4 AND state = 'waiting'`
 
-// StepWithdrawal carries out the next withdrawal that is due; found is false when there is none.
+// StepWithdrawal carries out the withdrawals that are due, withdrawalsAtOnce at most; found is false when there is none. What fails is
+// tried again after the lease, and stops nothing else.
 //
-// Lock order: cursor rows by partition, the sensor's row, readings, episodes, situation changes, as a refile (ADR 0021).
+// Lock order: cursor rows by partition, the sensor's row, the withdrawals by id, readings, episodes, situation changes, as a refile
+// (ADR 0021).
 func (w *Work) StepWithdrawal(ctx context.Context, now time.Time) (found bool, err error) {
-	d := &withdrawing{now: now.UTC()}
-	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, nextWithdrawal, now).Scan(&d.id, &d.org, &d.sensor, &d.device, &d.name, &d.standing, &d.metric, &d.sent, &d.tie, &d.received, &d.attempts)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
+	now = now.UTC().Truncate(time.Microsecond)
+	rows, err := w.pool.Query(ctx, claimWithdrawals, now, withdrawalLease, withdrawalsAtOnce)
+	if err != nil {
+		return false, classify(fmt.Errorf("claim what devices took back: %w", err))
+	}
+	var id int64
+	var sensor vital.SensorID
+	claimed := map[vital.SensorID][]int64{}
+	if _, err := pgx.ForEachRow(rows, []any{&id, &sensor}, func() error { claimed[sensor] = append(claimed[sensor], id); return nil }); err != nil {
+		return false, classify(fmt.Errorf("claim what devices took back: %w", err))
+	}
+	for _, sensor := range slices.Sorted(maps.Keys(claimed)) {
+		e := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return takeBack(ctx, tx, sensor, claimed[sensor], now) })
+		if e != nil {
+			err = errors.Join(err, classify(fmt.Errorf("take back what a device took back: %w", e)))
 		}
-		if err != nil {
-			return fmt.Errorf("find a withdrawal: %w", err)
-		}
-		found = true
-		if err := holdSensor(ctx, tx, d.sensor); err != nil {
-			return err
-		}
-		return d.carryOut(ctx, tx)
+	}
+	return len(claimed) > 0, err
+}
+
+// takeBack carries out withdrawals of one sensor.
+func takeBack(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, ids []int64, now time.Time) error {
+	if err := holdSensor(ctx, tx, sensor); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, lockWithdrawals, ids, now, withdrawalLease)
+	if err != nil {
+		return fmt.Errorf("lock withdrawals: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (withdrawing, error) {
+		d := withdrawing{now: now}
+		err := row.Scan(&d.id, &d.org, &d.sensor, &d.device, &d.name, &d.standing, &d.metric, &d.sent, &d.tie, &d.received, &d.attempts)
+		return d, err
 	})
 	if err != nil {
-		return false, classify(fmt.Errorf("take back what a device took back: %w", err))
+		return fmt.Errorf("lock withdrawals: %w", err)
 	}
-	return found, nil
+	for i := range list {
+		if err := list[i].carryOut(ctx, tx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *withdrawing) carryOut(ctx context.Context, tx pgx.Tx) error {
@@ -182,16 +267,18 @@ func (w *withdrawing) notFound(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, delayWithdrawal, int32(w.org), w.id, w.now)
 		return wrapped(err, "delay a withdrawal")
 	}
-	raw := fmt.Appendf(nil, "%s of what was sent under the name with the hash %d", strings.ReplaceAll(w.how(), "_", " "), w.name)
-	no := &vital.Refused{
-		Org: w.org, Device: w.device, ReceivedAt: w.received, Reason: vital.ReasonName, Detail: "it amends or takes back a measurement that this sensor never sent under that name (or long ago)",
-		Raw: raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw),
-	}
+	no := w.refused("it amends or takes back a measurement that this sensor never sent under that name (or long ago)")
 	if _, _, err := quarantine(ctx, tx, []*vital.Refused{no}); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, endWithdrawal, int32(w.org), w.id, "unknown")
 	return wrapped(err, "end a withdrawal")
+}
+
+// refused is how a withdrawal stands in quarantine: its message was decoded long ago.
+func (w *withdrawing) refused(why string) *vital.Refused {
+	raw := fmt.Appendf(nil, "%s of what was sent under the name with the hash %d", strings.ReplaceAll(w.how(), "_", " "), w.name)
+	return &vital.Refused{Org: w.org, Device: w.device, ReceivedAt: w.received, Reason: vital.ReasonName, Detail: why, Raw: raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw)}
 }
 
 // withdrawnOne is a reading that was just taken out of the record.

@@ -71,7 +71,7 @@ func (w *Withdrawals) Withdraw(ctx context.Context, actor account.Actor, patient
 // WithdrawalStore is the record as the Withdrawer needs it.
 type WithdrawalStore interface {
 	Clock(ctx context.Context) (time.Time, error)
-	// StepWithdrawal carries out the next thing that a device took back; found is false when nothing is due.
+	// StepWithdrawal carries out some of what devices took back; found is false when nothing is due.
 	StepWithdrawal(ctx context.Context, now time.Time) (found bool, err error)
 }
 

@@ -246,11 +246,11 @@ func (w *Web) tryIssue(ctx context.Context, actor account.Actor, c *fiber.Ctx, v
 	h := devices.Handout{Kit: kit.UID}
 	for _, s := range asked.Shared {
 		for _, f := range s.Slots {
-			number := strings.TrimSpace(f.Value)
-			if number == "" {
+			who := strings.TrimSpace(f.Value)
+			if who == "" {
 				continue
 			}
-			p, err := w.numbered(ctx, actor, number)
+			p, err := w.user(ctx, actor, who)
 			if err != nil {
 				return err
 			}
@@ -266,16 +266,22 @@ func (w *Web) tryIssue(ctx context.Context, actor account.Actor, c *fiber.Ctx, v
 	return err
 }
 
-// numbered finds the patient who has a number.
-func (w *Web) numbered(ctx context.Context, actor account.Actor, number string) (account.Patient, error) {
-	list, err := w.Directory.Patients(ctx, actor, number, mostDevicesShown)
+// user finds who is meant for a button of a device: the person with that number, or the only one whom the name finds.
+func (w *Web) user(ctx context.Context, actor account.Actor, who string) (account.Patient, error) {
+	list, err := w.Directory.Patients(ctx, actor, who, account.MostPatients)
 	if err != nil {
 		return account.Patient{}, err
 	}
 	for i := range list {
-		if list[i].Number == number {
+		if list[i].Number == who {
 			return list[i], nil
 		}
 	}
-	return account.Patient{}, fault.New(fault.NotFound, "nobody has the number %q", number)
+	switch len(list) {
+	case 0:
+		return account.Patient{}, fault.New(fault.NotFound, "nobody whom you can see has the name or number %q", who)
+	case 1:
+		return list[0], nil
+	}
+	return account.Patient{}, fault.New(fault.Invalid, "several people have %q in their name or number: say the whole name, or the number", who)
 }

@@ -318,6 +318,36 @@ func TestAKitIsIssuedAcceptedAndTakenBackOnItsPage(t *testing.T) {
 	}
 }
 
+func TestAKitIsIssuedToTwoPeopleOnItsPage(t *testing.T) {
+	t.Parallel()
+	f := furnish(t)
+	kits, _, _ := f.boxes.services()
+	kit, err := kits.Make(t.Context(), f.staff["desk"], "K-12", []string{"cuff-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk := visit(t, f.app(t), "desk")
+	at := "/devices/kits/" + string(kit.UID)
+	form := url.Values{"who": {f.ana.Name}, "other": {string(f.ana.UID)}, "slot-1-cuff-1": {f.ana.Number}, "slot-2-cuff-1": {"Nobody"}}
+	answer, page := press(desk, at+"/issue", form)
+	if answer.StatusCode != http.StatusNotFound {
+		t.Errorf("a button of nobody: %d", answer.StatusCode)
+	}
+	wants(t, page, "Nobody whom you can see has the name or number")
+	form.Set("slot-2-cuff-1", "a")
+	answer, page = press(desk, at+"/issue", form)
+	if answer.StatusCode != http.StatusUnprocessableEntity && answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("a button of anybody: %d", answer.StatusCode)
+	}
+	wants(t, page, "Several people have")
+	form.Set("slot-2-cuff-1", f.old.Name)
+	if answer, page = press(desk, at+"/issue", form); answer.StatusCode != http.StatusSeeOther {
+		t.Fatalf("issue: %d %s", answer.StatusCode, words(page))
+	}
+	_, page = desk.get(at)
+	wants(t, page, "user 1: "+f.ana.Name, "user 2: "+f.old.Name)
+}
+
 func TestADeviceIsDescribedAndTakenFromWhoHasIt(t *testing.T) {
 	t.Parallel()
 	f := furnish(t)

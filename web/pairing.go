@@ -27,6 +27,7 @@ func (w *Web) mountPairing(app *fiber.App, open []fiber.Handler, get, post func(
 	post("/devices/:uid/pair", w.makePairing)
 	post("/devices/:uid/secret", w.renewSecret)
 	post("/devices/:uid/secret/end", w.endOldSecret)
+	post("/devices/:uid/revoke", w.revokeDevice)
 }
 
 // pairPage answers GET /pair, which the QR code of a pairing code opens in a browser. What stands behind the # of the address is put
@@ -54,6 +55,8 @@ type pairingView struct {
 	MadeAt   moment
 	OldUntil moment // set: two secrets are good
 	Overlaps []overlapView
+	// Certificates are the client certificates that are good besides, in words; empty: none is.
+	Certificates string
 }
 
 // pairingStateView is how the newest code stands, for the part of the page that asks again.
@@ -92,11 +95,30 @@ func (w *Web) pairingPage(c *fiber.Ctx, view pairingView) error {
 	if stands.Pairing != nil && view.Code != "" {
 		view.State.Shown = string(stands.Pairing.UID)
 	}
+	if w.Certificates != nil && !stands.Revoked {
+		list, err := w.Certificates.Of(ctx, actor, stands.UID)
+		if err != nil {
+			return err
+		}
+		if n := goodCertificates(list, k.now); n > 0 {
+			view.Certificates = countWord(n, "client certificate is", "client certificates are") + " good besides"
+		}
+	}
 	day := int(devices.DefaultOverlap.Hours())
 	for _, hours := range []int{1, 24, day, int(devices.LongestOverlap.Hours())} {
 		view.Overlaps = append(view.Overlaps, overlapView{Hours: hours, Words: overlapWords(hours), Chosen: hours == day})
 	}
 	return w.page(c, "pairing", stands.UID+", pairing", "devices", view)
+}
+
+// goodCertificates is how many of them let the device in at a time.
+func goodCertificates(list []devices.KeptCertificate, now time.Time) (n int) {
+	for i := range list {
+		if !list[i].Revoked && now.Before(list[i].NotAfter) {
+			n++
+		}
+	}
+	return n
 }
 
 func overlapWords(hours int) string {
@@ -191,6 +213,14 @@ func (w *Web) endOldSecret(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	err := w.Credentials.DropOld(ctx, session.Actor(ctx), c.Params("uid"))
 	if err != nil && !fault.Is(err, fault.Conflict) { // what has ended meanwhile is what was wanted
+		return err
+	}
+	return c.Redirect("/devices/"+url.PathEscape(c.Params("uid"))+"/pair", http.StatusSeeOther)
+}
+
+// revokeDevice answers POST /devices/{uid}/revoke: a lost device is taken out of use.
+func (w *Web) revokeDevice(c *fiber.Ctx) error {
+	if err := w.Desk.Revoke(c.UserContext(), session.Actor(c.UserContext()), c.Params("uid")); err != nil {
 		return err
 	}
 	return c.Redirect("/devices/"+url.PathEscape(c.Params("uid"))+"/pair", http.StatusSeeOther)

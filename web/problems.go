@@ -48,6 +48,7 @@ type problemView struct {
 	Since   moment
 	Wearers []devices.Wearer
 	Urgent  bool
+	Refused bool   // messages of it wait in quarantine
 	Said    string // who has seen it, or until when it waits
 	Note    string
 	New     bool
@@ -82,7 +83,7 @@ func (w *Web) problemsPage(c *fiber.Ctx, status int, problem string) error {
 func viewProblem(p *devices.Problem, k clock) problemView {
 	v := problemView{
 		Kind: p.Kind, Device: p.Device, Sensor: p.Sensor, Since: k.at(p.Since), Wearers: p.Wearers, Note: p.Note, New: p.State == devices.ProblemNew,
-		Urgent: p.Kind == devices.ProblemOutage || p.Kind == devices.ProblemClock,
+		Urgent: p.Kind == devices.ProblemOutage || p.Kind == devices.ProblemClock, Refused: p.ClockRefused > 0,
 	}
 	v.Title, v.Text, v.Do = problemWords(p, k)
 	switch p.State {
@@ -108,8 +109,7 @@ func problemWords(p *devices.Problem, k clock) (title, text, do string) {
 	case devices.ProblemOutage:
 		return outageWords(&p.Incident, k)
 	case devices.ProblemClock:
-		return "The clock of " + what + " is wrong", "It is " + span(p.ClockOff.Abs()) + aheadWord(p.ClockOff) + " What it measures waits in quarantine, where it is looked at for emergencies.",
-			"Ask it to set its clock. If it stays wrong, its battery may have been empty: have the date and time set at home."
+		return clockProblemWords(p, what)
 	case devices.ProblemCertificate:
 		return "The certificate of " + what + " ends", "It is good until " + k.exact(p.Ends) + ", and the device has not renewed it. After that it cannot connect by it.",
 			"See that the device is on and connected, so that it can renew by itself; or give it a new one."

@@ -117,16 +117,8 @@ func holderWords(h alerts.Holder, k clock) string {
 	return "held " + what + " until " + k.exact(h.To)
 }
 
-// unverifiedValues says what is known of the number.
+// unverifiedValues says what is known of the number, and whether the device could not even measure another.
 func unverifiedValues(u *alerts.Unverified) string {
-	switch {
-	case u.Ground == alerts.GroundBeyond && u.Beyond == vital.Below:
-		return "below what the device can measure (LO)"
-	case u.Ground == alerts.GroundBeyond:
-		return "above what the device can measure (HI)"
-	case u.Unitless && len(u.Values) > 0:
-		return number(u.Values[0]) + " (no unit was sent)"
-	}
 	d, ok := vital.Define(u.Metric)
 	if !ok {
 		return ""
@@ -136,11 +128,23 @@ func unverifiedValues(u *alerts.Unverified) string {
 		if i == len(d.Components) || math.IsNaN(v) {
 			continue
 		}
-		text := withUnit(number(v), d.Components[i].Canonical)
+		text := number(v)
+		if !u.Unitless {
+			text = withUnit(text, d.Components[i].Canonical)
+		}
 		if len(u.Values) > 1 {
 			text = d.Components[i].Code + " " + text
 		}
 		parts = append(parts, text)
+	}
+	if u.Unitless && len(parts) > 0 {
+		parts[len(parts)-1] += " (no unit was sent)"
+	}
+	switch u.Beyond {
+	case vital.Below:
+		parts = append(parts, "below what the device can measure (LO)")
+	case vital.Above:
+		parts = append(parts, "above what the device can measure (HI)")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -27,11 +27,12 @@ type brokerMosquittoCommand struct {
 	Reads  []string `name:"bridge-reads" help:"What the bridge may read." default:"hale/v1/#" placeholder:"FILTER"`
 }
 
-// The files that Mosquitto is given.
+// The files that Mosquitto is given. That of the lines must not end in .conf: with include_dir Mosquitto would read it, and count its
+// lines for the default listener, which opens port 1883 to everybody.
 const (
 	sitePasswords = "hale.passwd"
 	siteAccess    = "hale.acl"
-	siteLines     = "hale.conf"
+	siteLines     = "hale.listener"
 )
 
 // Run writes what has changed and says what is to be done.

@@ -179,9 +179,14 @@ func TestAPayloadIsDecodedForAPerson(t *testing.T) {
 
 func TestHexadecimalDigitsAreToldFromBytes(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{"0x00 48\n": "\x00\x48", "00:48": "\x00\x48", "00-48": "\x00\x48", "\x00\x48": "\x00\x48", "": "", "004": "004"} {
-		if got := hexOrBytes([]byte(text)); !bytes.Equal(got, []byte(want)) {
-			t.Errorf("%q became %q", text, got)
+	for text, want := range map[string]string{"0x00 48\n": "\x00\x48", "00:48": "\x00\x48", "00-48": "\x00\x48", "\x00\x48": "\x00\x48", "": "", "d": "d", "Z\x01": "Z\x01"} {
+		if got, err := hexOrBytes([]byte(text)); err != nil || !bytes.Equal(got, []byte(want)) {
+			t.Errorf("%q became %q, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{"0AGG": `digit 3 is 'G'`, "0x00 4O\n": `digit 4 is 'O'`, "004": "3 digits"} {
+		if got, err := hexOrBytes([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q became %q, %v; want %s", text, got, err, want)
 		}
 	}
 }

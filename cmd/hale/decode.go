@@ -52,7 +52,10 @@ func decodeAs(ctx context.Context, format string, payload []byte) (formats.Messa
 		return nativeMessage(ctx, payload)
 	}
 	if strings.HasPrefix(format, "gatt:") {
-		payload = hexOrBytes(payload)
+		var err error
+		if payload, err = hexOrBytes(payload); err != nil {
+			return formats.Message{}, err
+		}
 	}
 	m, err := formats.Read(format, payload)
 	if err != nil {
@@ -61,8 +64,9 @@ func decodeAs(ctx context.Context, format string, payload []byte) (formats.Messa
 	return m, nil
 }
 
-// hexOrBytes returns the bytes that hexadecimal digits write; what is anything else is the bytes themselves.
-func hexOrBytes(payload []byte) []byte {
+// hexOrBytes returns the bytes that hexadecimal digits write; what is anything else is the bytes themselves. What looks like digits and
+// is mistyped is fault.Invalid: no payload of three bytes and more consists of letters and digits alone.
+func hexOrBytes(payload []byte) ([]byte, error) {
 	digits := strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || r == ':' || r == '-' {
 			return -1
@@ -70,10 +74,20 @@ func hexOrBytes(payload []byte) []byte {
 		return r
 	}, string(payload))
 	digits = strings.TrimPrefix(strings.TrimPrefix(digits, "0x"), "0X")
-	if b, err := hex.DecodeString(digits); err == nil && digits != "" {
-		return b
+	b, err := hex.DecodeString(digits)
+	if err == nil && digits != "" {
+		return b, nil
 	}
-	return payload
+	const shortest = 3
+	other := func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	if len(digits) < shortest || strings.ContainsFunc(digits, other) {
+		return payload, nil
+	}
+	at := strings.IndexFunc(digits, func(r rune) bool { return !unicode.Is(unicode.ASCII_Hex_Digit, r) })
+	if at < 0 {
+		return nil, fault.New(fault.Invalid, "this is no hexadecimal: it has %d digits, and two make a byte", len(digits))
+	}
+	return nil, fault.New(fault.Invalid, "this is no hexadecimal: digit %d is %q", at+1, digits[at])
 }
 
 // draftWords tells a measurement on one line: what was sent, and in brackets what it is compared as.

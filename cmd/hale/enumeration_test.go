@@ -166,7 +166,7 @@ func (w *town) lockedOut(t *testing.T) {
 	for _, one := range []struct {
 		login              string
 		password, disabled bool
-	}{{"disabled", true, true}, {"provided", false, false}, {"locked", true, false}} {
+	}{{"disabled", true, true}, {"disabled-too", true, true}, {"provided", false, false}, {"provided-too", false, false}, {"locked", true, false}} {
 		if _, err := conn.Exec(t.Context(), like, one.login, one.password, one.disabled); err != nil {
 			t.Fatal(err)
 		}
@@ -188,13 +188,14 @@ func (w *town) alikes() []alikes {
 	}
 	everyCode := map[string]string{"the signs of one that is there": townCode(0, own)[:4] + "zzzzzzzz", "other signs": "q00qzzzzzzzz", "one of another length of life": "00000000zzzz"}
 	logins := map[string]string{"a login": "nurse-0", "no login": "nobody-at-all", "a disabled login": "disabled", "somebody of the identity provider": "provided"}
+	onThePage := map[string]string{"a login": "physician-0", "no login": "nobody-else", "a disabled login": "disabled-too", "somebody of the identity provider": "provided-too"}
 	locked := map[string]string{"a locked login": "locked", "a locked login of nobody": "locked-nobody"}
 	wrong := `{"login":"{x}","password":"a heron over the reeds"}`
 	noSession, nurse, both := []account.Role{nobody}, []account.Role{account.Nurse}, []account.Role{account.Nurse, account.Administrator}
 	desk := []account.Role{account.DeviceDesk}
 	return []alikes{
-		{"logins of the API", question{method: "POST", path: "/v1/session", json: wrong}, noSession, logins, 2},
-		{"logins of the page", question{method: "POST", path: "/signin", form: "login={x}&password=a+heron"}, noSession, logins, 2},
+		{"logins of the API", question{method: "POST", path: "/v1/session", json: wrong}, noSession, logins, 3},
+		{"logins of the page", question{method: "POST", path: "/signin", form: "login={x}&password=a+heron"}, noSession, onThePage, 3},
 		{"locked logins", question{method: "POST", path: "/v1/session", json: wrong}, noSession, locked, 3},
 		{"codes", question{method: "POST", path: "/v1/session/code", json: `{"code":"{x}"}`}, noSession, everyCode, 2},
 		{"patients", question{method: "GET", path: "/v1/patients/{x}"}, nurse, of("patient", other, away), 4},

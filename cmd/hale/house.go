@@ -75,8 +75,8 @@ type house struct {
 	forgets   forgetting     // of role process
 	ways      signInWays     // of staff, besides logins of this installation
 	pairs     pairFlags      // what a device is told when it is paired
-	renewals  chan renewal   // of role edge
-	paces     paceFlags      // of role edge
+	renewals  chan renewal   // of the doors of devices
+	paces     paceFlags      // of the doors of devices
 	signer    devices.Signer // of devices' certificates, with role api; nil: none are signed here
 
 	zone   *time.Location
@@ -180,7 +180,8 @@ func (h *house) checks(ctx context.Context) []api.Check {
 	}
 	if h.cache != nil {
 		_, reachable := h.cache.Current()
-		list = append(list, api.Check{Name: "registry", OK: reachable})
+		// Where no device connects, apps on phones are told to send again, and the screens are not taken from anybody for that.
+		list = append(list, api.Check{Name: "registry", OK: reachable, Alarm: !h.has(roleEdge) && !h.has(roleBridge)})
 	}
 	list = append(list, h.checkBridge(ctx)...)
 	return append(list, h.checkCanary())
@@ -289,6 +290,7 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 // taking makes durable what comes in by the doors of this process: its own device edge, other people's brokers, apps on phones.
 func (h *house) taking() ([]stage, error) {
 	h.cache = devices.NewCache(devices.CacheConfig{Registry: h.work, Log: h.log})
+	h.renewals = make(chan renewal, mostRenewals)
 	h.core = ingest.New(ingest.Config{
 		Snapshot:   func() *devices.Snapshot { s, _ := h.cache.Current(); return s },
 		Publisher:  h.stream.Publisher(stream.PublisherConfig{}),
@@ -301,6 +303,7 @@ func (h *house) taking() ([]stage, error) {
 			return h.conn.Feed().OnNudge(ctx, nudgeRegistry, h.cache.Nudge)
 		}},
 		{name: "ingest core", run: h.core.Run, bound: 20 * time.Second},
+		h.endingOldSecrets(),
 	}
 	if h.has(roleEdge) {
 		stages = append(stages, h.listening(h.core)...)
@@ -314,7 +317,6 @@ func (h *house) taking() ([]stage, error) {
 
 // listening accepts devices.
 func (h *house) listening(core *ingest.Core) []stage {
-	h.renewals = make(chan renewal, mostRenewals)
 	down := h.newDownlink()
 	h.edge = edge.New(edge.Config{
 		Renewed: h.renewed, Noted: core.Note, Subscribed: down.Subscribed,
@@ -327,7 +329,6 @@ func (h *house) listening(core *ingest.Core) []stage {
 			return h.conn.Feed().Hear(ctx, takeoverTopic, h.edge.Hear, h.edge.RollCall)
 		}},
 		{name: "device edge", run: h.edge.Run, bound: 15 * time.Second},
-		h.endingOldSecrets(),
 	}...)
 }
 
@@ -381,7 +382,7 @@ func (h *house) answering() []stage {
 		Refiles: h.refiles(looks), Merges: h.merges(looks),
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
 		Safe: ownData, Erasures: erasures, Session: keeper, Door: door, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
-		Phones: devices.NewPhones(h.cache.Current, time.Now), Taker: h.core,
+		Phones: h.newPhones(), Taker: edge.NewPaced(h.core, h.paces.limits(mostDevices), time.Now),
 		Organisation: h.app.Organisation,
 		Ready:        h.checks,
 		Strict:       h.strict,

@@ -86,9 +86,10 @@ func certified() []string {
 		SELECT org_id, id, decode('{print}', 'hex'), '1', '\x00', now(), now() + interval '1 day', 'given', now() FROM device WHERE uid = '{device}'`}
 }
 
+// claimable marks the device for its claim, once: several who only look share a scene.
 func claimable() []string {
 	return []string{`INSERT INTO device_claim (org_id, device_id, serial, batch, from_at, until_at, created_at)
-		SELECT org_id, id, uid, '', now(), now() + interval '1 day', now() FROM device WHERE uid = '{device}'`}
+		SELECT org_id, id, uid, '', now(), now() + interval '1 day', now() FROM device WHERE uid = '{device}' ON CONFLICT DO NOTHING`}
 }
 
 func trustedMaker() []string {

@@ -6,6 +6,8 @@ func specialOfPresence() map[string]question {
 	return map[string]question{
 		"POST /v1/devices/:uid/commands":           {json: `{"kind":"sync_clock"}`},
 		"DELETE /v1/devices/:uid/commands/:id":     {path: "/v1/devices/{device}/commands/{command}", state: commanded()},
+		"GET /v1/device-problems":                  {state: deviceHeld()}, // somebody wears it, and is named
+		"GET /devices/problems":                    {state: deviceHeld()},
 		"POST /v1/device-problems/mark":            {json: mark},
 		"POST /devices/:uid/commands":              {form: "kind=sync_clock"},
 		"POST /devices/:uid/commands/:id/withdraw": {path: "/devices/{device}/commands/{command}/withdraw", state: commanded()},

@@ -102,6 +102,13 @@ func (h *house) renewed(d *devices.Device, shown [sha256.Size]byte) {
 	}
 }
 
+// newPhones is where apps come in that send over HTTP; their new secret ends the old as that of any other device.
+func (h *house) newPhones() *devices.Phones {
+	p := devices.NewPhones(h.cache.Current, time.Now)
+	p.Renewed = h.renewed
+	return p
+}
+
 // endingOldSecrets ends the old secrets of devices that have connected with the new one.
 func (h *house) endingOldSecrets() stage {
 	return stage{name: "renewed secrets", run: func(ctx context.Context) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -164,14 +163,20 @@ func TestADeviceFromTheBoxToItsFirstReading(t *testing.T) {
 	wide.Open(told.URL + "/devices/cuff-1/pair")
 	wide.Until("one is good", `!document.body.innerText.includes('Two secrets are good')`)
 
-	siteFiles(t, told, "cuff-1")
+	siteFiles(t, told, "cuff-1", func() {
+		narrow.Open(told.URL + "/devices/cuff-1/pair")
+		narrow.Do(chromedp.Click(`#revoke summary`), chromedp.WaitVisible(`form[action$="/revoke"] button`))
+		look(narrow, "pairing-revoke")
+		narrow.Do(chromedp.Click(`form[action$="/revoke"] button`))
+		narrow.Until("it is out of use", `document.body.innerText.includes('The device was revoked') && document.querySelector('#revoke') === null`)
+	})
 	for _, complaint := range append(wide.Complaints(), append(narrow.Complaints(), phone.Complaints()...)...) {
 		t.Errorf("the console says: %s", complaint)
 	}
 }
 
 // siteFiles writes the files for a broker of the site as the operator does, before and after the device is revoked.
-func siteFiles(t *testing.T, told announcement, uid string) {
+func siteFiles(t *testing.T, told announcement, uid string, revoke func()) {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(more ...string) (said string, code int) {
@@ -201,7 +206,7 @@ func siteFiles(t *testing.T, told announcement, uid string) {
 	if got, want := read("hale.acl"), devices.MosquittoAccess(uid, []string{"hale/v1/#"}); got != want {
 		t.Errorf("access: %s", got)
 	}
-	if got := read("hale.conf"); !strings.Contains(got, "use_username_as_clientid true") || !strings.Contains(got, filepath.Join(dir, "hale.acl")) {
+	if got := read("hale.listener"); !strings.Contains(got, "use_username_as_clientid true") || !strings.Contains(got, filepath.Join(dir, "hale.acl")) {
 		t.Errorf("configuration: %s", got)
 	}
 	if said, code := write("--bridge", uid); code != 0 || !strings.Contains(said, "Nothing has changed") {
@@ -214,43 +219,14 @@ func siteFiles(t *testing.T, told announcement, uid string) {
 			t.Errorf("%v: %d %s", args, code, said)
 		}
 	}
-	revoke(t, told, uid)
+	revoke()
 	if said, code := write(); code != 0 || read("hale.passwd") != "" {
 		t.Errorf("after it was revoked: %d %s", code, said)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
 		t.Errorf("the directory holds %v, %v", entries, err)
 	}
-}
-
-// revoke takes a device out of use by the API.
-func revoke(t *testing.T, told announcement, uid string) {
-	t.Helper()
-	body, err := json.Marshal(map[string]string{"login": told.Login, "password": told.Password})
-	if err != nil {
-		t.Fatal(err)
-	}
-	call := func(method, path, token string, body []byte) *http.Response {
-		r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, told.URL+path, bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/json")
-		if token != "" {
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = res.Body.Close() })
-		return res
-	}
-	var in struct{ Token string }
-	if err := json.NewDecoder(call(http.MethodPost, "/v1/session", "", body).Body).Decode(&in); err != nil {
-		t.Fatal(err)
-	}
-	if res := call(http.MethodDelete, "/v1/devices/"+uid, in.Token, nil); res.StatusCode != http.StatusNoContent {
-		t.Fatalf("revoke: %s", res.Status)
+	if trap, err := filepath.Glob(filepath.Join(dir, "*.conf")); err != nil || len(trap) != 0 {
+		t.Errorf("include_dir would open a default listener with %v, %v", trap, err)
 	}
 }

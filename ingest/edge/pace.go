@@ -57,20 +57,24 @@ const pacesKept = 8192
 
 // paceOf returns, with mu held, the pace of a device. It outlives the connection: connecting again gains nothing.
 func (s *Server) paceOf(uid string) *pace {
-	p := s.paces[uid]
+	return paceIn(s.paces, uid, max(pacesKept, 2*len(s.live)), s.limits, s.now)
+}
+
+func paceIn(paces map[string]*pace, uid string, most int, l Limits, clock func() time.Time) *pace {
+	p := paces[uid]
 	if p != nil {
 		return p
 	}
-	if len(s.paces) >= max(pacesKept, 2*len(s.live)) {
-		now := s.now()
-		for other, one := range s.paces {
+	if len(paces) >= most {
+		now := clock()
+		for other, one := range paces {
 			if one.rested(now) {
-				delete(s.paces, other)
+				delete(paces, other)
 			}
 		}
 	}
-	p = newPace(s.limits)
-	s.paces[uid] = p
+	p = newPace(l)
+	paces[uid] = p
 	return p
 }
 

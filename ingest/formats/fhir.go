@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -100,15 +101,22 @@ func observed(o *fhir.Observation, n *node) (Draft, *Refusal) {
 		return d, malformed(n.at(m[0]), "it changes the meaning of the rest in a way that is not known here: send the Observation without it")
 	}
 	d.circumstances(o)
+	var first *Refusal
 	for _, step := range []func(*fhir.Observation, *node) *Refusal{d.named, d.metricOf, d.effective, d.standing} {
-		if no := step(o, n); no != nil {
+		if no := step(o, n); no != nil && d.Metric == 0 {
 			return d, no
+		} else if no != nil {
+			first = cmp.Or(first, no)
 		}
 	}
-	if d.Metric == vital.BloodPressure {
-		return d, d.panel(o, n)
+	if o.Status == "cancelled" {
+		return d, first
 	}
-	return d, d.single(o, n)
+	no := d.single
+	if d.Metric == vital.BloodPressure {
+		no = d.panel
+	}
+	return d, cmp.Or(first, no(o, n)) // what is refused already is read for its numbers
 }
 
 // named takes the sender's own name for the Observation: its first identifier that is in use, else its id.
@@ -138,8 +146,10 @@ func (d *Draft) standing(o *fhir.Observation, n *node) *Refusal {
 		d.Standing = vital.EnteredInError
 	case "cancelled":
 		return notKept(n.at("status"), "cancelled: nothing was measured%s", because(o))
-	case "registered", "preliminary":
-		return notKept(n.at("status"), "%s: there is no result yet; send it when it is final", o.Status)
+	case "registered":
+		return notKept(n.at("status"), "registered: there is no result yet; send it when it is final")
+	case "preliminary":
+		return notKept(n.at("status"), "preliminary: an interim result is looked at for emergencies, and not kept; send it when it is final")
 	case "unknown":
 		return notKept(n.at("status"), "unknown: whether this is a result is not known")
 	case "":
@@ -219,7 +229,9 @@ func (d *Draft) metricOf(o *fhir.Observation, n *node) *Refusal {
 			d.Metric = m
 		case m == vital.Glucose && meals(d.Metric):
 		default:
-			return refuse(vital.ReasonMetric, path, "its codings name two measurements, %s and %s", d.Metric, m)
+			no := refuse(vital.ReasonMetric, path, "its codings name two measurements, %s and %s", d.Metric, m)
+			d.Metric = 0
+			return no
 		}
 	}
 	if d.Metric != 0 {
@@ -287,6 +299,7 @@ func (d *Draft) single(o *fhir.Observation, n *node) *Refusal {
 		if d.Standing == vital.EnteredInError {
 			return nil // what it takes back it need not repeat, and may repeat in any form
 		}
+		d.put(0, q)
 		if _, members := o.Rest["hasMember"]; members && o.ValueQuantity == nil {
 			return notKept(n.at("hasMember"), "a group of Observations has no value of its own; send its members")
 		}
@@ -355,13 +368,15 @@ func (d *Draft) panel(o *fhir.Observation, n *node) *Refusal {
 		}
 		found[part] = i
 	}
-	for _, c := range def.Components {
+	var first *Refusal
+	for place, c := range def.Components {
 		i, there := found[c.Code]
 		if !there && c.Optional {
 			continue
 		}
 		if !there {
-			return d.without(o, n, c.Code)
+			first = cmp.Or(first, d.without(o, n, c.Code))
+			continue
 		}
 		part := &o.Component[i]
 		at := &node{path: n.at("component[" + strconv.Itoa(i) + "]")}
@@ -369,24 +384,18 @@ func (d *Draft) panel(o *fhir.Observation, n *node) *Refusal {
 		if no != nil && c.Optional && part.ValueQuantity == nil {
 			continue
 		}
-		if no != nil {
-			d.N = 0
-			if d.Standing == vital.EnteredInError {
-				return nil
-			}
-			return no
-		}
-		d.add(q)
+		first = cmp.Or(first, no)
+		d.put(place, q)
 	}
-	return nil
+	if first != nil && d.Standing == vital.EnteredInError {
+		d.clear()
+		return nil
+	}
+	return first
 }
 
 // without refuses a blood pressure of which a pressure is missing.
 func (d *Draft) without(o *fhir.Observation, n *node, part string) *Refusal {
-	d.N = 0
-	if d.Standing == vital.EnteredInError {
-		return nil
-	}
 	if o.DataAbsentReason != nil {
 		return absent(n.at("dataAbsentReason"), o.DataAbsentReason)
 	}
@@ -413,7 +422,7 @@ func value(v numeric, c vital.Component, n *node) (vital.Quantity, *Refusal) {
 		return vital.Quantity{}, malformed(n.at("valueInteger"), "it stands beside valueQuantity; send one value")
 	case v.quantity == nil && v.integer != nil:
 		if c.Canonical != vital.Steps && c.Canonical != vital.Score {
-			return vital.Quantity{}, refuse(vital.ReasonUnit, n.at("valueInteger"), "it has no unit; send valueQuantity in one of %s", accepted(c))
+			return vital.Quantity{Mantissa: *v.integer}, refuse(vital.ReasonUnit, n.at("valueInteger"), "it has no unit; send valueQuantity in one of %s", accepted(c))
 		}
 		return vital.Quantity{Mantissa: *v.integer, Unit: c.Canonical}, nil
 	case v.quantity == nil && v.absent != nil:
@@ -421,11 +430,13 @@ func value(v numeric, c vital.Component, n *node) (vital.Quantity, *Refusal) {
 	case v.quantity == nil:
 		return vital.Quantity{}, refuse(vital.ReasonNotANumber, n.at("valueQuantity"), "it is missing")
 	case v.absent != nil:
-		return vital.Quantity{}, malformed(n.at("dataAbsentReason"), "it stands beside a value")
+		q, _ := quantity(v.quantity, c, "")
+		return q, malformed(n.at("dataAbsentReason"), "it stands beside a value")
 	}
 	return quantity(v.quantity, c, n.at("valueQuantity"))
 }
 
+// quantity takes a number and its unit. One whose unit is not known is returned without, beside the refusal.
 func quantity(f *fhir.Quantity, c vital.Component, path string) (q vital.Quantity, no *Refusal) {
 	switch f.Comparator {
 	case "":
@@ -443,6 +454,10 @@ func quantity(f *fhir.Quantity, c vital.Component, path string) (q vital.Quantit
 	if f.Value == "" {
 		return q, refuse(vital.ReasonNotANumber, path+".value", "it is missing")
 	}
+	var err error
+	if q.Mantissa, q.Exponent, err = vital.ParseDecimal(string(f.Value)); err != nil {
+		return vital.Quantity{}, refuse(vital.ReasonNotANumber, path+".value", "%s has more than 18 digits or too large an exponent", clipped(string(f.Value), 40))
+	}
 	if f.System != fhir.UCUM {
 		return q, refuse(vital.ReasonUnit, path+".system", "it is %s; send %s, and the unit as code", strconv.Quote(clipped(f.System, 60)), fhir.UCUM)
 	}
@@ -453,11 +468,8 @@ func quantity(f *fhir.Quantity, c vital.Component, path string) (q vital.Quantit
 	if !ok || !slices.Contains(c.Accepted, u) {
 		return q, refuse(vital.ReasonUnit, path+".code", "%s is none of %s", strconv.Quote(clipped(f.Code, 40)), accepted(c))
 	}
-	m, e, err := vital.ParseDecimal(string(f.Value))
-	if err != nil {
-		return q, refuse(vital.ReasonNotANumber, path+".value", "%s has more than 18 digits or too large an exponent", clipped(string(f.Value), 40))
-	}
-	return vital.Quantity{Mantissa: m, Exponent: e, Unit: u}, nil
+	q.Unit = u
+	return q, nil
 }
 
 func accepted(c vital.Component) string {

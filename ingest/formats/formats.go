@@ -79,8 +79,8 @@ type Refusal struct {
 	NotKept bool
 	// Beyond says that the device found a value outside what it can measure: there is no number, and it may be an emergency.
 	Beyond vital.Beyond
-	// Draft is what could be read of the measurement nevertheless (metric, time, sequence, findings, facts), nil when nothing
-	// could. It never holds a number.
+	// Draft is what could be read of the measurement nevertheless, nil when nothing could. The zero quantity stands where one of several
+	// numbers could not be read, and one whose unit is not known has none. Numbers of it are looked at for emergencies, and no more.
 	Draft *Draft
 }
 
@@ -102,11 +102,32 @@ func notKept(field, format string, args ...any) *Refusal {
 	return no
 }
 
-// of notes what could be read of the measurement; its numbers are left out.
+// of notes what could be read of the measurement.
 func (r *Refusal) of(d Draft) *Refusal {
-	d.Sent, d.N = [3]vital.Quantity{}, 0
 	r.Draft = &d
 	return r
+}
+
+// read notes what another reading of the same part found, with its numbers.
+func (r *Refusal) read(m *Message) *Refusal {
+	switch {
+	case len(m.Drafts) > 0:
+		return r.of(m.Drafts[0])
+	case len(m.Refused) > 0 && m.Refused[0].Draft != nil:
+		r.Beyond = m.Refused[0].Beyond
+		return r.of(*m.Refused[0].Draft)
+	}
+	return r
+}
+
+// clear takes the numbers out: they are nobody's measurement.
+func (d *Draft) clear() { d.Sent, d.N = [3]vital.Quantity{}, 0 }
+
+// put sets the number of a component; of one that could not be read nothing.
+func (d *Draft) put(component int, q vital.Quantity) {
+	if component < len(d.Sent) && q != (vital.Quantity{}) {
+		d.Sent[component], d.N = q, uint8(component+1)
+	}
 }
 
 // Measured returns the numbers that there are, in the order of the metric's components.

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -130,26 +131,29 @@ func (d *Draft) made(v *node, metric vital.Metric, fields ...field) Message {
 	one.Metric = metric
 	one.Facts = append([]vital.Fact(nil), d.Facts...)
 	def, _ := vital.Define(metric)
+	var first *Refusal
 	for i, f := range fields {
 		n := v.get(f.name)
 		if n == nil && def.Components[i].Optional {
 			continue
 		}
 		if n == nil {
-			return refused(refuse(vital.ReasonMetric, v.at(f.name), "it is missing").of(one))
+			first = cmp.Or(first, refuse(vital.ReasonMetric, v.at(f.name), "it is missing"))
+			continue
 		}
 		q, no := n.decimal(f.unit)
 		if no == nil && nothing(q) {
-			no = refuse(vital.ReasonNotANumber, n.path, "%s is what devices send when they measured nothing", q)
+			q, no = vital.Quantity{}, refuse(vital.ReasonNotANumber, n.path, "%s is what devices send when they measured nothing", q)
 		}
 		if no != nil && def.Components[i].Optional {
 			one.Findings |= vital.PulseDropped
 			continue
 		}
-		if no != nil {
-			return refused(no.of(one))
-		}
-		one.add(q)
+		one.put(i, q)
+		first = cmp.Or(first, no)
+	}
+	if first != nil {
+		return refused(first.of(one))
 	}
 	return Message{Drafts: []Draft{one}}
 }

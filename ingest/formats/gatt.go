@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -57,10 +58,25 @@ func GATT(name string, value []byte) Message {
 	default:
 		return refused(notKept("", "characteristic %.40q is none that Hale reads; it reads %s", name, strings.Join(Characteristics(), ", ")))
 	}
-	if p.no != nil { // part of it was read, but what is not whole is not believed
-		return refused(p.no)
+	if p.no != nil { // what is not whole is not believed; what was read of it may be an emergency
+		no := p.no.read(&m)
+		if no.Draft != nil {
+			no.Draft.dropZeros()
+		}
+		return refused(no)
 	}
 	return m
+}
+
+// dropZeros takes out the numbers that stand where nothing could be read any more.
+func (d *Draft) dropZeros() {
+	sent := d.Sent
+	d.clear()
+	for i, q := range sent {
+		if q.Mantissa != 0 {
+			d.put(i, q)
+		}
+	}
 }
 
 // one returns a message of one measurement, or of the refusal of it.
@@ -115,20 +131,26 @@ func (p *payload) bloodPressure() Message {
 		d.cuff(p.uint16("status"))
 	}
 	p.end()
+	var no *Refusal
 	for field, a := range [...]amount{systolic, diastolic} {
-		if a.special != none {
-			no := a.missing([...]string{"systolic", "diastolic"}[field])
-			if s := d.said("status"); s != "" {
-				no.Detail += "; it noticed " + s
-			}
-			return one(d, no)
+		if a.special == none {
+			d.put(field, a.Quantity)
+			continue
 		}
-		d.add(a.Quantity)
+		no = cmp.Or(no, a.missing([...]string{"systolic", "diastolic"}[field]))
+		if no.Beyond == 0 {
+			no.Beyond = a.special.beyond()
+		}
+	}
+	if no != nil {
+		if s := d.said("status"); s != "" {
+			no.Detail += "; it noticed " + s
+		}
 	}
 	if pulse.special == none {
-		d.add(pulse.Quantity)
+		d.put(2, pulse.Quantity)
 	}
-	return one(d, nil)
+	return one(d, no)
 }
 
 // said returns what a fact says, "" when it is not there.

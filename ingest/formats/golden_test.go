@@ -163,8 +163,11 @@ func sound(t *testing.T, m formats.Message) {
 		if r.Detail == "" || r.Reason == "" || r.Field != "" && !strings.HasPrefix(r.Detail, r.Field) {
 			t.Fatalf("a refusal without a reason: %+v", r)
 		}
-		if r.Draft != nil && r.Draft.N != 0 {
-			t.Fatalf("a refusal with a number: %+v", r)
+		if r.Draft == nil || r.Draft.N == 0 {
+			continue
+		}
+		if def, ok := vital.Define(r.Draft.Metric); !ok || int(r.Draft.N) > len(def.Components) {
+			t.Fatalf("what was read of it is no measurement: %+v", r.Draft)
 		}
 	}
 }

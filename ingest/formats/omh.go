@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,12 +49,16 @@ func dataPoint(n *node, s Schema) Message {
 	}
 	var d Draft
 	said, no := d.header(header)
-	if no != nil {
+	if no == nil && s != (Schema{}) && said != s {
+		no = malformed(header.at("schema_id"), "it says %s %s where %s %s was announced",
+			clipped(said.Name, 40), clipped(said.Version, 40), s.Name, s.Version)
+	}
+	if no != nil && (no.NotKept || body.kind != object) {
 		return refused(no)
 	}
-	if s != (Schema{}) && said != s {
-		return refused(malformed(header.at("schema_id"), "it says %s %s where %s %s was announced",
-			clipped(said.Name, 40), clipped(said.Version, 40), s.Name, s.Version))
+	if no != nil {
+		m := readBody(body, schemaOf(header), d)
+		return refused(no.read(&m))
 	}
 	if no := body.is(object); no != nil {
 		return refused(no.of(d))
@@ -154,9 +159,20 @@ func (n *node) among(words []string) *Refusal {
 	return nil
 }
 
-// readBody takes a body by its schema.
+// schemaOf returns the schema that a header names, as far as it does: of one in which something else is wrong.
+func schemaOf(h *node) Schema {
+	id := h.get("schema_id")
+	return Schema{said(id, "name"), said(id, "version")}
+}
+
+// readBody takes a body by its schema. Of a version that is not known it is read by the newest that is, to be refused: an emergency may
+// be in it.
 func readBody(b *node, s Schema, d Draft) Message {
 	rules, no := rulesOf(s)
+	if no != nil && majors(s.Name) > 0 {
+		m := readBody(b, Schema{s.Name, strconv.Itoa(majors(s.Name))}, d)
+		return refused(no.read(&m))
+	}
 	if no != nil {
 		return refused(no.of(d))
 	}
@@ -173,40 +189,38 @@ func readBody(b *node, s Schema, d Draft) Message {
 			first.NotKept = first.NotKept && no.NotKept
 		}
 	}
-	if first != nil {
-		return refused(first.of(d))
+	no = d.blood(b)
+	if no != nil {
+		d.clear()
 	}
-	if no := d.blood(b); no != nil {
+	if no = cmp.Or(first, no); no != nil {
 		return refused(no.of(d))
 	}
 	return Message{Drafts: []Draft{d}}
 }
 
-// numbers takes the values of the body.
-func (d *Draft) numbers(b *node, rules *schemaRules) *Refusal {
-	for _, name := range rules.values {
+// numbers takes the values of the body, and after a refusal the others all the same.
+func (d *Draft) numbers(b *node, rules *schemaRules) (first *Refusal) {
+	for i, name := range rules.values {
 		v := b.get(name)
 		if v == nil {
-			return refuse(vital.ReasonMetric, b.at(name), "it is missing")
-		}
-		if rules.bare != vital.NoUnit {
-			q, no := v.decimal(rules.bare)
-			if no != nil {
-				return no
-			}
-			d.add(q)
+			first = cmp.Or(first, refuse(vital.ReasonMetric, b.at(name), "it is missing"))
 			continue
 		}
-		q, no := d.unitValue(v, rules.units)
-		if no != nil {
-			return no
+		var q vital.Quantity
+		var no *Refusal
+		if rules.bare != vital.NoUnit {
+			q, no = v.decimal(rules.bare)
+		} else {
+			q, no = d.unitValue(v, rules.units)
 		}
-		d.add(q)
+		d.put(i, q)
+		first = cmp.Or(first, no)
 	}
-	return nil
+	return first
 }
 
-// unitValue takes {"value":128,"unit":"mmHg"}.
+// unitValue takes {"value":128,"unit":"mmHg"}. A number whose unit is not known is returned without one, beside the refusal.
 func (d *Draft) unitValue(v *node, units []spelling) (vital.Quantity, *Refusal) {
 	if no := v.is(object); no != nil {
 		return vital.Quantity{}, no
@@ -215,19 +229,22 @@ func (d *Draft) unitValue(v *node, units []spelling) (vital.Quantity, *Refusal) 
 	if value == nil {
 		return vital.Quantity{}, refuse(vital.ReasonNotANumber, v.at("value"), "it is missing")
 	}
-	q, no := value.decimal(vital.NoUnit)
-	if no != nil {
-		return q, no
+	q, first := value.decimal(vital.NoUnit)
+	if first != nil && q == (vital.Quantity{}) {
+		return q, first
 	}
 	unit := v.get("unit")
 	if unit == nil {
-		return q, refuse(vital.ReasonUnit, v.at("unit"), "it is missing; send one of: %s", spelled(units))
+		return q, cmp.Or(first, refuse(vital.ReasonUnit, v.at("unit"), "it is missing; send one of: %s", spelled(units)))
 	}
 	if no := unit.is(text); no != nil {
 		no.Reason = vital.ReasonUnit
-		return q, no
+		return q, cmp.Or(first, no)
 	}
 	at := slices.IndexFunc(units, func(s spelling) bool { return s.word == unit.raw })
+	if at < 0 && first != nil {
+		return q, first
+	}
 	if at < 0 {
 		return q, refuse(vital.ReasonUnit, unit.path, "%s is none of: %s", strconv.Quote(clipped(unit.raw, 40)), spelled(units))
 	}
@@ -237,13 +254,14 @@ func (d *Draft) unitValue(v *node, units []spelling) (vital.Quantity, *Refusal) 
 	}
 	sent := q
 	if q.Unit = s.unit; s.factor > 1 || s.shift != 0 {
+		var no *Refusal
 		if q, no = scaled(q, s); no != nil {
 			no.Field, no.Detail = value.path, value.path+": "+no.Detail
-			return q, no
+			return vital.Quantity{}, no
 		}
 		d.fact(v.path, "%s %s", sent, s.word)
 	}
-	return q, nil
+	return q, first
 }
 
 // scaled brings a number into a unit that Hale keeps, exactly.

@@ -24,7 +24,7 @@ func (p *payload) wrong(at int, reason vital.Reason, field, format string, args 
 
 // take returns the next n bytes.
 func (p *payload) take(n int, field string) []byte {
-	if p.no != nil {
+	if p.no != nil && p.no.Reason != vital.ReasonClock { // behind a time that cannot be, numbers are where they belong
 		return make([]byte, n)
 	}
 	if left := len(p.src) - p.at; left < n {

@@ -172,11 +172,14 @@ func (n *node) need(name string, k kind) (*node, *Refusal) {
 	return child, child.is(k)
 }
 
-// decimal returns a number digit by digit.
+// decimal returns a number digit by digit. A number in quotes is refused, and returned as well.
 func (n *node) decimal(u vital.Unit) (vital.Quantity, *Refusal) {
 	if no := n.is(number); no != nil {
 		if n.kind == text {
 			no.Detail += "; send it without quotes"
+			if m, e, err := vital.ParseDecimal(strings.TrimSpace(n.raw)); err == nil {
+				return vital.Quantity{Mantissa: m, Exponent: e, Unit: u}, no
+			}
 		}
 		return vital.Quantity{}, no
 	}

@@ -29,7 +29,7 @@ CREATE TABLE reading_note (
     tie         bigint NOT NULL,
     received_at timestamptz NOT NULL,
     facts       jsonb NOT NULL CHECK (jsonb_typeof(facts) = 'array'),
-    PRIMARY KEY (org_id, sensor_id, metric, tie, received_at),
+    PRIMARY KEY (org_id, sensor_id, metric, tie),
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id)
 );
 CREATE INDEX reading_note_oldest ON reading_note (received_at);
@@ -58,7 +58,7 @@ SELECT keep_to_patients('reading_note', 'false'), keep_to_patients('original', '
 GRANT SELECT ON reading_more, original TO hale_app;
 GRANT SELECT, INSERT ON reading_more TO hale_work;
 GRANT UPDATE (facts) ON reading_more TO hale_work;
-GRANT SELECT, INSERT, DELETE ON reading_note TO hale_work;
+GRANT SELECT, INSERT, DELETE, UPDATE (received_at, facts) ON reading_note TO hale_work;
 GRANT SELECT, INSERT, DELETE ON original TO hale_work;
 GRANT UPDATE (last_received_at) ON original TO hale_work;
 RESET ROLE;

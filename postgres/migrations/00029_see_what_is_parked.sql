@@ -4,8 +4,8 @@
 -- +goose Up
 SET LOCAL ROLE hale_owner;
 
--- One row per sensor and metric while it is open: a device that repeats itself counts up, and the worst is kept. What tells only of
--- the past (historic) is listed and calls nobody: it does not hide what is measured now.
+-- One row per sensor, metric and side (too low, too high: two emergencies) while it is open: a device that repeats itself counts up,
+-- and the worst is kept. What tells only of the past (historic) is listed and calls nobody: it does not hide what is measured now.
 CREATE TABLE unverified (
     org_id           integer NOT NULL REFERENCES org,
     id               bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
@@ -15,10 +15,11 @@ CREATE TABLE unverified (
     metric           smallint NOT NULL,
     level            smallint NOT NULL CHECK (level IN (2, 3)),
     ground           text NOT NULL CHECK (ground IN ('extreme', 'limit', 'beyond', 'unit')),
-    beyond           smallint NOT NULL DEFAULT 0 CHECK (beyond IN (-1, 0, 1)),
-    vals             float8[] NOT NULL, -- of the worst; canonical units, as read when unitless
+    side             smallint NOT NULL DEFAULT 0 CHECK (side IN (-1, 0, 1)),     -- too low, too high; 0: the unit decides that
+    beyond           smallint NOT NULL DEFAULT 0 CHECK (beyond IN (-1, 0, 1)),   -- the device could not even measure one of them
+    vals             float8[] NOT NULL, -- of the worst number, none when there was none; canonical units, as read when unitless
     unitless         boolean NOT NULL DEFAULT false,
-    badness          float8 NOT NULL,   -- orders values of the metric; alerts.Screened.Badness
+    badness          float8 NOT NULL,   -- orders numbers of the metric and side; alerts.Screened.Badness
     findings         integer NOT NULL,
     reading_id       bigint,            -- of the worst, where it is a reading
     measured_at      timestamptz,       -- of the worst; null: not known
@@ -30,7 +31,7 @@ CREATE TABLE unverified (
     historic         boolean NOT NULL,
     opened_at        timestamptz NOT NULL,
     deadline_at      timestamptz CHECK ((deadline_at IS NULL) = historic),
-    next_action_at   timestamptz,       -- when nobody looks after it any more
+    next_action_at   timestamptz,       -- when nobody looks after it any more; of a claimed one: what else waits is to be screened again
     loud_at          timestamptz,       -- since when it is overdue
     state            text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'acknowledged', 'closed')),
     ack_by           bigint,
@@ -48,10 +49,10 @@ CREATE TABLE unverified (
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
     FOREIGN KEY (org_id, ack_by) REFERENCES staff (org_id, id)
 );
-CREATE UNIQUE INDEX unverified_one_open ON unverified (sensor_id, metric, historic) WHERE state <> 'closed';
+CREATE UNIQUE INDEX unverified_one_open ON unverified (sensor_id, metric, historic, side) WHERE state <> 'closed';
 CREATE INDEX unverified_open ON unverified (org_id, opened_at) WHERE state <> 'closed';
 CREATE INDEX unverified_newest ON unverified (org_id, id DESC);
-CREATE INDEX unverified_due ON unverified (next_action_at) WHERE state <> 'closed' AND next_action_at IS NOT NULL;
+CREATE INDEX unverified_due ON unverified (next_action_at) WHERE next_action_at IS NOT NULL;
 
 -- Whose it may be, because they hold the sensor or held it or share the kit; and whose somebody said that it is.
 CREATE TABLE unverified_person (
@@ -126,9 +127,10 @@ CREATE TABLE withdrawal (
     FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
 );
 CREATE INDEX withdrawal_due ON withdrawal (next_action_at) WHERE state = 'asked';
+CREATE INDEX withdrawal_open ON withdrawal (org_id, device_id) WHERE state = 'asked';
 SELECT isolate('withdrawal'), keep_to_patients('withdrawal', 'false');
 SELECT keep_to_views('withdrawal', '{INSERT,UPDATE,DELETE}', '{}');
-GRANT SELECT, INSERT, UPDATE ON withdrawal TO hale_work;
+GRANT SELECT, INSERT, UPDATE, DELETE ON withdrawal TO hale_work;
 GRANT SELECT ON withdrawal TO hale_app;
 
 ALTER TABLE inbox DROP CONSTRAINT inbox_state_check;
@@ -179,7 +181,8 @@ SELECT keep_to_views('withdrawn_reading', '{INSERT,UPDATE,DELETE}', '{}');
 GRANT SELECT ON unverified, unverified_person, unverified_entry, withdrawn_reading TO hale_app, hale_work;
 GRANT INSERT ON unverified, unverified_person, unverified_entry TO hale_work;
 GRANT INSERT ON unverified_person, unverified_entry TO hale_app;
-GRANT UPDATE ON unverified TO hale_app, hale_work;
+GRANT UPDATE ON unverified TO hale_work;
+GRANT UPDATE (state, ack_by, ack_name, ack_until, next_action_at, loud_at, closing, closed_at, closed_name, note, version) ON unverified TO hale_app; -- what a person says, not what was measured
 GRANT UPDATE (patient_id, assignment_id) ON withdrawn_reading TO hale_work; -- a merge
 GRANT UPDATE (state, settled_at, settled_by, settled_why) ON inbox TO hale_app, hale_work;
 GRANT UPDATE (tried_at, tried_by, accepted, refused_again, settled_at) ON quarantine TO hale_app;

@@ -1,0 +1,46 @@
+package edge
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"hale/devices"
+	"hale/fault"
+	"hale/ingest"
+)
+
+// counting is a core that counts what it takes.
+type counting struct {
+	n int
+}
+
+func (t *counting) Submit(_ context.Context, _ ingest.Message, done func(ingest.Receipt)) {
+	t.n++
+	done(ingest.Receipt{Accepted: 1})
+}
+
+func TestAPhoneIsTakenNoFasterThanADeviceAtTheEdge(t *testing.T) {
+	t.Parallel()
+	now, core := time.Now(), &counting{}
+	door := NewPaced(core, Limits{DeviceMessagesPerSecond: 1, DeviceMessagesAtOnce: 2}, func() time.Time { return now })
+	send := func(uid string) (err error) {
+		door.Submit(t.Context(), ingest.Message{Device: &devices.Device{UID: uid}, Payload: []byte("{}")}, func(r ingest.Receipt) { err = r.Err })
+		return err
+	}
+	for i := range 2 {
+		if err := send("phone-1"); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	if err := send("phone-1"); !fault.Is(err, fault.Unavailable) || core.n != 2 {
+		t.Errorf("the third at once: %v, %d are taken", err, core.n)
+	}
+	if err := send("phone-2"); err != nil {
+		t.Errorf("another's: %v", err)
+	}
+	now = now.Add(time.Second)
+	if err := send("phone-1"); err != nil {
+		t.Errorf("a second later: %v", err)
+	}
+}

@@ -1,0 +1,100 @@
+package formats_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hale/ingest/formats"
+	"hale/vital"
+)
+
+// TestOfWhatIsRefusedTheNumbersAreRead: what cannot be kept may be an emergency, and is screened by its numbers.
+func TestOfWhatIsRefusedTheNumbersAreRead(t *testing.T) {
+	t.Parallel()
+	const (
+		ucum     = `"system":"http://unitsofmeasure.org"`
+		loinc    = `"code":{"coding":[{"system":"http://loinc.org","code":"59408-5"}]}`
+		panel    = `{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"85354-9"}]},"effectiveDateTime":"2026-03-29T08:01:00Z","component":[`
+		systolic = `{"code":{"coding":[{"system":"http://loinc.org","code":"8480-6"}]},"valueQuantity":{"value":210,` + ucum + `,"code":"mm[Hg]"}}`
+		absent   = `{"code":{"coding":[{"system":"http://loinc.org","code":"8462-4"}]},"dataAbsentReason":{"coding":[{"code":"error"}]}}`
+		header   = `{"header":{"id":"a","creation_date_time":"2026-02-05T07:25:00Z","schema_id":{"namespace":"omh","name":"NAME","version":"VERSION"}},"body":`
+		glucose  = `{"blood_glucose":{"value":38,"unit":"mg/dl"},"effective_time_frame":{"date_time":"2026-02-05T07:25:00Z"}`
+		oxygen   = `{"oxygen_saturation":{"value":66,"unit":"%"},"effective_time_frame":{"date_time":"2026-02-05T07:25:00Z"}}}`
+	)
+	fhir := func(status, quantity, more string) string {
+		return `{"resourceType":"Observation","status":"` + status + `",` + loinc + `,"effectiveDateTime":"2026-03-29T08:01:00Z","valueQuantity":{"value":71,` + quantity + `}` + more + `}`
+	}
+	omh := func(name, version, body string) string {
+		return strings.NewReplacer("NAME", name, "VERSION", version).Replace(header) + body
+	}
+	for name, c := range map[string]struct{ format, payload, read string }{
+		"FHIR: an interim result":                      {"fhir", fhir("preliminary", ucum+`,"code":"%"`, ""), "71 %"},
+		"FHIR: a status that is none":                  {"fhir", fhir("done", ucum+`,"code":"%"`, ""), "71 %"},
+		"FHIR: nothing was measured":                   {"fhir", fhir("cancelled", ucum+`,"code":"%"`, ""), ""},
+		"FHIR: a unit that is not spelled so":          {"fhir", fhir("final", ucum+`,"code":"percent"`, ""), "71"},
+		"FHIR: a unit of no system":                    {"fhir", fhir("final", `"unit":"%"`, ""), "71"},
+		"FHIR: a value, and why there is none":         {"fhir", fhir("final", ucum+`,"code":"%"`, `,"dataAbsentReason":{"coding":[{"code":"error"}]}`), "71 %"},
+		"FHIR: a time that is none":                    {"fhir", strings.Replace(fhir("final", ucum+`,"code":"%"`, ""), "08:01:00Z", "08:01", 1), "71 %"},
+		"FHIR: a diastolic that is not there":          {"fhir", panel + systolic + "," + absent + "]}", "210 mm[Hg]"},
+		"FHIR: a diastolic that is missing":            {"fhir", panel + systolic + "]}", "210 mm[Hg]"},
+		"FHIR: a systolic that is not there":           {"fhir", panel + strings.ReplaceAll(absent, "8462-4", "8480-6") + "," + strings.Replace(systolic, "8480-6", "8462-4", 1) + "]}", "-; 210 mm[Hg]"},
+		"FHIR: two measurements in one":                {"fhir", strings.Replace(fhir("final", ucum+`,"code":"%"`, ""), `"code":"59408-5"}`, `"code":"59408-5"},{"system":"http://loinc.org","code":"8867-4"}`, 1), ""},
+		"Open mHealth: a unit that is not spelled so":  {"omh", omh("oxygen-saturation", "2.0", strings.Replace(oxygen, `"%"`, `"percent"`, 1)), "66"},
+		"Open mHealth: a version that nobody knows":    {"omh", omh("oxygen-saturation", "9.0", oxygen), "66 %"},
+		"Open mHealth: a number in quotes":             {"omh", omh("oxygen-saturation", "2.0", strings.Replace(oxygen, "66", `"66"`, 1)), "66 %"},
+		"Open mHealth: a header without a time":        {"omh", strings.Replace(omh("oxygen-saturation", "2.0", oxygen), `"creation_date_time":"2026-02-05T07:25:00Z",`, "", 1), "66 %"},
+		"Open mHealth: a schema that is not kept":      {"omh", omh("minutes-moderate-activity", "2.0", oxygen), ""},
+		"Open mHealth: no systolic":                    {"omh", omh("blood-pressure", "3.0", `{"diastolic_blood_pressure":{"value":140,"unit":"mmHg"},"effective_time_frame":{"date_time":"2026-02-05T07:25:00Z"}}}`), "-; 140 mm[Hg]"},
+		"Open mHealth: blood in a unit not spelled so": {"omh", omh("blood-glucose", "3.0", glucose+`}}`), "38"},
+		"Open mHealth: urine in a unit not spelled so": {"omh", omh("blood-glucose", "3.0", glucose+`,"specimen_source":"urine"}}`), ""},
+		"Open mHealth: tears are no blood":             {"omh", omh("blood-glucose", "3.0", strings.Replace(glucose, "mg/dl", "mg/dL", 1)+`,"specimen_source":"tears"}}`), ""},
+		"Bluetooth: a diastolic that is not there":     {"gatt:2A35", bytesOf(t, "00 D200 FF07 FF07"), "210 mm[Hg]"},
+		"Bluetooth: a systolic that is not there":      {"gatt:2A35", bytesOf(t, "04 FF07 8C00 FF07 5000"), "-; 140 mm[Hg]; 80 /min"},
+		"Bluetooth: a byte too many":                   {"gatt:2A35", bytesOf(t, "00 D200 8200 FF07 00"), "210 mm[Hg]; 130 mm[Hg]"},
+		"Bluetooth: a byte too few":                    {"gatt:2A35", bytesOf(t, "00 D200 82"), "210 mm[Hg]"},
+		"Bluetooth: a date that cannot be":             {"gatt:2A18", bytesOf(t, "02 0700 EA070D01071E00 26B0 11"), "38 mg/dL"},
+		"Bluetooth: a flag that nobody knows":          {"gatt:2A35", bytesOf(t, "80 D200 8200 FF07"), ""},
+		"Bluetooth: control solution":                  {"gatt:2A18", bytesOf(t, "02 0700 EA070501071E00 26B0 1A"), ""},
+		"a gateway: a number in quotes":                {"gateway", `{"systolic":"210","diastolic":130,"timestamp":"2026-02-05T07:25:00Z"}`, "210 mm[Hg]; 130 mm[Hg]"},
+		"a gateway: nothing was measured":              {"gateway", `{"systolic":210,"diastolic":65535,"timestamp":"2026-02-05T07:25:00Z"}`, "210 mm[Hg]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, err := formats.Read(c.format, []byte(c.payload))
+			if err != nil || len(m.Drafts) != 0 || len(m.Refused) != 1 {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			var words []string
+			if d := m.Refused[0].Draft; d != nil {
+				for _, q := range d.Measured() {
+					switch {
+					case q == vital.Quantity{}:
+						words = append(words, "-")
+					case q.Unit == vital.NoUnit:
+						words = append(words, q.String())
+					default:
+						words = append(words, q.String()+" "+q.Unit.UCUM())
+					}
+				}
+			}
+			if diff := cmp.Diff(c.read, strings.Join(words, "; ")); diff != "" {
+				t.Errorf("%s\n%s", m.Refused[0].Detail, diff)
+			}
+		})
+	}
+}
+
+func TestWhatAMeterCouldNotMeasureIsToldWhateverElseIsWrong(t *testing.T) {
+	t.Parallel()
+	m := formats.GATT("2A18", octets(t, "02 0700 EA070D01071E00 FE07 11")) // HI, in the month 13
+	if len(m.Refused) != 1 || m.Refused[0].Reason != vital.ReasonClock || m.Refused[0].Beyond != vital.Above {
+		t.Errorf("%+v", m.Refused)
+	}
+}
+
+func bytesOf(t *testing.T, digits string) string {
+	t.Helper()
+	return string(octets(t, digits))
+}

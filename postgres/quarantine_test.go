@@ -1,0 +1,42 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"hale/devices"
+	"hale/vital"
+)
+
+// TestWhatWasSettledAndComesAgainWaitsAgain: bytes without a time are another measurement each time.
+func TestWhatWasSettledAndComesAgainWaitsAgain(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	first := r.refusedValue(10, vital.ReasonUnit, `{"metric":"heart_rate","value":61}`, vital.HeartRate, 0, vital.Quantity{Mantissa: 61, Unit: vital.PerMinute})
+	waiting := func() []devices.Refusal {
+		t.Helper()
+		list, _, err := r.app.Refusals(t.Context(), r.nurse, devices.RefusalFilter{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	r.advance(t, first)
+	list := waiting()
+	if len(list) != 1 {
+		t.Fatalf("%+v", list)
+	}
+	if _, err := r.app.NoteRetried(t.Context(), r.nurse, list[0].UID, devices.Retried{Accepted: 1}); err != nil {
+		t.Fatal(err)
+	}
+	r.advance(t, first)
+	if list = waiting(); len(list) != 0 {
+		t.Errorf("the same delivery again waits again: %+v", list)
+	}
+	again := *first.Refused
+	again.ReceivedAt = r.now(t).Add(time.Second)
+	r.advance(t, vital.Record{Refused: &again})
+	if list = waiting(); len(list) != 1 || list[0].Accepted != 1 || list[0].Times != 3 {
+		t.Errorf("what came again is not seen: %+v", list)
+	}
+}
