@@ -123,3 +123,18 @@ func TestAClaimOfOneValueLeavesTheOthersOnTheList(t *testing.T) {
 		t.Errorf("%d rows", n)
 	}
 }
+
+func TestADateOfTodayIsNotOfThePast(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	sure, unsure := r.saturation(1-24*60, 72, 0), r.saturation(-24*60, 74, 0)
+	for _, one := range []vital.Record{sure, unsure} {
+		one.Reading.ReceivedAt = since().Add(2 * time.Hour)
+	}
+	unsure.Reading.More = &vital.More{Clock: vital.Clock{Method: vital.ClockZone, Uncertainty: 24 * time.Hour}}
+	r.advance(t, sure, unsure)
+	list := r.unverified(t, r.nurse)
+	if len(list) != 2 || list[0].Historic || list[0].Values[0] != 74 || !list[1].Historic {
+		t.Errorf("%+v", list)
+	}
+}
