@@ -107,7 +107,11 @@ func (l *Look) did(whose Whose) string {
 		}
 		return "asked the care team to change what " + whose.they() + " agreed to"
 	}
-	if words, ok := actWords()[l.Action]; ok {
+	words, ok := actWords()[l.Action]
+	if !ok {
+		words, ok = deviceWords()[l.Action]
+	}
+	if ok {
 		_, thing, _ := strings.Cut(l.Object, " ") // "sensor cuff-12"
 		asked := "asked for"
 		if l.Detail == string(Withdrawn) {
@@ -132,6 +136,28 @@ func (l *Look) did(whose Whose) string {
 		return words + " an alert of " + whose.own()
 	}
 	return "did something else with " + my + "record"
+}
+
+// deviceWords tells what is done to the things that people measure with, by the action of the audit row.
+func deviceWords() map[string]string {
+	return map[string]string{
+		"describe device": "wrote down what a device is", "add device type": "described a kind of device", "unassign device": "took the device “{thing}” back from {them}",
+		"pair device": "connected a device", "make pairing code": "made a code that connects a device", "renew secret": "gave a device a new secret",
+		"keep certificate": "wrote down a certificate of a device", "revoke certificate": "ended a certificate of a device", "make claimable": "let a device fetch its certificate",
+		"end claim": "ended the time in which a device may fetch its certificate", "claim device": "let a device have its certificate",
+		"trust authority": "trusted a maker's certificates", "revoke authority": "trusted a maker's certificates no longer",
+		string(account.CheckDevice): "looked whether a device may speak", "write broker files": "wrote the list of devices for a broker",
+		"retry from quarantine": "read again what a device had sent and could not be read", "dismiss from the inbox": "put aside what a device had sent for nobody",
+		"reading withdrawn":     "took a reading of {them} back, which was wrong",
+		"unverified red opened": "saw a value that may be an emergency, of nobody known", "unverified red worsened": "saw a worse value, of nobody known",
+		"unverified red acknowledged": "took on a value of nobody known", "unverified red closed": "closed a value of nobody known",
+		"unverified red claimed": "said that a value that may be an emergency was {my} own", "unverified red overdue": "told again of a value that nobody had taken on",
+		"kit: made": "put a kit together", "kit: device added": "put a device into a kit", "kit: device taken out": "took a device out of a kit",
+		"kit: issued": "gave the devices of a kit to {them}", "kit: confirmed": "confirmed at home that the devices are right for {them}", "kit: accepted": "confirmed that {my} devices work",
+		"kit: returned": "took the devices of a kit back", "kit: cleaning": "began to clean a kit", "kit: cleaned": "put a kit back on the shelf", "kit: retired": "took a kit out of use",
+		"ask device": "asked a device to do something", "withdraw command": "took back what a device was asked",
+		"device problem new": "looked at a problem of a device again", "device problem seen": "took note of a problem of a device", "device problem snoozed": "put a problem of a device off",
+	}
 }
 
 // alertWords tells what happens to an alert, by the kind of the entry in its log.

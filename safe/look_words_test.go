@@ -16,7 +16,7 @@ import (
 func writtenActions(t *testing.T) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
-	written := regexp.MustCompile(`(?:Action: +|auditMerge\(ctx, tx, actor, now, |AmendErasure\(ctx, actor, uid, |o\.act\(ctx, login, )"([^"]+)"`)
+	written := regexp.MustCompile(`(?:Action: +|auditMerge\(ctx, tx, actor, now, |AmendErasure\(ctx, actor, uid, |noteCommand\(ctx, tx, actor, now, |o\.act\(ctx, login, )"([^"]+)"`)
 	for _, dir := range []string{"account", "safe", "postgres", "alerts", "api", "web", "cmd"} {
 		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, "look_words.go") {
@@ -50,7 +50,16 @@ func TestEveryActHasWords(t *testing.T) {
 	for _, state := range []string{"done", "undone", "failed"} {
 		actions["merge "+state] = true
 	}
-	for _, a := range []string{"look", "alert ", "merge "} {
+	for _, kind := range []string{"opened", "worsened", "acknowledged", "closed", "claimed", "overdue"} {
+		actions["unverified red "+kind] = true
+	}
+	for _, what := range []string{"made", "device added", "device taken out", "issued", "confirmed", "accepted", "returned", "cleaning", "cleaned", "retired"} { // devices.KitWhat
+		actions["kit: "+what] = true
+	}
+	for _, state := range []string{"new", "seen", "snoozed"} { // devices.ProblemState
+		actions["device problem "+state] = true
+	}
+	for _, a := range []string{"look", "alert ", "merge ", "unverified red ", "kit: ", "device problem "} {
 		delete(actions, a)
 	}
 	for a := range actions {
