@@ -140,7 +140,7 @@ func (l *Look) did(whose Whose) string {
 
 // deviceWords tells what is done to the things that people measure with, by the action of the audit row.
 func deviceWords() map[string]string {
-	return map[string]string{
+	return map[string]string{ //nolint:gosec // words that people read, and no secrets
 		"describe device": "wrote down what a device is", "add device type": "described a kind of device", "unassign device": "took the device “{thing}” back from {them}",
 		"pair device": "connected a device", "make pairing code": "made a code that connects a device", "renew secret": "gave a device a new secret",
 		"keep certificate": "wrote down a certificate of a device", "revoke certificate": "ended a certificate of a device", "make claimable": "let a device fetch its certificate",
