@@ -27,9 +27,13 @@ func scanRefusal(row pgx.CollectableRow) (devices.Refusal, error) {
 const listRefusals = selectRefusal + `
 WHERE ($1 = '' OR d.uid = $1) AND ($2 = '' OR q.reason = $2) AND (q.settled_at IS NOT NULL) = $3 ORDER BY q.received_at DESC, q.id DESC LIMIT $4`
 
+// wearersOfDevices are whose the sensors of devices are or were, those of the slots of a shared one among them.
 const wearersOfDevices = `
-SELECT DISTINCT a.patient_id FROM device d JOIN (SELECT org_id, device_id, id AS sensor_id FROM sensor WHERE device_id IS NOT NULL UNION ALL SELECT org_id, device_id, sensor_id FROM gateway_grant) s
-    ON s.org_id = d.org_id AND s.device_id = d.id JOIN assignment a ON a.org_id = s.org_id AND a.sensor_id = s.sensor_id WHERE d.uid = ANY($1)`
+WITH wholes AS (
+    SELECT s.org_id, s.id FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.device_id = d.id WHERE d.uid = ANY($1)
+    UNION SELECT g.org_id, g.sensor_id FROM device d JOIN gateway_grant g ON g.org_id = d.org_id AND g.device_id = d.id WHERE d.uid = ANY($1)),
+speaks AS (SELECT org_id, id FROM wholes UNION SELECT c.org_id, c.id FROM wholes w JOIN sensor c ON c.org_id = w.org_id AND c.parent_id = w.id)
+SELECT DISTINCT a.patient_id FROM speaks s JOIN assignment a ON a.org_id = s.org_id AND a.sensor_id = s.id`
 
 // Refusals lists what was refused. See devices.RefusalBook.
 func (a *App) Refusals(ctx context.Context, actor account.Actor, f devices.RefusalFilter) ([]devices.Refusal, []vital.PatientID, error) {
