@@ -277,6 +277,31 @@ func ruleFor(ctx context.Context, tx pgx.Tx, p account.Patient, key alerts.RuleK
 	return id, newest, nil
 }
 
+// withPatients fills in the patients of a list, of which the ids are known, as whoever the transaction acts for is related to them.
+func withPatients[T any](ctx context.Context, tx pgx.Tx, list []T, of func(*T) *account.Patient) error {
+	ids := make([]int64, len(list))
+	for i := range list {
+		ids[i] = int64(of(&list[i]).ID)
+	}
+	rows, err := tx.Query(ctx, `SELECT `+patientColumns+patientTables+`WHERE p.id = ANY($1)`, ids)
+	if err != nil {
+		return fmt.Errorf("read whose they are: %w", err)
+	}
+	people, err := pgx.CollectRows(rows, scanPatient)
+	if err != nil {
+		return fmt.Errorf("read whose they are: %w", err)
+	}
+	byID := make(map[vital.PatientID]account.Patient, len(people))
+	for _, p := range people {
+		byID[p.ID] = p
+	}
+	for i := range list {
+		p := of(&list[i])
+		*p = byID[p.ID]
+	}
+	return nil
+}
+
 // Organisation returns the name of the actor's organisation.
 func (a *App) Organisation(ctx context.Context, actor account.Actor) (string, error) {
 	var name string

@@ -44,26 +44,7 @@ func readCorrections(ctx context.Context, tx pgx.Tx, query string, args ...any) 
 	if err != nil {
 		return nil, fmt.Errorf("read corrections: %w", err)
 	}
-	ids := make([]int64, len(list))
-	for i := range list {
-		ids[i] = int64(list[i].Patient.ID)
-	}
-	rows, err = tx.Query(ctx, `SELECT `+patientColumns+patientTables+`WHERE p.id = ANY($1)`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read whose corrections they are: %w", err)
-	}
-	people, err := pgx.CollectRows(rows, scanPatient)
-	if err != nil {
-		return nil, fmt.Errorf("read whose corrections they are: %w", err)
-	}
-	byID := make(map[vital.PatientID]account.Patient, len(people))
-	for _, p := range people {
-		byID[p.ID] = p
-	}
-	for i := range list {
-		list[i].Patient = byID[list[i].Patient.ID]
-	}
-	return list, nil
+	return list, withPatients(ctx, tx, list, func(c *safe.Correction) *account.Patient { return &c.Patient })
 }
 
 // Corrections lists what patients say is wrong. See safe.CorrectionBook.
