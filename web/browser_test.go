@@ -288,3 +288,29 @@ func chartRanges(t *testing.T, chromium *browser.Browser) {
 	tab.Until("the last day of them ends at the newest", said+`.startsWith("9 readings, 29 Jun 2019") && `+said+`.includes("to 30 Jun 2019")`)
 	silent(t, tab)
 }
+
+// fitAPhoneAndReadAloud opens pages, by name and path, as somebody sees them on a phone and on a desk: none scrolls sideways, axe
+// finds nothing, and no script complains.
+func fitAPhoneAndReadAloud(t *testing.T, chromium *browser.Browser, address, login string, pages map[string]string) {
+	t.Helper()
+	axe, err := os.ReadFile("testdata/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, width := range []int{390, 1280} {
+		tab := chromium.Tab(t, width, 900)
+		enter(tab, address, login)
+		for name, path := range pages {
+			tab.Open(address + path)
+			tab.Until(name+" is there", `document.readyState === "complete"`)
+			tab.Keep(name + "-" + strconv.Itoa(width))
+			if wide := browser.Eval[int](tab, `document.documentElement.scrollWidth`); wide > width {
+				t.Errorf("%s is %d pixels wide", name, wide)
+			}
+			for _, violation := range tab.Axe(string(axe)) {
+				t.Errorf("%s at %d: %s", name, width, violation)
+			}
+		}
+		silent(t, tab)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -184,10 +183,6 @@ func TestTheDeskTrustsAuthoritiesOnAPage(t *testing.T) {
 
 func TestThePagesOfCertificatesFitAPhoneAndReadAloud(t *testing.T) {
 	t.Parallel()
-	axe, err := os.ReadFile("testdata/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := furnish(t)
 	maker := certs.New(t, "Maker of cuffs and scales, issuing authority G2")
 	c := maker.Certificate
@@ -203,21 +198,5 @@ func TestThePagesOfCertificatesFitAPhoneAndReadAloud(t *testing.T) {
 	}
 	f.folder.claim = &devices.Claimable{Serial: "SN-4711-2026-000017", Batch: "batch 7", Until: f.clock().AddDate(0, 0, 9)}
 	address := f.serve(t)
-	chromium := browser.Start(t)
-	for _, width := range []int{390, 1280} {
-		tab := chromium.Tab(t, width, 900)
-		enter(tab, address, "admin")
-		for name, path := range map[string]string{"certificates": "/devices/about/cuff-1/certificates", "authorities": "/devices/authorities"} {
-			tab.Open(address + path)
-			tab.Until(name+" is there", `document.readyState === "complete"`)
-			tab.Keep("cert-" + name + "-" + strconv.Itoa(width))
-			if wide := browser.Eval[int](tab, `document.documentElement.scrollWidth`); wide > width {
-				t.Errorf("%s is %d pixels wide", name, wide)
-			}
-			for _, violation := range tab.Axe(string(axe)) {
-				t.Errorf("%s at %d: %s", name, width, violation)
-			}
-		}
-		silent(t, tab)
-	}
+	fitAPhoneAndReadAloud(t, browser.Start(t), address, "admin", map[string]string{"cert-certificates": "/devices/about/cuff-1/certificates", "cert-authorities": "/devices/authorities"})
 }

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -390,10 +388,6 @@ func TestADeviceIsDescribedAndTakenFromWhoHasIt(t *testing.T) {
 // TestThePagesOfTheDeviceDeskFitAPhoneAndReadAloud at 390 and 1280 pixels, without a violation that axe finds.
 func TestThePagesOfTheDeviceDeskFitAPhoneAndReadAloud(t *testing.T) {
 	t.Parallel()
-	axe, err := os.ReadFile("testdata/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := furnish(t)
 	address := f.serve(t)
 	kits, _, _ := f.boxes.services()
@@ -406,29 +400,11 @@ func TestThePagesOfTheDeviceDeskFitAPhoneAndReadAloud(t *testing.T) {
 		t.Fatal(err)
 	}
 	chromium := browser.Start(t)
-	look := func(part string, pages map[string]string) {
-		for _, width := range []int{390, 1280} {
-			tab := chromium.Tab(t, width, 900)
-			enter(tab, address, "admin")
-			for name, path := range pages {
-				tab.Open(address + path)
-				tab.Until(name+" is there", `document.readyState === "complete"`)
-				tab.Keep("kits-" + part + name + "-" + strconv.Itoa(width))
-				if wide := browser.Eval[int](tab, `document.documentElement.scrollWidth`); wide > width {
-					t.Errorf("%s is %d pixels wide", name, wide)
-				}
-				for _, violation := range tab.Axe(string(axe)) {
-					t.Errorf("%s at %d: %s", name, width, violation)
-				}
-			}
-			silent(t, tab)
-		}
-	}
-	look("stock-", map[string]string{"kit": "/devices/kits/" + string(kit.UID)})
+	fitAPhoneAndReadAloud(t, chromium, address, "admin", map[string]string{"kits-stock-kit": "/devices/kits/" + string(kit.UID)})
 	if _, err := kits.Issue(t.Context(), actor, devices.Handout{Kit: kit.UID, Patient: f.ana.UID, Users: []devices.SlotUser{{Sensor: "cuff-1", Slot: 1, Patient: f.ana.UID}, {Sensor: "cuff-1", Slot: 2, Patient: f.old.UID}}}); err != nil {
 		t.Fatal(err)
 	}
-	look("", map[string]string{
-		"list": "/devices", "kit": "/devices/kits/" + string(kit.UID), "device": "/devices/about/cuff-1", "recall": "/devices/recall?model=3230", "types": "/devices/types", "patient": "/patients/" + string(f.ana.UID),
+	fitAPhoneAndReadAloud(t, chromium, address, "admin", map[string]string{
+		"kits-list": "/devices", "kits-kit": "/devices/kits/" + string(kit.UID), "kits-device": "/devices/about/cuff-1", "kits-recall": "/devices/recall?model=3230", "kits-types": "/devices/types", "kits-patient": "/patients/" + string(f.ana.UID),
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,10 +163,6 @@ func TestTheDeskAsksSomethingOfADevice(t *testing.T) {
 
 func TestThePagesOfProblemsFitAPhoneAndReadAloud(t *testing.T) {
 	t.Parallel()
-	axe, err := os.ReadFile("testdata/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := furnish(t)
 	f.troubles.trouble(f.ana)
 	f.troubles.commands = []devices.Command{
@@ -175,20 +170,5 @@ func TestThePagesOfProblemsFitAPhoneAndReadAloud(t *testing.T) {
 		{ID: "c1", Device: "cuff-1", Sensor: "cuff-1", Kind: devices.MeasureNow, State: devices.CommandQueued, By: "Dora", CreatedAt: f.clock(), NotAfter: f.clock().Add(time.Hour)},
 	}
 	address := f.serve(t)
-	chromium := browser.Start(t)
-	for _, width := range []int{390, 1280} {
-		tab := chromium.Tab(t, width, 900)
-		enter(tab, address, "admin")
-		for name, path := range map[string]string{"problems": "/devices/problems", "commands": "/devices/cuff-1/commands", "board": "/"} {
-			tab.Open(address + path)
-			tab.Until(name+" is there", `document.readyState === "complete"`)
-			tab.Keep("pres-" + name + "-" + strconv.Itoa(width))
-			if wide := browser.Eval[int](tab, `document.documentElement.scrollWidth`); wide > width {
-				t.Errorf("%s is %d pixels wide", name, wide)
-			}
-			for _, violation := range tab.Axe(string(axe)) {
-				t.Errorf("%s at %d: %s", name, width, violation)
-			}
-		}
-	}
+	fitAPhoneAndReadAloud(t, browser.Start(t), address, "admin", map[string]string{"pres-problems": "/devices/problems", "pres-commands": "/devices/cuff-1/commands", "pres-board": "/"})
 }

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -302,36 +300,12 @@ func TestADeviceTellsWhatIsMissing(t *testing.T) {
 // TestTheScheduleInABrowser looks at the pages in the widths of a phone and a desk.
 func TestTheScheduleInABrowser(t *testing.T) {
 	t.Parallel()
-	axe, err := os.ReadFile("testdata/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := furnish(t)
 	f.expects(t)
 	address := f.serve(t)
 	chromium := browser.Start(t)
-	for _, width := range []int{390, 1280} {
-		tab := chromium.Tab(t, width, 900)
-		enter(tab, address, "mira")
-		for name, path := range map[string]string{"expected": "/patients/" + string(f.ana.UID) + "#expected", "schedule": "/patients/" + string(f.ana.UID) + "/schedule?days=30", "doubts": "/doubts"} {
-			tab.Open(address + path)
-			tab.Until(name+" is there", `document.readyState === "complete"`)
-			tab.Keep("sched-" + name + "-" + strconv.Itoa(width))
-			if wide := browser.Eval[int](tab, `document.documentElement.scrollWidth`); wide > width {
-				t.Errorf("%s is %d pixels wide", name, wide)
-			}
-			for _, violation := range tab.Axe(string(axe)) {
-				t.Errorf("%s at %d: %s", name, width, violation)
-			}
-		}
-		silent(t, tab)
-		desk := chromium.Tab(t, width, 900)
-		enter(desk, address, "admin")
-		desk.Open(address + "/devices/cuff-17/gaps")
-		desk.Until("the gaps are there", `document.readyState === "complete"`)
-		desk.Keep("sched-gaps-" + strconv.Itoa(width))
-		for _, violation := range desk.Axe(string(axe)) {
-			t.Errorf("gaps at %d: %s", width, violation)
-		}
-	}
+	fitAPhoneAndReadAloud(t, chromium, address, "mira", map[string]string{
+		"sched-expected": "/patients/" + string(f.ana.UID) + "#expected", "sched-schedule": "/patients/" + string(f.ana.UID) + "/schedule?days=30", "sched-doubts": "/doubts",
+	})
+	fitAPhoneAndReadAloud(t, chromium, address, "admin", map[string]string{"sched-gaps": "/devices/cuff-17/gaps"})
 }
