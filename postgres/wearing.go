@@ -62,7 +62,7 @@ func sensorNamed(ctx context.Context, tx pgx.Tx, uid string) (vital.SensorID, er
 
 const whoWears = `
 SELECT a.patient_id FROM sensor s JOIN assignment a ON a.org_id = s.org_id AND a.sensor_id = s.id
-WHERE (s.id = $1 OR s.parent_id = $1) AND (a.to_at IS NULL OR a.to_at > clock_timestamp())`
+WHERE (s.id = $1 OR s.parent_id = $1) AND (a.to_at IS NULL OR a.to_at > $2)`
 
 // EndAssignment takes a sensor from whoever has it. See devices.Wearing.
 func (a *App) EndAssignment(ctx context.Context, actor account.Actor, sensor string) (int, error) {
@@ -72,7 +72,7 @@ func (a *App) EndAssignment(ctx context.Context, actor account.Actor, sensor str
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, whoWears, int64(id))
+		rows, err := tx.Query(ctx, whoWears, int64(id), now)
 		if err != nil {
 			return fmt.Errorf("find who has the sensor: %w", err)
 		}
