@@ -338,7 +338,8 @@ func glucose(m vital.Metric) bool {
 }
 
 // Mended returns how often a stored track did not follow from the stored readings, and was therefore judged anew.
-// It happens when another partition files a reading of the patient while a batch is under way, and otherwise never.
+// It happens when another partition files a reading of the patient while a batch is under way, and when a reading comes in while
+// those of the patient are being filed anew, before all of them have moved; otherwise never.
 func (d *Decider) Mended() int { return d.mended }
 
 // judgement is one rule's part of a batch.
