@@ -30,7 +30,7 @@ type owner struct {
 // theHouse is the law of this module.
 func theHouse() law {
 	accounts := []string{"account", "account/audit", "account/consent", "account/identity"}
-	domains := append(slices.Clone(accounts), "vital", "fault", "devices", "push", "careplan", "alerts", "safe")
+	domains := append(slices.Clone(accounts), "vital", "fault", "devices", "devices/credential", "devices/measuring", "devices/downlink", "push", "careplan", "alerts", "safe")
 	toPeople := append(slices.Clone(domains), "ingest") // what the API and the screens speak of
 	adapters := []string{
 		"ingest", "ingest/edge", "ingest/bridge", "stream", "postgres", "push/webpush", "push/webhook",
@@ -57,14 +57,17 @@ func theHouse() law {
 			"account/signin/oidc": {"account", "account/signin", "vital", "fault"},
 			"push/webpush":        {"push", "fault"},
 			"push/webhook":        {"push", "fault"},
-			"devices":             {"vital", "fault", "account", "account/guess"},
+			"devices":             {"vital", "fault", "account"},
+			"devices/credential":  {"devices", "vital", "fault", "account", "account/guess"},
+			"devices/measuring":   {"devices", "vital", "fault", "account"},
+			"devices/downlink":    {"devices", "vital", "fault", "account"},
 			"careplan":            {"vital", "fault", "account", "push", "devices"},
 			"alerts":              {"vital", "fault", "account", "push", "devices", "careplan"},
 			"safe":                append(slices.Clone(accounts), "account/guess", "vital", "fault"),
 			"ingest":              {"ingest/formats", "vital", "fault", "fhir", "devices"},
 			"ingest/formats":      {"vital", "fault", "fhir"},
-			"ingest/edge":         {"ingest", "vital", "fault", "devices"},
-			"ingest/bridge":       {"ingest", "vital", "fault", "devices"},
+			"ingest/edge":         {"ingest", "vital", "fault", "devices", "devices/downlink"},
+			"ingest/bridge":       {"ingest", "vital", "fault", "devices", "devices/credential"},
 			"stream":              {"vital", "fault"},
 			"postgres":            append(slices.Clone(domains), "stream"),
 			"postgres/embedded":   {"fault"},

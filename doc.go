@@ -47,8 +47,9 @@
 //     to whom. account/consent is what patients decide (consents, caregivers, private items, the end of care), account/identity who
 //     they are (identifiers, imports, doubles), account/audit the seal of the trail. account/signin holds passwords, codes, sessions
 //     and API keys (account/signin/oidc single sign-on), account/guess the waits and the codes that keep guessers out.
-//   - devices: device, sensor, kit, credential, pairing, assignment to a patient over time; clocks, measurement schedules, presence,
-//     outages as incidents, what is wrong with devices, and what they are asked (Downlink).
+//   - devices: device, sensor, kit, assignment to a patient over time; clocks, presence, outages as incidents, and what is wrong
+//     with devices. devices/credential is pairing, secrets and certificates, devices/measuring the schedule, its coverage and whether
+//     it was measured well, devices/downlink what devices are asked.
 //   - careplan (empty yet): goals, medication plan, schedule, doses, adherence, reminders.
 //   - alerts: rules (limits and trends so far), the condition track, the episode, the Processor, triage. Escalation is to come.
 //   - push: the notice, a row of the outbox; subscriptions, the dispatcher, push/webpush and push/webhook are to come.

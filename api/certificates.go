@@ -10,19 +10,20 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/vital"
 )
 
 type certificateBody struct {
-	Device      string         `json:"device" doc:"UID" example:"bp-0017"`
-	Fingerprint string         `json:"fingerprint" doc:"SHA-256 of the certificate, in hexadecimal"`
-	Serial      string         `json:"serial" doc:"Number of the certificate, in hexadecimal"`
-	Origin      devices.Origin `json:"origin" enum:"given,signed,renewed,claimed" doc:"The desk wrote it down, Hale signed it for the desk, for the device itself, or for a device that was claimed"`
-	NotBefore   time.Time      `json:"not_before"`
-	NotAfter    time.Time      `json:"not_after" doc:"Its end. The device is not let in with it from then on"`
-	CreatedAt   time.Time      `json:"created_at"`
-	RevokedAt   *time.Time     `json:"revoked_at,omitempty"`
+	Device      string            `json:"device" doc:"UID" example:"bp-0017"`
+	Fingerprint string            `json:"fingerprint" doc:"SHA-256 of the certificate, in hexadecimal"`
+	Serial      string            `json:"serial" doc:"Number of the certificate, in hexadecimal"`
+	Origin      credential.Origin `json:"origin" enum:"given,signed,renewed,claimed" doc:"The desk wrote it down, Hale signed it for the desk, for the device itself, or for a device that was claimed"`
+	NotBefore   time.Time         `json:"not_before"`
+	NotAfter    time.Time         `json:"not_after" doc:"Its end. The device is not let in with it from then on"`
+	CreatedAt   time.Time         `json:"created_at"`
+	RevokedAt   *time.Time        `json:"revoked_at,omitempty"`
 }
 
 type certificatesOutput struct {
@@ -31,7 +32,7 @@ type certificatesOutput struct {
 	}
 }
 
-func certificatesOf(list []devices.KeptCertificate) *certificatesOutput {
+func certificatesOf(list []credential.KeptCertificate) *certificatesOutput {
 	out := &certificatesOutput{}
 	out.Body.Certificates = make([]certificateBody, len(list))
 	for i := range list {
@@ -235,7 +236,7 @@ func (s *Server) revokeCertificate(ctx context.Context, actor account.Actor, in 
 }
 
 func (s *Server) trust(ctx context.Context, actor account.Actor, in *trustInput) (*authorityOutput, error) {
-	n := devices.NewAuthority{Kind: devices.AuthorityKind(in.Body.Kind), Name: in.Body.Name, PEM: []byte(in.Body.Certificate)}
+	n := credential.NewAuthority{Kind: devices.AuthorityKind(in.Body.Kind), Name: in.Body.Name, PEM: []byte(in.Body.Certificate)}
 	if in.Body.From != nil {
 		n.From = *in.Body.From
 	}
@@ -263,7 +264,7 @@ func (s *Server) claimable(ctx context.Context, actor account.Actor, in *deviceI
 }
 
 func (s *Server) allowClaim(ctx context.Context, actor account.Actor, in *claimableInput) (*struct{}, error) {
-	c := devices.Claimable{Serial: in.Body.Serial, Batch: in.Body.Batch, Until: in.Body.Until}
+	c := credential.Claimable{Serial: in.Body.Serial, Batch: in.Body.Batch, Until: in.Body.Until}
 	if in.Body.From != nil {
 		c.From = *in.Body.From
 	}
@@ -272,7 +273,7 @@ func (s *Server) allowClaim(ctx context.Context, actor account.Actor, in *claima
 
 func (s *Server) renew(ctx context.Context, _ account.Actor, in *renewCertificateInput) (*madeOutput, error) {
 	b := &in.Body
-	made, err := s.Certificates.Renew(ctx, devices.Asking{Name: b.Device, Request: []byte(b.CSR), Secret: b.Secret, Chain: []byte(b.Certificate), Signature: b.Signature})
+	made, err := s.Certificates.Renew(ctx, credential.Asking{Name: b.Device, Request: []byte(b.CSR), Secret: b.Secret, Chain: []byte(b.Certificate), Signature: b.Signature})
 	if err != nil {
 		return nil, err
 	}
@@ -281,7 +282,7 @@ func (s *Server) renew(ctx context.Context, _ account.Actor, in *renewCertificat
 
 func (s *Server) claim(ctx context.Context, _ account.Actor, in *claimInput) (*madeOutput, error) {
 	b := &in.Body
-	got, err := s.Certificates.Claim(ctx, devices.Asking{Name: b.Serial, Request: []byte(b.CSR), Chain: []byte(b.Certificate), Signature: b.Signature})
+	got, err := s.Certificates.Claim(ctx, credential.Asking{Name: b.Serial, Request: []byte(b.CSR), Chain: []byte(b.Certificate), Signature: b.Signature})
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"hale/account"
 	"hale/api/session"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/ingest"
 	"hale/vital"
@@ -112,7 +113,7 @@ func (s *Server) takeObservations(ctx context.Context, _ account.Actor, in *obse
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := s.durable(ctx, ingest.Message{Device: device, Topic: devices.TopicRoot + device.UID + "/" + ending, Payload: append([]byte{}, in.RawBody...)})
+	receipt, err := s.durable(ctx, ingest.Message{Device: device, Topic: credential.TopicRoot + device.UID + "/" + ending, Payload: append([]byte{}, in.RawBody...)})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"hale/api"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/ingest"
 	"hale/vital"
 )
@@ -48,7 +49,7 @@ func phoneServer(t *testing.T, d *disk) *api.Server {
 		}
 	})
 	s, _ := server(t, func(c *api.Config) {
-		c.Phones, c.Taker = devices.NewPhones(func() (*devices.Snapshot, bool) { return snapshot, true }, noon), core
+		c.Phones, c.Taker = credential.NewPhones(func() (*devices.Snapshot, bool) { return snapshot, true }, noon), core
 	})
 	return s
 }

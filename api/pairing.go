@@ -10,7 +10,7 @@ import (
 
 	"hale/account"
 	"hale/api/session"
-	"hale/devices"
+	"hale/devices/credential"
 )
 
 type pairInput struct {
@@ -38,11 +38,11 @@ type pairOutput struct {
 }
 
 type pairingBody struct {
-	State     devices.PairingState `json:"state" enum:"waiting,paired,expired,tried too often,replaced"`
-	CreatedAt time.Time            `json:"created_at"`
-	ExpiresAt time.Time            `json:"expires_at"`
-	PairedAt  *time.Time           `json:"paired_at,omitempty"`
-	Attempts  int                  `json:"attempts" doc:"Codes that were tried under its first four signs; after five it is dead"`
+	State     credential.PairingState `json:"state" enum:"waiting,paired,expired,tried too often,replaced"`
+	CreatedAt time.Time               `json:"created_at"`
+	ExpiresAt time.Time               `json:"expires_at"`
+	PairedAt  *time.Time              `json:"paired_at,omitempty"`
+	Attempts  int                     `json:"attempts" doc:"Codes that were tried under its first four signs; after five it is dead"`
 }
 
 type codeOutput struct {
@@ -116,14 +116,14 @@ func (s *Server) pair(ctx context.Context, _ account.Actor, in *pairInput) (*pai
 		return nil, err
 	}
 	out := &pairOutput{}
-	out.Body.UID, out.Body.Secret, out.Body.Topics = got.UID, got.Secret, topicsBody(devices.TopicsOf(got.UID))
+	out.Body.UID, out.Body.Secret, out.Body.Topics = got.UID, got.Secret, topicsBody(credential.TopicsOf(got.UID))
 	out.Body.MQTTS, out.Body.MQTT, out.Body.CA = orEmpty(ways.MQTTS), orEmpty(ways.MQTT), ways.CA
 	return out, nil
 }
 
 // pairingAddress returns what the QR code of a pairing code holds. The code stands behind the #: browsers send that to nobody.
 func pairingAddress(address, code string) string {
-	return address + devices.PairingPage + "#" + strings.ReplaceAll(code, "-", "")
+	return address + credential.PairingPage + "#" + strings.ReplaceAll(code, "-", "")
 }
 
 func (s *Server) makePairingCode(ctx context.Context, actor account.Actor, in *deviceInput) (*codeOutput, error) {
@@ -213,7 +213,7 @@ func (s *Server) addBroker() {
 
 func (s *Server) brokerAuth(ctx context.Context, actor account.Actor, in *brokerAuthInput) (*brokerAuthOutput, error) {
 	from, _ := netip.ParseAddr(in.Body.Peerhost) // what is no address is not known
-	good, err := s.Credentials.Admit(ctx, actor, devices.Login{ClientID: in.Body.ClientID, User: in.Body.Username, Password: in.Body.Password, From: from})
+	good, err := s.Credentials.Admit(ctx, actor, credential.Login{ClientID: in.Body.ClientID, User: in.Body.Username, Password: in.Body.Password, From: from})
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (s *Server) brokerAuth(ctx context.Context, actor account.Actor, in *broker
 }
 
 func (s *Server) brokerAccess(ctx context.Context, actor account.Actor, in *brokerAccessInput) (*brokerAccessOutput, error) {
-	good, err := s.Credentials.MayUse(ctx, actor, in.Body.Username, devices.Use(in.Body.Action), in.Body.Topic)
+	good, err := s.Credentials.MayUse(ctx, actor, in.Body.Username, credential.Use(in.Body.Action), in.Body.Topic)
 	if err != nil {
 		return nil, err
 	}

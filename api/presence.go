@@ -7,30 +7,31 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/downlink"
 	"hale/vital"
 )
 
 type commandBody struct {
-	ID        vital.UID            `json:"id" format:"uuid"`
-	Device    string               `json:"device"`
-	Sensor    string               `json:"sensor" doc:"What it is for: the device itself, or a sensor that it speaks for"`
-	Kind      devices.CommandKind  `json:"kind" enum:"measure_now,text,sync_clock,set_interval"`
-	Metric    string               `json:"metric,omitempty" example:"blood_pressure"`
-	Seconds   int                  `json:"seconds,omitempty"`
-	Text      string               `json:"text,omitempty"`
-	Urgent    bool                 `json:"urgent"`
-	CreatedAt time.Time            `json:"created_at"`
-	NotAfter  time.Time            `json:"not_after" doc:"From then on it is stale and never delivered"`
-	By        string               `json:"by"`
-	State     devices.CommandState `json:"state" enum:"queued,sent,done,failed,expired,withdrawn" doc:"done and failed are the device's words"`
-	HeldUntil *time.Time           `json:"held_until,omitempty" doc:"Quiet hours at home hold it back until then"`
-	SentAt    *time.Time           `json:"sent_at,omitempty" doc:"The latest time"`
-	Times     int                  `json:"times" doc:"How often it was sent: whenever the device begins to listen, until it says what became of it"`
-	SettledAt *time.Time           `json:"settled_at,omitempty"`
-	Detail    string               `json:"detail,omitempty" doc:"What the device says to it"`
+	ID        vital.UID             `json:"id" format:"uuid"`
+	Device    string                `json:"device"`
+	Sensor    string                `json:"sensor" doc:"What it is for: the device itself, or a sensor that it speaks for"`
+	Kind      downlink.CommandKind  `json:"kind" enum:"measure_now,text,sync_clock,set_interval"`
+	Metric    string                `json:"metric,omitempty" example:"blood_pressure"`
+	Seconds   int                   `json:"seconds,omitempty"`
+	Text      string                `json:"text,omitempty"`
+	Urgent    bool                  `json:"urgent"`
+	CreatedAt time.Time             `json:"created_at"`
+	NotAfter  time.Time             `json:"not_after" doc:"From then on it is stale and never delivered"`
+	By        string                `json:"by"`
+	State     downlink.CommandState `json:"state" enum:"queued,sent,done,failed,expired,withdrawn" doc:"done and failed are the device's words"`
+	HeldUntil *time.Time            `json:"held_until,omitempty" doc:"Quiet hours at home hold it back until then"`
+	SentAt    *time.Time            `json:"sent_at,omitempty" doc:"The latest time"`
+	Times     int                   `json:"times" doc:"How often it was sent: whenever the device begins to listen, until it says what became of it"`
+	SettledAt *time.Time            `json:"settled_at,omitempty"`
+	Detail    string                `json:"detail,omitempty" doc:"What the device says to it"`
 }
 
-func commandOf(c *devices.Command, now time.Time) commandBody {
+func commandOf(c *downlink.Command, now time.Time) commandBody {
 	b := commandBody{
 		ID: c.ID, Device: c.Device, Sensor: c.Sensor, Kind: c.Kind, Metric: c.Metric, Seconds: c.Seconds, Text: c.Text, Urgent: c.Urgent, CreatedAt: c.CreatedAt.UTC(), NotAfter: c.NotAfter,
 		By: c.By, State: c.State, SentAt: at(c.SentAt), Times: c.Times, SettledAt: at(c.SettledAt), Detail: c.Detail,
@@ -170,8 +171,8 @@ func (s *Server) addPresence() {
 }
 
 func (s *Server) askDevice(ctx context.Context, actor account.Actor, in *askDeviceInput) (*askDeviceOutput, error) {
-	c := devices.Command{
-		Device: in.UID, Sensor: in.Body.Sensor, Kind: devices.CommandKind(in.Body.Kind), Metric: in.Body.Metric, Seconds: in.Body.Seconds, Text: in.Body.Text, Urgent: in.Body.Urgent,
+	c := downlink.Command{
+		Device: in.UID, Sensor: in.Body.Sensor, Kind: downlink.CommandKind(in.Body.Kind), Metric: in.Body.Metric, Seconds: in.Body.Seconds, Text: in.Body.Text, Urgent: in.Body.Urgent,
 	}
 	if in.Body.NotAfter != nil {
 		c.NotAfter = *in.Body.NotAfter

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"hale/account"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/vital"
 )
@@ -170,7 +170,7 @@ func (s *Server) setSchedule(ctx context.Context, actor account.Actor, in *setSc
 	if err != nil {
 		return nil, err
 	}
-	a := devices.Authored{Reason: in.Body.Reason}
+	a := measuring.Authored{Reason: in.Body.Reason}
 	if in.Body.EffectiveFrom != nil {
 		a.EffectiveFrom = *in.Body.EffectiveFrom
 	}
@@ -189,7 +189,7 @@ func (s *Server) setSchedule(ctx context.Context, actor account.Actor, in *setSc
 }
 
 func (s *Server) pauseSchedule(ctx context.Context, actor account.Actor, in *pauseInput) (*pauseOutput, error) {
-	b := devices.Break{Kind: devices.PauseKind(in.Body.Kind), Reason: in.Body.Reason}
+	b := measuring.Break{Kind: measuring.PauseKind(in.Body.Kind), Reason: in.Body.Reason}
 	if in.Body.From != nil {
 		b.From = *in.Body.From
 	}
@@ -226,7 +226,7 @@ func (s *Server) getCoverage(ctx context.Context, actor account.Actor, in *cover
 	return out, nil
 }
 
-func versionOf(a *devices.Authored) scheduleVersion {
+func versionOf(a *measuring.Authored) scheduleVersion {
 	v := scheduleVersion{Number: a.Number, EffectiveFrom: a.EffectiveFrom.UTC(), Lines: []expectedLine{}, Reason: a.Reason, Author: a.Author, CreatedAt: a.CreatedAt.UTC()}
 	for _, l := range a.Lines {
 		b := expectedLine{RhythmBody: rhythmOf(l.Days, l.Times), Metric: l.Metric.String(), First: l.First, Last: l.Last}
@@ -238,7 +238,7 @@ func versionOf(a *devices.Authored) scheduleVersion {
 	return v
 }
 
-func rhythmOf(days devices.Days, times []devices.Window) RhythmBody {
+func rhythmOf(days measuring.Days, times []measuring.Window) RhythmBody {
 	b := RhythmBody{Every: days.Every}
 	for _, d := range days.Weekdays {
 		b.Weekdays = append(b.Weekdays, int(d))
@@ -249,38 +249,38 @@ func rhythmOf(days devices.Days, times []devices.Window) RhythmBody {
 	return b
 }
 
-func pauseOf(b *devices.Break) pauseBody {
+func pauseOf(b *measuring.Break) pauseBody {
 	return pauseBody{
 		ID: b.UID, Kind: string(b.Kind), From: b.From.UTC(), To: at(b.To), Reason: b.Reason, Author: b.Author, CreatedAt: b.CreatedAt.UTC(), EndedAt: at(b.EndedAt), EndedBy: b.EndedBy,
 	}
 }
 
-func (b *expectedLine) line() (devices.Line, error) {
+func (b *expectedLine) line() (measuring.Line, error) {
 	m, ok := vital.ParseMetric(b.Metric)
 	if !ok {
-		return devices.Line{}, fault.New(fault.Invalid, "metric: there is no metric %q", b.Metric)
+		return measuring.Line{}, fault.New(fault.Invalid, "metric: there is no metric %q", b.Metric)
 	}
-	l := devices.Line{Metric: m, First: b.First, Last: b.Last}
+	l := measuring.Line{Metric: m, First: b.First, Last: b.Last}
 	var err error
 	if l.Days, l.Times, err = b.rhythm(); err != nil || b.Intro == nil {
 		return l, err
 	}
-	l.Intro = &devices.Intro{For: b.Intro.Days}
+	l.Intro = &measuring.Intro{For: b.Intro.Days}
 	l.Intro.Days, l.Intro.Times, err = b.Intro.rhythm()
 	return l, err
 }
 
-func (b *RhythmBody) rhythm() (devices.Days, []devices.Window, error) {
-	days := devices.Days{Every: b.Every}
+func (b *RhythmBody) rhythm() (measuring.Days, []measuring.Window, error) {
+	days := measuring.Days{Every: b.Every}
 	for _, d := range b.Weekdays {
 		days.Weekdays = append(days.Weekdays, time.Weekday(d))
 	}
-	var times []devices.Window
+	var times []measuring.Window
 	for _, t := range b.Times {
 		if t.At == "" {
 			t.At = t.From
 		}
-		var w devices.Window
+		var w measuring.Window
 		for i, text := range []string{t.From, t.At, t.To} {
 			minute, ok := minuteOf(text)
 			if !ok {

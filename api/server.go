@@ -22,6 +22,9 @@ import (
 	"hale/api/feed"
 	"hale/api/session"
 	"hale/devices"
+	"hale/devices/credential"
+	"hale/devices/downlink"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/safe"
 )
@@ -57,24 +60,24 @@ type Config struct {
 	Limits    *alerts.Limits
 	Charts    alerts.Charts
 	Desk      Desk
-	Commands  *devices.CommandDesk
+	Commands  *downlink.CommandDesk
 	Problems  *devices.Problems
 	// Kits are what patients are given; no routes of kits when nil. With Types.
 	Kits  *devices.Kits
 	Types *devices.Types
 	// Certificates are the client certificates of devices, and the authorities that sign them.
-	Certificates *devices.Certificates
+	Certificates *credential.Certificates
 	// Credentials gives devices their secrets. Ways says how they reach the edge; host is the name by which this Hale was asked, or
 	// empty, for an edge that listens on every address of its machine.
-	Credentials *devices.Credentials
-	Ways        func(host string) (devices.Ways, error)
+	Credentials *credential.Credentials
+	Ways        func(host string) (credential.Ways, error)
 
 	// Phones lets in apps that send what they measured, and Taker makes that durable.
-	Phones *devices.Phones
+	Phones *credential.Phones
 	Taker  Taker
 
-	Schedules *devices.Schedules
-	Technique *devices.Technique
+	Schedules *measuring.Schedules
+	Technique *measuring.Technique
 	Counts    *devices.Counts
 	// Unverified are the values of nobody known that may be an emergency, and Inbox what waits for an owner.
 	Unverified *alerts.Watchlist

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"hale/account"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/vital"
 )
 
@@ -28,7 +28,7 @@ type doubtBody struct {
 	AnsweredBy string     `json:"answered_by,omitempty"`
 }
 
-func doubtOf(q *devices.Question) doubtBody {
+func doubtOf(q *measuring.Question) doubtBody {
 	return doubtBody{
 		ID: q.UID, Patient: q.Patient.UID, Name: q.Patient.Name, Sensor: q.Sensor, Metric: q.Metric.String(), MeasuredAt: q.MeasuredAt, Kind: string(q.Doubt), Values: q.Values, Compared: q.Compared,
 		Seconds: q.Apart.Seconds(), RaisedAt: q.RaisedAt, Answer: string(q.Answer), Note: q.Note, AnsweredAt: at(q.AnsweredAt), AnsweredBy: q.AnsweredBy,
@@ -87,7 +87,7 @@ func (s *Server) addTechnique() {
 	answer := op(http.MethodPost, "/v1/doubts/{id}/answer", "answer-doubt", tagPatients, "Say whose a weight is, or close a doubtful sitting", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)
 	answer.Description = "A weight of somebody else is filed into the unassigned inbox, with whatever the same sensor measured in the same moment; it can be undone as any other refile."
 	add(s, answer, func(ctx context.Context, actor account.Actor, in *answerInput) (*answerOutput, error) {
-		q, err := s.Technique.Settle(ctx, actor, vital.UID(in.ID), devices.Answer(in.Body.Answer), in.Body.Note)
+		q, err := s.Technique.Settle(ctx, actor, vital.UID(in.ID), measuring.Answer(in.Body.Answer), in.Body.Note)
 		if err != nil {
 			return nil, err
 		}

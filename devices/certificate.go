@@ -75,8 +75,8 @@ type Proof struct {
 	Until       time.Time // when it says nothing any more
 }
 
-// deviceURN begins the URI by which a certificate may name a device, where its common name is something else.
-const deviceURN = "urn:hale:device:"
+// DeviceURN begins the URI by which a certificate may name a device, where its common name is something else.
+const DeviceURN = "urn:hale:device:"
 
 // Names returns the UIDs of the devices that a certificate may be meant for.
 func Names(c *x509.Certificate) []string {
@@ -85,7 +85,7 @@ func Names(c *x509.Certificate) []string {
 		names = append(names, c.Subject.CommonName)
 	}
 	for _, u := range c.URIs {
-		if uid, ok := strings.CutPrefix(u.String(), deviceURN); ok {
+		if uid, ok := strings.CutPrefix(u.String(), DeviceURN); ok {
 			names = append(names, uid)
 		}
 	}
@@ -151,7 +151,7 @@ func Vouches(list []*Authority, kind AuthorityKind, chain []*x509.Certificate, n
 		return nil, ObjectionEarly
 	}
 	between := x509.NewCertPool()
-	for _, c := range chain[1:min(len(chain), longestChain)] {
+	for _, c := range chain[1:min(len(chain), LongestChain)] {
 		between.AddCert(c)
 	}
 	for _, a := range list {
@@ -170,5 +170,9 @@ func Vouches(list []*Authority, kind AuthorityKind, chain []*x509.Certificate, n
 	return nil, ObjectionAuthority
 }
 
-// longestChain is how many certificates of a chain are looked at.
-const longestChain = 5
+// LongestChain is how many certificates of a chain are looked at.
+const LongestChain = 5
+
+// EndsSoon is how long before its end somebody is told of a certificate, and how old a device's own one may get before the same
+// key gets another.
+const EndsSoon = 30 * 24 * time.Hour

@@ -15,6 +15,23 @@ type NumberBook interface {
 	Numbers(ctx context.Context, actor account.Actor, device string, since time.Time) (map[string][]Counted, error)
 }
 
+// Bounds of a look back, in days.
+const (
+	mostDays  = 92
+	usualDays = 14 // when nobody says
+)
+
+// DaysBack returns how many days a look back at a device or a patient takes in: 14 for 0. It is fault.Invalid for more than 92.
+func DaysBack(asked int) (int, error) {
+	switch {
+	case asked == 0:
+		return usualDays, nil
+	case asked < 1 || asked > mostDays:
+		return 0, fault.New(fault.Invalid, "days: give 1 to %d", mostDays)
+	}
+	return asked, nil
+}
+
 // Counts is where the device desk sees which readings of a device are missing.
 type Counts struct {
 	Book NumberBook
@@ -27,16 +44,14 @@ func (c *Counts) Of(ctx context.Context, actor account.Actor, device string, day
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
-	if err := checkUID("uid", device); err != nil {
+	if err := CheckUID("uid", device); err != nil {
 		return nil, err
 	}
-	if days == 0 {
-		days = usualDays
+	days, err := DaysBack(days)
+	if err != nil {
+		return nil, err
 	}
-	if days < 1 || days > mostDays {
-		return nil, fault.New(fault.Invalid, "days: give 1 to %d", mostDays)
-	}
-	numbers, err := c.Book.Numbers(ctx, actor, device, c.Now().Add(-time.Duration(days)*oneDay))
+	numbers, err := c.Book.Numbers(ctx, actor, device, c.Now().Add(-time.Duration(days)*24*time.Hour))
 	if err != nil {
 		return nil, err
 	}

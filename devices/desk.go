@@ -19,9 +19,10 @@ const (
 	longestModel = 200 // characters
 	mostSensors  = 256 // that one gateway speaks for
 	mostDevices  = 1000
-
-	furthestAhead = 366 * 24 * time.Hour // how far in the future an assignment may begin
 )
+
+// FurthestAhead is how far in the future an assignment, a schedule or a pause may begin.
+const FurthestAhead = 366 * 24 * time.Hour
 
 // Patients is the record as the Desk needs it to know whom a sensor is given to.
 type Patients interface {
@@ -91,7 +92,7 @@ func (d *Desk) Enrol(ctx context.Context, actor account.Actor, e Enrolment) (Enr
 }
 
 func (e *Enrolment) check() error {
-	if err := checkUID("uid", e.UID); err != nil {
+	if err := CheckUID("uid", e.UID); err != nil {
 		return err
 	}
 	if e.Model == "" || !account.Printable(e.Model, longestModel) {
@@ -101,7 +102,7 @@ func (e *Enrolment) check() error {
 		return fault.New(fault.Invalid, "sensors: a gateway speaks for at most %d", mostSensors)
 	}
 	for i, s := range e.Sensors {
-		if err := checkUID("sensors", s); err != nil {
+		if err := CheckUID("sensors", s); err != nil {
 			return err
 		}
 		if s == e.UID {
@@ -151,7 +152,7 @@ func (b *Binding) check(now time.Time) error {
 	if b.From.IsZero() {
 		return fault.New(fault.Invalid, "from: say from when on the readings are the patient's, for example 2026-11-21T07:25:00Z")
 	}
-	if b.From.After(now.Add(furthestAhead)) {
+	if b.From.After(now.Add(FurthestAhead)) {
 		return fault.New(fault.Invalid, "from: an assignment may begin at most a year ahead, not in %d", b.From.Year())
 	}
 	if !b.To.IsZero() && !b.To.After(b.From) {
@@ -166,7 +167,7 @@ func (d *Desk) Revoke(ctx context.Context, actor account.Actor, uid string) erro
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := CheckUID("uid", uid); err != nil {
 		return err
 	}
 	if err := d.Kit.Revoke(ctx, actor, uid); err != nil {
@@ -193,7 +194,7 @@ func (d *Desk) Intake(ctx context.Context, actor account.Actor, uid string) (Int
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return Intake{}, err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := CheckUID("uid", uid); err != nil {
 		return Intake{}, err
 	}
 	return d.Kit.Intake(ctx, actor, uid)
@@ -207,8 +208,12 @@ func (d *Desk) changed(ctx context.Context) {
 
 var uidForm = regexp.MustCompile(UIDPattern)
 
-func checkUID(field, uid string) error {
-	if uidForm.MatchString(uid) {
+// IsUID reports whether a device or sensor may have this name (UIDPattern).
+func IsUID(uid string) bool { return uidForm.MatchString(uid) }
+
+// CheckUID returns fault.Invalid, with what to mend in the field, unless a device or sensor may have this name.
+func CheckUID(field, uid string) error {
+	if IsUID(uid) {
 		return nil
 	}
 	shown := uid[:min(len(uid), 80)]

@@ -143,7 +143,7 @@ func (k *Kits) Make(ctx context.Context, actor account.Actor, label string, devi
 		return Kit{}, fault.New(fault.Invalid, "devices: a kit has at most %d", mostItems)
 	}
 	for _, d := range devices {
-		if err := checkUID("devices", d); err != nil {
+		if err := CheckUID("devices", d); err != nil {
 			return Kit{}, err
 		}
 	}
@@ -152,7 +152,7 @@ func (k *Kits) Make(ctx context.Context, actor account.Actor, label string, devi
 
 // Fill puts a device into a kit that is in stock.
 func (k *Kits) Fill(ctx context.Context, actor account.Actor, uid vital.UID, device string) (Kit, error) {
-	if err := checkUID("device", device); err != nil {
+	if err := CheckUID("device", device); err != nil {
 		return Kit{}, err
 	}
 	return k.change(ctx, actor, KitChange{Kit: uid, Action: account.EnrolDevice, Decide: func(kit *Kit) (KitStep, error) { return kit.fill(device) }})
@@ -279,5 +279,5 @@ func checkSensor(uid string) error {
 	if !ok {
 		shared = uid
 	}
-	return checkUID("sensor", shared)
+	return CheckUID("sensor", shared)
 }

@@ -75,7 +75,7 @@ func (i *Handout) check() error {
 		return fault.New(fault.Invalid, "users: a kit has at most %d of them", mostUsers)
 	}
 	for n, u := range i.Users {
-		if err := checkUID("users", u.Sensor); err != nil {
+		if err := CheckUID("users", u.Sensor); err != nil {
 			return err
 		}
 		if u.Patient == "" {

@@ -2,7 +2,6 @@ package devices_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -57,46 +56,5 @@ func TestNumbersThatAreMissingForAnHourAreLost(t *testing.T) {
 	counted := []devices.Counted{at(-180, 1), at(-170, 2), at(-120, 6), at(-10, 9)}
 	if lost, since := devices.LostIn(counted, nine()); lost != 3 || !since.Equal(nine().Add(-170*time.Minute)) {
 		t.Errorf("%d since %s", lost, since)
-	}
-}
-
-func TestACommandHasItsTimeAndItsContent(t *testing.T) {
-	t.Parallel()
-	ljubljana, err := time.LoadLocation("Europe/Ljubljana")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := func(hour int) time.Time { return time.Date(2026, 11, 21, hour, 30, 0, 0, ljubljana) }
-	home := []*time.Location{ljubljana}
-	for name, c := range map[string]struct {
-		ask  devices.Command
-		now  time.Time
-		want string // not after, by the clock of the home; or what is wrong
-	}{
-		"by day for an hour":             {devices.Command{Kind: devices.MeasureNow, Homes: home}, at(12), "21 13:30"},
-		"at night from its end on":       {devices.Command{Kind: devices.MeasureNow, Homes: home}, at(22), "22 08:00"},
-		"before dawn the same day":       {devices.Command{Kind: devices.ShowText, Text: "Hello", Homes: home}, at(3), "22 07:00"},
-		"urgent at night":                {devices.Command{Kind: devices.MeasureNow, Urgent: true, Homes: home}, at(22), "21 23:30"},
-		"a clock disturbs nobody":        {devices.Command{Kind: devices.SyncClock, Homes: home}, at(22), "22 22:30"},
-		"nobody's home":                  {devices.Command{Kind: devices.MeasureNow}, at(22), "21 23:30"},
-		"stale before the night is over": {devices.Command{Kind: devices.MeasureNow, NotAfter: at(23), Homes: home}, at(22), "quiet hours"},
-		"in the past":                    {devices.Command{Kind: devices.MeasureNow, NotAfter: at(11), Homes: home}, at(12), "lies ahead"},
-		"too far ahead":                  {devices.Command{Kind: devices.SyncClock, NotAfter: at(12).AddDate(0, 0, 8)}, at(12), "lies ahead"},
-		"another kind":                   {devices.Command{Kind: "reboot"}, at(12), "kind"},
-		"a metric that is none":          {devices.Command{Kind: devices.MeasureNow, Metric: "mood"}, at(12), "metric"},
-		"no text":                        {devices.Command{Kind: devices.ShowText, Text: " "}, at(12), "text"},
-		"a text that is a program":       {devices.Command{Kind: devices.ShowText, Text: "a\x00b"}, at(12), "text"},
-		"too often":                      {devices.Command{Kind: devices.SetInterval, Seconds: 5}, at(12), "seconds"},
-		"what goes with another":         {devices.Command{Kind: devices.SyncClock, Seconds: 60}, at(12), "goes with"},
-	} {
-		got := ""
-		if err := c.ask.Check(c.now); err != nil {
-			got = err.Error()
-		} else {
-			got = c.ask.NotAfter.In(ljubljana).Format("2 15:04")
-		}
-		if !strings.Contains(got, c.want) {
-			t.Errorf("%s: %s, want %s", name, got, c.want)
-		}
 	}
 }

@@ -105,7 +105,7 @@ type Describing struct {
 }
 
 func (d *Describing) check() error {
-	if err := checkUID("sensor", d.Sensor); err != nil {
+	if err := CheckUID("sensor", d.Sensor); err != nil {
 		return err
 	}
 	for _, f := range []struct {

@@ -12,6 +12,7 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/vital"
 )
@@ -148,7 +149,7 @@ const keptCertificates = `
 SELECT d.uid, c.fingerprint, c.serial, c.not_before, c.not_after, c.origin, c.created_at, c.revoked_at FROM device_cert c JOIN device d ON d.org_id = c.org_id AND d.id = c.device_id `
 
 // Certificates returns a device's. See devices.CertificateBook.
-func (a *App) Certificates(ctx context.Context, actor account.Actor, uid string) (list []devices.KeptCertificate, err error) {
+func (a *App) Certificates(ctx context.Context, actor account.Actor, uid string) (list []credential.KeptCertificate, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		id, err := deviceID(ctx, tx, uid)
 		if err != nil {
@@ -166,7 +167,7 @@ const lastToEnd = `WHERE c.revoked_at IS NULL AND d.revoked_at IS NULL AND c.not
 ORDER BY c.not_after, d.uid LIMIT 1000`
 
 // EndingCertificates returns certificates that end soon, or have ended. See devices.CertificateBook.
-func (a *App) EndingCertificates(ctx context.Context, actor account.Actor, before time.Time) (list []devices.KeptCertificate, err error) {
+func (a *App) EndingCertificates(ctx context.Context, actor account.Actor, before time.Time) (list []credential.KeptCertificate, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		list, err = certificates(ctx, tx, lastToEnd, before)
 		return err
@@ -174,13 +175,13 @@ func (a *App) EndingCertificates(ctx context.Context, actor account.Actor, befor
 	return list, err
 }
 
-func certificates(ctx context.Context, tx pgx.Tx, which string, args ...any) ([]devices.KeptCertificate, error) {
+func certificates(ctx context.Context, tx pgx.Tx, which string, args ...any) ([]credential.KeptCertificate, error) {
 	rows, err := tx.Query(ctx, keptCertificates+which, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list certificates: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (devices.KeptCertificate, error) {
-		var k devices.KeptCertificate
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (credential.KeptCertificate, error) {
+		var k credential.KeptCertificate
 		var print []byte
 		var revoked *time.Time
 		err := row.Scan(&k.Device, &print, &k.Serial, &k.NotBefore, &k.NotAfter, &k.Origin, &k.CreatedAt, &revoked)
@@ -198,7 +199,7 @@ func certificates(ctx context.Context, tx pgx.Tx, which string, args ...any) ([]
 }
 
 // KeepCertificate writes a certificate down. See devices.CertificateBook.
-func (a *App) KeepCertificate(ctx context.Context, actor account.Actor, uid string, c devices.NewCertificate) error {
+func (a *App) KeepCertificate(ctx context.Context, actor account.Actor, uid string, c credential.NewCertificate) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := certifiable(ctx, tx, uid)
 		if err != nil {
@@ -228,7 +229,7 @@ type newCertificate struct {
 	actor account.Actor
 	id    int64 // of the device
 	uid   string
-	devices.NewCertificate
+	credential.NewCertificate
 	now time.Time
 }
 
@@ -318,7 +319,7 @@ func endRenewed(ctx context.Context, tx pgx.Tx, id int64, row account.Audit) err
 const certificatesInUse = `SELECT certificate, revoked_at IS NOT NULL FROM device_cert WHERE device_id = $1 ORDER BY not_after DESC`
 
 // Showing returns how a device stands that asks for itself. See devices.CertificateDoor.
-func (a *App) Showing(ctx context.Context, uid string, secret *[sha256.Size]byte) (s devices.Showing, err error) {
+func (a *App) Showing(ctx context.Context, uid string, secret *[sha256.Size]byte) (s credential.Showing, err error) {
 	var org *int32
 	if err := a.pool.QueryRow(ctx, `SELECT org_of_device($1)`, uid).Scan(&org); err != nil {
 		return s, classify(fmt.Errorf("find whose device it is: %w", err))
@@ -347,7 +348,7 @@ func (a *App) Showing(ctx context.Context, uid string, secret *[sha256.Size]byte
 }
 
 // readShown reads the certificates of a device that asks for itself.
-func readShown(ctx context.Context, tx pgx.Tx, s *devices.Showing) error {
+func readShown(ctx context.Context, tx pgx.Tx, s *credential.Showing) error {
 	rows, err := tx.Query(ctx, certificatesInUse, int64(s.Device.ID))
 	if err != nil {
 		return fmt.Errorf("list certificates: %w", err)
@@ -374,7 +375,7 @@ func readShown(ctx context.Context, tx pgx.Tx, s *devices.Showing) error {
 }
 
 // KeepRenewed writes down what a device got for itself. See devices.CertificateDoor.
-func (a *App) KeepRenewed(ctx context.Context, d *devices.Device, c devices.NewCertificate) error {
+func (a *App) KeepRenewed(ctx context.Context, d *devices.Device, c credential.NewCertificate) error {
 	return a.inOrg(ctx, d.Org, func(tx pgx.Tx, now time.Time) error {
 		id, err := certifiable(ctx, tx, d.UID)
 		if err != nil {

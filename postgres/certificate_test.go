@@ -13,6 +13,7 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/internal/certs"
 	"hale/vital"
@@ -21,14 +22,14 @@ import (
 // trustee is a record with the desk of certificates before it.
 type trustee struct {
 	*record
-	*devices.Certificates
+	*credential.Certificates
 	later time.Duration // by which its clock is ahead
 }
 
 func newTrustee(t *testing.T) *trustee {
 	t.Helper()
 	r := &trustee{record: newRecord(t)}
-	r.Certificates = &devices.Certificates{
+	r.Certificates = &credential.Certificates{
 		Book: r.app, Authorities: r.app, Claims: r.app, Door: r.app, Signer: certs.New(t, "ours"),
 		Now: func() time.Time { return time.Now().Add(r.later) },
 	}
@@ -64,9 +65,9 @@ func wantFault(t *testing.T, what string, err error, kind fault.Kind) {
 }
 
 // asking is a device's request for a new key, signed by the key of what it shows.
-func asking(t *testing.T, name string, shown *tls.Certificate) devices.Asking {
+func asking(t *testing.T, name string, shown *tls.Certificate) credential.Asking {
 	t.Helper()
-	a := devices.Asking{Name: name, Request: certs.Request(t, name, certs.Key(t))}
+	a := credential.Asking{Name: name, Request: certs.Request(t, name, certs.Key(t))}
 	if shown != nil {
 		a.Chain, a.Signature = certs.PEM(shown.Leaf), signature(t, a.Request, shown)
 	}
@@ -103,7 +104,7 @@ func TestACertificateOfOursLetsItsDeviceInUntilItIsRevoked(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := r.Of(ctx, r.nurse, "cuff-1")
-	if err != nil || len(list) != 2 || list[0].Origin != devices.OriginSigned || list[0].Fingerprint != devices.FingerprintOf(second) {
+	if err != nil || len(list) != 2 || list[0].Origin != credential.OriginSigned || list[0].Fingerprint != devices.FingerprintOf(second) {
 		t.Fatalf("the device has %+v, %v", list, err)
 	}
 	if err := r.Revoke(ctx, r.nurse, "cuff-1", devices.FingerprintOf(made)); err != nil {
@@ -139,7 +140,7 @@ func TestAMakersAuthoritiesOverlap(t *testing.T) {
 	ctx := t.Context()
 	old, next := certs.New(t, "old"), certs.New(t, "next")
 	trust := func(a *certs.Authority, name string) *devices.Authority {
-		n, err := r.Trust(ctx, r.nurse, devices.NewAuthority{Kind: devices.ForDevices, Name: name, PEM: certs.PEM(a.Certificate)})
+		n, err := r.Trust(ctx, r.nurse, credential.NewAuthority{Kind: devices.ForDevices, Name: name, PEM: certs.PEM(a.Certificate)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,9 +165,9 @@ func TestAMakersAuthoritiesOverlap(t *testing.T) {
 	r.expect(t, first.Leaf, "", devices.ObjectionAuthority)
 	r.expect(t, second.Leaf, "cuff-1", "")
 
-	_, err = r.Trust(ctx, r.nurse, devices.NewAuthority{Kind: devices.ForDevices, Name: "again", PEM: certs.PEM(old.Certificate)})
+	_, err = r.Trust(ctx, r.nurse, credential.NewAuthority{Kind: devices.ForDevices, Name: "again", PEM: certs.PEM(old.Certificate)})
 	wantFault(t, "an authority that was revoked, once more", err, fault.Conflict)
-	_, err = r.Trust(ctx, r.nurse, devices.NewAuthority{Kind: devices.ForDevices, Name: "leaf", PEM: certs.PEM(first.Leaf)})
+	_, err = r.Trust(ctx, r.nurse, credential.NewAuthority{Kind: devices.ForDevices, Name: "leaf", PEM: certs.PEM(first.Leaf)})
 	wantFault(t, "a certificate that may sign none", err, fault.Invalid)
 	_, err = r.Keep(ctx, r.nurse, "cuff-1", certs.PEM(second.Leaf))
 	wantFault(t, "the same certificate twice", err, fault.Conflict)
@@ -193,7 +194,7 @@ func TestADeviceRenewsItsCertificateByItself(t *testing.T) {
 		t.Errorf("asked again for the same key it is another certificate, %v", err)
 	}
 	maker := certs.New(t, "maker")
-	if _, err := r.Trust(ctx, r.nurse, devices.NewAuthority{Kind: devices.ForDevices, Name: "maker", PEM: certs.PEM(maker.Certificate)}); err != nil {
+	if _, err := r.Trust(ctx, r.nurse, credential.NewAuthority{Kind: devices.ForDevices, Name: "maker", PEM: certs.PEM(maker.Certificate)}); err != nil {
 		t.Fatal(err)
 	}
 	present := maker.Issue(t, certs.Leaf{Name: "cuff-1"})
@@ -212,19 +213,19 @@ func TestADeviceRenewsItsCertificateByItself(t *testing.T) {
 	}
 
 	cases := map[string]struct {
-		change func(a *devices.Asking)
+		change func(a *credential.Asking)
 		kind   fault.Kind
 	}{
-		"signed by another key": {func(a *devices.Asking) {
+		"signed by another key": {func(a *credential.Asking) {
 			o := maker.Issue(t, certs.Leaf{Name: "cuff-1"})
 			a.Signature = signature(t, a.Request, &o)
 		}, fault.Unauthenticated},
-		"with the signature of another request": {func(a *devices.Asking) { a.Signature = unknown.Signature }, fault.Unauthenticated},
-		"for another device":                    {func(a *devices.Asking) { *a = asking(t, "cuff-2", &present) }, fault.Unauthenticated},
-		"with a wrong secret beside":            {func(a *devices.Asking) { a.Secret = "wrong" }, fault.Unauthenticated},
-		"with nothing":                          {func(a *devices.Asking) { a.Chain, a.Signature = nil, nil }, fault.Unauthenticated},
-		"with a request of another name":        {func(a *devices.Asking) { a.Request = certs.Request(t, "cuff-2", certs.Key(t)) }, fault.Invalid},
-		"with no request":                       {func(a *devices.Asking) { a.Request = []byte("hello") }, fault.Invalid},
+		"with the signature of another request": {func(a *credential.Asking) { a.Signature = unknown.Signature }, fault.Unauthenticated},
+		"for another device":                    {func(a *credential.Asking) { *a = asking(t, "cuff-2", &present) }, fault.Unauthenticated},
+		"with a wrong secret beside":            {func(a *credential.Asking) { a.Secret = "wrong" }, fault.Unauthenticated},
+		"with nothing":                          {func(a *credential.Asking) { a.Chain, a.Signature = nil, nil }, fault.Unauthenticated},
+		"with a request of another name":        {func(a *credential.Asking) { a.Request = certs.Request(t, "cuff-2", certs.Key(t)) }, fault.Invalid},
+		"with no request":                       {func(a *credential.Asking) { a.Request = []byte("hello") }, fault.Invalid},
 	}
 	for name, c := range cases {
 		a := asking(t, "cuff-1", &present)
@@ -257,7 +258,7 @@ func TestADeviceIsClaimedOnce(t *testing.T) {
 	batches := certs.New(t, "batches")
 	batch := batches.Issue(t, certs.Leaf{Name: "batch 7"})
 	mine := asking(t, "SN 4711", &batch)
-	open := devices.Claimable{Serial: "SN 4711", Batch: "batch 7", Until: time.Now().Add(time.Hour)}
+	open := credential.Claimable{Serial: "SN 4711", Batch: "batch 7", Until: time.Now().Add(time.Hour)}
 
 	_, err := r.Claim(ctx, mine)
 	wantFault(t, "a serial that nobody may claim", err, fault.Unauthenticated)
@@ -266,7 +267,7 @@ func TestADeviceIsClaimedOnce(t *testing.T) {
 	}
 	_, err = r.Claim(ctx, mine)
 	wantFault(t, "with an authority that is not trusted", err, fault.Unauthenticated)
-	if _, err := r.Trust(ctx, r.nurse, devices.NewAuthority{Kind: devices.ForClaims, Name: "batches", PEM: certs.PEM(batches.Certificate)}); err != nil {
+	if _, err := r.Trust(ctx, r.nurse, credential.NewAuthority{Kind: devices.ForClaims, Name: "batches", PEM: certs.PEM(batches.Certificate)}); err != nil {
 		t.Fatal(err)
 	}
 	another := batches.Issue(t, certs.Leaf{Name: "batch 8"})
@@ -322,7 +323,7 @@ func TestClaimsAtOnceAreOne(t *testing.T) {
 	t.Parallel()
 	r := newTrustee(t)
 	ctx := t.Context()
-	if err := r.MakeClaimable(ctx, r.nurse, "cuff-1", devices.Claimable{Until: time.Now().Add(time.Hour)}); err != nil {
+	if err := r.MakeClaimable(ctx, r.nurse, "cuff-1", credential.Claimable{Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	claims, err := r.app.OpenClaims(ctx, "cuff-1")
@@ -331,7 +332,7 @@ func TestClaimsAtOnceAreOne(t *testing.T) {
 	}
 	keep := func() error {
 		c := certs.New(t, "ours").Issue(t, certs.Leaf{Name: "cuff-1"})
-		return r.app.KeepClaimed(ctx, &claims[0], devices.Fingerprint{1}, devices.NewCertificate{Certificate: c.Leaf, Origin: devices.OriginClaimed})
+		return r.app.KeepClaimed(ctx, &claims[0], devices.Fingerprint{1}, credential.NewCertificate{Certificate: c.Leaf, Origin: credential.OriginClaimed})
 	}
 	if err := keep(); err != nil {
 		t.Fatal(err)
@@ -347,7 +348,7 @@ func TestCertificatesThatEndSoonAreTold(t *testing.T) {
 	r := newTrustee(t)
 	ctx := t.Context()
 	maker := certs.New(t, "maker")
-	if _, err := r.Trust(ctx, r.nurse, devices.NewAuthority{Kind: devices.ForDevices, Name: "maker", PEM: certs.PEM(maker.Certificate)}); err != nil {
+	if _, err := r.Trust(ctx, r.nurse, credential.NewAuthority{Kind: devices.ForDevices, Name: "maker", PEM: certs.PEM(maker.Certificate)}); err != nil {
 		t.Fatal(err)
 	}
 	keep := func(uid string, days int) *x509.Certificate {
@@ -392,7 +393,7 @@ func TestCertificatesThatEndSoonAreTold(t *testing.T) {
 func TestAnotherOrganisationsAuthorityIsNotTouched(t *testing.T) {
 	t.Parallel()
 	r := newTrustee(t)
-	a, err := r.Trust(t.Context(), r.nurse, devices.NewAuthority{Kind: devices.ForDevices, Name: "maker", PEM: certs.PEM(certs.New(t, "maker").Certificate)})
+	a, err := r.Trust(t.Context(), r.nurse, credential.NewAuthority{Kind: devices.ForDevices, Name: "maker", PEM: certs.PEM(certs.New(t, "maker").Certificate)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,7 +414,7 @@ func TestWhatWasGotWithASecretEndsWithIt(t *testing.T) {
 	renew := func(secret string, shown *tls.Certificate) tls.Certificate {
 		t.Helper()
 		key := certs.Key(t)
-		a := devices.Asking{Name: "cuff-1", Request: certs.Request(t, "cuff-1", key), Secret: secret}
+		a := credential.Asking{Name: "cuff-1", Request: certs.Request(t, "cuff-1", key), Secret: secret}
 		if shown != nil {
 			a.Chain, a.Signature = certs.PEM(shown.Leaf), signature(t, a.Request, shown)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/vital"
 )
@@ -18,13 +19,13 @@ import (
 const newestClaim = `SELECT serial, batch, from_at, until_at, used_at FROM device_claim WHERE device_id = $1 AND ended_at IS NULL`
 
 // Claimable returns the claim of a device. See devices.ClaimBook.
-func (a *App) Claimable(ctx context.Context, actor account.Actor, uid string) (found *devices.Claimable, err error) {
+func (a *App) Claimable(ctx context.Context, actor account.Actor, uid string) (found *credential.Claimable, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		id, err := deviceID(ctx, tx, uid)
 		if err != nil {
 			return err
 		}
-		var c devices.Claimable
+		var c credential.Claimable
 		var used *time.Time
 		err = tx.QueryRow(ctx, newestClaim, id).Scan(&c.Serial, &c.Batch, &c.From, &c.Until, &used)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -45,7 +46,7 @@ const insertClaim = `
 INSERT INTO device_claim (org_id, device_id, serial, batch, from_at, until_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
 // MakeClaimable lets a device be claimed. See devices.ClaimBook.
-func (a *App) MakeClaimable(ctx context.Context, actor account.Actor, uid string, c devices.Claimable) error {
+func (a *App) MakeClaimable(ctx context.Context, actor account.Actor, uid string, c credential.Claimable) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := certifiable(ctx, tx, uid)
 		if err != nil {
@@ -91,7 +92,7 @@ LEFT JOIN device_cert g ON g.org_id = c.org_id AND g.device_id = c.device_id AND
 WHERE c.serial = $1 AND c.ended_at IS NULL AND c.from_at <= $2 AND c.until_at > $2 AND (c.used_at IS NULL OR g.certificate IS NOT NULL)`
 
 // OpenClaims returns the devices of a serial that may be claimed now. See devices.CertificateDoor.
-func (a *App) OpenClaims(ctx context.Context, serial string) ([]devices.OpenClaim, error) {
+func (a *App) OpenClaims(ctx context.Context, serial string) ([]credential.OpenClaim, error) {
 	rows, err := a.pool.Query(ctx, `SELECT * FROM orgs_of_claim($1, clock_timestamp())`, serial)
 	if err != nil {
 		return nil, classify(fmt.Errorf("find who may be claimed: %w", err))
@@ -100,10 +101,10 @@ func (a *App) OpenClaims(ctx context.Context, serial string) ([]devices.OpenClai
 	if err != nil {
 		return nil, classify(fmt.Errorf("find who may be claimed: %w", err))
 	}
-	var list []devices.OpenClaim
+	var list []credential.OpenClaim
 	for _, org := range orgs {
 		err := a.inOrg(ctx, org, func(tx pgx.Tx, now time.Time) error {
-			o := devices.OpenClaim{Org: org}
+			o := credential.OpenClaim{Org: org}
 			var used *time.Time
 			var got []byte
 			err := tx.QueryRow(ctx, openClaim, serial, now).Scan(&o.ID, &o.Device, &o.Serial, &o.Batch, &o.From, &o.Until, &used, &got)
@@ -136,7 +137,7 @@ const useClaim = `
 UPDATE device_claim SET used_at = $2, used_by = $3, got = $4 WHERE id = $1 AND ended_at IS NULL AND used_at IS NULL AND until_at > $2`
 
 // KeepClaimed ends a claim and writes down what its device got. See devices.CertificateDoor.
-func (a *App) KeepClaimed(ctx context.Context, claim *devices.OpenClaim, by devices.Fingerprint, c devices.NewCertificate) error {
+func (a *App) KeepClaimed(ctx context.Context, claim *credential.OpenClaim, by devices.Fingerprint, c credential.NewCertificate) error {
 	return a.inOrg(ctx, claim.Org, func(tx pgx.Tx, now time.Time) error {
 		actor := account.Actor{Org: claim.Org}
 		id, err := certifiable(ctx, tx, claim.Device)

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
-	"hale/devices"
+	"hale/devices/downlink"
 	"hale/fault"
 	"hale/vital"
 )
@@ -34,8 +34,8 @@ type commandPayload struct {
 	Text    string `json:"text,omitempty"`
 }
 
-func scanCommand(row pgx.CollectableRow) (devices.Command, error) {
-	var c devices.Command
+func scanCommand(row pgx.CollectableRow) (downlink.Command, error) {
+	var c downlink.Command
 	var payload []byte
 	var sent, settled *time.Time
 	var zones []string
@@ -75,8 +75,8 @@ INSERT INTO device_command (org_id, uid, device_id, sensor_id, kind, payload, ur
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
 // AddCommand stores what a device is asked for. See devices.CommandBook for this and the methods that follow.
-func (a *App) AddCommand(ctx context.Context, actor account.Actor, c devices.Command, decide func(c *devices.Command, now time.Time) error) (devices.Command, error) {
-	c.ID, c.By, c.State = newUID(), actor.Name, devices.CommandQueued
+func (a *App) AddCommand(ctx context.Context, actor account.Actor, c downlink.Command, decide func(c *downlink.Command, now time.Time) error) (downlink.Command, error) {
+	c.ID, c.By, c.State = newUID(), actor.Name, downlink.CommandQueued
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var device, sensor int64
 		var revoked bool
@@ -117,7 +117,7 @@ func noteCommand(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.T
 }
 
 // Commands returns what was asked of a device, newest first.
-func (a *App) Commands(ctx context.Context, actor account.Actor, device string, limit int) (list []devices.Command, err error) {
+func (a *App) Commands(ctx context.Context, actor account.Actor, device string, limit int) (list []downlink.Command, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var there bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM device WHERE uid = $1)`, device).Scan(&there); err != nil {
@@ -176,7 +176,7 @@ const mostOpen = 10_000
 const openCommands = `SELECT ` + commandColumns + fromCommands + `WHERE c.settled_at IS NULL AND c.not_after > $1 AND d.revoked_at IS NULL ORDER BY c.id LIMIT $2`
 
 // OpenCommands returns the commands that are open and not stale. See devices.Orders for this and CommandsSent.
-func (w *Work) OpenCommands(ctx context.Context) ([]devices.Command, time.Time, error) {
+func (w *Work) OpenCommands(ctx context.Context) ([]downlink.Command, time.Time, error) {
 	now, err := w.Clock(ctx)
 	if err != nil {
 		return nil, now, err

@@ -11,6 +11,7 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/vital"
 )
@@ -39,7 +40,7 @@ func errRevoked(uid string) error {
 }
 
 // AddPairing keeps the hash of a pairing code in place of the ones that the device has. See devices.CredentialBook.
-func (a *App) AddPairing(ctx context.Context, actor account.Actor, uid string, c devices.NewCode) (taken bool, err error) {
+func (a *App) AddPairing(ctx context.Context, actor account.Actor, uid string, c credential.NewCode) (taken bool, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := inService(ctx, tx, uid)
 		if err != nil {
@@ -72,8 +73,8 @@ const newestPairing = `
 SELECT uid::text, created_at, expires_at, used_at, ended_at, attempts FROM pairing_code WHERE device_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1`
 
 // Standing tells how a device stands. See devices.CredentialBook.
-func (a *App) Standing(ctx context.Context, actor account.Actor, uid string) (devices.Standing, error) {
-	var s devices.Standing
+func (a *App) Standing(ctx context.Context, actor account.Actor, uid string) (credential.Standing, error) {
+	var s credential.Standing
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var id vital.DeviceID
 		var until *time.Time
@@ -88,7 +89,7 @@ func (a *App) Standing(ctx context.Context, actor account.Actor, uid string) (de
 		if s.OldUntil = timeOf(until); !s.OldUntil.After(now) {
 			s.OldUntil = time.Time{}
 		}
-		var c devices.PairingCode
+		var c credential.PairingCode
 		var used, ended *time.Time
 		err = tx.QueryRow(ctx, newestPairing, int64(id)).Scan(&c.UID, &c.CreatedAt, &c.ExpiresAt, &used, &ended, &c.Attempts)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -172,7 +173,7 @@ func dropped(ctx context.Context, tx pgx.Tx, d dropping, row account.Audit) (don
 const redeemPairing = `SELECT org_id, device_uid, pairing_uid::text, coalesce(staff_uid::text, '') FROM redeem_pairing($1, $2, $3, $4, $5, $6)`
 
 // Pair takes a code, once, and gives its device the secret. See devices.CredentialDoor.
-func (a *App) Pair(ctx context.Context, t devices.Attempt) (uid string, err error) {
+func (a *App) Pair(ctx context.Context, t credential.Attempt) (uid string, err error) {
 	good := false
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
 		var org vital.OrgID
@@ -264,13 +265,13 @@ SELECT uid, coalesce(CASE WHEN overlap_until <= $2 THEN next_broker_hash ELSE br
 // BrokerUsers hands every device of an organisation that was not revoked to write, with the hash of the secret that a broker of the
 // organisation's own has to ask for: of two that are good the older one, until its end. When write reports a change that is written
 // down.
-func (o Operator) BrokerUsers(ctx context.Context, organisation string, write func([]devices.BrokerUser) (changed bool, err error)) error {
+func (o Operator) BrokerUsers(ctx context.Context, organisation string, write func([]credential.BrokerUser) (changed bool, err error)) error {
 	return o.inNamed(ctx, organisation, func(tx pgx.Tx, operator account.Actor, now time.Time) error {
 		rows, err := tx.Query(ctx, brokerUsers, int32(operator.Org), now)
 		if err != nil {
 			return fmt.Errorf("list devices: %w", err)
 		}
-		list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[devices.BrokerUser])
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[credential.BrokerUser])
 		if err != nil {
 			return fmt.Errorf("list devices: %w", err)
 		}

@@ -13,13 +13,14 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/postgres"
 )
 
 // credentials are those of the record, at a time that the test sets.
-func (r *record) credentials(now *time.Time) *devices.Credentials {
-	return devices.NewCredentials(r.app, r.app, func() time.Time { return *now })
+func (r *record) credentials(now *time.Time) *credential.Credentials {
+	return credential.NewCredentials(r.app, r.app, func() time.Time { return *now })
 }
 
 // secretOf reports whether the device's secret at a time is the one given.
@@ -43,7 +44,7 @@ func TestACodePairsOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := c.Standing(t.Context(), r.nurse, "cuff-1"); err != nil || s.Pairing.State(now) != devices.PairingWaits || s.Pairing.Code != "" {
+	if s, err := c.Standing(t.Context(), r.nurse, "cuff-1"); err != nil || s.Pairing.State(now) != credential.PairingWaits || s.Pairing.Code != "" {
 		t.Errorf("standing %+v, %v", s, err)
 	}
 	home := netip.MustParseAddr("192.0.2.7")
@@ -58,7 +59,7 @@ func TestACodePairsOnce(t *testing.T) {
 		t.Errorf("used twice: %v", err)
 	}
 	s, err := c.Standing(t.Context(), r.nurse, "cuff-1")
-	if err != nil || s.Pairing.State(now) != devices.PairingDone || s.MadeAt.Before(made.CreatedAt.Truncate(time.Microsecond)) {
+	if err != nil || s.Pairing.State(now) != credential.PairingDone || s.MadeAt.Before(made.CreatedAt.Truncate(time.Microsecond)) {
 		t.Errorf("standing %+v, %v", s, err)
 	}
 	if n := r.count(t, `SELECT count(*) FROM audit WHERE action IN ('make pairing code', 'pair device') AND object = 'device cuff-1'`); n != 2 {
@@ -70,35 +71,35 @@ func TestACodeThatIsNotGoodAlwaysGetsTheSameAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	home := netip.MustParseAddr("192.0.2.7")
-	for name, spoil := range map[string]func(t *testing.T, c *devices.Credentials, now *time.Time, uid string, made *devices.PairingCode){
-		"it is too old": func(_ *testing.T, _ *devices.Credentials, now *time.Time, _ string, made *devices.PairingCode) {
+	for name, spoil := range map[string]func(t *testing.T, c *credential.Credentials, now *time.Time, uid string, made *credential.PairingCode){
+		"it is too old": func(_ *testing.T, _ *credential.Credentials, now *time.Time, _ string, made *credential.PairingCode) {
 			*now = made.ExpiresAt.Add(time.Millisecond)
 		},
-		"a newer one took its place": func(t *testing.T, c *devices.Credentials, _ *time.Time, uid string, _ *devices.PairingCode) {
+		"a newer one took its place": func(t *testing.T, c *credential.Credentials, _ *time.Time, uid string, _ *credential.PairingCode) {
 			t.Helper()
 			if _, err := c.MakeCode(t.Context(), r.nurse, uid); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"the device was revoked": func(t *testing.T, _ *devices.Credentials, _ *time.Time, uid string, _ *devices.PairingCode) {
+		"the device was revoked": func(t *testing.T, _ *credential.Credentials, _ *time.Time, uid string, _ *credential.PairingCode) {
 			t.Helper()
 			if err := r.app.Revoke(t.Context(), r.nurse, uid); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"it was tried too often": func(t *testing.T, c *devices.Credentials, now *time.Time, uid string, made *devices.PairingCode) {
+		"it was tried too often": func(t *testing.T, c *credential.Credentials, now *time.Time, uid string, made *credential.PairingCode) {
 			t.Helper()
 			wrong := made.Code[:4] + "0000" + "0000"
-			for range devices.MostAttempts {
+			for range credential.MostAttempts {
 				if _, err := c.Pair(t.Context(), home, wrong); !fault.Is(err, fault.Unauthenticated) {
 					t.Fatalf("a wrong code: %v", err)
 				}
 			}
-			if s, err := c.Standing(t.Context(), r.nurse, uid); err != nil || s.Pairing.State(*now) != devices.PairingTried {
+			if s, err := c.Standing(t.Context(), r.nurse, uid); err != nil || s.Pairing.State(*now) != credential.PairingTried {
 				t.Errorf("standing %+v, %v", s.Pairing, err)
 			}
 		},
-		"it is another": func(_ *testing.T, _ *devices.Credentials, _ *time.Time, _ string, made *devices.PairingCode) {
+		"it is another": func(_ *testing.T, _ *credential.Credentials, _ *time.Time, _ string, made *credential.PairingCode) {
 			made.Code = made.Code[:10] + "0000"
 		},
 	} {
@@ -134,7 +135,7 @@ func TestWhoTriesManyCodesWaitsAndOthersDoNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	guesser := netip.MustParseAddr("192.0.2.66")
-	for i := range devices.FreeGuesses {
+	for i := range credential.FreeGuesses {
 		if _, err := c.Pair(t.Context(), guesser, fmt.Sprintf("%012d", i)); !fault.Is(err, fault.Unauthenticated) {
 			t.Fatal(err)
 		}
@@ -161,7 +162,7 @@ func TestTwoSecretsAreGoodUntilTheNewOneIsUsedOrTheTimeIsOver(t *testing.T) {
 			t.Errorf("%s: good %v, want %v", what, got, want)
 		}
 	}
-	renew := func() devices.GivenSecret {
+	renew := func() credential.GivenSecret {
 		t.Helper()
 		got, err := c.Renew(t.Context(), r.nurse, "cuff-1", 0)
 		if err != nil {
@@ -250,7 +251,7 @@ func TestWhatTheDeskMayNotDoWithSecrets(t *testing.T) {
 			}
 		}
 	}
-	if _, err := c.Renew(t.Context(), r.nurse, "cuff-1", devices.LongestOverlap+time.Hour); !fault.Is(err, fault.Invalid) {
+	if _, err := c.Renew(t.Context(), r.nurse, "cuff-1", credential.LongestOverlap+time.Hour); !fault.Is(err, fault.Invalid) {
 		t.Errorf("an overlap without end: %v", err)
 	}
 	for _, statement := range []string{"SELECT secret_hash FROM device", "SELECT next_secret_hash FROM device", "SELECT broker_hash FROM device", "SELECT code_hash FROM pairing_code", "UPDATE device SET secret_hash = secret_hash", "UPDATE pairing_code SET used_at = now()"} {
@@ -279,22 +280,22 @@ func TestABrokerIsToldWhomToLetIn(t *testing.T) {
 	elsewhere.Org = stranger.Org
 	for name, one := range map[string]struct {
 		who   account.Actor
-		login devices.Login
+		login credential.Login
 		want  bool
 	}{
-		"a device with its secret":      {r.broker(), devices.Login{ClientID: "cuff-1", User: "cuff-1", Password: "cuff-1"}, true},
-		"a wrong secret":                {r.broker(), devices.Login{ClientID: "cuff-1", User: "cuff-1", Password: "cuff-2"}, false},
-		"no secret":                     {r.broker(), devices.Login{ClientID: "cuff-1", User: "cuff-1"}, false},
-		"another's client id":           {r.broker(), devices.Login{ClientID: "cuff-2", User: "cuff-1", Password: "cuff-1"}, false},
-		"a device that was revoked":     {r.broker(), devices.Login{ClientID: "gone", User: "gone", Password: "gone"}, false},
-		"nobody":                        {r.broker(), devices.Login{}, false},
-		"another organisation's device": {elsewhere, devices.Login{ClientID: "cuff-1", User: "cuff-1", Password: "cuff-1"}, false},
+		"a device with its secret":      {r.broker(), credential.Login{ClientID: "cuff-1", User: "cuff-1", Password: "cuff-1"}, true},
+		"a wrong secret":                {r.broker(), credential.Login{ClientID: "cuff-1", User: "cuff-1", Password: "cuff-2"}, false},
+		"no secret":                     {r.broker(), credential.Login{ClientID: "cuff-1", User: "cuff-1"}, false},
+		"another's client id":           {r.broker(), credential.Login{ClientID: "cuff-2", User: "cuff-1", Password: "cuff-1"}, false},
+		"a device that was revoked":     {r.broker(), credential.Login{ClientID: "gone", User: "gone", Password: "gone"}, false},
+		"nobody":                        {r.broker(), credential.Login{}, false},
+		"another organisation's device": {elsewhere, credential.Login{ClientID: "cuff-1", User: "cuff-1", Password: "cuff-1"}, false},
 	} {
 		if got, err := c.Admit(t.Context(), one.who, one.login); err != nil || got != one.want {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	if _, err := c.Admit(t.Context(), r.nurse, devices.Login{}); !fault.Is(err, fault.Forbidden) {
+	if _, err := c.Admit(t.Context(), r.nurse, credential.Login{}); !fault.Is(err, fault.Forbidden) {
 		t.Errorf("a person asked: %v", err)
 	}
 	renewed, err := c.Renew(t.Context(), r.nurse, "cuff-1", 0)
@@ -305,29 +306,29 @@ func TestABrokerIsToldWhomToLetIn(t *testing.T) {
 		secret string
 		want   bool
 	}{{"cuff-1", true}, {renewed.Secret, true}, {"cuff-1", false}, {renewed.Secret, true}} {
-		if got, err := c.Admit(t.Context(), r.broker(), devices.Login{ClientID: "cuff-1", User: "cuff-1", Password: one.secret}); err != nil || got != one.want {
+		if got, err := c.Admit(t.Context(), r.broker(), credential.Login{ClientID: "cuff-1", User: "cuff-1", Password: one.secret}); err != nil || got != one.want {
 			t.Errorf("login %d: %v, %v; want %v", i, got, err, one.want)
 		}
 	}
 	for _, one := range []struct {
 		uid, topic string
-		use        devices.Use
+		use        credential.Use
 		want       bool
 	}{
-		{"cuff-1", "hale/v1/cuff-1/readings", devices.Publish, true},
-		{"cuff-1", "hale/v1/cuff-1/sensors/scale/readings", devices.Publish, true},
-		{"cuff-1", "hale/v1/cuff-2/readings", devices.Publish, false},
-		{"cuff-1", "hale/v1/cuff-1", devices.Publish, false},
-		{"cuff-1", "hale/v1/cuff-1/#", devices.Publish, false},
-		{"cuff-1", "hale/v1/cuff-1/receipts", devices.Subscribe, true},
-		{"cuff-1", "hale/v1/cuff-1/#", devices.Subscribe, true},
-		{"cuff-1", "hale/v1/+/receipts", devices.Subscribe, false},
-		{"cuff-1", "$share/g/hale/v1/cuff-1/receipts", devices.Subscribe, false},
-		{"cuff-1", "#", devices.Subscribe, false},
+		{"cuff-1", "hale/v1/cuff-1/readings", credential.Publish, true},
+		{"cuff-1", "hale/v1/cuff-1/sensors/scale/readings", credential.Publish, true},
+		{"cuff-1", "hale/v1/cuff-2/readings", credential.Publish, false},
+		{"cuff-1", "hale/v1/cuff-1", credential.Publish, false},
+		{"cuff-1", "hale/v1/cuff-1/#", credential.Publish, false},
+		{"cuff-1", "hale/v1/cuff-1/receipts", credential.Subscribe, true},
+		{"cuff-1", "hale/v1/cuff-1/#", credential.Subscribe, true},
+		{"cuff-1", "hale/v1/+/receipts", credential.Subscribe, false},
+		{"cuff-1", "$share/g/hale/v1/cuff-1/receipts", credential.Subscribe, false},
+		{"cuff-1", "#", credential.Subscribe, false},
 		{"cuff-1", "hale/v1/cuff-1/readings", "all", false},
-		{"+", "hale/v1/+/receipts", devices.Subscribe, false},
-		{"gone", "hale/v1/gone/readings", devices.Publish, false},
-		{"unknown", "hale/v1/unknown/readings", devices.Publish, false},
+		{"+", "hale/v1/+/receipts", credential.Subscribe, false},
+		{"gone", "hale/v1/gone/readings", credential.Publish, false},
+		{"unknown", "hale/v1/unknown/readings", credential.Publish, false},
 	} {
 		if got, err := c.MayUse(t.Context(), r.broker(), one.uid, one.use, one.topic); err != nil || got != one.want {
 			t.Errorf("%s to %s %s: %v, %v", one.uid, one.use, one.topic, got, err)
@@ -343,13 +344,13 @@ func TestAGuesserAtABrokerWaitsAndADeviceWithAnOldSecretDoesNotMakeOthersWait(t 
 	r.addDevice(t, r.nurse, r.patient, "cuff-2")
 	login := func(from, uid, password string) bool {
 		t.Helper()
-		got, err := c.Admit(t.Context(), r.broker(), devices.Login{ClientID: uid, User: uid, Password: password, From: netip.MustParseAddr(from)})
+		got, err := c.Admit(t.Context(), r.broker(), credential.Login{ClientID: uid, User: uid, Password: password, From: netip.MustParseAddr(from)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return got
 	}
-	for range 3 * devices.FreeGuesses {
+	for range 3 * credential.FreeGuesses {
 		if login("192.0.2.7", "cuff-1", "an old secret") {
 			t.Fatal("a wrong secret opens")
 		}
@@ -357,7 +358,7 @@ func TestAGuesserAtABrokerWaitsAndADeviceWithAnOldSecretDoesNotMakeOthersWait(t 
 	if !login("192.0.2.7", "cuff-1", "cuff-1") {
 		t.Error("a neighbour with an old secret keeps the device out")
 	}
-	for i := range devices.FreeGuesses {
+	for i := range credential.FreeGuesses {
 		login("192.0.2.66", "cuff-2", fmt.Sprint(i))
 	}
 	if login("192.0.2.66", "cuff-2", "cuff-2") {
@@ -383,8 +384,8 @@ func TestABrokersFilesHoldWhoIsInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	operator := postgres.Operator{AdminURL: r.db.AdminURL()}
-	read := func(organisation string) (users []devices.BrokerUser, err error) {
-		err = operator.BrokerUsers(t.Context(), organisation, func(list []devices.BrokerUser) (bool, error) {
+	read := func(organisation string) (users []credential.BrokerUser, err error) {
+		err = operator.BrokerUsers(t.Context(), organisation, func(list []credential.BrokerUser) (bool, error) {
 			changed := !slices.Equal(users, list)
 			users = list
 			return changed, nil
@@ -395,7 +396,7 @@ func TestABrokersFilesHoldWhoIsInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, left := devices.MosquittoPasswords(before); len(before) != 2 || cmp.Diff([]string{"cuff-1"}, left) != "" || !strings.HasPrefix(before[1].Hash, "$7$") {
+	if _, left := credential.MosquittoPasswords(before); len(before) != 2 || cmp.Diff([]string{"cuff-1"}, left) != "" || !strings.HasPrefix(before[1].Hash, "$7$") {
 		t.Errorf("users %v, without a hash %v", before, left)
 	}
 	renewed, err := c.Renew(t.Context(), r.nurse, "scale-1", time.Hour)
@@ -405,7 +406,7 @@ func TestABrokersFilesHoldWhoIsInUse(t *testing.T) {
 	if during, err := read("Home"); err != nil || cmp.Diff(before, during) != "" {
 		t.Errorf("while both secrets are good: %v, %v", during, err)
 	}
-	if good, err := c.Admit(t.Context(), r.broker(), devices.Login{ClientID: "scale-1", User: "scale-1", Password: renewed.Secret}); err != nil || !good {
+	if good, err := c.Admit(t.Context(), r.broker(), credential.Login{ClientID: "scale-1", User: "scale-1", Password: renewed.Secret}); err != nil || !good {
 		t.Fatalf("%v %v", good, err)
 	}
 	if after, err := read("Home"); err != nil || after[1].Hash == before[1].Hash || !strings.HasPrefix(after[1].Hash, "$7$") {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/devices"
+	"hale/devices/downlink"
 	"hale/vital"
 )
 
@@ -240,9 +241,9 @@ SELECT s.org_id, @at, 'device ' || d.uid, '', 'command ' || @state, 'command ' |
 func (h heard) queueAnswers(last *pgx.Batch) {
 	slices.SortStableFunc(h.answers, func(a, b *vital.Status) int { return cmp.Compare(a.Answer.Command, b.Answer.Command) })
 	for _, s := range h.answers {
-		state := devices.CommandFailed
+		state := downlink.CommandFailed
 		if s.Answer.Done {
-			state = devices.CommandDone
+			state = downlink.CommandDone
 		}
 		last.Queue(settleAnswered, pgx.NamedArgs{
 			"state": string(state), "at": s.ReceivedAt, "detail": s.Answer.Detail, "uid": string(s.Answer.Command), "org": int32(s.Org), "device": int64(s.Device),

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"hale/account"
-	"hale/devices"
+	"hale/devices/downlink"
 	"hale/fault"
 	"hale/vital"
 )
@@ -97,8 +97,8 @@ func TestACommandIsAskedSentAndAnswered(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	ctx := t.Context()
-	desk := &devices.CommandDesk{Book: r.app}
-	asked, err := desk.Ask(ctx, r.nurse, devices.Command{Device: "cuff-1", Kind: devices.MeasureNow, Metric: "blood_pressure", Urgent: true})
+	desk := &downlink.CommandDesk{Book: r.app}
+	asked, err := desk.Ask(ctx, r.nurse, downlink.Command{Device: "cuff-1", Kind: downlink.MeasureNow, Metric: "blood_pressure", Urgent: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,19 +128,19 @@ func TestACommandIsAskedSentAndAnswered(t *testing.T) {
 	r.holds(t, "device_command", "state = 'failed'")
 
 	list, err := desk.Commands(ctx, r.nurse, "cuff-1", 0)
-	if err != nil || len(list) != 1 || list[0].State != devices.CommandFailed || list[0].By != r.nurse.Name {
+	if err != nil || len(list) != 1 || list[0].State != downlink.CommandFailed || list[0].By != r.nurse.Name {
 		t.Errorf("listed %+v (%v)", list, err)
 	}
 	if err := desk.Withdraw(ctx, r.nurse, "cuff-1", asked.ID); !fault.Is(err, fault.Conflict) {
 		t.Errorf("withdrawn although settled: %v", err)
 	}
-	if _, err := desk.Ask(ctx, r.nurse, devices.Command{Device: "cuff-1", Sensor: "cuff-2", Kind: devices.SyncClock}); !fault.Is(err, fault.NotFound) {
+	if _, err := desk.Ask(ctx, r.nurse, downlink.Command{Device: "cuff-1", Sensor: "cuff-2", Kind: downlink.SyncClock}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("cuff-1 was asked something for cuff-2: %v", err)
 	}
-	if _, err := desk.Ask(ctx, account.Actor{Org: r.nurse.Org, Staff: 9, Role: account.Nurse}, devices.Command{Device: "cuff-1", Kind: devices.SyncClock}); !fault.Is(err, fault.Forbidden) {
+	if _, err := desk.Ask(ctx, account.Actor{Org: r.nurse.Org, Staff: 9, Role: account.Nurse}, downlink.Command{Device: "cuff-1", Kind: downlink.SyncClock}); !fault.Is(err, fault.Forbidden) {
 		t.Errorf("a nurse asked: %v", err)
 	}
-	more, err := desk.Ask(ctx, r.nurse, devices.Command{Device: "cuff-1", Kind: devices.SyncClock})
+	more, err := desk.Ask(ctx, r.nurse, downlink.Command{Device: "cuff-1", Kind: downlink.SyncClock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestACommandIsAskedSentAndAnswered(t *testing.T) {
 	if err := r.app.Revoke(ctx, r.nurse, "cuff-1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := desk.Ask(ctx, r.nurse, devices.Command{Device: "cuff-1", Kind: devices.SyncClock}); !fault.Is(err, fault.Conflict) {
+	if _, err := desk.Ask(ctx, r.nurse, downlink.Command{Device: "cuff-1", Kind: downlink.SyncClock}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a revoked device was asked: %v", err)
 	}
 }

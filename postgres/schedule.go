@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/push"
 	"hale/vital"
@@ -33,7 +33,7 @@ type introRow struct {
 	Times  [][3]int `json:"times"`
 }
 
-func lineRows(lines []devices.Line) ([]byte, error) {
+func lineRows(lines []measuring.Line) ([]byte, error) {
 	all := []lineRow{}
 	for _, l := range lines {
 		r := lineRow{Metric: l.Metric.String(), First: l.First, Last: l.Last, Weekly: daysRow(l.Days), Every: l.Days.Every, Times: timesRow(l.Times)}
@@ -45,51 +45,51 @@ func lineRows(lines []devices.Line) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-func daysRow(d devices.Days) (all []int) {
+func daysRow(d measuring.Days) (all []int) {
 	for _, day := range d.Weekdays {
 		all = append(all, int(day))
 	}
 	return all
 }
 
-func timesRow(times []devices.Window) (all [][3]int) {
+func timesRow(times []measuring.Window) (all [][3]int) {
 	for _, w := range times {
 		all = append(all, [3]int{w.From, w.At, w.To})
 	}
 	return all
 }
 
-func linesOf(stored []byte) ([]devices.Line, error) {
+func linesOf(stored []byte) ([]measuring.Line, error) {
 	var rows []lineRow
 	if err := json.Unmarshal(stored, &rows); err != nil {
 		return nil, fmt.Errorf("read the lines of a schedule: %w", err)
 	}
-	var lines []devices.Line
+	var lines []measuring.Line
 	for _, r := range rows {
 		m, ok := vital.ParseMetric(r.Metric)
 		if !ok {
 			return nil, fault.New(fault.Internal, "a stored schedule has the metric %q, which this program does not know", r.Metric)
 		}
-		l := devices.Line{Metric: m, First: r.First, Last: r.Last, Days: daysOf(r.Weekly, r.Every), Times: timesOf(r.Times)}
+		l := measuring.Line{Metric: m, First: r.First, Last: r.Last, Days: daysOf(r.Weekly, r.Every), Times: timesOf(r.Times)}
 		if r.Intro != nil {
-			l.Intro = &devices.Intro{For: r.Intro.Days, Days: daysOf(r.Intro.Weekly, r.Intro.Every), Times: timesOf(r.Intro.Times)}
+			l.Intro = &measuring.Intro{For: r.Intro.Days, Days: daysOf(r.Intro.Weekly, r.Intro.Every), Times: timesOf(r.Intro.Times)}
 		}
 		lines = append(lines, l)
 	}
 	return lines, nil
 }
 
-func daysOf(weekly []int, every int) devices.Days {
-	d := devices.Days{Every: every}
+func daysOf(weekly []int, every int) measuring.Days {
+	d := measuring.Days{Every: every}
 	for _, day := range weekly {
 		d.Weekdays = append(d.Weekdays, time.Weekday(day))
 	}
 	return d
 }
 
-func timesOf(rows [][3]int) (all []devices.Window) {
+func timesOf(rows [][3]int) (all []measuring.Window) {
 	for _, w := range rows {
-		all = append(all, devices.Window{From: w[0], At: w[1], To: w[2]})
+		all = append(all, measuring.Window{From: w[0], At: w[1], To: w[2]})
 	}
 	return all
 }
@@ -102,7 +102,7 @@ SELECT patient_id, uid::text, kind, from_at, to_at, reason, author_name, created
 ORDER BY patient_id, from_at, id`
 
 // measuringOf reads the versions and pauses of patients into the given ones.
-func measuringOf(ctx context.Context, tx statements, byID map[vital.PatientID]*devices.Measuring) error {
+func measuringOf(ctx context.Context, tx statements, byID map[vital.PatientID]*measuring.History) error {
 	ids := make([]int64, 0, len(byID))
 	for id := range byID {
 		ids = append(ids, int64(id))
@@ -112,7 +112,7 @@ func measuringOf(ctx context.Context, tx statements, byID map[vital.PatientID]*d
 		return fmt.Errorf("read schedules: %w", err)
 	}
 	var patient vital.PatientID
-	var v devices.Authored
+	var v measuring.Authored
 	var lines []byte
 	_, err = pgx.ForEachRow(rows, []any{&patient, &v.Number, &v.EffectiveFrom, &lines, &v.Reason, &v.Author, &v.CreatedAt}, func() error {
 		one := v
@@ -128,7 +128,7 @@ func measuringOf(ctx context.Context, tx statements, byID map[vital.PatientID]*d
 	if rows, err = tx.Query(ctx, selectPauses, ids); err != nil {
 		return fmt.Errorf("read pauses: %w", err)
 	}
-	var b devices.Break
+	var b measuring.Break
 	var to, ended *time.Time
 	_, err = pgx.ForEachRow(rows, []any{&patient, &b.UID, &b.Kind, &b.From, &to, &b.Reason, &b.Author, &b.CreatedAt, &ended, &b.EndedBy}, func() error {
 		one := b
@@ -143,13 +143,13 @@ func measuringOf(ctx context.Context, tx statements, byID map[vital.PatientID]*d
 }
 
 // Measuring returns what a patient is to measure. See devices.ScheduleBook.
-func (a *App) Measuring(ctx context.Context, actor account.Actor, patient vital.UID) (devices.Measuring, error) {
-	var m devices.Measuring
+func (a *App) Measuring(ctx context.Context, actor account.Actor, patient vital.UID) (measuring.History, error) {
+	var m measuring.History
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		if m.Patient, err = onePatient(ctx, tx, patient); err != nil {
 			return err
 		}
-		return measuringOf(ctx, tx, map[vital.PatientID]*devices.Measuring{m.Patient.ID: &m})
+		return measuringOf(ctx, tx, map[vital.PatientID]*measuring.History{m.Patient.ID: &m})
 	})
 	return m, err
 }
@@ -160,7 +160,7 @@ const insertSchedule = `
 INSERT INTO measurement_schedule (org_id, patient_id, number, effective_from, lines, reason, author_id, author_name, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 
 // AddSchedule appends a version. See devices.ScheduleBook.
-func (a *App) AddSchedule(ctx context.Context, actor account.Actor, patient vital.PatientID, expected int, s devices.Authored) (devices.Authored, error) {
+func (a *App) AddSchedule(ctx context.Context, actor account.Actor, patient vital.PatientID, expected int, s measuring.Authored) (measuring.Authored, error) {
 	lines, err := lineRows(s.Lines)
 	if err != nil {
 		return s, err
@@ -203,7 +203,7 @@ const endPause = `
 UPDATE measurement_pause SET ended_at = $3, ended_by = $4 WHERE patient_id = $1 AND uid = $2 AND ended_at IS NULL`
 
 // SavePause stores a new pause, or that one has ended. See devices.ScheduleBook.
-func (a *App) SavePause(ctx context.Context, actor account.Actor, patient vital.PatientID, b devices.Break) (devices.Break, error) {
+func (a *App) SavePause(ctx context.Context, actor account.Actor, patient vital.PatientID, b measuring.Break) (measuring.Break, error) {
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		if !b.EndedAt.IsZero() {
 			tag, err := tx.Exec(ctx, endPause, int64(patient), string(b.UID), b.EndedAt, b.EndedBy)
@@ -235,16 +235,16 @@ ORDER BY 1, 3, 2`
 
 // marksBetween reads when what was measured of patients. Windows of a schedule begin and end at whole minutes, so a minute is
 // enough to know.
-func marksBetween(ctx context.Context, tx statements, table string, q devices.MarkQuery) (map[vital.PatientID][]devices.Mark, error) {
+func marksBetween(ctx context.Context, tx statements, table string, q measuring.MarkQuery) (map[vital.PatientID][]measuring.Mark, error) {
 	rows, err := tx.Query(ctx, fmt.Sprintf(marksOf, table), markArgs(q))
 	if err != nil {
 		return nil, fmt.Errorf("read when was measured: %w", err)
 	}
-	all := map[vital.PatientID][]devices.Mark{}
+	all := map[vital.PatientID][]measuring.Mark{}
 	var patient vital.PatientID
-	var m devices.Mark
+	var m measuring.Mark
 	_, err = pgx.ForEachRow(rows, []any{&patient, &m.Metric, &m.At}, func() error {
-		all[patient] = append(all[patient], devices.Mark{Metric: m.Metric, At: m.At.UTC()})
+		all[patient] = append(all[patient], measuring.Mark{Metric: m.Metric, At: m.At.UTC()})
 		return nil
 	})
 	if err != nil {
@@ -254,8 +254,8 @@ func marksBetween(ctx context.Context, tx statements, table string, q devices.Ma
 }
 
 // Measured returns when readings were measured, to the minute. See devices.ScheduleBook.
-func (a *App) Measured(ctx context.Context, actor account.Actor, q devices.MarkQuery) (map[vital.PatientID][]devices.Mark, error) {
-	var marks map[vital.PatientID][]devices.Mark
+func (a *App) Measured(ctx context.Context, actor account.Actor, q measuring.MarkQuery) (map[vital.PatientID][]measuring.Mark, error) {
+	var marks map[vital.PatientID][]measuring.Mark
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		marks, err = marksBetween(ctx, tx, readingSeen, q)
 		return err
@@ -266,17 +266,17 @@ func (a *App) Measured(ctx context.Context, actor account.Actor, q devices.MarkQ
 const zonesOf = `SELECT id, zone FROM patient WHERE id = ANY($1)`
 
 // Plans returns what is expected of patients, for loops of the process role. Whoever has no schedule has an empty plan.
-func (w *Work) Plans(ctx context.Context, patients []vital.PatientID) (map[vital.PatientID]devices.Plan, error) {
-	plans := map[vital.PatientID]devices.Plan{}
+func (w *Work) Plans(ctx context.Context, patients []vital.PatientID) (map[vital.PatientID]measuring.Plan, error) {
+	plans := map[vital.PatientID]measuring.Plan{}
 	err := pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, zonesOf, numbersOf(patients))
 		if err != nil {
 			return fmt.Errorf("read where patients live: %w", err)
 		}
-		byID := map[vital.PatientID]*devices.Measuring{}
+		byID := map[vital.PatientID]*measuring.History{}
 		var p account.Patient
 		if _, err := pgx.ForEachRow(rows, []any{&p.ID, &p.Zone}, func() error {
-			byID[p.ID] = &devices.Measuring{Patient: p}
+			byID[p.ID] = &measuring.History{Patient: p}
 			return nil
 		}); err != nil {
 			return fmt.Errorf("read where patients live: %w", err)
@@ -293,8 +293,8 @@ func (w *Work) Plans(ctx context.Context, patients []vital.PatientID) (map[vital
 }
 
 // Marks returns when what was measured, to the minute, for loops of the process role.
-func (w *Work) Marks(ctx context.Context, q devices.MarkQuery) (map[vital.PatientID][]devices.Mark, error) {
-	var marks map[vital.PatientID][]devices.Mark
+func (w *Work) Marks(ctx context.Context, q measuring.MarkQuery) (map[vital.PatientID][]measuring.Mark, error) {
+	var marks map[vital.PatientID][]measuring.Mark
 	err := pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		marks, err = marksBetween(ctx, tx, "reading", q)
 		return err

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"hale/account"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/vital"
 )
@@ -18,27 +18,29 @@ func TestAScheduleIsKeptInVersionsAndPauses(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	now := time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC) // 13:00 at home
-	s := &devices.Schedules{Book: r.app, Now: func() time.Time { return now }}
-	window := func(from, to int) devices.Window { return devices.Window{From: from * 60, At: from * 60, To: to * 60} }
-	lines := []devices.Line{
-		{Metric: vital.BloodPressure, First: "2026-03-01", Times: []devices.Window{window(7, 10)}, Intro: &devices.Intro{For: 2, Times: []devices.Window{window(7, 10), window(18, 21)}}},
-		{Metric: vital.BodyWeight, First: "2026-03-01", Last: "2026-04-30", Days: devices.Days{Weekdays: []time.Weekday{time.Sunday, time.Tuesday}}, Times: []devices.Window{window(7, 12)}},
-		{Metric: vital.Glucose, First: "2026-03-01", Days: devices.Days{Every: 3}, Times: []devices.Window{window(7, 9)}},
+	s := &measuring.Schedules{Book: r.app, Now: func() time.Time { return now }}
+	window := func(from, to int) measuring.Window {
+		return measuring.Window{From: from * 60, At: from * 60, To: to * 60}
+	}
+	lines := []measuring.Line{
+		{Metric: vital.BloodPressure, First: "2026-03-01", Times: []measuring.Window{window(7, 10)}, Intro: &measuring.Intro{For: 2, Times: []measuring.Window{window(7, 10), window(18, 21)}}},
+		{Metric: vital.BodyWeight, First: "2026-03-01", Last: "2026-04-30", Days: measuring.Days{Weekdays: []time.Weekday{time.Sunday, time.Tuesday}}, Times: []measuring.Window{window(7, 12)}},
+		{Metric: vital.Glucose, First: "2026-03-01", Days: measuring.Days{Every: 3}, Times: []measuring.Window{window(7, 9)}},
 	}
 	at := func(day, hour int) time.Time { return time.Date(2026, 3, day, hour, 0, 0, 0, time.UTC) }
 	now = at(1, 0)
-	first, err := s.Set(t.Context(), r.nurse, r.patient.UID, 0, devices.Authored{Schedule: devices.Schedule{Lines: lines}, Reason: "heart failure"})
+	first, err := s.Set(t.Context(), r.nurse, r.patient.UID, 0, measuring.Authored{Schedule: measuring.Schedule{Lines: lines}, Reason: "heart failure"})
 	if err != nil || first.Number != 1 || first.Author != r.nurse.Name {
 		t.Fatalf("the first version: %+v, %v", first, err)
 	}
-	if _, err := s.Set(t.Context(), r.nurse, r.patient.UID, 0, devices.Authored{Schedule: devices.Schedule{Lines: lines}, Reason: "again"}); !fault.Is(err, fault.Conflict) {
+	if _, err := s.Set(t.Context(), r.nurse, r.patient.UID, 0, measuring.Authored{Schedule: measuring.Schedule{Lines: lines}, Reason: "again"}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a version on top of none while there is one: %v", err)
 	}
 	now = at(2, 12)
-	if _, err := s.Set(t.Context(), r.nurse, r.patient.UID, 1, devices.Authored{Schedule: devices.Schedule{Lines: lines[:1]}, Reason: "weight is steady"}); err != nil {
+	if _, err := s.Set(t.Context(), r.nurse, r.patient.UID, 1, measuring.Authored{Schedule: measuring.Schedule{Lines: lines[:1]}, Reason: "weight is steady"}); err != nil {
 		t.Fatal(err)
 	}
-	other, err := s.Pause(t.Context(), r.nurse, r.patient.UID, devices.Break{Kind: devices.InHospital, From: at(2, 16), Reason: "fell"})
+	other, err := s.Pause(t.Context(), r.nurse, r.patient.UID, measuring.Break{Kind: measuring.InHospital, From: at(2, 16), Reason: "fell"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,14 +68,14 @@ func TestAScheduleIsKeptInVersionsAndPauses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]devices.Cover{}
+	got := map[string]measuring.Cover{}
 	for _, c := range strip.Slots {
 		got[c.Metric.String()+" "+c.Due.In(vital.ZoneOrUTC(r.patient.Zone)).Format("2 15:04")] = c.Cover
 	}
-	want := map[string]devices.Cover{
-		"blood_pressure 1 07:00": devices.CoverMeasured, "blood_pressure 1 18:00": devices.CoverMissed, "body_weight 1 07:00": devices.CoverMissed, "glucose 1 07:00": devices.CoverMissed,
-		"blood_pressure 2 07:00": devices.CoverMissed, "blood_pressure 2 18:00": devices.CoverHospital, // in the intro, and after noon by the second version
-		"blood_pressure 3 07:00": devices.CoverMissed, // the stay ended at 06:00 of the home; no weight on this Tuesday any more
+	want := map[string]measuring.Cover{
+		"blood_pressure 1 07:00": measuring.CoverMeasured, "blood_pressure 1 18:00": measuring.CoverMissed, "body_weight 1 07:00": measuring.CoverMissed, "glucose 1 07:00": measuring.CoverMissed,
+		"blood_pressure 2 07:00": measuring.CoverMissed, "blood_pressure 2 18:00": measuring.CoverHospital, // in the intro, and after noon by the second version
+		"blood_pressure 3 07:00": measuring.CoverMissed, // the stay ended at 06:00 of the home; no weight on this Tuesday any more
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -84,11 +86,11 @@ func TestAScheduleIsKeptInVersionsAndPauses(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := plans[r.patient.ID]
-	marks, err := r.work.Marks(t.Context(), devices.MarkQuery{Patients: []vital.PatientID{r.patient.ID}, Metrics: plan.Metrics(), From: strip.From, To: strip.To})
+	marks, err := r.work.Marks(t.Context(), measuring.MarkQuery{Patients: []vital.PatientID{r.patient.ID}, Metrics: plan.Metrics(), From: strip.From, To: strip.To})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(strip.Slots, plan.Expected(devices.Seen{Measured: marks[r.patient.ID]}, strip.From, strip.To, now)); diff != "" {
+	if diff := cmp.Diff(strip.Slots, plan.Expected(measuring.Seen{Measured: marks[r.patient.ID]}, strip.From, strip.To, now)); diff != "" {
 		t.Errorf("the process role sees it otherwise: %s", diff)
 	}
 	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'set the measurement schedule' AND patient_id = $1`, int64(r.patient.ID)); n != 4 {
@@ -103,8 +105,8 @@ func TestWhatAScheduleIsRefusedFor(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	now := time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC)
-	s := &devices.Schedules{Book: r.app, Now: func() time.Time { return now }}
-	version := devices.Authored{Reason: "asked"}
+	s := &measuring.Schedules{Book: r.app, Now: func() time.Time { return now }}
+	version := measuring.Authored{Reason: "asked"}
 	late := version
 	late.EffectiveFrom = now.Add(-time.Hour)
 	pharmacist, caregiver, desk := r.nurse, r.nurse, r.nurse
@@ -112,12 +114,12 @@ func TestWhatAScheduleIsRefusedFor(t *testing.T) {
 	pharmacist.Staff = 0
 	caregiver.Role, caregiver.Caregiver, desk.Role = account.CaregiverRole, 7, account.DeviceDesk
 	_, back := s.Set(t.Context(), r.nurse, r.patient.UID, 0, late)
-	_, silent := s.Set(t.Context(), r.nurse, r.patient.UID, 0, devices.Authored{})
+	_, silent := s.Set(t.Context(), r.nurse, r.patient.UID, 0, measuring.Authored{})
 	_, stranger := s.Set(t.Context(), pharmacist, r.patient.UID, 0, version)
 	_, byDesk := s.Set(t.Context(), desk, r.patient.UID, 0, version)
 	_, relative := s.Get(t.Context(), caregiver, r.patient.UID)
-	_, holiday := s.Pause(t.Context(), r.nurse, r.patient.UID, devices.Break{Kind: devices.OnHoliday, Reason: "the sea"})
-	_, other := s.Pause(t.Context(), r.nurse, r.patient.UID, devices.Break{Kind: devices.OtherPause, To: now.Add(73 * time.Hour), Reason: "the painters"})
+	_, holiday := s.Pause(t.Context(), r.nurse, r.patient.UID, measuring.Break{Kind: measuring.OnHoliday, Reason: "the sea"})
+	_, other := s.Pause(t.Context(), r.nurse, r.patient.UID, measuring.Break{Kind: measuring.OtherPause, To: now.Add(73 * time.Hour), Reason: "the painters"})
 	_, unknown := s.EndPause(t.Context(), r.nurse, r.patient.UID, "01920000-0000-7000-8000-000000000000")
 	_, days := s.Strip(t.Context(), r.nurse, r.patient.UID, 93)
 	for name, c := range map[string]struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/vital"
 )
@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (
     ORDER BY r.sent_at DESC, r.id DESC LIMIT @most) r
 ORDER BY k.patient_id, r.measured_at, r.id`
 
-func markArgs(q devices.MarkQuery) pgx.NamedArgs {
+func markArgs(q measuring.MarkQuery) pgx.NamedArgs {
 	metrics := make([]int16, len(q.Metrics))
 	for i, m := range q.Metrics {
 		metrics[i] = int16(m)
@@ -37,16 +37,16 @@ func markArgs(q devices.MarkQuery) pgx.NamedArgs {
 }
 
 // takenBetween reads readings as technique looks at them.
-func takenBetween(ctx context.Context, tx statements, table string, q devices.MarkQuery) (map[vital.PatientID][]devices.Taken, error) {
+func takenBetween(ctx context.Context, tx statements, table string, q measuring.MarkQuery) (map[vital.PatientID][]measuring.Taken, error) {
 	args := markArgs(q)
 	args["most"] = mostTaken
 	rows, err := tx.Query(ctx, fmt.Sprintf(takenOf, table), args)
 	if err != nil {
 		return nil, fmt.Errorf("read how was measured: %w", err)
 	}
-	all := map[vital.PatientID][]devices.Taken{}
+	all := map[vital.PatientID][]measuring.Taken{}
 	var patient vital.PatientID
-	var r devices.Taken
+	var r measuring.Taken
 	var value float64
 	var value2 *float64
 	_, err = pgx.ForEachRow(rows, []any{&patient, &r.Metric, &r.At, &r.ID, &value, &value2, &r.Key.Sensor, &r.Key.SentAt, &r.Key.Tie}, func() error {
@@ -65,8 +65,8 @@ func takenBetween(ctx context.Context, tx statements, table string, q devices.Ma
 }
 
 // TakenBy returns readings of the query's one patient, as the view shows them. See devices.DoubtBook.
-func (a *App) TakenBy(ctx context.Context, actor account.Actor, q devices.MarkQuery) ([]devices.Taken, error) {
-	var taken []devices.Taken
+func (a *App) TakenBy(ctx context.Context, actor account.Actor, q measuring.MarkQuery) ([]measuring.Taken, error) {
+	var taken []measuring.Taken
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		all, err := takenBetween(ctx, tx, readingSeen, q)
 		for _, p := range q.Patients {
@@ -94,8 +94,8 @@ const (
 	settleQuestion   = `UPDATE technique_doubt SET answer = $2, note = $3, answered_at = $4, answered_id = $5, answered_name = $6, answered_role = $7 WHERE uid = $1`
 )
 
-func scanQuestion(row pgx.CollectableRow) (devices.Question, error) {
-	var q devices.Question
+func scanQuestion(row pgx.CollectableRow) (measuring.Question, error) {
+	var q measuring.Question
 	var value, apart float64
 	var value2 *float64
 	var answered *time.Time
@@ -110,7 +110,7 @@ func scanQuestion(row pgx.CollectableRow) (devices.Question, error) {
 }
 
 // readQuestions reads doubts with their patients, as whoever the transaction acts for is related to them.
-func readQuestions(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]devices.Question, error) {
+func readQuestions(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]measuring.Question, error) {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read doubts: %w", err)
@@ -119,11 +119,11 @@ func readQuestions(ctx context.Context, tx pgx.Tx, query string, args ...any) ([
 	if err != nil {
 		return nil, fmt.Errorf("read doubts: %w", err)
 	}
-	return list, withPatients(ctx, tx, list, func(q *devices.Question) *account.Patient { return &q.Patient })
+	return list, withPatients(ctx, tx, list, func(q *measuring.Question) *account.Patient { return &q.Patient })
 }
 
 // Questions returns doubts. See devices.DoubtBook.
-func (a *App) Questions(ctx context.Context, actor account.Actor, patient vital.UID, most int) ([]devices.Question, error) {
+func (a *App) Questions(ctx context.Context, actor account.Actor, patient vital.UID, most int) ([]measuring.Question, error) {
 	query, args := waitingQuestions, []any{most}
 	if patient != "" {
 		u, err := parseUID(patient, "patient")
@@ -132,7 +132,7 @@ func (a *App) Questions(ctx context.Context, actor account.Actor, patient vital.
 		}
 		query, args = questionsOf, []any{most, u}
 	}
-	var list []devices.Question
+	var list []measuring.Question
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		list, err = readQuestions(ctx, tx, query, args...)
 		return err
@@ -141,12 +141,12 @@ func (a *App) Questions(ctx context.Context, actor account.Actor, patient vital.
 }
 
 // Question returns one doubt. See devices.DoubtBook.
-func (a *App) Question(ctx context.Context, actor account.Actor, uid vital.UID) (devices.Question, error) {
+func (a *App) Question(ctx context.Context, actor account.Actor, uid vital.UID) (measuring.Question, error) {
 	u, err := parseUID(uid, "doubt")
 	if err != nil {
-		return devices.Question{}, err
+		return measuring.Question{}, err
 	}
-	var list []devices.Question
+	var list []measuring.Question
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
 		list, err = readQuestions(ctx, tx, oneQuestion, u)
 		return err
@@ -155,13 +155,13 @@ func (a *App) Question(ctx context.Context, actor account.Actor, uid vital.UID) 
 		err = fault.New(fault.NotFound, "there is no doubt %s", uid)
 	}
 	if err != nil {
-		return devices.Question{}, err
+		return measuring.Question{}, err
 	}
 	return list[0], nil
 }
 
 // SettleQuestion stores an answer. See devices.DoubtBook.
-func (a *App) SettleQuestion(ctx context.Context, actor account.Actor, q devices.Question) (devices.Question, error) {
+func (a *App) SettleQuestion(ctx context.Context, actor account.Actor, q measuring.Question) (measuring.Question, error) {
 	u, err := parseUID(q.UID, "doubt")
 	if err != nil {
 		return q, err
@@ -197,7 +197,7 @@ CROSS JOIN LATERAL (
 ORDER BY 1`
 
 // Measurers returns of whom something was measured that has arrived after a time. See devices.TechnicianStore.
-func (w *Work) Measurers(ctx context.Context, q devices.MarkQuery, arrived time.Time) ([]vital.PatientID, error) {
+func (w *Work) Measurers(ctx context.Context, q measuring.MarkQuery, arrived time.Time) ([]vital.PatientID, error) {
 	args := markArgs(q)
 	args["arrived"] = arrived
 	rows, err := w.pool.Query(ctx, measurers, args)
@@ -211,8 +211,8 @@ func (w *Work) Measurers(ctx context.Context, q devices.MarkQuery, arrived time.
 }
 
 // TakenOf returns readings by patient. See devices.TechnicianStore.
-func (w *Work) TakenOf(ctx context.Context, q devices.MarkQuery) (map[vital.PatientID][]devices.Taken, error) {
-	var all map[vital.PatientID][]devices.Taken
+func (w *Work) TakenOf(ctx context.Context, q measuring.MarkQuery) (map[vital.PatientID][]measuring.Taken, error) {
+	var all map[vital.PatientID][]measuring.Taken
 	err := pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		all, err = takenBetween(ctx, tx, "reading", q)
 		return err
@@ -230,12 +230,12 @@ WHERE p.id = $1 AND p.state IN ('active', 'ending') AND p.restricted_at IS NULL
 ON CONFLICT (org_id, patient_id, reading_id, kind) DO NOTHING`
 
 // Raise stores doubts. See devices.TechnicianStore.
-func (w *Work) Raise(ctx context.Context, now time.Time, doubts map[vital.PatientID][]devices.Doubted) (int, error) {
+func (w *Work) Raise(ctx context.Context, now time.Time, doubts map[vital.PatientID][]measuring.Doubted) (int, error) {
 	batch, raised := &pgx.Batch{}, 0
 	for p, list := range doubts {
 		for _, d := range list {
 			var apart *float64
-			if d.Apart > 0 || d.Doubt != devices.OtherPerson {
+			if d.Apart > 0 || d.Doubt != measuring.OtherPerson {
 				s := d.Apart.Seconds()
 				apart = &s
 			}

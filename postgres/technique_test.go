@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hale/account"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/safe"
 	"hale/vital"
@@ -22,7 +22,7 @@ func (r *record) lookThrough(t *testing.T, now time.Time) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	store := lookedThrough{TechnicianStore: r.work, now: now, done: cancel}
-	if err := (&devices.Technician{Store: &store, Log: slog.New(slog.DiscardHandler)}).Run(ctx); err != nil {
+	if err := (&measuring.Technician{Store: &store, Log: slog.New(slog.DiscardHandler)}).Run(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if store.err != nil {
@@ -32,7 +32,7 @@ func (r *record) lookThrough(t *testing.T, now time.Time) {
 
 // lookedThrough ends the technician after its first look.
 type lookedThrough struct {
-	devices.TechnicianStore
+	measuring.TechnicianStore
 	now  time.Time
 	done func()
 	err  error
@@ -40,7 +40,7 @@ type lookedThrough struct {
 
 func (l *lookedThrough) Clock(context.Context) (time.Time, error) { return l.now, nil }
 
-func (l *lookedThrough) Measurers(ctx context.Context, q devices.MarkQuery, arrived time.Time) ([]vital.PatientID, error) {
+func (l *lookedThrough) Measurers(ctx context.Context, q measuring.MarkQuery, arrived time.Time) ([]vital.PatientID, error) {
 	list, err := l.TechnicianStore.Measurers(ctx, q, arrived)
 	l.err = err
 	if len(list) == 0 {
@@ -49,7 +49,7 @@ func (l *lookedThrough) Measurers(ctx context.Context, q devices.MarkQuery, arri
 	return list, err
 }
 
-func (l *lookedThrough) Raise(ctx context.Context, now time.Time, doubts map[vital.PatientID][]devices.Doubted) (int, error) {
+func (l *lookedThrough) Raise(ctx context.Context, now time.Time, doubts map[vital.PatientID][]measuring.Doubted) (int, error) {
 	defer l.done()
 	n, err := l.TechnicianStore.Raise(ctx, now, doubts)
 	l.err = err
@@ -73,7 +73,7 @@ func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 	r.lookThrough(t, now.Add(time.Minute)) // finds the same again, and that something came late: of a sitting it asks once
 
 	refiles := &safe.Refiles{People: r.app, Book: r.app, Now: func() time.Time { return now }}
-	technique := &devices.Technique{Book: r.app, People: r.app, Now: func() time.Time { return now }, Away: func(ctx context.Context, actor account.Actor, q devices.Question, reason string) error {
+	technique := &measuring.Technique{Book: r.app, People: r.app, Now: func() time.Time { return now }, Away: func(ctx context.Context, actor account.Actor, q measuring.Question, reason string) error {
 		_, err := refiles.Ask(ctx, actor, safe.Wish{Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason})
 		return err
 	}}
@@ -82,7 +82,7 @@ func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	byDoubt := map[devices.Doubt]devices.Question{}
+	byDoubt := map[measuring.Doubt]measuring.Question{}
 	for _, q := range waiting {
 		got = append(got, string(q.Doubt)+" "+q.Sensor+" "+q.Apart.String())
 		byDoubt[q.Doubt] = q
@@ -91,7 +91,7 @@ func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 	if diff := cmp.Diff([]string{"other_person cuff-1 0s", "too_soon cuff-1 12s"}, got); diff != "" {
 		t.Fatal(diff)
 	}
-	weight, sitting := byDoubt[devices.OtherPerson], byDoubt[devices.TooSoon]
+	weight, sitting := byDoubt[measuring.OtherPerson], byDoubt[measuring.TooSoon]
 	if diff := cmp.Diff([][]float64{{84.4}, {78.1}, {128, 80}, {131, 82}}, [][]float64{weight.Values, weight.Compared, sitting.Values, sitting.Compared}); diff != "" {
 		t.Error(diff)
 	}
@@ -108,21 +108,21 @@ func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 		t.Error(diff)
 	}
 
-	_, silent := technique.Settle(t.Context(), desk, sitting.UID, devices.Closed, " ")
-	_, wrong := technique.Settle(t.Context(), r.nurse, weight.UID, devices.Closed, "seen to")
+	_, silent := technique.Settle(t.Context(), desk, sitting.UID, measuring.Closed, " ")
+	_, wrong := technique.Settle(t.Context(), r.nurse, weight.UID, measuring.Closed, "seen to")
 	pharmacist := r.nurse
 	pharmacist.Role = account.Pharmacist
-	_, forbidden := technique.Settle(t.Context(), pharmacist, weight.UID, devices.Theirs, "")
+	_, forbidden := technique.Settle(t.Context(), pharmacist, weight.UID, measuring.Theirs, "")
 	if !fault.Is(silent, fault.Invalid) || !fault.Is(wrong, fault.Invalid) || !fault.Is(forbidden, fault.Forbidden) {
 		t.Errorf("refused: %v; %v; %v", silent, wrong, forbidden)
 	}
-	if _, err := technique.Settle(t.Context(), desk, sitting.UID, devices.Closed, "Called: she rests in between now."); err != nil {
+	if _, err := technique.Settle(t.Context(), desk, sitting.UID, measuring.Closed, "Called: she rests in between now."); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := technique.Settle(t.Context(), r.nurse, sitting.UID, devices.Closed, "me too"); !fault.Is(err, fault.Conflict) {
+	if _, err := technique.Settle(t.Context(), r.nurse, sitting.UID, measuring.Closed, "me too"); !fault.Is(err, fault.Conflict) {
 		t.Errorf("answered twice: %v", err)
 	}
-	if _, err := technique.Settle(t.Context(), r.nurse, weight.UID, devices.NotTheirs, ""); err != nil {
+	if _, err := technique.Settle(t.Context(), r.nurse, weight.UID, measuring.NotTheirs, ""); err != nil {
 		t.Fatal(err)
 	}
 	for range 20 { // the refile goes step by step

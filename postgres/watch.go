@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/devices"
+	"hale/devices/measuring"
 	"hale/vital"
 )
 
@@ -214,7 +215,7 @@ func (w *Work) missingOf(ctx context.Context, patients []vital.PatientID, now ti
 		return nil, err
 	}
 	from := now.Add(-devices.LookBack)
-	q := devices.MarkQuery{From: from, To: now}
+	q := measuring.MarkQuery{From: from, To: now}
 	metrics := map[vital.Metric]bool{}
 	for patient, p := range plans {
 		if len(p.Versions) == 0 {
@@ -246,7 +247,7 @@ func (w *Work) missingOf(ctx context.Context, patients []vital.PatientID, now ti
 	all := map[vital.PatientID]map[vital.Metric]devices.Missed{}
 	for _, patient := range q.Patients {
 		p := plans[patient]
-		if m := p.Missing(devices.Seen{Measured: marks[patient]}, from, now); len(m) > 0 {
+		if m := p.Missing(measuring.Seen{Measured: marks[patient]}, from, now); len(m) > 0 {
 			all[patient] = m
 		}
 	}

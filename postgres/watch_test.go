@@ -8,14 +8,15 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/measuring"
 	"hale/vital"
 )
 
 // expect has a patient weigh themselves each morning between seven and nine.
 func (r *record) expect(t *testing.T, p account.Patient) {
 	t.Helper()
-	line := devices.Line{Metric: vital.BodyWeight, First: vital.Date(since().Format(time.DateOnly)), Times: []devices.Window{{From: 7 * 60, At: 8 * 60, To: 9 * 60}}}
-	a := devices.Authored{Schedule: devices.Schedule{EffectiveFrom: since(), Lines: []devices.Line{line}}, Reason: "heart failure"}
+	line := measuring.Line{Metric: vital.BodyWeight, First: vital.Date(since().Format(time.DateOnly)), Times: []measuring.Window{{From: 7 * 60, At: 8 * 60, To: 9 * 60}}}
+	a := measuring.Authored{Schedule: measuring.Schedule{EffectiveFrom: since(), Lines: []measuring.Line{line}}, Reason: "heart failure"}
 	if _, err := r.app.AddSchedule(t.Context(), r.nurse, p.ID, 0, a); err != nil {
 		t.Fatal(err)
 	}

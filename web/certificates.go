@@ -15,6 +15,7 @@ import (
 	"hale/account"
 	"hale/api/session"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/vital"
 )
@@ -95,7 +96,7 @@ func (w *Web) certificatesPage(c *fiber.Ctx, view certificatesView) error {
 	return w.page(c, "certificates", uid+", certificates", "devices", view)
 }
 
-func certificateOf(one *devices.KeptCertificate, k clock) certificateView {
+func certificateOf(one *credential.KeptCertificate, k clock) certificateView {
 	print := one.Fingerprint.String()
 	v := certificateView{
 		Print: print, Short: strings.ToUpper(print[:4] + " " + print[4:8] + " " + print[8:12]), Origin: originWords(one.Origin),
@@ -106,15 +107,15 @@ func certificateOf(one *devices.KeptCertificate, k clock) certificateView {
 	return v
 }
 
-func originWords(o devices.Origin) string {
+func originWords(o credential.Origin) string {
 	switch o {
-	case devices.OriginGiven:
+	case credential.OriginGiven:
 		return "of a maker, written down here"
-	case devices.OriginSigned:
+	case credential.OriginSigned:
 		return "signed by Hale for the desk"
-	case devices.OriginRenewed:
+	case credential.OriginRenewed:
 		return "renewed by the device"
-	case devices.OriginClaimed:
+	case credential.OriginClaimed:
 		return "claimed by the device"
 	}
 	return string(o)
@@ -160,7 +161,7 @@ func (w *Web) allowClaim(c *fiber.Ctx) error {
 	if err != nil || days < 1 {
 		days = 0 // what is wrong with it is said below
 	}
-	err = w.Certificates.MakeClaimable(ctx, session.Actor(ctx), c.Params("uid"), devices.Claimable{
+	err = w.Certificates.MakeClaimable(ctx, session.Actor(ctx), c.Params("uid"), credential.Claimable{
 		Serial: strings.TrimSpace(c.FormValue("serial")), Batch: strings.TrimSpace(c.FormValue("batch")), Until: w.Now().Add(time.Duration(days) * 24 * time.Hour),
 	})
 	if err == nil {
@@ -255,7 +256,7 @@ func (w *Web) authoritiesPage(c *fiber.Ctx, view authoritiesView) error {
 
 // trustAuthority answers POST /devices/authorities.
 func (w *Web) trustAuthority(c *fiber.Ctx) error {
-	n := devices.NewAuthority{
+	n := credential.NewAuthority{
 		Kind: devices.AuthorityKind(c.FormValue("kind")), Name: strings.TrimSpace(c.FormValue("name")), PEM: []byte(c.FormValue("pem")),
 	}
 	_, err := w.Certificates.Trust(c.UserContext(), session.Actor(c.UserContext()), n)

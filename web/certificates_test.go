@@ -14,6 +14,7 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/internal/browser"
 	"hale/internal/certs"
@@ -23,14 +24,14 @@ import (
 // folder is a record in memory of the certificates of one device, cuff-1, and of the authorities behind them.
 type folder struct {
 	now         func() time.Time
-	list        []devices.KeptCertificate
+	list        []credential.KeptCertificate
 	authorities []*devices.Authority
-	claim       *devices.Claimable
+	claim       *credential.Claimable
 	signer      *ecdsa.PrivateKey
 }
 
-func (f *folder) service() *devices.Certificates {
-	return &devices.Certificates{Book: f, Authorities: f, Claims: f, Signer: f, Now: f.now}
+func (f *folder) service() *credential.Certificates {
+	return &credential.Certificates{Book: f, Authorities: f, Claims: f, Signer: f, Now: f.now}
 }
 
 func (f *folder) Sign(request *x509.CertificateRequest, uid string) (cert, by *x509.Certificate, err error) {
@@ -44,15 +45,15 @@ func (f *folder) Sign(request *x509.CertificateRequest, uid string) (cert, by *x
 	return cert, cert, err
 }
 
-func (f *folder) Certificates(_ context.Context, _ account.Actor, uid string) ([]devices.KeptCertificate, error) {
+func (f *folder) Certificates(_ context.Context, _ account.Actor, uid string) ([]credential.KeptCertificate, error) {
 	if uid != "cuff-1" {
 		return nil, fault.New(fault.NotFound, "there is no device %q", uid)
 	}
 	return f.list, nil
 }
 
-func (f *folder) KeepCertificate(_ context.Context, _ account.Actor, uid string, c devices.NewCertificate) error {
-	f.list = append(f.list, devices.KeptCertificate{
+func (f *folder) KeepCertificate(_ context.Context, _ account.Actor, uid string, c credential.NewCertificate) error {
+	f.list = append(f.list, credential.KeptCertificate{
 		Certificate: devices.Certificate{Fingerprint: devices.FingerprintOf(c.Certificate), NotBefore: c.Certificate.NotBefore, NotAfter: c.Certificate.NotAfter},
 		Device:      uid, Origin: c.Origin, CreatedAt: f.now(),
 	})
@@ -69,7 +70,7 @@ func (f *folder) RevokeCertificate(_ context.Context, _ account.Actor, _ string,
 	return fault.New(fault.NotFound, "the device has no such certificate")
 }
 
-func (f *folder) EndingCertificates(_ context.Context, _ account.Actor, before time.Time) (ending []devices.KeptCertificate, err error) {
+func (f *folder) EndingCertificates(_ context.Context, _ account.Actor, before time.Time) (ending []credential.KeptCertificate, err error) {
 	for _, k := range f.list {
 		if k.NotAfter.Before(before) {
 			ending = append(ending, k)
@@ -98,11 +99,11 @@ func (f *folder) RevokeAuthority(_ context.Context, _ account.Actor, uid vital.U
 	return fault.New(fault.NotFound, "there is no authority %s", uid)
 }
 
-func (f *folder) Claimable(context.Context, account.Actor, string) (*devices.Claimable, error) {
+func (f *folder) Claimable(context.Context, account.Actor, string) (*credential.Claimable, error) {
 	return f.claim, nil
 }
 
-func (f *folder) MakeClaimable(_ context.Context, _ account.Actor, _ string, c devices.Claimable) error {
+func (f *folder) MakeClaimable(_ context.Context, _ account.Actor, _ string, c credential.Claimable) error {
 	f.claim = &c
 	return nil
 }
@@ -191,12 +192,12 @@ func TestThePagesOfCertificatesFitAPhoneAndReadAloud(t *testing.T) {
 		{UID: "a1", Kind: devices.ForClaims, Name: "Maker, factory", Certificate: c, From: c.NotBefore, Until: c.NotAfter, Revoked: true},
 	}
 	for i, days := range []int{12, 200, -3} {
-		f.folder.list = append(f.folder.list, devices.KeptCertificate{
+		f.folder.list = append(f.folder.list, credential.KeptCertificate{
 			Certificate: devices.Certificate{Fingerprint: devices.Fingerprint{byte(i), 0xab, 0x17}, NotBefore: f.clock().AddDate(-1, 0, 0), NotAfter: f.clock().AddDate(0, 0, days)},
-			Device:      "cuff-1", Origin: devices.OriginRenewed, CreatedAt: f.clock(),
+			Device:      "cuff-1", Origin: credential.OriginRenewed, CreatedAt: f.clock(),
 		})
 	}
-	f.folder.claim = &devices.Claimable{Serial: "SN-4711-2026-000017", Batch: "batch 7", Until: f.clock().AddDate(0, 0, 9)}
+	f.folder.claim = &credential.Claimable{Serial: "SN-4711-2026-000017", Batch: "batch 7", Until: f.clock().AddDate(0, 0, 9)}
 	address := f.serve(t)
 	fitAPhoneAndReadAloud(t, browser.Start(t), address, "admin", map[string]string{"cert-certificates": "/devices/about/cuff-1/certificates", "cert-authorities": "/devices/authorities"})
 }

@@ -15,7 +15,7 @@ import (
 	"hale/account"
 	"hale/alerts"
 	"hale/api/feed"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/vital"
 )
@@ -38,12 +38,12 @@ type house struct {
 	events   []alerts.Event
 	heard    func(vital.OrgID, alerts.Event)
 	hub      *feed.Hub
-	feeds    atomic.Int64 // how often the feed was asked for
-	expected *measuring   // what patients are to measure
-	boxes    *boxes       // kits and devices
-	folder   *folder      // certificates of devices
-	troubles *troubles    // what is wrong with devices, and what they are asked
-	broken   error        // what every answer of the record is, when it is away
+	feeds    atomic.Int64  // how often the feed was asked for
+	expected *expectations // what patients are to measure
+	boxes    *boxes        // kits and devices
+	folder   *folder       // certificates of devices
+	troubles *troubles     // what is wrong with devices, and what they are asked
+	broken   error         // what every answer of the record is, when it is away
 }
 
 func newHouse(now time.Time) *house {
@@ -54,7 +54,7 @@ func newHouse(now time.Time) *house {
 	h.boxes = newBoxes(h)
 	h.folder = &folder{now: h.clock}
 	h.troubles = &troubles{house: h}
-	h.expected = &measuring{house: h, plans: map[vital.UID]*devices.Measuring{}}
+	h.expected = &expectations{house: h, plans: map[vital.UID]*measuring.History{}}
 	for i, who := range []struct {
 		login, name string
 		role        account.Role

@@ -12,7 +12,7 @@ import (
 
 	"hale/account"
 	"hale/api/session"
-	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 )
 
@@ -21,7 +21,7 @@ func (w *Web) mountPairing(app *fiber.App, open []fiber.Handler, get, post func(
 	if w.Credentials == nil {
 		return
 	}
-	app.Get(devices.PairingPage, append(open[:len(open):len(open)], w.pairPage)...)
+	app.Get(credential.PairingPage, append(open[:len(open):len(open)], w.pairPage)...)
 	get("/devices/:uid/pair", w.pairing)
 	get("/devices/:uid/pair/state", w.pairingState)
 	post("/devices/:uid/pair", w.makePairing)
@@ -104,15 +104,15 @@ func (w *Web) pairingPage(c *fiber.Ctx, view pairingView) error {
 			view.Certificates = countWord(n, "client certificate is", "client certificates are") + " good besides"
 		}
 	}
-	day := int(devices.DefaultOverlap.Hours())
-	for _, hours := range []int{1, 24, day, int(devices.LongestOverlap.Hours())} {
+	day := int(credential.DefaultOverlap.Hours())
+	for _, hours := range []int{1, 24, day, int(credential.LongestOverlap.Hours())} {
 		view.Overlaps = append(view.Overlaps, overlapView{Hours: hours, Words: overlapWords(hours), Chosen: hours == day})
 	}
 	return w.page(c, "pairing", stands.UID+", pairing", "devices", view)
 }
 
 // goodCertificates is how many of them let the device in at a time.
-func goodCertificates(list []devices.KeptCertificate, now time.Time) (n int) {
+func goodCertificates(list []credential.KeptCertificate, now time.Time) (n int) {
 	for i := range list {
 		if !list[i].Revoked && now.Before(list[i].NotAfter) {
 			n++
@@ -133,15 +133,15 @@ func overlapWords(hours int) string {
 	return strconv.Itoa(hours) + " hours"
 }
 
-func pairingStateOf(stands *devices.Standing, k clock) pairingStateView {
+func pairingStateOf(stands *credential.Standing, k clock) pairingStateView {
 	v := pairingStateView{UID: stands.UID}
 	if p := stands.Pairing; p != nil {
 		state := p.State(k.now)
-		v.State, v.Waits, v.Since, v.Until, v.Paired, v.Wrong = string(state), state == devices.PairingWaits, k.at(p.CreatedAt), k.at(p.ExpiresAt), k.at(p.UsedAt), p.Attempts
-		if state == devices.PairingDone {
+		v.State, v.Waits, v.Since, v.Until, v.Paired, v.Wrong = string(state), state == credential.PairingWaits, k.at(p.CreatedAt), k.at(p.ExpiresAt), k.at(p.UsedAt), p.Attempts
+		if state == credential.PairingDone {
 			v.Wrong-- // the last one was right
 		}
-		v.Fresh = state == devices.PairingDone && k.now.Sub(p.UsedAt) < time.Hour
+		v.Fresh = state == credential.PairingDone && k.now.Sub(p.UsedAt) < time.Hour
 	}
 	return v
 }
@@ -155,7 +155,7 @@ func (w *Web) pairingState(c *fiber.Ctx) error {
 	}
 	view := pairingStateOf(&stands, clock{now: w.Now(), zone: w.Zone})
 	if view.Shown = c.Query("shown"); view.Shown != "" && stands.Pairing != nil && string(stands.Pairing.UID) != view.Shown {
-		view.State, view.Waits, view.Wrong = string(devices.PairingEnded), false, 0
+		view.State, view.Waits, view.Wrong = string(credential.PairingEnded), false, 0
 	}
 	return w.fragment(c, "pairing-state", view)
 }
@@ -175,7 +175,7 @@ func (w *Web) makePairing(c *fiber.Ctx) error {
 		return w.pairingAgain(c, err)
 	}
 	view := pairingView{Code: made.Code, Until: clock{now: w.Now(), zone: w.Zone}.at(made.ExpiresAt)}
-	if view.QR, err = qrCode(address + devices.PairingPage + "#" + strings.ReplaceAll(made.Code, "-", "")); err != nil {
+	if view.QR, err = qrCode(address + credential.PairingPage + "#" + strings.ReplaceAll(made.Code, "-", "")); err != nil {
 		return err
 	}
 	return w.pairingPage(c, view)

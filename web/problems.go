@@ -13,6 +13,7 @@ import (
 	"hale/account"
 	"hale/api/session"
 	"hale/devices"
+	"hale/devices/downlink"
 	"hale/fault"
 	"hale/vital"
 )
@@ -259,7 +260,7 @@ func (w *Web) commandsPage(c *fiber.Ctx, status int, problem string) error {
 	}
 	k := clock{now: w.Now(), zone: w.Zone}
 	view := commandsView{Error: problem, CSRF: s.CSRF, Device: uid, May: may(s.Actor, account.EnrolDevice)}
-	for _, kind := range devices.CommandKinds() {
+	for _, kind := range downlink.CommandKinds() {
 		view.Kinds = append(view.Kinds, option{string(kind), commandWord(kind)})
 	}
 	for _, d := range vital.Metrics() {
@@ -272,32 +273,32 @@ func (w *Web) commandsPage(c *fiber.Ctx, status int, problem string) error {
 	return w.page(c, "commands", "What "+uid+" is asked", "devices", view)
 }
 
-func commandWord(kind devices.CommandKind) string {
+func commandWord(kind downlink.CommandKind) string {
 	switch kind {
-	case devices.MeasureNow:
+	case downlink.MeasureNow:
 		return "Measure now"
-	case devices.ShowText:
+	case downlink.ShowText:
 		return "Show a text"
-	case devices.SyncClock:
+	case downlink.SyncClock:
 		return "Set its clock"
-	case devices.SetInterval:
+	case downlink.SetInterval:
 		return "Measure by itself every so often"
 	}
 	return string(kind)
 }
 
-func viewCommand(c *devices.Command, k clock) commandView {
+func viewCommand(c *downlink.Command, k clock) commandView {
 	v := commandView{ID: c.ID, Title: commandWord(c.Kind), Detail: c.Detail, Made: k.at(c.CreatedAt), Open: c.State.Open()}
 	switch c.Kind {
-	case devices.MeasureNow:
+	case downlink.MeasureNow:
 		if m, ok := vital.ParseMetric(c.Metric); ok {
 			v.Title += ": " + metricWord(m)
 		}
-	case devices.ShowText:
+	case downlink.ShowText:
 		v.Title += ": “" + c.Text + "”"
-	case devices.SetInterval:
+	case downlink.SetInterval:
 		v.Title = "Measure by itself every " + span(time.Duration(c.Seconds)*time.Second)
-	case devices.SyncClock:
+	case downlink.SyncClock:
 	}
 	if c.Sensor != c.Device {
 		v.Title += " (" + c.Sensor + ")"
@@ -305,29 +306,29 @@ func viewCommand(c *devices.Command, k clock) commandView {
 	v.Text = "Asked by " + c.By + "."
 	held := c.HeldUntil(k.now)
 	switch c.State {
-	case devices.CommandQueued:
+	case downlink.CommandQueued:
 		v.State = "waits"
 		v.Text += " It is sent when the device listens, until " + k.exact(c.NotAfter) + "."
 		if !held.IsZero() {
 			v.Text += " Quiet hours at home hold it back until " + k.exact(held) + "."
 		}
-	case devices.CommandSent:
+	case downlink.CommandSent:
 		v.State = "sent"
 		v.Text += " Sent " + k.at(c.SentAt).When + "; the device has not said what became of it."
-	case devices.CommandDone:
+	case downlink.CommandDone:
 		v.State = "done"
 		v.Text += " Done " + k.at(c.SettledAt).When + "."
-	case devices.CommandFailed:
+	case downlink.CommandFailed:
 		v.State = "failed"
 		v.Text += " The device said " + k.at(c.SettledAt).When + " that it could not."
-	case devices.CommandExpired:
+	case downlink.CommandExpired:
 		v.State = "too late"
 		if c.Times > 0 {
 			v.Text += " It was sent, and the device said nothing until " + k.exact(c.NotAfter) + "."
 		} else {
 			v.Text += " The device did not listen until " + k.exact(c.NotAfter) + ": it was never sent."
 		}
-	case devices.CommandWithdrawn:
+	case downlink.CommandWithdrawn:
 		v.State = "taken back"
 	}
 	return v
@@ -336,19 +337,19 @@ func viewCommand(c *devices.Command, k clock) commandView {
 // askDevice answers POST /devices/{uid}/commands.
 func (w *Web) askDevice(c *fiber.Ctx) error {
 	ctx := c.UserContext()
-	ask := devices.Command{Device: c.Params("uid"), Sensor: strings.TrimSpace(c.FormValue("sensor")), Kind: devices.CommandKind(c.FormValue("kind")), Urgent: c.FormValue("urgent") != ""}
+	ask := downlink.Command{Device: c.Params("uid"), Sensor: strings.TrimSpace(c.FormValue("sensor")), Kind: downlink.CommandKind(c.FormValue("kind")), Urgent: c.FormValue("urgent") != ""}
 	switch ask.Kind { // of the form only what goes with the kind
-	case devices.MeasureNow:
+	case downlink.MeasureNow:
 		ask.Metric = c.FormValue("metric")
-	case devices.ShowText:
+	case downlink.ShowText:
 		ask.Text = c.FormValue("text")
-	case devices.SetInterval:
+	case downlink.SetInterval:
 		minutes, err := strconv.Atoi(strings.TrimSpace(c.FormValue("minutes")))
 		if err != nil {
 			return w.commandsPage(c, http.StatusBadRequest, "Say every how many minutes, as a whole number.")
 		}
 		ask.Seconds = minutes * 60
-	case devices.SyncClock:
+	case downlink.SyncClock:
 	}
 	_, err := w.Commands.Ask(ctx, session.Actor(ctx), ask)
 	if amiss(err) {

@@ -12,6 +12,7 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/downlink"
 	"hale/fault"
 	"hale/internal/browser"
 	"hale/vital"
@@ -21,7 +22,7 @@ import (
 type troubles struct {
 	*house
 	facts    devices.Facts
-	commands []devices.Command
+	commands []downlink.Command
 }
 
 func (t *troubles) DeviceFacts(context.Context, account.Actor) (devices.Facts, time.Time, error) {
@@ -49,18 +50,18 @@ func (t *troubles) Incidents(context.Context, account.Actor, int) ([]devices.Inc
 	return slices.Clone(t.facts.Incidents), nil
 }
 
-func (t *troubles) AddCommand(_ context.Context, actor account.Actor, c devices.Command, decide func(*devices.Command, time.Time) error) (devices.Command, error) {
+func (t *troubles) AddCommand(_ context.Context, actor account.Actor, c downlink.Command, decide func(*downlink.Command, time.Time) error) (downlink.Command, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.ID, c.By, c.State, c.CreatedAt = vital.UID("c"+strconv.Itoa(len(t.commands)+1)), actor.Name, devices.CommandQueued, t.now
+	c.ID, c.By, c.State, c.CreatedAt = vital.UID("c"+strconv.Itoa(len(t.commands)+1)), actor.Name, downlink.CommandQueued, t.now
 	if err := decide(&c, t.now); err != nil {
 		return c, err
 	}
-	t.commands = append([]devices.Command{c}, t.commands...)
+	t.commands = append([]downlink.Command{c}, t.commands...)
 	return c, nil
 }
 
-func (t *troubles) Commands(_ context.Context, _ account.Actor, device string, _ int) ([]devices.Command, error) {
+func (t *troubles) Commands(_ context.Context, _ account.Actor, device string, _ int) ([]downlink.Command, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if device == "nobody" {
@@ -74,7 +75,7 @@ func (t *troubles) WithdrawCommand(_ context.Context, _ account.Actor, _ string,
 	defer t.mu.Unlock()
 	for i := range t.commands {
 		if t.commands[i].ID == id && t.commands[i].State.Open() {
-			t.commands[i].State, t.commands[i].SettledAt = devices.CommandWithdrawn, t.now
+			t.commands[i].State, t.commands[i].SettledAt = downlink.CommandWithdrawn, t.now
 			return nil
 		}
 	}
@@ -165,9 +166,9 @@ func TestThePagesOfProblemsFitAPhoneAndReadAloud(t *testing.T) {
 	t.Parallel()
 	f := furnish(t)
 	f.troubles.trouble(f.ana)
-	f.troubles.commands = []devices.Command{
-		{ID: "c2", Device: "cuff-1", Sensor: "cuff-1", Kind: devices.ShowText, Text: "Please sit down and measure again", State: devices.CommandFailed, By: "Dora", CreatedAt: f.clock(), SettledAt: f.clock(), NotAfter: f.clock(), Times: 1, Detail: "no display"},
-		{ID: "c1", Device: "cuff-1", Sensor: "cuff-1", Kind: devices.MeasureNow, State: devices.CommandQueued, By: "Dora", CreatedAt: f.clock(), NotAfter: f.clock().Add(time.Hour)},
+	f.troubles.commands = []downlink.Command{
+		{ID: "c2", Device: "cuff-1", Sensor: "cuff-1", Kind: downlink.ShowText, Text: "Please sit down and measure again", State: downlink.CommandFailed, By: "Dora", CreatedAt: f.clock(), SettledAt: f.clock(), NotAfter: f.clock(), Times: 1, Detail: "no display"},
+		{ID: "c1", Device: "cuff-1", Sensor: "cuff-1", Kind: downlink.MeasureNow, State: downlink.CommandQueued, By: "Dora", CreatedAt: f.clock(), NotAfter: f.clock().Add(time.Hour)},
 	}
 	address := f.serve(t)
 	fitAPhoneAndReadAloud(t, browser.Start(t), address, "admin", map[string]string{"pres-problems": "/devices/problems", "pres-commands": "/devices/cuff-1/commands", "pres-board": "/"})

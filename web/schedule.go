@@ -14,7 +14,7 @@ import (
 
 	"hale/account"
 	"hale/api/session"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/vital"
 )
@@ -118,7 +118,7 @@ func (w *Web) expected(ctx context.Context, actor account.Actor, patient vital.U
 	return v, nil
 }
 
-func saidOf(all []devices.Authored, number int, k clock) string {
+func saidOf(all []measuring.Authored, number int, k clock) string {
 	for i := range all {
 		if a := &all[i]; a.Number == number {
 			return fmt.Sprintf("Set by %s on %s: %s", a.Author, k.exact(a.CreatedAt), a.Reason)
@@ -127,14 +127,14 @@ func saidOf(all []devices.Authored, number int, k clock) string {
 	return ""
 }
 
-func pauseSpan(p devices.Pause, k clock) string {
+func pauseSpan(p measuring.Pause, k clock) string {
 	if p.To.IsZero() {
 		return "since " + k.exact(p.From) + ", until somebody ends it"
 	}
 	return "from " + k.exact(p.From) + " to " + k.exact(p.To)
 }
 
-func stripOf(s *devices.Strip, days int, k clock) stripView {
+func stripOf(s *measuring.Strip, days int, k clock) stripView {
 	v := stripView{Count: days, Other: longStrip}
 	if days == longStrip {
 		v.Other = shortStrip
@@ -145,7 +145,7 @@ func stripOf(s *devices.Strip, days int, k clock) stripView {
 		v.Days = append(v.Days, stripDay{day.Format("Mon"), day.Format("2"), day.Format("Monday 2 January")})
 	}
 	row := map[string]int{}
-	counts := map[devices.Cover]int{}
+	counts := map[measuring.Cover]int{}
 	for i := range s.Slots {
 		c := &s.Slots[i]
 		opens, closes := c.Opens.In(k.zone), c.Closes.In(k.zone)
@@ -169,16 +169,16 @@ func stripOf(s *devices.Strip, days int, k clock) stripView {
 const minutesOfDay = 24 * 60
 
 // stripWords says how many slots ended how: "21 of 24 measured, 2 missed, 1 paused".
-func stripWords(counts map[devices.Cover]int) string {
-	measured := counts[devices.CoverMeasured] + counts[devices.CoverOtherTime]
+func stripWords(counts map[measuring.Cover]int) string {
+	measured := counts[measuring.CoverMeasured] + counts[measuring.CoverOtherTime]
 	past := measured
 	var others []string
 	for _, c := range []struct {
-		cover devices.Cover
+		cover measuring.Cover
 		word  string
 	}{
-		{devices.CoverMissed, "missed"}, {devices.CoverSilent, "not arrived"}, {devices.CoverClock, "with a wrong clock"},
-		{devices.CoverPaused, "paused"}, {devices.CoverHospital, "in hospital"},
+		{measuring.CoverMissed, "missed"}, {measuring.CoverSilent, "not arrived"}, {measuring.CoverClock, "with a wrong clock"},
+		{measuring.CoverPaused, "paused"}, {measuring.CoverHospital, "in hospital"},
 	} {
 		if n := counts[c.cover]; n > 0 {
 			others, past = append(others, strconv.Itoa(n)+" "+c.word), past+n
@@ -295,7 +295,7 @@ func (w *Web) addPause(c *fiber.Ctx) error {
 		return err
 	}
 	zone := vital.ZoneOrUTC(p.Zone)
-	b := devices.Break{Kind: devices.PauseKind(c.FormValue("kind")), Reason: c.FormValue("reason")}
+	b := measuring.Break{Kind: measuring.PauseKind(c.FormValue("kind")), Reason: c.FormValue("reason")}
 	if text := c.FormValue("from"); text != "" {
 		if b.From, err = time.ParseInLocation(formTime, text, zone); err != nil {
 			err = fault.New(fault.Invalid, "from: give the date and the time, or leave both out")

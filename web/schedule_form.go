@@ -8,7 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/vital"
 )
@@ -67,7 +67,7 @@ func boxes(days []time.Weekday) []dayBox {
 }
 
 // formOfSchedule fills the form with the newest version.
-func formOfSchedule(m *devices.Measuring, k clock) *scheduleForm {
+func formOfSchedule(m *measuring.History, k clock) *scheduleForm {
 	form := &scheduleForm{Version: strconv.Itoa(m.Newest())}
 	if n := len(m.Versions); n > 0 {
 		for i := range m.Versions[n-1].Lines {
@@ -84,7 +84,7 @@ func formOfSchedule(m *devices.Measuring, k clock) *scheduleForm {
 	return form
 }
 
-func formOfLine(l *devices.Line) lineForm {
+func formOfLine(l *measuring.Line) lineForm {
 	f := lineForm{Metric: l.Metric.String(), Days: boxes(l.Days.Weekdays), Times: windowsWords(l.Times), First: string(l.First), Last: string(l.Last)}
 	if l.Days.Every > 1 {
 		f.Every = strconv.Itoa(l.Days.Every)
@@ -126,8 +126,8 @@ func readScheduleForm(c *fiber.Ctx) *scheduleForm {
 
 // schedule reads what was typed; fault.Invalid says what cannot be understood, and how it is written. A part without a metric is
 // left out.
-func (f *scheduleForm) schedule(zone *time.Location) (devices.Authored, error) {
-	a := devices.Authored{Reason: f.Reason}
+func (f *scheduleForm) schedule(zone *time.Location) (measuring.Authored, error) {
+	a := measuring.Authored{Reason: f.Reason}
 	var err error
 	if f.From != "" {
 		if a.EffectiveFrom, err = time.ParseInLocation(formTime, f.From, zone); err != nil {
@@ -147,13 +147,13 @@ func (f *scheduleForm) schedule(zone *time.Location) (devices.Authored, error) {
 	return a, nil
 }
 
-func (f *lineForm) line() (devices.Line, error) {
+func (f *lineForm) line() (measuring.Line, error) {
 	m, ok := vital.ParseMetric(f.Metric)
 	if !ok {
-		return devices.Line{}, fault.New(fault.Invalid, "there is no measurement %q", f.Metric)
+		return measuring.Line{}, fault.New(fault.Invalid, "there is no measurement %q", f.Metric)
 	}
 	what := metricWord(m)
-	l := devices.Line{Metric: m, First: vital.Date(f.First), Last: vital.Date(f.Last)}
+	l := measuring.Line{Metric: m, First: vital.Date(f.First), Last: vital.Date(f.Last)}
 	for _, d := range f.Days {
 		if d.Checked {
 			l.Days.Weekdays = append(l.Days.Weekdays, time.Weekday(d.Value))
@@ -170,7 +170,7 @@ func (f *lineForm) line() (devices.Line, error) {
 	if err != nil || days == 0 && f.IntroTimes == "" {
 		return l, err
 	}
-	l.Intro = &devices.Intro{For: days}
+	l.Intro = &measuring.Intro{For: days}
 	if l.Intro.Times, err = windowsOf(what+", at first", f.IntroTimes); err != nil {
 		return l, err
 	}

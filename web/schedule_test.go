@@ -11,23 +11,24 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/internal/browser"
 	"hale/vital"
 )
 
-// measuring is a record in memory of what patients are to measure, and of what is doubtful about it.
-type measuring struct {
+// expectations is a record in memory of what patients are to measure, and of what is doubtful about it.
+type expectations struct {
 	*house
-	plans  map[vital.UID]*devices.Measuring
-	doubts []devices.Question
+	plans  map[vital.UID]*measuring.History
+	doubts []measuring.Question
 	away   []string // readings that were filed as nobody's
 }
 
-func (m *measuring) Measuring(ctx context.Context, actor account.Actor, patient vital.UID) (devices.Measuring, error) {
+func (m *expectations) Measuring(ctx context.Context, actor account.Actor, patient vital.UID) (measuring.History, error) {
 	p, err := m.Patient(ctx, actor, patient)
 	if err != nil {
-		return devices.Measuring{}, err
+		return measuring.History{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -37,19 +38,19 @@ func (m *measuring) Measuring(ctx context.Context, actor account.Actor, patient 
 		all.Versions, all.Breaks = slices.Clone(found.Versions), slices.Clone(found.Breaks)
 		return all, nil
 	}
-	return devices.Measuring{Patient: p}, nil
+	return measuring.History{Patient: p}, nil
 }
 
-func (m *measuring) of(id vital.PatientID) *devices.Measuring {
+func (m *expectations) of(id vital.PatientID) *measuring.History {
 	i := slices.IndexFunc(m.people, func(p account.Patient) bool { return p.ID == id })
 	uid := m.people[i].UID
 	if m.plans[uid] == nil {
-		m.plans[uid] = &devices.Measuring{}
+		m.plans[uid] = &measuring.History{}
 	}
 	return m.plans[uid]
 }
 
-func (m *measuring) AddSchedule(_ context.Context, actor account.Actor, patient vital.PatientID, expected int, a devices.Authored) (devices.Authored, error) {
+func (m *expectations) AddSchedule(_ context.Context, actor account.Actor, patient vital.PatientID, expected int, a measuring.Authored) (measuring.Authored, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := m.of(patient)
@@ -61,7 +62,7 @@ func (m *measuring) AddSchedule(_ context.Context, actor account.Actor, patient 
 	return a, nil
 }
 
-func (m *measuring) SavePause(_ context.Context, actor account.Actor, patient vital.PatientID, b devices.Break) (devices.Break, error) {
+func (m *expectations) SavePause(_ context.Context, actor account.Actor, patient vital.PatientID, b measuring.Break) (measuring.Break, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := m.of(patient)
@@ -76,47 +77,47 @@ func (m *measuring) SavePause(_ context.Context, actor account.Actor, patient vi
 	return b, nil
 }
 
-func (m *measuring) Measured(_ context.Context, _ account.Actor, q devices.MarkQuery) (map[vital.PatientID][]devices.Mark, error) {
+func (m *expectations) Measured(_ context.Context, _ account.Actor, q measuring.MarkQuery) (map[vital.PatientID][]measuring.Mark, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := map[vital.PatientID][]devices.Mark{}
+	all := map[vital.PatientID][]measuring.Mark{}
 	for _, p := range m.people {
 		for _, r := range m.points[p.UID] {
 			if slices.Contains(q.Patients, p.ID) && slices.Contains(q.Metrics, r.Metric) && !r.At.Before(q.From) && r.At.Before(q.To) {
-				all[p.ID] = append(all[p.ID], devices.Mark{Metric: r.Metric, At: r.At.Truncate(time.Minute)})
+				all[p.ID] = append(all[p.ID], measuring.Mark{Metric: r.Metric, At: r.At.Truncate(time.Minute)})
 			}
 		}
 	}
 	return all, nil
 }
 
-func (m *measuring) TakenBy(_ context.Context, _ account.Actor, q devices.MarkQuery) ([]devices.Taken, error) {
+func (m *expectations) TakenBy(_ context.Context, _ account.Actor, q measuring.MarkQuery) ([]measuring.Taken, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []devices.Taken
+	var all []measuring.Taken
 	for _, p := range m.people {
 		for _, r := range m.points[p.UID] {
 			if slices.Contains(q.Patients, p.ID) && slices.Contains(q.Metrics, r.Metric) && !r.At.Before(q.From) && r.At.Before(q.To) {
-				all = append(all, devices.Taken{Metric: r.Metric, At: r.At, ID: r.ID, Values: r.Values})
+				all = append(all, measuring.Taken{Metric: r.Metric, At: r.At, ID: r.ID, Values: r.Values})
 			}
 		}
 	}
 	return all, nil
 }
 
-func (m *measuring) Questions(_ context.Context, _ account.Actor, patient vital.UID, _ int) ([]devices.Question, error) {
+func (m *expectations) Questions(_ context.Context, _ account.Actor, patient vital.UID, _ int) ([]measuring.Question, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []devices.Question
+	var all []measuring.Question
 	for _, q := range m.doubts {
-		if patient == q.Patient.UID || patient == "" && q.Answer == devices.Waiting {
+		if patient == q.Patient.UID || patient == "" && q.Answer == measuring.Waiting {
 			all = append(all, q)
 		}
 	}
 	return all, nil
 }
 
-func (m *measuring) Question(_ context.Context, _ account.Actor, uid vital.UID) (devices.Question, error) {
+func (m *expectations) Question(_ context.Context, _ account.Actor, uid vital.UID) (measuring.Question, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, q := range m.doubts {
@@ -124,10 +125,10 @@ func (m *measuring) Question(_ context.Context, _ account.Actor, uid vital.UID) 
 			return q, nil
 		}
 	}
-	return devices.Question{}, fault.New(fault.NotFound, "there is no doubt %s", uid)
+	return measuring.Question{}, fault.New(fault.NotFound, "there is no doubt %s", uid)
 }
 
-func (m *measuring) SettleQuestion(_ context.Context, actor account.Actor, q devices.Question) (devices.Question, error) {
+func (m *expectations) SettleQuestion(_ context.Context, actor account.Actor, q measuring.Question) (measuring.Question, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q.AnsweredAt, q.AnsweredBy = m.now, actor.Name
@@ -140,7 +141,7 @@ func (m *measuring) SettleQuestion(_ context.Context, actor account.Actor, q dev
 }
 
 // Numbers are those of a cuff that lost three readings, sent one twice and was reset.
-func (m *measuring) Numbers(_ context.Context, _ account.Actor, device string, _ time.Time) (map[string][]devices.Counted, error) {
+func (m *expectations) Numbers(_ context.Context, _ account.Actor, device string, _ time.Time) (map[string][]devices.Counted, error) {
 	if device != "cuff-17" {
 		return map[string][]devices.Counted{}, nil
 	}
@@ -151,10 +152,12 @@ func (m *measuring) Numbers(_ context.Context, _ account.Actor, device string, _
 	return map[string][]devices.Counted{"cuff-17": all, "scale-17": {{Metric: vital.BodyWeight, Number: 7, SentAt: m.clock()}}}, nil
 }
 
-func (m *measuring) schedules() *devices.Schedules { return &devices.Schedules{Book: m, Now: m.clock} }
+func (m *expectations) schedules() *measuring.Schedules {
+	return &measuring.Schedules{Book: m, Now: m.clock}
+}
 
-func (m *measuring) technique() *devices.Technique {
-	return &devices.Technique{Book: m, People: m, Now: m.clock, Away: func(_ context.Context, _ account.Actor, q devices.Question, _ string) error {
+func (m *expectations) technique() *measuring.Technique {
+	return &measuring.Technique{Book: m, People: m, Now: m.clock, Away: func(_ context.Context, _ account.Actor, q measuring.Question, _ string) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.away = append(m.away, string(q.UID))
@@ -163,27 +166,29 @@ func (m *measuring) technique() *devices.Technique {
 }
 
 // expects gives Ana a fortnight with a schedule, a stay in hospital, a sitting of three and two doubts.
-func (f furnished) expects(t *testing.T) *measuring {
+func (f furnished) expects(t *testing.T) *expectations {
 	t.Helper()
 	m := f.expected
-	window := func(from, to int) devices.Window { return devices.Window{From: from * 60, At: from * 60, To: to * 60} }
+	window := func(from, to int) measuring.Window {
+		return measuring.Window{From: from * 60, At: from * 60, To: to * 60}
+	}
 	began := f.now.AddDate(0, 0, -12)
 	m.mu.Lock()
-	m.plans[f.ana.UID] = &devices.Measuring{
-		Versions: []devices.Authored{{
-			Schedule: devices.Schedule{Number: 1, EffectiveFrom: began, Lines: []devices.Line{
-				{Metric: vital.BloodPressure, First: vital.Date(began.Format(time.DateOnly)), Days: devices.Days{Weekdays: []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday}}, Times: []devices.Window{window(7, 10)},
-					Intro: &devices.Intro{For: 7, Times: []devices.Window{window(7, 10), window(18, 21)}}},
-				{Metric: vital.BodyWeight, First: vital.Date(began.Format(time.DateOnly)), Days: devices.Days{Every: 3}, Times: []devices.Window{window(6, 12)}},
+	m.plans[f.ana.UID] = &measuring.History{
+		Versions: []measuring.Authored{{
+			Schedule: measuring.Schedule{Number: 1, EffectiveFrom: began, Lines: []measuring.Line{
+				{Metric: vital.BloodPressure, First: vital.Date(began.Format(time.DateOnly)), Days: measuring.Days{Weekdays: []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday}}, Times: []measuring.Window{window(7, 10)},
+					Intro: &measuring.Intro{For: 7, Times: []measuring.Window{window(7, 10), window(18, 21)}}},
+				{Metric: vital.BodyWeight, First: vital.Date(began.Format(time.DateOnly)), Days: measuring.Days{Every: 3}, Times: []measuring.Window{window(6, 12)}},
 			}},
 			Reason: "Discharged with heart failure", Author: "Mira Zupan", CreatedAt: began,
 		}},
-		Breaks: []devices.Break{{UID: "pause-1", Kind: devices.InHospital, From: f.now.AddDate(0, 0, -6), EndedAt: f.now.AddDate(0, 0, -4), Reason: "Fell in the garden", Author: "Jan Kovač", EndedBy: "Jan Kovač"}},
+		Breaks: []measuring.Break{{UID: "pause-1", Kind: measuring.InHospital, From: f.now.AddDate(0, 0, -6), EndedAt: f.now.AddDate(0, 0, -4), Reason: "Fell in the garden", Author: "Jan Kovač", EndedBy: "Jan Kovač"}},
 	}
 	m.plans[f.weak.UID] = m.plans[f.ana.UID]
-	m.doubts = []devices.Question{
-		{UID: "doubt-1", Patient: f.ana, Sensor: "scale-17", Metric: vital.BodyWeight, MeasuredAt: f.now.Add(-time.Hour), Values: []float64{84.4}, Compared: []float64{78.1}, Doubt: devices.OtherPerson},
-		{UID: "doubt-2", Patient: f.ana, Sensor: "cuff-17", Metric: vital.BloodPressure, MeasuredAt: f.now.Add(-26 * time.Hour), Values: []float64{128, 80}, Compared: []float64{131, 82}, Apart: 12 * time.Second, Doubt: devices.TooSoon},
+	m.doubts = []measuring.Question{
+		{UID: "doubt-1", Patient: f.ana, Sensor: "scale-17", Metric: vital.BodyWeight, MeasuredAt: f.now.Add(-time.Hour), Values: []float64{84.4}, Compared: []float64{78.1}, Doubt: measuring.OtherPerson},
+		{UID: "doubt-2", Patient: f.ana, Sensor: "cuff-17", Metric: vital.BloodPressure, MeasuredAt: f.now.Add(-26 * time.Hour), Values: []float64{128, 80}, Compared: []float64{131, 82}, Apart: 12 * time.Second, Doubt: measuring.TooSoon},
 	}
 	m.mu.Unlock()
 	for i := range 3 {

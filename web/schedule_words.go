@@ -7,13 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/vital"
 )
 
 // expectWords tells a line of a schedule in plain words: "In the morning 07:00-10:00, Monday to Friday".
-func expectWords(l *devices.Line) []string {
+func expectWords(l *measuring.Line) []string {
 	all := []string{sentence(rhythmWords(l.Days, l.Times, l.First))}
 	if l.Intro != nil {
 		until := dayAfter(l.First, l.Intro.For-1)
@@ -28,7 +28,7 @@ func expectWords(l *devices.Line) []string {
 	return all
 }
 
-func rhythmWords(days devices.Days, times []devices.Window, first vital.Date) string {
+func rhythmWords(days measuring.Days, times []measuring.Window, first vital.Date) string {
 	var at []string
 	for _, w := range times {
 		at = append(at, partWord(w)+windowWords(w))
@@ -44,7 +44,7 @@ func rhythmWords(days devices.Days, times []devices.Window, first vital.Date) st
 }
 
 // partWord says in which part of the day a window lies as a whole; nothing of one that is longer.
-func partWord(w devices.Window) string {
+func partWord(w measuring.Window) string {
 	const hour = 60
 	switch {
 	case w.From >= 4*hour && w.To <= 12*hour:
@@ -58,7 +58,7 @@ func partWord(w devices.Window) string {
 }
 
 // windowWords writes a window as windowsOf reads it: "07:00-10:00", or with another time than the first "07:00-10:00 due 08:00".
-func windowWords(w devices.Window) string {
+func windowWords(w measuring.Window) string {
 	text := minuteWords(w.From) + "-" + minuteWords(w.To)
 	if w.At != w.From {
 		text += " due " + minuteWords(w.At)
@@ -137,7 +137,7 @@ func dayAfter(d vital.Date, days int) vital.Date {
 }
 
 // windowsWords writes windows for a field of a form.
-func windowsWords(times []devices.Window) string {
+func windowsWords(times []measuring.Window) string {
 	var all []string
 	for _, w := range times {
 		all = append(all, windowWords(w))
@@ -146,8 +146,8 @@ func windowsWords(times []devices.Window) string {
 }
 
 // windowsOf reads times of the day as people type them: "07:00-10:00, 18:00-21:00 due 19:00".
-func windowsOf(what, text string) ([]devices.Window, error) {
-	var all []devices.Window
+func windowsOf(what, text string) ([]measuring.Window, error) {
+	var all []measuring.Window
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' }) {
 		part = strings.TrimSpace(strings.ReplaceAll(part, "–", "-"))
 		if part == "" {
@@ -155,7 +155,7 @@ func windowsOf(what, text string) ([]devices.Window, error) {
 		}
 		window, due, dueSaid := strings.Cut(part, " due ")
 		from, to, both := strings.Cut(window, "-")
-		w := devices.Window{}
+		w := measuring.Window{}
 		var okFrom, okTo, okAt bool
 		w.From, okFrom = minuteOf(from)
 		w.To, okTo = minuteOf(to)
@@ -172,39 +172,39 @@ func windowsOf(what, text string) ([]devices.Window, error) {
 }
 
 // coverWords tells what became of a slot.
-func coverWords(c *devices.Covered, k clock) (sign, text string) {
+func coverWords(c *measuring.Covered, k clock) (sign, text string) {
 	at := c.At.In(k.zone).Format("15:04")
 	switch c.Cover {
-	case devices.CoverMeasured:
+	case measuring.CoverMeasured:
 		return "✓", "measured at " + at
-	case devices.CoverOtherTime:
+	case measuring.CoverOtherTime:
 		return "≈", "measured at another time, " + at
-	case devices.CoverAhead:
+	case measuring.CoverAhead:
 		return "·", "not yet due"
-	case devices.CoverDue:
+	case measuring.CoverDue:
 		return "○", "due now"
-	case devices.CoverMissed:
+	case measuring.CoverMissed:
 		return "✕", "missed"
-	case devices.CoverSilent:
+	case measuring.CoverSilent:
 		return "?", "not arrived: the device has not been heard since"
-	case devices.CoverClock:
+	case measuring.CoverClock:
 		return "!", "something came whose clock cannot be right"
-	case devices.CoverPaused:
+	case measuring.CoverPaused:
 		return "P", "paused"
-	case devices.CoverHospital:
+	case measuring.CoverHospital:
 		return "H", "in hospital"
 	}
 	return "", string(c.Cover)
 }
 
 // pauseWord names the kind of a pause.
-func pauseWord(k devices.PauseKind) string {
+func pauseWord(k measuring.PauseKind) string {
 	switch k {
-	case devices.InHospital:
+	case measuring.InHospital:
 		return "In hospital"
-	case devices.OnHoliday:
+	case measuring.OnHoliday:
 		return "On holiday"
-	case devices.OtherPause:
+	case measuring.OtherPause:
 		return "Paused"
 	}
 	return "Paused"

@@ -17,6 +17,7 @@ import (
 	"hale/api/feed"
 	"hale/api/session"
 	"hale/devices"
+	"hale/devices/downlink"
 	"hale/fault"
 	"hale/vital"
 	"hale/web"
@@ -29,7 +30,7 @@ func (h *house) app(t *testing.T) *fiber.App {
 	keeper := &session.Keeper{SignIn: h}
 	kits, types, desk := h.boxes.services()
 	screens := web.New(web.Config{
-		Certificates: h.folder.service(), Kits: kits, Types: types, Desk: desk, Problems: &devices.Problems{Book: h.troubles}, Commands: &devices.CommandDesk{Book: h.troubles},
+		Certificates: h.folder.service(), Kits: kits, Types: types, Desk: desk, Problems: &devices.Problems{Book: h.troubles}, Commands: &downlink.CommandDesk{Book: h.troubles},
 		Directory: &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Now: h.clock},
 		Charts: h, Sessions: keeper, Log: log, Now: h.clock, Schedules: h.expected.schedules(), Technique: h.expected.technique(), Counts: &devices.Counts{Book: h.expected, Now: h.clock},
 	})

@@ -12,7 +12,7 @@ import (
 
 	"hale/account"
 	"hale/api/session"
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/vital"
 )
@@ -74,7 +74,7 @@ func (w *Web) technique(ctx context.Context, s account.Session, patient vital.UI
 		d := viewDoubt(&sat.Questions[i], s, k)
 		d.Back = patient
 		switch {
-		case sat.Questions[i].Answer == devices.Waiting:
+		case sat.Questions[i].Answer == measuring.Waiting:
 			v.Waiting = append(v.Waiting, d)
 		case len(v.Answered) < mostAnswered:
 			v.Answered = append(v.Answered, d)
@@ -91,7 +91,7 @@ func (w *Web) technique(ctx context.Context, s account.Session, patient vital.UI
 	return v, nil
 }
 
-func viewSitting(s *devices.Sitting, k clock) sittingView {
+func viewSitting(s *measuring.Sitting, k clock) sittingView {
 	v := sittingView{
 		When: k.exact(s.Readings[0].At),
 		Text: fmt.Sprintf("%d readings in one sitting, mean %s", len(s.Readings), valueWords(vital.BloodPressure, s.Mean())),
@@ -109,43 +109,43 @@ func viewSitting(s *devices.Sitting, k clock) sittingView {
 	return v
 }
 
-func doubtWord(d devices.Doubt) string {
+func doubtWord(d measuring.Doubt) string {
 	switch d {
-	case devices.TooSoon:
+	case measuring.TooSoon:
 		return "too soon after the one before"
-	case devices.FarApart:
+	case measuring.FarApart:
 		return "far from the one before"
-	case devices.OtherPerson:
+	case measuring.OtherPerson:
 		return "somebody else's?"
 	}
 	return string(d)
 }
 
-func viewDoubt(q *devices.Question, s account.Session, k clock) doubtView {
+func viewDoubt(q *measuring.Question, s account.Session, k clock) doubtView {
 	v := doubtView{
-		ID: q.UID, Patient: q.Patient.UID, Name: q.Patient.Name, CSRF: s.CSRF, When: k.at(q.MeasuredAt), Weight: q.Doubt == devices.OtherPerson, Note: q.Note,
-		May: q.Answer == devices.Waiting && account.Allow(s.Actor, account.Refile, &q.Patient) == nil,
+		ID: q.UID, Patient: q.Patient.UID, Name: q.Patient.Name, CSRF: s.CSRF, When: k.at(q.MeasuredAt), Weight: q.Doubt == measuring.OtherPerson, Note: q.Note,
+		May: q.Answer == measuring.Waiting && account.Allow(s.Actor, account.Refile, &q.Patient) == nil,
 	}
 	v.Title, v.Text = doubtWords(q)
-	if q.Answer != devices.Waiting {
+	if q.Answer != measuring.Waiting {
 		v.Said = answerWord(q.Answer) + ", by " + q.AnsweredBy + ", " + k.exact(q.AnsweredAt)
 	}
 	return v
 }
 
 // doubtWords says what is doubtful; without numbers for whoever may not see readings.
-func doubtWords(q *devices.Question) (title, text string) {
+func doubtWords(q *measuring.Question) (title, text string) {
 	value, compared := valueWords(q.Metric, q.Values), valueWords(q.Metric, q.Compared)
 	by := " Measured by " + q.Sensor + "."
 	if value == "" {
 		value, compared = "what was measured", "what was measured before"
 	}
 	switch q.Doubt {
-	case devices.OtherPerson:
+	case measuring.OtherPerson:
 		return "Is this " + q.Patient.Name + "'s weight?", "It is " + value + "; the middle of the week before is " + compared + "." + by
-	case devices.TooSoon:
+	case measuring.TooSoon:
 		return "Blood pressure taken again too soon", fmt.Sprintf("It is %s, %s after %s: the arm needs at least half a minute of rest.%s", value, secondsWord(q.Apart), compared, by)
-	case devices.FarApart:
+	case measuring.FarApart:
 		return "Blood pressures of one sitting far apart", fmt.Sprintf("It is %s, %s after %s: more than 20 mm[Hg] apart in one sitting.%s", value, secondsWord(q.Apart), compared, by)
 	}
 	return "A measurement in doubt", value + "." + by
@@ -158,15 +158,15 @@ func secondsWord(d time.Duration) string {
 	return span(d)
 }
 
-func answerWord(a devices.Answer) string {
+func answerWord(a measuring.Answer) string {
 	switch a {
-	case devices.Theirs:
+	case measuring.Theirs:
 		return "It is theirs"
-	case devices.NotTheirs:
+	case measuring.NotTheirs:
 		return "Somebody else's: it waits for its owner"
-	case devices.Closed:
+	case measuring.Closed:
 		return "Seen to"
-	case devices.Waiting:
+	case measuring.Waiting:
 		return "Waits"
 	}
 	return string(a)
@@ -199,7 +199,7 @@ func (w *Web) doubtsPage(c *fiber.Ctx, status int, problem string) error {
 // answerDoubt answers POST /doubts/{id}/answer, and leads back to where the question was read.
 func (w *Web) answerDoubt(c *fiber.Ctx) error {
 	ctx := c.UserContext()
-	_, err := w.Technique.Settle(ctx, session.Actor(ctx), vital.UID(c.Params("id")), devices.Answer(c.FormValue("answer")), c.FormValue("note"))
+	_, err := w.Technique.Settle(ctx, session.Actor(ctx), vital.UID(c.Params("id")), measuring.Answer(c.FormValue("answer")), c.FormValue("note"))
 	if amiss(err) {
 		return w.doubtsPage(c, session.Status(err), sentence(fault.MessageOf(err)))
 	}

@@ -16,6 +16,9 @@ import (
 	"hale/alerts"
 	"hale/api/session"
 	"hale/devices"
+	"hale/devices/credential"
+	"hale/devices/downlink"
+	"hale/devices/measuring"
 	"hale/safe"
 )
 
@@ -31,17 +34,17 @@ type Config struct {
 	Staffing  *account.Staffing // no pages of accounts when nil
 	// Emergencies is the way to a record outside one's care; no page when nil.
 	Emergencies      *account.Emergency
-	Factors          Factors             // no page for second factors when nil
-	Door             session.Door        // no codes, lists of sessions and keys when nil
-	Safe             *safe.Safe          // no screens of the data safe when nil
-	Unverified       *alerts.Watchlist   // no unverified reds on the board when nil
-	Inbox            *safe.Inbox         // no page of what waits for an owner when nil
-	Quarantine       *devices.Quarantine // no page of what was refused when nil
-	Withdrawals      *safe.Withdrawals   // nothing is shown of what was taken back when nil
-	Counts           *devices.Counts     // no page of missing readings when nil
-	Technique        *devices.Technique  // no questions about how something was measured when nil
-	Schedules        *devices.Schedules  // no measurement schedules and strips of days when nil
-	Consents         *consent.Consents   // no screens of what patients agree to when nil; with the two below
+	Factors          Factors              // no page for second factors when nil
+	Door             session.Door         // no codes, lists of sessions and keys when nil
+	Safe             *safe.Safe           // no screens of the data safe when nil
+	Unverified       *alerts.Watchlist    // no unverified reds on the board when nil
+	Inbox            *safe.Inbox          // no page of what waits for an owner when nil
+	Quarantine       *devices.Quarantine  // no page of what was refused when nil
+	Withdrawals      *safe.Withdrawals    // nothing is shown of what was taken back when nil
+	Counts           *devices.Counts      // no page of missing readings when nil
+	Technique        *measuring.Technique // no questions about how something was measured when nil
+	Schedules        *measuring.Schedules // no measurement schedules and strips of days when nil
+	Consents         *consent.Consents    // no screens of what patients agree to when nil; with the two below
 	Caregivers       *consent.Caregivers
 	Offboarding      *consent.Offboarding
 	Erasures         *safe.Erasures // no screens for being forgotten when nil; with Safe
@@ -51,13 +54,13 @@ type Config struct {
 	Doubles          *identity.Doubles
 	Imports          *identity.Imports // nobody comes in by a file when nil; with StaffInvitations
 	StaffInvitations StaffInvitations
-	Provider         Provider                                // nobody signs in by an identity provider when nil
-	LocalOff         bool                                    // only an account for emergencies has a password
-	Credentials      *devices.Credentials                    // no pages of pairing when nil
-	Certificates     *devices.Certificates                   // no pages of client certificates when nil
-	Ways             func(host string) (devices.Ways, error) // how a device that is paired reaches the edge; nil: it is not asked
-	Problems         *devices.Problems                       // no pages of what is wrong with devices when nil; with Commands
-	Commands         *devices.CommandDesk
+	Provider         Provider                                   // nobody signs in by an identity provider when nil
+	LocalOff         bool                                       // only an account for emergencies has a password
+	Credentials      *credential.Credentials                    // no pages of pairing when nil
+	Certificates     *credential.Certificates                   // no pages of client certificates when nil
+	Ways             func(host string) (credential.Ways, error) // how a device that is paired reaches the edge; nil: it is not asked
+	Problems         *devices.Problems                          // no pages of what is wrong with devices when nil; with Commands
+	Commands         *downlink.CommandDesk
 	Kits             *devices.Kits // no pages of kits and devices when nil; with Types and Desk
 	Types            *devices.Types
 	Desk             *devices.Desk

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 )
 
@@ -50,7 +51,7 @@ func (c *brokerMosquittoCommand) Run(p *program) error {
 		return err
 	}
 	var done written
-	err = operator.BrokerUsers(p.ctx, c.Organisation, func(users []devices.BrokerUser) (bool, error) {
+	err = operator.BrokerUsers(p.ctx, c.Organisation, func(users []credential.BrokerUser) (bool, error) {
 		var err error
 		done, err = c.write(users)
 		return done.changed, err
@@ -78,18 +79,18 @@ type written struct {
 
 // write writes the files that differ, each of them as a whole or not at all; the passwords first, so that nobody is let in whom the
 // access file does not know.
-func (c *brokerMosquittoCommand) write(users []devices.BrokerUser) (written, error) {
-	if c.Bridge != "" && !slices.ContainsFunc(users, func(u devices.BrokerUser) bool { return u.UID == c.Bridge }) {
+func (c *brokerMosquittoCommand) write(users []credential.BrokerUser) (written, error) {
+	if c.Bridge != "" && !slices.ContainsFunc(users, func(u credential.BrokerUser) bool { return u.UID == c.Bridge }) {
 		return written{}, fault.New(fault.NotFound, "--bridge %s: the organisation has no such device, or it was revoked", c.Bridge)
 	}
 	dir := filepath.Clean(c.Dir)
 	at := func(name string) string { return filepath.Join(dir, name) }
-	passwords, left := devices.MosquittoPasswords(users)
+	passwords, left := credential.MosquittoPasswords(users)
 	done := written{devices: len(users) - len(left), left: left}
 	for _, f := range []struct{ name, text string }{
 		{sitePasswords, passwords},
-		{siteAccess, devices.MosquittoAccess(c.Bridge, c.Reads)},
-		{siteLines, devices.MosquittoLines(at(sitePasswords), at(siteAccess))},
+		{siteAccess, credential.MosquittoAccess(c.Bridge, c.Reads)},
+		{siteLines, credential.MosquittoLines(at(sitePasswords), at(siteAccess))},
 	} {
 		before, err := os.ReadFile(at(f.name))
 		if err == nil && string(before) == f.text {

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"hale/authority"
-	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/ingest/edge"
 )
@@ -44,7 +44,7 @@ func (f paceFlags) limits(connections int) edge.Limits {
 }
 
 // deviceSigner opens the authority that signs devices' certificates; nil without a directory.
-func deviceSigner(p *program, dir string) (devices.Signer, error) {
+func deviceSigner(p *program, dir string) (credential.Signer, error) {
 	if dir == "" {
 		return nil, nil //nolint:nilnil // no authority is an answer here
 	}
@@ -56,8 +56,8 @@ func deviceSigner(p *program, dir string) (devices.Signer, error) {
 }
 
 // newCertificates is the desk of certificates.
-func (h *house) newCertificates() *devices.Certificates {
-	return &devices.Certificates{
+func (h *house) newCertificates() *credential.Certificates {
+	return &credential.Certificates{
 		Book: h.app, Authorities: h.app, Claims: h.app, Door: h.app, Signer: h.signer, Now: time.Now, Changed: h.registryChanged,
 	}
 }

@@ -24,6 +24,8 @@ import (
 	"hale/api/fhirmap"
 	"hale/api/session"
 	"hale/devices"
+	"hale/devices/credential"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/ingest"
 	"hale/ingest/bridge"
@@ -71,13 +73,13 @@ type house struct {
 
 	others *bridge.Config // brokers of role bridge, without what the house adds
 
-	secondKey *signin.Key    // of second factors; nil: none here
-	forgets   forgetting     // of role process
-	ways      signInWays     // of staff, besides logins of this installation
-	pairs     pairFlags      // what a device is told when it is paired
-	renewals  chan renewal   // of the doors of devices
-	paces     paceFlags      // of the doors of devices
-	signer    devices.Signer // of devices' certificates, with role api; nil: none are signed here
+	secondKey *signin.Key       // of second factors; nil: none here
+	forgets   forgetting        // of role process
+	ways      signInWays        // of staff, besides logins of this installation
+	pairs     pairFlags         // what a device is told when it is paired
+	renewals  chan renewal      // of the doors of devices
+	paces     paceFlags         // of the doors of devices
+	signer    credential.Signer // of devices' certificates, with role api; nil: none are signed here
 
 	zone   *time.Location
 	number string // whom to call in an emergency
@@ -252,7 +254,7 @@ func (h *house) processing() []stage {
 		{name: "watchman of teams", run: (&account.Watchman{Store: h.work, Log: h.log}).Run},
 		{name: "withdrawer", run: (&safe.Withdrawer{Store: h.work, Log: h.log}).Run},
 		{name: "raiser of unverified reds", run: (&alerts.Raiser{Store: h.work, Announcer: announcer{h.conn.Feed(), h.log}, Log: h.log}).Run},
-		{name: "technician", run: (&devices.Technician{Store: h.work, Log: h.log}).Run},
+		{name: "technician", run: (&measuring.Technician{Store: h.work, Log: h.log}).Run},
 		{name: "lookout for devices", run: (&devices.Lookout{Store: h.work, Log: h.log}).Run},
 		{name: "asker for consents", run: (&consent.Asker{Store: h.work, Log: h.log}).Run},
 		h.erasing(),
@@ -348,7 +350,7 @@ func (h *house) answering() []stage {
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Looks: looks, Now: time.Now, Changed: h.registryChanged}
 	kits := &devices.Kits{Book: h.app, Wearing: h.app, Patients: h.app, Looks: looks, Changed: h.registryChanged}
 	types := &devices.Types{Catalogue: h.app, Looks: looks}
-	schedules, technique := &devices.Schedules{Book: h.app, Looks: looks, Now: time.Now, Silent: h.app.SilentOf}, h.technique(looks)
+	schedules, technique := &measuring.Schedules{Book: h.app, Looks: looks, Now: time.Now, Silent: h.app.SilentOf}, h.technique(looks)
 	counts := &devices.Counts{Book: h.app, Now: time.Now}
 	credentials := h.newCredentials()
 	commands, problems := h.commands(), &devices.Problems{Book: h.app, Looks: looks}

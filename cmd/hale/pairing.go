@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 )
 
@@ -36,8 +37,8 @@ func (f pairFlags) checkPairing() error {
 }
 
 // deviceWays says how a device reaches the edge; host is the name by which somebody asked this process, or empty.
-func (h *house) deviceWays(host string) (devices.Ways, error) {
-	var w devices.Ways
+func (h *house) deviceWays(host string) (credential.Ways, error) {
+	var w credential.Ways
 	for _, text := range h.pairs.DeviceURL {
 		if strings.HasPrefix(text, "mqtts:") {
 			w.MQTTS = append(w.MQTTS, text)
@@ -81,8 +82,8 @@ func listening(scheme string, l net.Listener, host string) []string {
 }
 
 // newCredentials is where devices get their secrets.
-func (h *house) newCredentials() *devices.Credentials {
-	c := devices.NewCredentials(h.app, h.app, time.Now)
+func (h *house) newCredentials() *credential.Credentials {
+	c := credential.NewCredentials(h.app, h.app, time.Now)
 	c.Changed = h.registryChanged
 	return c
 }
@@ -103,8 +104,8 @@ func (h *house) renewed(d *devices.Device, shown [sha256.Size]byte) {
 }
 
 // newPhones is where apps come in that send over HTTP; their new secret ends the old as that of any other device.
-func (h *house) newPhones() *devices.Phones {
-	p := devices.NewPhones(h.cache.Current, time.Now)
+func (h *house) newPhones() *credential.Phones {
+	p := credential.NewPhones(h.cache.Current, time.Now)
 	p.Renewed = h.renewed
 	return p
 }

@@ -9,20 +9,21 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 )
 
 // credentials are those of the front, by its clock.
-func (f *front) credentials() *devices.Credentials {
-	return devices.NewCredentials(f.app, f.app, f.clock)
+func (f *front) credentials() *credential.Credentials {
+	return credential.NewCredentials(f.app, f.app, f.clock)
 }
 
 // ways are those of an edge that nobody listens at.
-func (f *front) ways(host string) (devices.Ways, error) {
+func (f *front) ways(host string) (credential.Ways, error) {
 	if host == "" {
-		return devices.Ways{}, fault.New(fault.Invalid, "nobody knows")
+		return credential.Ways{}, fault.New(fault.Invalid, "nobody knows")
 	}
-	return devices.Ways{MQTTS: []string{"mqtts://" + host + ":8883"}, CA: "-----BEGIN CERTIFICATE-----\n"}, nil
+	return credential.Ways{MQTTS: []string{"mqtts://" + host + ":8883"}, CA: "-----BEGIN CERTIFICATE-----\n"}, nil
 }
 
 // device enrols a device of the front's organisation and returns its secret.
@@ -86,7 +87,7 @@ func TestADeviceGetsItsSecretForACode(t *testing.T) {
 	}
 	again := f.ask(t, "POST", "/v1/pair", `{"code":"`+code+`"}`)
 	other := f.ask(t, "POST", "/v1/devices/cuff-1/pairing", "", desk...).text(t, "code")
-	f.pass(devices.PairingLasts)
+	f.pass(credential.PairingLasts)
 	late := f.ask(t, "POST", "/v1/pair", `{"code":"`+other+`"}`)
 	for name, a := range map[string]answered{"wrong": wrong, "used": again, "too old": late} {
 		if a.status != http.StatusUnauthorized || a.text(t, "detail") != wrong.text(t, "detail") || strings.Contains(a.body, "cuff-1") {

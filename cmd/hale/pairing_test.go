@@ -15,7 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"hale/devices"
+	"hale/devices/credential"
 	"hale/internal/browser"
 )
 
@@ -203,7 +203,7 @@ func siteFiles(t *testing.T, told announcement, uid string, revoke func()) {
 	if got := read("hale.passwd"); !strings.HasPrefix(got, uid+":$7$101$") || strings.Count(got, "\n") != 1 {
 		t.Errorf("passwords: %d bytes", len(got))
 	}
-	if got, want := read("hale.acl"), devices.MosquittoAccess(uid, []string{"hale/v1/#"}); got != want {
+	if got, want := read("hale.acl"), credential.MosquittoAccess(uid, []string{"hale/v1/#"}); got != want {
 		t.Errorf("access: %s", got)
 	}
 	if got := read("hale.listener"); !strings.Contains(got, "use_username_as_clientid true") || !strings.Contains(got, filepath.Join(dir, "hale.acl")) {

@@ -8,6 +8,7 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 	"hale/ingest"
 )
@@ -31,7 +32,7 @@ func (h *house) again(ctx context.Context, held *devices.Refusal) (devices.Retri
 		return devices.Retried{}, fault.New(fault.Conflict, "the device %s is not enrolled any more: nothing of it is taken", held.Device)
 	}
 	m := ingest.Message{Device: snapshot.Devices[held.Device], Topic: held.Topic, Payload: append([]byte{}, held.Raw...), ReceivedAt: held.ReceivedAt}
-	if !strings.HasPrefix(held.Topic, devices.TopicRoot) {
+	if !strings.HasPrefix(held.Topic, credential.TopicRoot) {
 		if m.Mapping = h.mappingOf(held.Device); m.Mapping == nil {
 			return devices.Retried{}, fault.New(fault.Unavailable, "it came through another broker, whose mapping this process does not have: ask the one with role bridge")
 		}

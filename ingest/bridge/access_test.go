@@ -14,6 +14,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/ingest"
 	"hale/ingest/bridge"
 	"hale/internal/mosquitto"
@@ -39,7 +40,7 @@ func openSite(t *testing.T) *site {
 		s.secrets[uid], s.users[uid] = secret, kept.Broker
 	}
 	s.write(t)
-	lines := devices.MosquittoLines(filepath.Join(s.dir, "passwd"), filepath.Join(s.dir, "acl"))
+	lines := credential.MosquittoLines(filepath.Join(s.dir, "passwd"), filepath.Join(s.dir, "acl"))
 	s.Broker = mosquitto.New(t, mosquitto.Config{Guarded: true, Lines: strings.Split(lines, "\n")})
 	return s
 }
@@ -47,15 +48,15 @@ func openSite(t *testing.T) *site {
 // write writes the files of those who are known now.
 func (s *site) write(t *testing.T) {
 	t.Helper()
-	var list []devices.BrokerUser
+	var list []credential.BrokerUser
 	for uid, hash := range s.users {
-		list = append(list, devices.BrokerUser{UID: uid, Hash: hash})
+		list = append(list, credential.BrokerUser{UID: uid, Hash: hash})
 	}
-	passwords, left := devices.MosquittoPasswords(list)
+	passwords, left := credential.MosquittoPasswords(list)
 	if len(left) > 0 {
 		t.Fatalf("without a hash: %v", left)
 	}
-	for name, text := range map[string]string{"passwd": passwords, "acl": devices.MosquittoAccess("bridge-1", []string{"hale/v1/#"})} {
+	for name, text := range map[string]string{"passwd": passwords, "acl": credential.MosquittoAccess("bridge-1", []string{"hale/v1/#"})} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -14,20 +14,21 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"hale/devices"
+	"hale/devices/downlink"
 	"hale/vital"
 )
 
 // orders is a record with commands in it. Its clock is the test's.
 type orders struct {
 	mu   sync.Mutex
-	open []devices.Command
+	open []downlink.Command
 	now  time.Time
 	sent []vital.UID
 	away bool
 	seen int // looks since set
 }
 
-func (o *orders) OpenCommands(context.Context) ([]devices.Command, time.Time, error) {
+func (o *orders) OpenCommands(context.Context) ([]downlink.Command, time.Time, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.away {
@@ -44,15 +45,15 @@ func (o *orders) CommandsSent(_ context.Context, ids []vital.UID, _ time.Time) e
 	return nil
 }
 
-func (o *orders) set(now time.Time, open ...devices.Command) {
+func (o *orders) set(now time.Time, open ...downlink.Command) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.now, o.open, o.seen = now, open, 0
 }
 
 // command is one for d1, good for an hour.
-func (o *orders) command(id vital.UID) devices.Command {
-	return devices.Command{ID: id, Device: "d1", Sensor: "d1", Kind: devices.MeasureNow, State: devices.CommandQueued, NotAfter: o.now.Add(time.Hour)}
+func (o *orders) command(id vital.UID) downlink.Command {
+	return downlink.Command{ID: id, Device: "d1", Sensor: "d1", Kind: downlink.MeasureNow, State: downlink.CommandQueued, NotAfter: o.now.Add(time.Hour)}
 }
 
 // noticed is what an edge told of who came and left.
@@ -74,14 +75,14 @@ func (n *noticed) told() []string {
 }
 
 // openDown starts a server with its downlink. The downlink looks when it is nudged.
-func openDown(t *testing.T, o *orders) (*house, *devices.Downlink, *noticed) {
+func openDown(t *testing.T, o *orders) (*house, *downlink.Sender, *noticed) {
 	t.Helper()
 	h := &house{core: &recorder{always: accepted}, ended: make(chan error, 1)}
 	snapshot := kit(1, "d1", "d2")
 	snapshot.Epoch = 41
 	h.registry.Store(snapshot)
 	var seen noticed
-	down := &devices.Downlink{
+	down := &downlink.Sender{
 		Orders: o, Log: slog.New(slog.DiscardHandler), Every: time.Hour,
 		Now:     func() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }, // the edge's clock is wrong: the record's counts
 		Deliver: func(device string, payload []byte) bool { return h.Deliver(device, Commands, payload) },

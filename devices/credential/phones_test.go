@@ -1,4 +1,4 @@
-package devices_test
+package credential_test
 
 import (
 	"crypto/sha256"
@@ -9,6 +9,7 @@ import (
 
 	"hale/account/guess"
 	"hale/devices"
+	"hale/devices/credential"
 	"hale/fault"
 )
 
@@ -19,7 +20,7 @@ func TestWhoGuessesTheSecretOfAPhoneWaits(t *testing.T) {
 		"phone-1": {UID: "phone-1", SecretHash: devices.HashSecret([]byte("open"))},
 		"phone-2": {UID: "phone-2", SecretHash: devices.HashSecret([]byte("open")), Revoked: true},
 	}}
-	door := devices.NewPhones(func() (*devices.Snapshot, bool) { return snapshot, reachable }, func() time.Time { return now })
+	door := credential.NewPhones(func() (*devices.Snapshot, bool) { return snapshot, reachable }, func() time.Time { return now })
 	guesser, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	if d, err := door.Knock(guesser, "phone-1", []byte("open")); err != nil || d.UID != "phone-1" {
 		t.Fatalf("its own secret: %v, %v", d, err)
@@ -29,14 +30,14 @@ func TestWhoGuessesTheSecretOfAPhoneWaits(t *testing.T) {
 		t.Errorf("a secret that may be newer than what we know: %v", err)
 	}
 	reachable = true
-	for range devices.FreeGuesses {
+	for range credential.FreeGuesses {
 		if _, err := door.Knock(guesser, "phone-2", []byte("open")); !fault.Is(err, fault.Unauthenticated) {
 			t.Fatalf("the secret of one that was revoked: %v", err)
 		}
 	}
 	var wait *guess.TooManyError
 	if _, err := door.Knock(guesser, "phone-1", []byte("open")); !errors.As(err, &wait) {
-		t.Errorf("after %d mistakes: %v", devices.FreeGuesses, err)
+		t.Errorf("after %d mistakes: %v", credential.FreeGuesses, err)
 	}
 	if _, err := door.Knock(other, "phone-1", []byte("open")); err != nil {
 		t.Errorf("from another address: %v", err)
@@ -53,7 +54,7 @@ func TestTheNewSecretOfAPhoneEndsTheOld(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	phone := &devices.Device{UID: "phone-1", SecretHash: devices.HashSecret([]byte("old")), NextHash: devices.HashSecret([]byte("new")), OldUntil: now.Add(time.Hour)}
 	snapshot := &devices.Snapshot{Devices: map[string]*devices.Device{"phone-1": phone}}
-	door := devices.NewPhones(func() (*devices.Snapshot, bool) { return snapshot, true }, func() time.Time { return now })
+	door := credential.NewPhones(func() (*devices.Snapshot, bool) { return snapshot, true }, func() time.Time { return now })
 	var ended []string
 	door.Renewed = func(d *devices.Device, shown [sha256.Size]byte) {
 		if shown == d.NextHash {

@@ -1,4 +1,4 @@
-package devices
+package credential
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/devices"
 	"hale/fault"
 	"hale/vital"
 )
@@ -36,15 +37,15 @@ type OpenClaim struct {
 	ID          int64
 	Org         vital.OrgID
 	Device      string // UID
-	Authorities []*Authority
+	Authorities []*devices.Authority
 	Made        *x509.Certificate // what it got; nil: it was not claimed yet
 }
 
 // Showing is a device as it is looked at when it asks for itself.
 type Showing struct {
-	Device      *Device // with its certificates, without its secret
-	BySecret    bool    // the secret that it showed is right
-	Authorities []*Authority
+	Device      *devices.Device // with its certificates, without its secret
+	BySecret    bool            // the secret that it showed is right
+	Authorities []*devices.Authority
 	Made        []*x509.Certificate // its certificates that are not revoked
 }
 
@@ -67,11 +68,11 @@ type CertificateDoor interface {
 	Showing(ctx context.Context, uid string, secret *[sha256.Size]byte) (Showing, error)
 	// KeepRenewed writes down a certificate that a device got for itself; a device or an authority of ours that was revoked by
 	// then is fault.Conflict.
-	KeepRenewed(ctx context.Context, d *Device, c NewCertificate) error
+	KeepRenewed(ctx context.Context, d *devices.Device, c NewCertificate) error
 	// OpenClaims returns the devices of that serial that may be claimed now.
 	OpenClaims(ctx context.Context, serial string) ([]OpenClaim, error)
 	// KeepClaimed ends a claim and writes down what its device got; fault.Conflict when somebody was faster, or it was taken back.
-	KeepClaimed(ctx context.Context, claim *OpenClaim, by Fingerprint, c NewCertificate) error
+	KeepClaimed(ctx context.Context, claim *OpenClaim, by devices.Fingerprint, c NewCertificate) error
 }
 
 // Asking is a device that asks for a certificate for itself.
@@ -135,12 +136,12 @@ func (c *Certificates) Renew(ctx context.Context, a Asking) (*x509.Certificate, 
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUID("device", a.Name); err != nil {
+	if err := devices.CheckUID("device", a.Name); err != nil {
 		return nil, err
 	}
 	var secret *[sha256.Size]byte
 	if a.Secret != "" {
-		hash := HashSecret([]byte(a.Secret))
+		hash := devices.HashSecret([]byte(a.Secret))
 		secret = &hash
 	}
 	shown, err := c.Door.Showing(ctx, a.Name, secret)
@@ -182,9 +183,9 @@ func (s *Showing) admit(a *Asking, chain []*x509.Certificate, now time.Time) err
 	if len(chain) == 0 {
 		return nil
 	}
-	of := Snapshot{Devices: map[string]*Device{s.Device.UID: s.Device}, Authorities: map[vital.OrgID][]*Authority{s.Device.Org: s.Authorities}}
+	of := devices.Snapshot{Devices: map[string]*devices.Device{s.Device.UID: s.Device}, Authorities: map[vital.OrgID][]*devices.Authority{s.Device.Org: s.Authorities}}
 	_, objection := of.Identify(chain, now)
-	if objection == ObjectionExpired {
+	if objection == devices.ObjectionExpired {
 		return fault.New(fault.Unauthenticated, "the certificate has ended %s: show the device's secret, or ask the device desk for a new one", stamp(chain[0].NotAfter))
 	}
 	if objection != "" {
@@ -209,7 +210,7 @@ func (s *Showing) room(now time.Time) error {
 // forKey returns the certificate that was made for the key of a request and does not end soon; nil when there is none.
 func forKey(list []*x509.Certificate, request *x509.CertificateRequest, now time.Time) *x509.Certificate {
 	for _, c := range list {
-		if bytes.Equal(c.RawSubjectPublicKeyInfo, request.RawSubjectPublicKeyInfo) && c.NotAfter.Sub(now) > EndsSoon {
+		if bytes.Equal(c.RawSubjectPublicKeyInfo, request.RawSubjectPublicKeyInfo) && c.NotAfter.Sub(now) > devices.EndsSoon {
 			return c
 		}
 	}
@@ -255,7 +256,7 @@ func (c *Certificates) Claim(ctx context.Context, a Asking) (Claimed, error) {
 	if err != nil {
 		return Claimed{}, err
 	}
-	if err := c.Door.KeepClaimed(ctx, claim, FingerprintOf(p.chain[0]), made); err != nil {
+	if err := c.Door.KeepClaimed(ctx, claim, devices.FingerprintOf(p.chain[0]), made); err != nil {
 		return Claimed{}, err
 	}
 	c.changed(ctx)
@@ -273,7 +274,7 @@ func granted(list []OpenClaim, chain []*x509.Certificate, now time.Time) *OpenCl
 		if chain[0].Subject.CommonName != batch || now.Before(o.From) || !now.Before(o.Until) {
 			continue
 		}
-		if by, _ := Vouches(o.Authorities, ForClaims, chain, now); by != nil {
+		if by, _ := devices.Vouches(o.Authorities, devices.ForClaims, chain, now); by != nil {
 			return o
 		}
 	}
@@ -285,7 +286,7 @@ func (c *Certificates) Claimable(ctx context.Context, actor account.Actor, uid s
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return nil, err
 	}
 	return c.Claims.Claimable(ctx, actor, uid)
@@ -296,7 +297,7 @@ func (c *Certificates) MakeClaimable(ctx context.Context, actor account.Actor, u
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return err
 	}
 	if k.Serial == "" {
@@ -323,7 +324,7 @@ func (c *Certificates) EndClaim(ctx context.Context, actor account.Actor, uid st
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return err
 	}
 	return c.Claims.EndClaim(ctx, actor, uid)
@@ -366,8 +367,8 @@ func ParseChain(field string, text []byte) ([]*x509.Certificate, error) {
 	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
 		var block *pem.Block
 		block, rest = pem.Decode(rest)
-		if block == nil || block.Type != "CERTIFICATE" || len(chain) == longestChain {
-			return nil, fault.New(fault.Invalid, "%s: send 1 to %d certificates in PEM (-----BEGIN CERTIFICATE-----), and nothing else", field, longestChain)
+		if block == nil || block.Type != "CERTIFICATE" || len(chain) == devices.LongestChain {
+			return nil, fault.New(fault.Invalid, "%s: send 1 to %d certificates in PEM (-----BEGIN CERTIFICATE-----), and nothing else", field, devices.LongestChain)
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {

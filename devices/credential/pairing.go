@@ -1,4 +1,7 @@
-package devices
+// Package credential is how a device proves who it is: pairing codes and the secrets they give, certificates and the authorities
+// that sign them, claims of a maker's batch, their renewal and end, and what other brokers are told of it all. Which of them lets a
+// device in at this moment the snapshot of package devices says.
+package credential
 
 import (
 	"context"
@@ -8,6 +11,7 @@ import (
 
 	"hale/account"
 	"hale/account/guess"
+	"hale/devices"
 	"hale/fault"
 	"hale/vital"
 )
@@ -104,7 +108,7 @@ type Attempt struct {
 	Hash   [sha256.Size]byte
 	At     time.Time
 	Most   int // attempts at a code
-	Gets   Kept
+	Gets   devices.Kept
 }
 
 // CredentialBook is the record as the desk needs it for secrets. Every method is bound to the actor's organisation; a device that is
@@ -115,7 +119,7 @@ type CredentialBook interface {
 	AddPairing(ctx context.Context, actor account.Actor, uid string, c NewCode) (taken bool, err error)
 	Standing(ctx context.Context, actor account.Actor, uid string) (Standing, error)
 	// Renew gives the device a next secret; the one it has stays good until then.
-	Renew(ctx context.Context, actor account.Actor, uid string, next Kept, until time.Time) error
+	Renew(ctx context.Context, actor account.Actor, uid string, next devices.Kept, until time.Time) error
 	// DropOld ends the time in which two are good; fault.Conflict when there is none to end.
 	DropOld(ctx context.Context, actor account.Actor, uid string) error
 }
@@ -162,14 +166,14 @@ func (c *Credentials) MakeCode(ctx context.Context, actor account.Actor, uid str
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return PairingCode{}, err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return PairingCode{}, err
 	}
 	now := c.now().UTC()
 	made := PairingCode{CreatedAt: now, ExpiresAt: now.Add(PairingLasts)}
 	for try := 1; ; try++ {
 		code := guess.NewCode(signsOfCode)
-		taken, err := c.book.AddPairing(ctx, actor, uid, NewCode{Lookup: code[:signsOfLookup], Hash: HashSecret([]byte(code)), ExpiresAt: made.ExpiresAt})
+		taken, err := c.book.AddPairing(ctx, actor, uid, NewCode{Lookup: code[:signsOfLookup], Hash: devices.HashSecret([]byte(code)), ExpiresAt: made.ExpiresAt})
 		if taken && try < triesOfSigns {
 			continue
 		}
@@ -183,7 +187,7 @@ func (c *Credentials) Standing(ctx context.Context, actor account.Actor, uid str
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return Standing{}, err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return Standing{}, err
 	}
 	return c.book.Standing(ctx, actor, uid)
@@ -202,11 +206,11 @@ func (c *Credentials) Pair(ctx context.Context, from netip.Addr, typed string) (
 		return GivenSecret{}, guess.TooMany(wait)
 	}
 	defer c.guesses.Leave(from)
-	secret, kept, err := NewSecret()
+	secret, kept, err := devices.NewSecret()
 	if err != nil {
 		return GivenSecret{}, err
 	}
-	attempt := Attempt{Lookup: code[:signsOfLookup], Hash: HashSecret([]byte(code)), At: c.now().UTC(), Most: MostAttempts, Gets: kept}
+	attempt := Attempt{Lookup: code[:signsOfLookup], Hash: devices.HashSecret([]byte(code)), At: c.now().UTC(), Most: MostAttempts, Gets: kept}
 	uid, err := c.door.Pair(context.WithoutCancel(ctx), attempt) // the count must not be lost because the guesser has hung up
 	if fault.Is(err, fault.Unauthenticated) {
 		c.guesses.Failed(from, c.now())
@@ -227,7 +231,7 @@ func (c *Credentials) Renew(ctx context.Context, actor account.Actor, uid string
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return GivenSecret{}, err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return GivenSecret{}, err
 	}
 	if overlap == 0 {
@@ -236,7 +240,7 @@ func (c *Credentials) Renew(ctx context.Context, actor account.Actor, uid string
 	if overlap < time.Hour || overlap > LongestOverlap {
 		return GivenSecret{}, fault.New(fault.Invalid, "overlap_hours: both secrets can be good for 1 to %d hours", int(LongestOverlap.Hours()))
 	}
-	secret, kept, err := NewSecret()
+	secret, kept, err := devices.NewSecret()
 	if err != nil {
 		return GivenSecret{}, err
 	}
@@ -253,7 +257,7 @@ func (c *Credentials) DropOld(ctx context.Context, actor account.Actor, uid stri
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return err
 	}
 	if err := c.book.DropOld(ctx, actor, uid); err != nil {

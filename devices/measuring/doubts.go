@@ -1,4 +1,4 @@
-package devices
+package measuring
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"hale/account"
+	"hale/devices"
 	"hale/fault"
 	"hale/vital"
 )
@@ -57,7 +58,7 @@ type DoubtBook interface {
 // Technique is where people see how measurements were taken, and answer what is doubtful about them.
 type Technique struct {
 	Book   DoubtBook
-	People Patients
+	People devices.Patients
 	Looks  *account.Looks // nil writes nothing
 	Now    func() time.Time
 	// Away files a reading that is somebody else's into the unassigned inbox.
@@ -104,11 +105,9 @@ type Sat struct {
 
 // Of returns how the patient's measurements of the last days were taken; days of 0 are 14, and more than 92 are fault.Invalid.
 func (t *Technique) Of(ctx context.Context, actor account.Actor, patient vital.UID, days int) (Sat, error) {
-	if days == 0 {
-		days = usualDays
-	}
-	if days < 1 || days > mostDays {
-		return Sat{}, fault.New(fault.Invalid, "days: give 1 to %d", mostDays)
+	days, err := devices.DaysBack(days)
+	if err != nil {
+		return Sat{}, err
 	}
 	if err := account.Allow(actor, account.SeeReadings, nil); err != nil {
 		return Sat{}, err

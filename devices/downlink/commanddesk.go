@@ -1,10 +1,11 @@
-package devices
+package downlink
 
 import (
 	"context"
 	"time"
 
 	"hale/account"
+	"hale/devices"
 	"hale/fault"
 	"hale/vital"
 )
@@ -35,13 +36,13 @@ func (d *CommandDesk) Ask(ctx context.Context, actor account.Actor, c Command) (
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return Command{}, err
 	}
-	if err := checkUID("device", c.Device); err != nil {
+	if err := devices.CheckUID("device", c.Device); err != nil {
 		return Command{}, err
 	}
 	if c.Sensor == "" {
 		c.Sensor = c.Device
 	}
-	if err := checkUID("sensor", c.Sensor); err != nil {
+	if err := devices.CheckUID("sensor", c.Sensor); err != nil {
 		return Command{}, err
 	}
 	made, err := d.Book.AddCommand(ctx, actor, c, (*Command).Check)
@@ -56,7 +57,7 @@ func (d *CommandDesk) Commands(ctx context.Context, actor account.Actor, device 
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
-	if err := checkUID("device", device); err != nil {
+	if err := devices.CheckUID("device", device); err != nil {
 		return nil, err
 	}
 	if limit < 0 || limit > mostCommands {
@@ -74,7 +75,7 @@ func (d *CommandDesk) Withdraw(ctx context.Context, actor account.Actor, device 
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return err
 	}
-	if err := checkUID("device", device); err != nil {
+	if err := devices.CheckUID("device", device); err != nil {
 		return err
 	}
 	err := d.Book.WithdrawCommand(ctx, actor, device, id)

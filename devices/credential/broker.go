@@ -1,4 +1,4 @@
-package devices
+package credential
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hale/account"
+	"hale/devices"
 )
 
 // TopicRoot is what every topic of a device begins with; its UID follows.
@@ -51,7 +52,7 @@ func (c *Credentials) Admit(ctx context.Context, actor account.Actor, l Login) (
 	if err := account.Allow(actor, account.CheckDevice, nil); err != nil {
 		return false, err
 	}
-	shown := HashSecret([]byte(l.User + "\x00" + l.ClientID + "\x00" + l.Password))
+	shown := devices.HashSecret([]byte(l.User + "\x00" + l.ClientID + "\x00" + l.Password))
 	guessed := !c.shown.Lately(string(shown[:]), c.now())
 	if guessed {
 		if c.broker.Begin(l.From, c.now()) > 0 {
@@ -59,10 +60,10 @@ func (c *Credentials) Admit(ctx context.Context, actor account.Actor, l Login) (
 		}
 		defer c.broker.Leave(l.From)
 	}
-	good := l.User == l.ClientID && uidForm.MatchString(l.User)
+	good := l.User == l.ClientID && devices.IsUID(l.User)
 	if good {
 		var err error
-		if good, err = c.door.Prove(ctx, actor, l.User, HashSecret([]byte(l.Password))); err != nil {
+		if good, err = c.door.Prove(ctx, actor, l.User, devices.HashSecret([]byte(l.Password))); err != nil {
 			return false, err
 		}
 	}
@@ -79,7 +80,7 @@ func (c *Credentials) MayUse(ctx context.Context, actor account.Actor, uid strin
 	if err := account.Allow(actor, account.CheckDevice, nil); err != nil {
 		return false, err
 	}
-	if !uidForm.MatchString(uid) || !mayUse(uid, use, topic) {
+	if !devices.IsUID(uid) || !mayUse(uid, use, topic) {
 		return false, nil
 	}
 	return c.door.InUse(ctx, actor, uid)

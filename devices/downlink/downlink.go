@@ -1,4 +1,4 @@
-package devices
+package downlink
 
 import (
 	"cmp"
@@ -10,7 +10,7 @@ import (
 	"hale/vital"
 )
 
-// Orders is the record as a Downlink needs it.
+// Orders is the record as the Sender needs it.
 type Orders interface {
 	// OpenCommands returns the commands that are open and not stale, the oldest first, and the time of the record.
 	OpenCommands(ctx context.Context) (open []Command, now time.Time, err error)
@@ -18,10 +18,10 @@ type Orders interface {
 	CommandsSent(ctx context.Context, ids []vital.UID, at time.Time) error
 }
 
-// Downlink brings commands to the devices that are connected to one edge: when they are made, and all that are open whenever a
+// Sender brings commands to the devices that are connected to one edge: when they are made, and all that are open whenever a
 // device begins to listen. A command goes at least once, with its id; none goes from its not-after on, nor into somebody's night.
 // It knows the open commands while the record is away.
-type Downlink struct {
+type Sender struct {
 	Orders  Orders
 	Deliver func(device string, payload []byte) bool // false: it is not connected here, or does not listen
 	Now     func() time.Time                         // nil: time.Now
@@ -41,19 +41,19 @@ type Downlink struct {
 	failed bool // the last look
 }
 
-func (d *Downlink) begin() {
+func (d *Sender) begin() {
 	d.once.Do(func() {
 		d.wake, d.asks, d.sent = make(chan struct{}, 1), map[string]bool{}, map[vital.UID]bool{}
 	})
 }
 
 // Nudge makes it look at once: somebody knows of a new command. It does not wait.
-func (d *Downlink) Nudge() { d.do(func() { d.look = true }) }
+func (d *Sender) Nudge() { d.do(func() { d.look = true }) }
 
 // Subscribed says that a device has begun to listen for commands. It does not wait.
-func (d *Downlink) Subscribed(device string) { d.do(func() { d.asks[device] = true }) }
+func (d *Sender) Subscribed(device string) { d.do(func() { d.asks[device] = true }) }
 
-func (d *Downlink) do(note func()) {
+func (d *Sender) do(note func()) {
 	d.begin()
 	d.mu.Lock()
 	note()
@@ -65,7 +65,7 @@ func (d *Downlink) do(note func()) {
 }
 
 // Run brings commands until ctx ends, and returns nil then.
-func (d *Downlink) Run(ctx context.Context) error {
+func (d *Sender) Run(ctx context.Context) error {
 	d.begin()
 	tick := time.NewTicker(cmp.Or(d.Every, time.Second))
 	defer tick.Stop()
@@ -86,7 +86,7 @@ func (d *Downlink) Run(ctx context.Context) error {
 
 // runOnce looks for new commands, when it is to, and sends what is to be sent: of a device that has begun to listen all that are
 // open, of the others those that were not sent since they did.
-func (d *Downlink) runOnce(ctx context.Context, look bool) {
+func (d *Sender) runOnce(ctx context.Context, look bool) {
 	d.mu.Lock()
 	asks := d.asks
 	d.asks = map[string]bool{}
@@ -113,7 +113,7 @@ func (d *Downlink) runOnce(ctx context.Context, look bool) {
 }
 
 // refresh reads the open commands; those that are known stay when it cannot.
-func (d *Downlink) refresh(ctx context.Context) {
+func (d *Sender) refresh(ctx context.Context) {
 	open, now, err := d.Orders.OpenCommands(ctx)
 	if err != nil {
 		if !d.failed && ctx.Err() == nil {
@@ -133,9 +133,9 @@ func (d *Downlink) refresh(ctx context.Context) {
 }
 
 // now is the time of the record, as far as it is known.
-func (d *Downlink) now() time.Time { return d.clock().Add(d.ahead) }
+func (d *Sender) now() time.Time { return d.clock().Add(d.ahead) }
 
-func (d *Downlink) clock() time.Time {
+func (d *Sender) clock() time.Time {
 	if d.Now != nil {
 		return d.Now()
 	}

@@ -1,4 +1,4 @@
-package devices
+package credential
 
 import (
 	"context"
@@ -6,15 +6,13 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/devices"
 	"hale/fault"
 	"hale/vital"
 )
 
 // Bounds of certificates.
 const (
-	// EndsSoon is how long before its end somebody is told of a certificate, and how old a device's own one may get before the
-	// same key gets another.
-	EndsSoon = 30 * 24 * time.Hour
 	// mostInForce is how many certificates of one device may be good at once: the present one, the next, and some that were
 	// asked for in vain.
 	mostInForce     = 10
@@ -36,7 +34,7 @@ const (
 
 // KeptCertificate is a certificate as the desk sees it.
 type KeptCertificate struct {
-	Certificate
+	devices.Certificate
 	Device    string // UID
 	Serial    string // in hexadecimal
 	Origin    Origin
@@ -67,16 +65,16 @@ type CertificateBook interface {
 	// that was revoked.
 	KeepCertificate(ctx context.Context, actor account.Actor, uid string, c NewCertificate) error
 	// RevokeCertificate makes it worthless; fault.NotFound when the device has no such one.
-	RevokeCertificate(ctx context.Context, actor account.Actor, uid string, f Fingerprint) error
+	RevokeCertificate(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint) error
 	// EndingCertificates returns of every device in use the certificate that ends last, where that is before a time; first who ends first.
 	EndingCertificates(ctx context.Context, actor account.Actor, before time.Time) ([]KeptCertificate, error)
 }
 
 // AuthorityBook is the record as the desk needs it for the authorities that the organisation trusts.
 type AuthorityBook interface {
-	Authorities(ctx context.Context, actor account.Actor) ([]*Authority, error)
+	Authorities(ctx context.Context, actor account.Actor) ([]*devices.Authority, error)
 	// AddAuthority keeps one, with a UID; one whose certificate is kept already, revoked or not, is fault.Conflict.
-	AddAuthority(ctx context.Context, actor account.Actor, a *Authority) error
+	AddAuthority(ctx context.Context, actor account.Actor, a *devices.Authority) error
 	// RevokeAuthority makes all that it signed worthless, for good; fault.NotFound when there is none.
 	RevokeAuthority(ctx context.Context, actor account.Actor, uid vital.UID) error
 }
@@ -98,7 +96,7 @@ func (c *Certificates) Of(ctx context.Context, actor account.Actor, uid string) 
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return nil, err
 	}
 	return c.Book.Certificates(ctx, actor, uid)
@@ -111,7 +109,7 @@ func (c *Certificates) Ending(ctx context.Context, actor account.Actor, within t
 		return nil, err
 	}
 	if within == 0 {
-		within = EndsSoon
+		within = devices.EndsSoon
 	}
 	if within < 0 || within > mostEndingAhead {
 		return nil, fault.New(fault.Invalid, "within_days: say 1 to 366")
@@ -124,7 +122,7 @@ func (c *Certificates) Sign(ctx context.Context, actor account.Actor, uid string
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return nil, err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return nil, err
 	}
 	request, err := ParseRequest(requestPEM)
@@ -158,7 +156,7 @@ func (c *Certificates) Keep(ctx context.Context, actor account.Actor, uid string
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return nil, err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return nil, err
 	}
 	chain, err := ParseChain("certificate", chainPEM)
@@ -187,19 +185,19 @@ func (c *Certificates) Keep(ctx context.Context, actor account.Actor, uid string
 }
 
 // fits says why a certificate would not let the device in, were it written down.
-func fits(chain []*x509.Certificate, uid string, authorities []*Authority, now time.Time) error {
+func fits(chain []*x509.Certificate, uid string, authorities []*devices.Authority, now time.Time) error {
 	named := false
-	for _, name := range Names(chain[0]) {
+	for _, name := range devices.Names(chain[0]) {
 		named = named || name == uid
 	}
 	if !named {
-		return fault.New(fault.Invalid, "certificate: it does not name this device: its common name must be %s, or a URI in it %s%s", uid, deviceURN, uid)
+		return fault.New(fault.Invalid, "certificate: it does not name this device: its common name must be %s, or a URI in it %s%s", uid, devices.DeviceURN, uid)
 	}
-	_, objection := Vouches(authorities, ForDevices, chain, now)
-	if objection == ObjectionExpired {
+	_, objection := devices.Vouches(authorities, devices.ForDevices, chain, now)
+	if objection == devices.ObjectionExpired {
 		return fault.New(fault.Invalid, "certificate: it has ended %s", stamp(chain[0].NotAfter))
 	}
-	if objection == ObjectionEarly {
+	if objection == devices.ObjectionEarly {
 		return fault.New(fault.Invalid, "certificate: it is not valid before %s; write it down then", stamp(chain[0].NotBefore))
 	}
 	if objection != "" {
@@ -224,11 +222,11 @@ func roomForOne(list []KeptCertificate, now time.Time) error {
 }
 
 // Revoke makes a certificate of a device worthless at once, and ends the connection that it opened.
-func (c *Certificates) Revoke(ctx context.Context, actor account.Actor, uid string, f Fingerprint) error {
+func (c *Certificates) Revoke(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint) error {
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return err
 	}
-	if err := checkUID("uid", uid); err != nil {
+	if err := devices.CheckUID("uid", uid); err != nil {
 		return err
 	}
 	if err := c.Book.RevokeCertificate(ctx, actor, uid, f); err != nil {
@@ -248,7 +246,7 @@ func (c *Certificates) sign(request *x509.CertificateRequest, uid string, origin
 }
 
 // Trusted lists the authorities that the organisation trusts, or has trusted.
-func (c *Certificates) Trusted(ctx context.Context, actor account.Actor) ([]*Authority, error) {
+func (c *Certificates) Trusted(ctx context.Context, actor account.Actor) ([]*devices.Authority, error) {
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
@@ -257,7 +255,7 @@ func (c *Certificates) Trusted(ctx context.Context, actor account.Actor) ([]*Aut
 
 // NewAuthority is an authority as the desk describes it.
 type NewAuthority struct {
-	Kind AuthorityKind
+	Kind devices.AuthorityKind
 	Name string
 	PEM  []byte
 	From time.Time // zero: now
@@ -267,7 +265,7 @@ type NewAuthority struct {
 
 // Trust adds an authority to those that the organisation trusts. Another one may be there for the same makers' devices: while
 // both are in force devices come with certificates of either.
-func (c *Certificates) Trust(ctx context.Context, actor account.Actor, n NewAuthority) (*Authority, error) {
+func (c *Certificates) Trust(ctx context.Context, actor account.Actor, n NewAuthority) (*devices.Authority, error) {
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return nil, err
 	}
@@ -283,8 +281,8 @@ func (c *Certificates) Trust(ctx context.Context, actor account.Actor, n NewAuth
 	return a, nil
 }
 
-func (n *NewAuthority) authority(now time.Time) (*Authority, error) {
-	if n.Kind != ForDevices && n.Kind != ForClaims {
+func (n *NewAuthority) authority(now time.Time) (*devices.Authority, error) {
+	if n.Kind != devices.ForDevices && n.Kind != devices.ForClaims {
 		return nil, fault.New(fault.Invalid, "kind: say device or claim")
 	}
 	if n.Name == "" || !account.Printable(n.Name, longestName) {
@@ -303,7 +301,7 @@ func (n *NewAuthority) authority(now time.Time) (*Authority, error) {
 	case !now.Before(cert.NotAfter):
 		return nil, fault.New(fault.Invalid, "certificate: it has ended %s", stamp(cert.NotAfter))
 	}
-	a := &Authority{Kind: n.Kind, Name: n.Name, Certificate: cert, From: n.From.UTC(), Until: n.Until.UTC()}
+	a := &devices.Authority{Kind: n.Kind, Name: n.Name, Certificate: cert, From: n.From.UTC(), Until: n.Until.UTC()}
 	if n.From.IsZero() {
 		a.From = now.UTC()
 	}

@@ -1,4 +1,6 @@
-package devices
+// Package measuring is what a patient is to measure and when, what came of it (Coverage), and whether what came was measured well
+// (Sittings, Technician).
+package measuring
 
 import (
 	"slices"

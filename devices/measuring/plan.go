@@ -1,9 +1,10 @@
-package devices
+package measuring
 
 import (
 	"slices"
 	"time"
 
+	"hale/devices"
 	"hale/vital"
 )
 
@@ -57,4 +58,31 @@ func (p *Plan) Expected(seen Seen, from, to, now time.Time) []Covered {
 	low, high := p.Around(from, to)
 	all := Coverage(Slots(p.Versions, p.Zone, low, high), seen, p.Zone, now)
 	return slices.DeleteFunc(all, func(c Covered) bool { return c.Opens.Before(from) || !c.Opens.Before(to) })
+}
+
+// Missing says at now of each metric what was expected since from and since something of it came, and did not come. What was
+// measured is to be given for the whole days of the home (Around).
+func (p *Plan) Missing(seen Seen, from, now time.Time) map[vital.Metric]devices.Missed {
+	all := map[vital.Metric]devices.Missed{}
+	for _, c := range p.Expected(seen, from, now, now) {
+		switch c.Cover {
+		case CoverMeasured, CoverOtherTime, CoverClock:
+			delete(all, c.Metric)
+		case CoverMissed, CoverSilent:
+			m := all[c.Metric]
+			if m.Slots++; m.Slots == 1 {
+				m.Opens, m.Closes = c.Opens, c.Closes
+			}
+			all[c.Metric] = m
+		case CoverAhead, CoverDue, CoverPaused, CoverHospital:
+		}
+	}
+	for metric, m := range all {
+		for _, mark := range seen.Measured { // beside every window, or in one that is open
+			if mark.Metric == metric && !mark.At.Before(m.Closes) {
+				delete(all, metric)
+			}
+		}
+	}
+	return all
 }

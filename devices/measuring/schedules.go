@@ -1,4 +1,4 @@
-package devices
+package measuring
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"hale/account"
+	"hale/devices"
 	"hale/fault"
 	"hale/vital"
 )
@@ -47,15 +48,15 @@ func (b *Break) Over(now time.Time) bool {
 	return !p.To.IsZero() && !p.To.After(now)
 }
 
-// Measuring is what a patient is to measure, as people set it: versions and pauses by their numbers, the oldest first.
-type Measuring struct {
+// History is what a patient is to measure, as people set it: versions and pauses by their numbers, the oldest first.
+type History struct {
 	Patient  account.Patient
 	Versions []Authored
 	Breaks   []Break
 }
 
 // Newest returns the number of the newest version, 0 when there is none.
-func (m *Measuring) Newest() int {
+func (m *History) Newest() int {
 	if len(m.Versions) == 0 {
 		return 0
 	}
@@ -63,7 +64,7 @@ func (m *Measuring) Newest() int {
 }
 
 // Plan returns what is expected of the patient.
-func (m *Measuring) Plan() Plan {
+func (m *History) Plan() Plan {
 	p := Plan{Zone: vital.ZoneOrUTC(m.Patient.Zone)}
 	for i := range m.Versions {
 		p.Versions = append(p.Versions, m.Versions[i].Schedule)
@@ -77,7 +78,7 @@ func (m *Measuring) Plan() Plan {
 // ScheduleBook is the record as Schedules needs it. Every method is bound to the actor's organisation and view.
 type ScheduleBook interface {
 	// Measuring returns the patient with their versions and pauses; fault.NotFound when nobody within the view has this id.
-	Measuring(ctx context.Context, actor account.Actor, patient vital.UID) (Measuring, error)
+	Measuring(ctx context.Context, actor account.Actor, patient vital.UID) (History, error)
 	// AddSchedule appends a version with its audit row and the notice to the patient; expected is the newest version that the
 	// author has seen. A newer one is fault.Conflict.
 	AddSchedule(ctx context.Context, actor account.Actor, patient vital.PatientID, expected int, a Authored) (Authored, error)
@@ -109,34 +110,32 @@ const (
 	furthestBack   = 31 * 24 * time.Hour // how far in the past a pause may begin
 	longestOther   = 72 * time.Hour      // of a pause that is neither hospital nor holiday (clinical/alarms.md)
 	longestHoliday = 92 * 24 * time.Hour // [J]
-	mostDays       = 92                  // of one strip
-	usualDays      = 14                  // of a strip when nobody says
 	mostBreaks     = 200                 // pauses of one patient that are looked at
 	mostVersions   = 500                 // of one patient's schedule
 	oneDay         = 24 * time.Hour      // of a clock that never changes
 )
 
 // Get returns what the patient is to measure, with every version and pause.
-func (s *Schedules) Get(ctx context.Context, actor account.Actor, patient vital.UID) (Measuring, error) {
+func (s *Schedules) Get(ctx context.Context, actor account.Actor, patient vital.UID) (History, error) {
 	m, err := s.find(ctx, actor, account.SeeReadings, patient)
 	if err != nil {
-		return Measuring{}, err
+		return History{}, err
 	}
 	return m, s.Looks.Saw(ctx, actor, "schedule", "", m.Patient.ID)
 }
 
 // find asks for the function first, and then, with the patient as the actor finds them, for this patient. Relatives are not shown
 // the schedule: what they are not to see of the readings would show as missing.
-func (s *Schedules) find(ctx context.Context, actor account.Actor, action account.Action, patient vital.UID) (Measuring, error) {
+func (s *Schedules) find(ctx context.Context, actor account.Actor, action account.Action, patient vital.UID) (History, error) {
 	if err := account.Allow(actor, action, nil); err != nil {
-		return Measuring{}, err
+		return History{}, err
 	}
 	if actor.Role == account.CaregiverRole {
-		return Measuring{}, fault.New(fault.Forbidden, "the measurement schedule is for the patient and the care team")
+		return History{}, fault.New(fault.Forbidden, "the measurement schedule is for the patient and the care team")
 	}
 	m, err := s.Book.Measuring(ctx, actor, patient)
 	if err != nil {
-		return Measuring{}, err
+		return History{}, err
 	}
 	return m, account.Allow(actor, action, &m.Patient)
 }
@@ -160,7 +159,7 @@ func (s *Schedules) Set(ctx context.Context, actor account.Actor, patient vital.
 	switch {
 	case a.EffectiveFrom.Before(now.Truncate(time.Microsecond)):
 		return Authored{}, fault.New(fault.Invalid, "effective_from: a schedule begins now or later: what was expected before stays as it was")
-	case a.EffectiveFrom.After(now.Add(furthestAhead)):
+	case a.EffectiveFrom.After(now.Add(devices.FurthestAhead)):
 		return Authored{}, fault.New(fault.Invalid, "effective_from: a schedule may begin at most a year ahead, not in %d", a.EffectiveFrom.Year())
 	case len(m.Versions) >= mostVersions:
 		return Authored{}, fault.New(fault.Invalid, "a patient's schedule has at most %d versions", mostVersions)
@@ -206,7 +205,7 @@ func (s *Schedules) Pause(ctx context.Context, actor account.Actor, patient vita
 
 func (b *Break) check(now time.Time) error {
 	switch {
-	case b.From.Before(now.Add(-furthestBack)) || b.From.After(now.Add(furthestAhead)):
+	case b.From.Before(now.Add(-furthestBack)) || b.From.After(now.Add(devices.FurthestAhead)):
 		return fault.New(fault.Invalid, "from: a pause begins between a month ago and a year ahead")
 	case !b.To.IsZero() && !b.To.After(b.From):
 		return fault.New(fault.Invalid, "to: must lie after from")
@@ -250,7 +249,7 @@ func (s *Schedules) EndPause(ctx context.Context, actor account.Actor, patient, 
 
 // Strip is what became of what was expected of a patient in a number of days, by the clock of their home.
 type Strip struct {
-	Measuring
+	History
 	From, To time.Time
 	Slots    []Covered
 }
@@ -258,11 +257,9 @@ type Strip struct {
 // Strip returns what was expected in the last days, today included, and what became of each. Days of 0 are 14; more than 92 are
 // fault.Invalid.
 func (s *Schedules) Strip(ctx context.Context, actor account.Actor, patient vital.UID, days int) (Strip, error) {
-	if days == 0 {
-		days = usualDays
-	}
-	if days < 1 || days > mostDays {
-		return Strip{}, fault.New(fault.Invalid, "days: give 1 to %d", mostDays)
+	days, err := devices.DaysBack(days)
+	if err != nil {
+		return Strip{}, err
 	}
 	m, err := s.find(ctx, actor, account.SeeReadings, patient)
 	if err != nil {
@@ -274,7 +271,7 @@ func (s *Schedules) Strip(ctx context.Context, actor account.Actor, patient vita
 	plan, now := m.Plan(), s.Now()
 	_, to := plan.Around(now, now)
 	first := to.In(plan.Zone).AddDate(0, 0, -days)
-	strip := Strip{Measuring: m, From: first.UTC(), To: to}
+	strip := Strip{History: m, From: first.UTC(), To: to}
 	if len(plan.Versions) == 0 {
 		return strip, nil
 	}

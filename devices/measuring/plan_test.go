@@ -1,4 +1,4 @@
-package devices_test
+package measuring_test
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"hale/devices"
+	"hale/devices/measuring"
 	"hale/vital"
 )
 
@@ -14,27 +14,27 @@ import (
 func TestWhatWasExpectedBetweenTwoMoments(t *testing.T) {
 	t.Parallel()
 	zone := home(t, "Europe/Ljubljana")
-	plan := devices.Plan{
+	plan := measuring.Plan{
 		Zone:     zone,
-		Versions: []devices.Schedule{{Number: 1, Lines: []devices.Line{{Metric: vital.BloodPressure, First: "2026-06-01", Times: daily(8, 20)}}}},
-		Pauses:   []devices.Pause{{Kind: devices.OnHoliday, From: moment(t, "2026-06-02T00:00:00+02:00"), To: moment(t, "2026-06-03T00:00:00+02:00")}},
+		Versions: []measuring.Schedule{{Number: 1, Lines: []measuring.Line{{Metric: vital.BloodPressure, First: "2026-06-01", Times: daily(8, 20)}}}},
+		Pauses:   []measuring.Pause{{Kind: measuring.OnHoliday, From: moment(t, "2026-06-02T00:00:00+02:00"), To: moment(t, "2026-06-03T00:00:00+02:00")}},
 	}
 	// Seen at half past six in the morning, beside every window: the morning's, also for who asks about the evening only.
-	seen := devices.Seen{Measured: []devices.Mark{{Metric: vital.BloodPressure, At: moment(t, "2026-06-01T06:30:00+02:00")}}}
+	seen := measuring.Seen{Measured: []measuring.Mark{{Metric: vital.BloodPressure, At: moment(t, "2026-06-01T06:30:00+02:00")}}}
 	now := moment(t, "2026-06-03T12:00:00+02:00")
 	for name, c := range map[string]struct {
 		from, to string
-		want     []devices.Cover
+		want     []measuring.Cover
 	}{
-		"a day and a half": {"2026-06-01T00:00:00+02:00", "2026-06-02T12:00:00+02:00", []devices.Cover{devices.CoverOtherTime, devices.CoverMissed, devices.CoverPaused}},
-		"the evening alone is not given the morning's": {"2026-06-01T12:00:00+02:00", "2026-06-01T23:00:00+02:00", []devices.Cover{devices.CoverMissed}},
+		"a day and a half": {"2026-06-01T00:00:00+02:00", "2026-06-02T12:00:00+02:00", []measuring.Cover{measuring.CoverOtherTime, measuring.CoverMissed, measuring.CoverPaused}},
+		"the evening alone is not given the morning's": {"2026-06-01T12:00:00+02:00", "2026-06-01T23:00:00+02:00", []measuring.Cover{measuring.CoverMissed}},
 		"a slot that opens at the end is not part":     {"2026-06-01T12:00:00+02:00", "2026-06-01T19:00:00+02:00", nil},
-		"today: due before noon, ahead after it":       {"2026-06-03T00:00:00+02:00", "2026-06-04T00:00:00+02:00", []devices.Cover{devices.CoverMissed, devices.CoverAhead}},
+		"today: due before noon, ahead after it":       {"2026-06-03T00:00:00+02:00", "2026-06-04T00:00:00+02:00", []measuring.Cover{measuring.CoverMissed, measuring.CoverAhead}},
 		"the wrong way round":                          {"2026-06-03T00:00:00+02:00", "2026-06-01T00:00:00+02:00", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var got []devices.Cover
+			var got []measuring.Cover
 			for _, s := range plan.Expected(seen, moment(t, c.from), moment(t, c.to), now) {
 				got = append(got, s.Cover)
 			}
@@ -47,7 +47,7 @@ func TestWhatWasExpectedBetweenTwoMoments(t *testing.T) {
 	if high.Sub(low) != 25*time.Hour {
 		t.Errorf("the day on which the clocks go back lasts %s", high.Sub(low))
 	}
-	if got := (&devices.Plan{}).Expected(seen, low, high, now); got != nil {
+	if got := (&measuring.Plan{}).Expected(seen, low, high, now); got != nil {
 		t.Errorf("an empty plan expects %v", got)
 	}
 }

@@ -1,4 +1,6 @@
-package devices
+// Package downlink is what Hale asks of devices: commands with an end, their quiet hours, how they reach a connected device (Sender)
+// and what became of them.
+package downlink
 
 import (
 	"encoding/json"
