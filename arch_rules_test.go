@@ -37,7 +37,7 @@ func theHouse() law {
 		"api", "api/session", "api/feed", "web", "simulators",
 	}
 	all := append(slices.Clone(toPeople),
-		"fhir", "account/guess", "account/signin", "account/signin/oidc", "push/webpush", "push/webhook", "ingest/formats", "ingest/edge", "ingest/bridge", "stream",
+		"fhir", "alerts/score", "account/guess", "account/signin", "account/signin/oidc", "push/webpush", "push/webhook", "ingest/formats", "ingest/edge", "ingest/bridge", "stream",
 		"postgres", "postgres/embedded", "api", "api/session", "api/feed", "api/fhirmap", "web", "simulators", "authority")
 	fiber := []string{"api", "api/session", "api/feed", "web"}
 
@@ -48,7 +48,7 @@ func theHouse() law {
 			"fault":               {},
 			"fhir":                {"vital", "fault"},
 			"account":             {"vital", "fault"},
-			"push":                {"vital", "fault"},
+			"push":                {"vital", "fault", "account"},
 			"account/audit":       {"account", "vital", "fault"},
 			"account/consent":     {"account", "vital", "fault"},
 			"account/identity":    {"account", "vital", "fault"},
@@ -56,13 +56,14 @@ func theHouse() law {
 			"account/signin":      {"account", "account/guess", "vital", "fault"},
 			"account/signin/oidc": {"account", "account/signin", "vital", "fault"},
 			"push/webpush":        {"push", "fault"},
-			"push/webhook":        {"push", "fault"},
+			"push/webhook":        {"push", "vital", "fault"},
 			"devices":             {"vital", "fault", "account"},
 			"devices/credential":  {"devices", "vital", "fault", "account", "account/guess"},
 			"devices/measuring":   {"devices", "vital", "fault", "account"},
 			"devices/downlink":    {"devices", "vital", "fault", "account"},
 			"careplan":            {"vital", "fault", "account", "push", "devices"},
-			"alerts":              {"vital", "fault", "account", "push", "devices", "careplan"},
+			"alerts":              {"vital", "fault", "account", "push", "devices", "careplan", "alerts/score"},
+			"alerts/score":        {"vital", "fault"},
 			"safe":                append(slices.Clone(accounts), "account/guess", "vital", "fault"),
 			"ingest":              {"ingest/formats", "vital", "fault", "fhir", "devices"},
 			"ingest/formats":      {"vital", "fault", "fhir"},
@@ -101,6 +102,7 @@ func theHouse() law {
 			{path: "github.com/pires/go-proxyproto", by: []string{"ingest/edge"}},
 			{path: "github.com/pquerna/otp", by: []string{"account/signin"}, tests: []string{"cmd/hale"}}, // a test is a person's phone
 			{path: "github.com/boombuler/barcode", by: []string{"web"}},
+			{path: "github.com/standard-webhooks/standard-webhooks", by: []string{"push/webhook"}},
 			{path: "golang.org/x/crypto/argon2", by: []string{"account/signin"}},
 			{path: "github.com/coreos/go-oidc/v3", by: []string{"account/signin/oidc"}},
 			{path: "golang.org/x/oauth2", by: []string{"account/signin/oidc"}},

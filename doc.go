@@ -52,6 +52,7 @@
 //     it was measured well, devices/downlink what devices are asked.
 //   - careplan (empty yet): goals, medication plan, schedule, doses, adherence, reminders.
 //   - alerts: rules (limits and trends so far), the condition track, the episode, the Processor, triage. Escalation is to come.
+//     alerts/score computes early-warning scores (NEWS2).
 //   - push: the notice, a row of the outbox; subscriptions, the dispatcher, push/webpush and push/webhook are to come.
 //   - safe: the patient's data safe: who looked, a copy of everything, links, corrections; filing anew, erasing.
 //   - fhir: FHIR R4 resources in and out, with no opinion about who may.

@@ -22,13 +22,15 @@ const (
 	AssignDevice Action = "assign device"
 	CheckDevice  Action = "check devices for a broker" // a broker asks whom it may let in; for programs only
 
-	SeeTeams      Action = "see care teams" // their people, rosters and staffed hours
-	ManageTeams   Action = "manage care teams"
-	ManageStaff   Action = "manage staff"
-	ManageKeys    Action = "manage API keys"
-	BreakGlass    Action = "break the glass"
-	ReviewAccess  Action = "review access" // the privacy officer's look at broken glass and the audit trail
-	InvitePatient Action = "let a patient sign in"
+	SeeTeams    Action = "see care teams" // their people, rosters and staffed hours
+	ManageTeams Action = "manage care teams"
+	ManageStaff Action = "manage staff"
+	ManageKeys  Action = "manage API keys"
+	// ManageWebhooks lets notices leave the house: whoever may, says to which address.
+	ManageWebhooks Action = "manage webhooks"
+	BreakGlass     Action = "break the glass"
+	ReviewAccess   Action = "review access" // the privacy officer's look at broken glass and the audit trail
+	InvitePatient  Action = "let a patient sign in"
 
 	SeeConsents     Action = "see consents"
 	RecordConsent   Action = "record consent"
@@ -55,7 +57,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		SeePatients, AddPatient, SeeReadings, SeeAlerts, HandleAlert, SetLimits, SetSchedule, SeeDevices, EnrolDevice, AssignDevice, CheckDevice,
-		SeeTeams, ManageTeams, ManageStaff, ManageKeys, BreakGlass, ReviewAccess, InvitePatient,
+		SeeTeams, ManageTeams, ManageStaff, ManageKeys, ManageWebhooks, BreakGlass, ReviewAccess, InvitePatient,
 		SeeConsents, RecordConsent, ManageCaregiver, EndCare, Protect, WriteConsent, ImportPeople, MergePatients, Refile,
 		SeeLooks, ExportRecord, ShareRecord, SeeSheet, AskCorrection, DecideCorrection, AskErasure, DecideErasure,
 	}
@@ -77,7 +79,7 @@ func (r Role) functions() []Action {
 			SeePatients, AddPatient, SeeDevices, EnrolDevice, AssignDevice, SeeTeams, ImportPeople, MergePatients, Refile,
 		}
 	case Manager:
-		return []Action{SeePatients, SeeDevices, SeeTeams, ManageTeams, ImportPeople}
+		return []Action{SeePatients, SeeDevices, SeeTeams, ManageTeams, ManageWebhooks, ImportPeople}
 	case PrivacyOfficer:
 		return []Action{SeePatients, SeeTeams, ReviewAccess, SeeConsents, Protect, WriteConsent, SeeLooks, AskErasure, DecideErasure}
 	case Researcher:

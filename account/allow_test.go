@@ -28,7 +28,7 @@ func mayDo() map[account.Role][]account.Action {
 			account.SeePatients, account.AddPatient, account.SeeDevices, account.EnrolDevice, account.AssignDevice, account.SeeTeams,
 			account.ImportPeople, account.MergePatients, account.Refile,
 		},
-		account.Manager:    {account.SeePatients, account.SeeDevices, account.SeeTeams, account.ManageTeams, account.ImportPeople},
+		account.Manager:    {account.SeePatients, account.SeeDevices, account.SeeTeams, account.ManageTeams, account.ManageWebhooks, account.ImportPeople},
 		account.Researcher: {},
 		account.PrivacyOfficer: {
 			account.SeePatients, account.SeeTeams, account.ReviewAccess, account.SeeConsents, account.Protect, account.WriteConsent, account.SeeLooks,

@@ -47,17 +47,17 @@ type Directory struct {
 // MostPatients is how many patients one listing returns at most.
 const MostPatients = 500
 
+const usualPatients = 100
+
 // Patients returns the patients whose name or number matches the query (all when it is empty), by name. A limit of 0
 // means 100.
 func (d *Directory) Patients(ctx context.Context, actor Actor, query string, limit int) ([]Patient, error) {
 	if err := Allow(actor, SeePatients, nil); err != nil {
 		return nil, err
 	}
-	if limit == 0 {
-		limit = 100
-	}
-	if limit < 0 || limit > MostPatients {
-		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", MostPatients)
+	limit, err := ListLength(limit, usualPatients, MostPatients)
+	if err != nil {
+		return nil, err
 	}
 	if err := d.Looks.Listed(ctx, actor, "patients"); err != nil {
 		return nil, err

@@ -83,8 +83,9 @@ type task struct {
 	rerouted     bool // readings came in by another partition
 	reroutedFrom time.Time
 
-	taken   bool // with rejudge: readings were taken away
-	brought bool // with rerouted: readings were brought from elsewhere
+	taken     bool // with rejudge: readings were taken away
+	withdrawn bool // with rejudge: readings were taken back
+	brought   bool // with rerouted: readings were brought from elsewhere
 }
 
 // added is why stored readings that are new to the patient are judged.
@@ -103,6 +104,8 @@ func (t *task) changed() Cause {
 		return t.added()
 	case t.taken:
 		return CauseTaken
+	case t.withdrawn:
+		return CauseWithdrawn
 	}
 	return CauseRule
 }
@@ -142,7 +145,7 @@ func gather(changed []Change, fresh []Fresh) map[vital.PatientID]*task {
 		if c.Late {
 			t.brought = t.brought || c.Moved
 		} else {
-			t.taken = t.taken || c.Moved
+			t.taken, t.withdrawn = t.taken || c.Moved, t.withdrawn || c.Withdrawn
 		}
 		switch {
 		case c.Late && (!t.rerouted || c.From.Before(t.reroutedFrom)):
@@ -262,21 +265,21 @@ func (t *track) outside(tail []Point, all bool) {
 		since = nil
 	}
 	whole := all || len(since) < len(tail)
-	if whole || t.rule.counting(since) >= t.rule.window()-1 {
+	if whole || t.rule.counting(since) >= t.rule.window()-1 && (t.rule.reach() == 0 || t.sees(tail, t.newest)) {
 		t.state, t.ready = t.begin(since), true
 	}
 }
 
 // fromTail folds the open interval from its beginning when that still lies in the tail. Limits that look at more than
-// one reading need those before the beginning too, and where the interval before ended; they ask the record. Trends need
-// those before it that they can look back on.
+// one reading need those before the beginning too, and where the interval before ended; they ask the record. Trends, and limits
+// with a duration, need those before it that they can look back on.
 func (t *track) fromTail(tail []Point, all bool) {
 	i := slices.IndexFunc(tail, func(p Point) bool { return p.Compare(t.last.From) == 0 })
 	if i < 0 || t.rule.window() > 1 {
 		return
 	}
 	var before []Point
-	if t.rule.Kind == KindTrend {
+	if t.rule.reach() > 0 {
 		if !all && !t.sees(tail, t.last.From) {
 			return
 		}
@@ -365,9 +368,9 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 	t := j.track
 	split := sort.Search(len(fresh), func(i int) bool { return t.newest.Before(fresh[i].Mark) })
 	late, ahead := fresh[:split], fresh[split:]
-	// A rule that changes after the newest reading changes nothing of what was judged; readings that were taken away may have
+	// A rule that changes after the newest reading changes nothing of what was judged; readings that are gone may have
 	// been the newest themselves.
-	if rule := (Mark{At: todo.from, ID: math.MinInt64}); todo.rejudge && (todo.taken || rule.Before(t.newest)) {
+	if rule := (Mark{At: todo.from, ID: math.MinInt64}); todo.rejudge && (todo.taken || todo.withdrawn || rule.Before(t.newest)) {
 		// What the open alert says of its worst and last reading is renewed by all that it counts.
 		if e := j.follower.open; e != nil && e.Since.Before(todo.from) {
 			rule.At = e.Since
@@ -410,7 +413,7 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 // that a trend looks back on, so none of its are.
 func (j *judgement) harmless(late []Point) bool {
 	t := j.track
-	if t.rule.Kind == KindTrend || t.rule.window() > 1 || t.holds() || !t.last.To.Before(late[0].Mark) {
+	if t.rule.reach() > 0 || t.rule.window() > 1 || t.holds() || !t.last.To.Before(late[0].Mark) {
 		return false
 	}
 	for _, p := range late {

@@ -69,11 +69,16 @@ const (
 
 	CauseTaken   Cause = "filed elsewhere" // readings were somebody else's and were taken away (refile)
 	CauseBrought Cause = "filed here"      // readings that were filed elsewhere, or under nobody, were this person's (refile)
+
+	CauseWithdrawn Cause = "taken back" // readings were taken back, by their device or by a person (withdrawal)
 )
 
 // settled reports whether a person changed what is judged, by other limits or by taking readings away: then what holds no more
 // may close. What only adds readings closes nothing but by their own return.
-func (c Cause) settled() bool { return c == CauseRule || c == CauseTaken }
+func (c Cause) settled() bool { return c == CauseRule || c.fewer() }
+
+// fewer reports whether readings that were judged are there no more.
+func (c Cause) fewer() bool { return c == CauseTaken || c == CauseWithdrawn }
 
 // refiled reports whether readings were filed anew.
 func (c Cause) refiled() bool { return c == CauseTaken || c == CauseBrought }
@@ -105,6 +110,8 @@ type Entry struct {
 	NextStep    NextStep      // resolved
 	NextStepAt  time.Time     // resolved with recheck or call
 	Note        string
+
+	Retracts []Retraction // annotated: readings that it tells of and that stand no more, or again
 }
 
 // Tells reports whether the entry tells of a reading beyond a limit.
@@ -164,6 +171,8 @@ type Episode struct {
 	NextStepAt  time.Time
 	Note        string
 	Version     int // counts changes that a person must have seen before acting: level, state
+
+	Retracted []Retraction // of the readings that it tells of, those that stand no more: of its last and its worst, and the newest of the others
 }
 
 // AckInForce reports whether somebody has taken the episode and that has not expired.
@@ -220,6 +229,7 @@ func (e Episode) Apply(entry Entry) Episode {
 	case EntryNoted:
 		e.noted(entry)
 	case EntryAnnotated: // others stand in the log for people to read
+		e.retracted(entry)
 		if entry.Renews() {
 			e.renewed(entry)
 		}

@@ -336,7 +336,7 @@ func (f *follower) appendTo(e *Episode, entry Entry) {
 
 // historic reports whether the reading is too old to page for, by the clock: when it arrived, or by now.
 func (f *follower) historic(p Point) bool {
-	return p.Historic() || f.now.Sub(p.At) > vital.HistoricAfter
+	return p.Historic(p.ReceivedAt) || p.Historic(f.now)
 }
 
 // asks reports whether the reading asks for contact: it came too late to page but is red and the last that is known

@@ -42,11 +42,9 @@ func (t *Triage) List(ctx context.Context, actor account.Actor, f Filter) ([]Ale
 	if err := account.Allow(actor, account.SeeAlerts, nil); err != nil {
 		return nil, err
 	}
-	if f.Limit == 0 {
-		f.Limit = defaultPage
-	}
-	if f.Limit < 1 || f.Limit > largestPage {
-		return nil, fault.New(fault.Invalid, "limit must be 1 to %d", largestPage)
+	var err error
+	if f.Limit, err = account.ListLength(f.Limit, defaultPage, largestPage); err != nil {
+		return nil, err
 	}
 	for _, s := range f.States {
 		switch s {
@@ -248,6 +246,8 @@ func (e *Entry) said() string {
 				return "it closed by itself, the limits were changed,"
 			case e.Cause.refiled():
 				return "it closed by itself, its readings were filed under another record,"
+			case e.Cause == CauseWithdrawn:
+				return "it closed by itself, its readings were taken back,"
 			}
 			return "it closed by itself, the readings were back inside the limits,"
 		}

@@ -83,6 +83,7 @@ func (l *Limits) set(ctx context.Context, actor account.Actor, patient vital.UID
 
 const (
 	longestReason = 2000                 // bytes of a reason, a note or an advice
+	longestFor    = 24 * 60              // minutes of a duration: so far is read again to resume it
 	furthestAhead = 366 * 24 * time.Hour // how far in the future limits may begin
 )
 
@@ -128,6 +129,14 @@ func (l *Limit) Check(metric vital.Metric) error {
 		return fault.New(fault.Invalid, "k of n: k must be at least 1 and not more than n (got %d of %d)", l.K, l.N)
 	case l.N > MaxWindow:
 		return fault.New(fault.Invalid, "k of n: n may be at most %d (got %d)", MaxWindow, l.N)
+	case l.ForMinutes < 0 || l.ForMinutes > longestFor:
+		return fault.New(fault.Invalid, "for_minutes: a duration may be at most %d minutes (got %d)", longestFor, l.ForMinutes)
+	case l.ForMinutes > 0 && l.N > 1:
+		return fault.New(fault.Invalid, "give either k of n or for_minutes, not both")
+	case l.ForMinutes > 0 && (l.GapMinutes < 1 || l.GapMinutes > l.ForMinutes):
+		return fault.New(fault.Invalid, "gap_minutes: say after how long without a reading the duration ends, 1 to %d minutes (got %d)", l.ForMinutes, l.GapMinutes)
+	case l.ForMinutes == 0 && l.GapMinutes != 0:
+		return fault.New(fault.Invalid, "gap_minutes goes with for_minutes")
 	case l.ClearAfter < 1 || l.ClearAfter > MaxWindow:
 		return fault.New(fault.Invalid, "clear after: must be 1 to %d readings (got %d)", MaxWindow, l.ClearAfter)
 	}

@@ -14,7 +14,7 @@ func (f *follower) renewed(was *Episode, after []found, logged []Told, cause Cau
 	if f.open == nil || f.open.ID != was.ID { // one that has just opened says what the version says
 		return
 	}
-	anew := f.rule.saysAnew(was) || cause == CauseTaken
+	anew := f.rule.saysAnew(was) || cause.fewer()
 	var counted []occurrence
 	for i := range after {
 		for _, o := range after[i].occurrences {
@@ -77,7 +77,7 @@ func (f *follower) worstOf(counted []occurrence) occurrence {
 
 // renews writes what is now said of a counted reading.
 func (f *follower) renews(o occurrence, worst bool, cause Cause) {
-	if !cause.refiled() {
+	if !cause.refiled() && cause != CauseWithdrawn {
 		cause = CauseRule
 	}
 	which := "its latest reading"
@@ -95,7 +95,7 @@ func (f *follower) renews(o occurrence, worst bool, cause Cause) {
 
 // renewedNote says of which reading something is said anew, and why.
 func renewedNote(cause Cause, version int, which string) string {
-	if cause.refiled() {
+	if cause.refiled() || cause == CauseWithdrawn {
 		return fmt.Sprintf("%s: without those readings this is %s", cause, which)
 	}
 	return fmt.Sprintf("%s by version %d: %s", cause, version, which)

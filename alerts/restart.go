@@ -90,9 +90,14 @@ func (j *judgement) since(ctx context.Context, before, floor Mark, without []Poi
 	if j.track.rule.Kind == KindTrend {
 		return j.lookedBackOn(ctx, before, without)
 	}
+	within, err := j.lookedBackOn(ctx, before, without)
+	if err != nil {
+		return nil, err
+	}
+	within = slices.DeleteFunc(within, func(p Point) bool { return !floor.Before(p.Mark) })
 	n := j.track.rule.window() - 1
-	if n == 0 {
-		return nil, nil
+	if j.track.rule.counting(within) >= n {
+		return within, nil
 	}
 	for ask := n; ; ask *= 4 {
 		points, err := j.facts.PointsBefore(ctx, j.patient.id, j.track.rule.Metric, before, floor, ask+len(without))
@@ -101,14 +106,14 @@ func (j *judgement) since(ctx context.Context, before, floor Mark, without []Poi
 		}
 		whole := len(points) < ask+len(without)
 		if points = except(points, without); whole || j.track.rule.counting(points) >= n {
-			return points, nil
+			return points, nil // more than those of the time that a duration looks at
 		}
 	}
 }
 
-// lookedBackOn returns the readings before a mark that a trend can still see, without some of this batch.
+// lookedBackOn returns the readings before a mark that a trend or a duration can still see, without some of this batch.
 func (j *judgement) lookedBackOn(ctx context.Context, before Mark, without []Point) ([]Point, error) {
-	if before.At.IsZero() {
+	if before.At.IsZero() || j.track.rule.reach() == 0 {
 		return nil, nil // there are none
 	}
 	points, err := j.facts.PointsSince(ctx, j.patient.id, j.track.rule.Metric, before.At.Add(-j.track.rule.reach()), before)

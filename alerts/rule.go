@@ -95,11 +95,14 @@ type Bounds struct {
 
 // Limit is what a limit rule compares with. Components stand in the order of the metric's components; one without
 // bounds is not judged. The condition begins when K of the last N readings are at a level (an extreme reading
-// begins it alone) and ends after ClearAfter readings in a row that are inside by the margin.
+// begins it alone) and ends after ClearAfter readings in a row that are inside by the margin. With ForMinutes all readings of so
+// long a time must be at a level instead, and no two of them further apart than GapMinutes: nobody knows what was in between.
 type Limit struct {
 	Components []Bounds `json:"components"`
 	K          int      `json:"k"`
 	N          int      `json:"n"`
+	ForMinutes int      `json:"for_minutes,omitempty"` // 0: at once
+	GapMinutes int      `json:"gap_minutes,omitempty"` // a longer time between two readings ends the count
 	ClearAfter int      `json:"clear_after"`
 }
 

@@ -159,6 +159,8 @@ func parseLimits(text string) (vital.Metric, alerts.Limit, error) {
 		switch words[0] {
 		case "k":
 			l.K, l.N = atoi(words[1]), atoi(words[3])
+		case "for": // for 10 min gap 5 min
+			l.ForMinutes, l.GapMinutes = atoi(words[1]), atoi(words[4])
 		case "clear":
 			l.ClearAfter = atoi(words[2])
 		default:
@@ -207,7 +209,7 @@ func setBound(b *alerts.Bounds, name, text string) error {
 	return err
 }
 
-// arrive reads "heart_rate 120" or "heart_rate 120 measured 07:00" or "... measured day 1 07:00".
+// arrive reads "heart_rate 120" or "heart_rate 120 measured 07:00" or "... measured day 1 07:00", each also with "within 24h".
 func (s *scenario) arrive(readings []string) ([]logged, error) {
 	var points []alerts.Point
 	for _, text := range readings {
@@ -229,6 +231,13 @@ func (s *scenario) arrive(readings []string) ([]logged, error) {
 		if len(words) > 2 && words[2] == "by" {
 			p.Sensor = vital.SensorID(atoi(strings.TrimPrefix(words[3], "scale")))
 			words = slices.Delete(words, 2, 4)
+		}
+		if i := slices.Index(words, "within"); i > 0 && i+1 < len(words) {
+			unsure, err := time.ParseDuration(words[i+1])
+			if err != nil {
+				return nil, err
+			}
+			p.Unsure, words = unsure, slices.Delete(words, i, i+2)
 		}
 		if len(words) > 2 {
 			at, err := s.measured(words[3:])

@@ -28,10 +28,14 @@ type Point struct {
 	ReceivedAt time.Time
 	Findings   vital.Finding
 	Sensor     vital.SensorID // trends of weights compare those of one scale
+	Unsure     time.Duration  // At lies within so much of when it was measured, either way; 0 also of one that is Historic anyway
 }
 
-// Historic reports whether the reading came so late (more than vital.HistoricAfter) that nobody is to be paged.
-func (p Point) Historic() bool { return p.ReceivedAt.Sub(p.At) > vital.HistoricAfter }
+// Historic reports whether the reading tells of so long before a time (more than vital.HistoricAfter, however late it can have been
+// measured) that nobody is to be paged: before it arrived, or before now.
+func (p Point) Historic(at time.Time) bool {
+	return at.Sub(vital.Latest(p.At, p.Unsure, p.ReceivedAt)) > vital.HistoricAfter
+}
 
 // Interval is a time in which a rule's condition held, from the reading that began it to the one that ended it.
 type Interval struct {
@@ -46,7 +50,7 @@ type Interval struct {
 func (i Interval) Open() bool { return i.To.IsZero() }
 
 // TailLength is how many readings per metric a loaded Situation carries, and TrendTail how many of a metric that has a
-// trend rule: a week of the home blood pressure schedule (four a day) and its spare. A rule that needs more asks for it.
+// trend rule, or a limit with a duration: a week of the home blood pressure schedule (four a day) and its spare. A rule that needs more asks for it.
 const (
 	TailLength = 16
 	TrendTail  = 64
@@ -55,7 +59,7 @@ const (
 // TailOf returns how many readings of the metric the Situation of a patient with these rules carries.
 func TailOf(rules []Rule, metric vital.Metric) int {
 	for i := range rules {
-		if rules[i].Metric == metric && rules[i].Kind == KindTrend {
+		if rules[i].Metric == metric && rules[i].reach() > 0 {
 			return TrendTail
 		}
 	}
@@ -88,6 +92,8 @@ type Change struct {
 	From    time.Time // from here on, when Rejudge
 	Late    bool      // because readings came in by another partition, not because a person changed a rule
 	Moved   bool      // because a person said whose readings are: with Late they were brought to this patient, else taken away
+
+	Withdrawn bool // because readings were taken back
 }
 
 // Told is a reading that the log of an episode tells of.

@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"slices"
+	"time"
 )
 
 // MaxWindow is the largest N of a rule: a state of N-1 readings can always be taken from a loaded Tail.
@@ -9,13 +10,15 @@ const MaxWindow = TailLength
 
 // Runner is the state of a rule's condition track at a place in the order of readings. It is a plain value: a copy
 // is an independent state. Outside an interval it depends on nothing but the last readings since the last interval
-// ended (of a limit) or the readings of the last days (of a trend, Rule.reach), which is how it is resumed from what is
-// stored; inside an interval it is only ever had by folding the interval from its beginning.
+// ended (of a limit, and of one with a duration those of that time) or the readings of the last days (of a trend, Rule.reach),
+// which is how it is resumed from what is stored; inside an interval it is only ever had by folding the interval from its beginning.
 type Runner struct {
 	rule    *Rule
 	past    *history         // of a trend: what it remembers of the last days; never changed in place
 	recent  [MaxWindow]Level // levels of the latest readings since the last end, the newest at n-1
 	n       int
+	runs    [Extreme + 1]time.Time // since when every reading was at a level; zero: the latest is below it
+	latest  time.Time              // measured: of the readings in runs
 	holds   bool
 	current Interval // the one that holds, or the last one that this runner saw end
 	streak  int      // readings in a row that were inside by the margin
@@ -51,7 +54,8 @@ func resume(rule *Rule, zones zones, since []Point) Runner {
 	}
 	for _, p := range since {
 		if level, counts := rule.counts(p); counts {
-			r.push(level)
+			v, _ := rule.InForce(p.At)
+			r.push(p.At, level, v)
 		}
 	}
 	return r
@@ -88,7 +92,7 @@ func (r *Runner) Step(p Point) Step {
 		}
 		return step
 	}
-	r.push(said.level)
+	r.push(p.At, said.level, v)
 	step := Step{Level: said.level, Version: v.Number, Grounds: said.grounds}
 	condition := r.condition(&v.Limit)
 	switch {
@@ -156,7 +160,7 @@ func (r *Runner) unjudged(p Point, v *Version) Step {
 	if v != nil {
 		step.Version = v.Number
 	}
-	r.push(None)
+	r.push(p.At, None, v)
 	if r.holds {
 		r.end(p, &step)
 	}
@@ -164,12 +168,23 @@ func (r *Runner) unjudged(p Point, v *Version) Step {
 }
 
 func (r *Runner) end(p Point, step *Step) {
-	r.holds, r.streak, r.n = false, 0, 0
+	r.holds, r.streak, r.n, r.runs = false, 0, 0, [Extreme + 1]time.Time{}
 	r.current.To = p.Mark
 	step.Ended, step.Condition = true, None
 }
 
-func (r *Runner) push(level Level) {
+// push counts a reading that the version, which may be nil, put at the level. What one without a duration judged is no part of any.
+func (r *Runner) push(at time.Time, level Level, v *Version) {
+	lasts := v != nil && v.Limit.ForMinutes > 0
+	for l := Yellow; l <= Extreme; l++ {
+		switch {
+		case !lasts || level < l:
+			r.runs[l] = time.Time{}
+		case r.runs[l].IsZero() || at.Sub(r.latest) > minutes(v.Limit.GapMinutes):
+			r.runs[l] = at
+		}
+	}
+	r.latest = at
 	if r.n == MaxWindow {
 		copy(r.recent[:], r.recent[1:])
 		r.n--
@@ -178,12 +193,15 @@ func (r *Runner) push(level Level) {
 	r.n++
 }
 
-// condition returns the highest level that at least K of the last N readings reach. An extreme reading needs no
-// second one.
+// condition returns the highest level that at least K of the last N readings reach, or that all readings of the limit's time
+// reach. An extreme reading needs no second one, and no time.
 func (r *Runner) condition(limit *Limit) Level {
 	window := r.recent[max(0, r.n-max(1, min(limit.N, MaxWindow))):r.n]
 	if window[len(window)-1] == Extreme {
 		return Extreme
+	}
+	if limit.ForMinutes > 0 {
+		return r.lasting(minutes(limit.ForMinutes))
 	}
 	for level := Extreme; level >= Yellow; level-- {
 		reached := 0
@@ -198,6 +216,18 @@ func (r *Runner) condition(limit *Limit) Level {
 	}
 	return None
 }
+
+// lasting returns the highest level that every reading of so long a time has reached.
+func (r *Runner) lasting(long time.Duration) Level {
+	for level := Extreme; level >= Yellow; level-- {
+		if since := r.runs[level]; !since.IsZero() && r.latest.Sub(since) >= long {
+			return level
+		}
+	}
+	return None
+}
+
+func minutes(n int) time.Duration { return time.Duration(n) * time.Minute }
 
 // window returns the largest N of all versions of the rule.
 func (r *Rule) window() int {

@@ -26,7 +26,12 @@ func drawLimit(t *rapid.T) alerts.Limit {
 	if rapid.Bool().Draw(t, "has extreme") {
 		b.ExtremeHigh = ptr(109)
 	}
-	return alerts.Limit{Components: []alerts.Bounds{b}, K: rapid.IntRange(1, n).Draw(t, "k"), N: n, ClearAfter: rapid.IntRange(1, 3).Draw(t, "clear after")}
+	l := alerts.Limit{Components: []alerts.Bounds{b}, K: rapid.IntRange(1, n).Draw(t, "k"), N: n, ClearAfter: rapid.IntRange(1, 3).Draw(t, "clear after")}
+	if rapid.IntRange(0, 2).Draw(t, "lasting") == 0 {
+		l.K, l.N, l.ForMinutes = 1, 1, rapid.IntRange(30, 6*60).Draw(t, "for")
+		l.GapMinutes = rapid.IntRange(1, 3*60).Draw(t, "gap")
+	}
+	return l
 }
 
 func drawVersion(t *rapid.T) alerts.Version {

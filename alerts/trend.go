@@ -173,11 +173,15 @@ func (t *Trend) back() int {
 	return days
 }
 
-// reach returns how far back from a reading its verdict may depend on others; 0 for a limit. A zone may repeat an hour,
-// or a whole day when it changes sides of the date line.
+// reach returns how far back from a reading its verdict may depend on others, whatever happened there; 0 for a limit without a
+// duration. A zone may repeat an hour, or a whole day when it changes sides of the date line.
 func (r *Rule) reach() time.Duration {
 	if r.Kind != KindTrend {
-		return 0
+		longest, gap := 0, 0 // a run that had lasted longer before the latest gap would have begun an interval
+		for i := range r.Versions {
+			longest, gap = max(longest, r.Versions[i].Limit.ForMinutes), max(gap, r.Versions[i].Limit.GapMinutes)
+		}
+		return minutes(longest + gap)
 	}
 	days := 0
 	for i := range r.Versions {

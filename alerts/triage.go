@@ -34,9 +34,9 @@ func (a *Alert) RuleKey() RuleKey {
 }
 
 // ContactNow reports whether somebody is to get in touch because of what the alert's last reading says: it came too late
-// to call anybody, and nothing newer of that vital is known. The episode's Contact stays when something newer comes.
+// to call anybody, stands, and nothing newer of that vital is known. The episode's Contact stays when something newer comes.
 func (a *Alert) ContactNow() bool {
-	return a.Contact && !a.Newer && a.State != Closed && a.Last.Compare(a.ContactAbout) == 0
+	return a.Contact && !a.Newer && a.State != Closed && a.Last.Compare(a.ContactAbout) == 0 && a.Retraction(a.Last) == nil
 }
 
 // Because says in one plain sentence why the alert's latest reading counts; empty for a limit, whose reading says it.

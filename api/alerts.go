@@ -50,6 +50,7 @@ type alertBody struct {
 	NextStep          string          `json:"next_step,omitempty" enum:"none,recheck,call,hand_over"`
 	NextStepAt        *time.Time      `json:"next_step_at,omitempty"`
 	Note              string          `json:"note,omitempty"`
+	Retracted         []retractedBody `json:"retracted,omitempty" doc:"Readings that it tells of and that stand no more: its last and its worst when they are among them, and the newest of the others. last_values and worst.values stay what people were shown: never show them as if they stood when they are named here"`
 }
 
 type worstBody struct {
@@ -90,6 +91,7 @@ func alertOf(a *alerts.Alert, now time.Time) alertBody {
 		OpenedAt: a.OpenedAt, FirstAt: a.First.At, LastAt: a.Last.At, LastValues: orEmpty(a.LastValues), Occurrences: a.Occurrences,
 		AcknowledgedBy: a.AckName, AcknowledgedUntil: at(a.AckUntil),
 		ClosedAt: at(a.ClosedAt), Closing: string(a.Closing), NextStep: string(a.NextStep), NextStepAt: at(a.NextStepAt), Note: a.Note,
+		Retracted: retractedOf(&a.Episode),
 	}
 }
 

@@ -217,10 +217,6 @@ func (kit) Assign(_ context.Context, actor account.Actor, b devices.Binding) (de
 	return devices.Assignment{From: b.From, To: b.To}, account.Allow(actor, account.AssignDevice, nil)
 }
 
-func (kit) Quarantined(_ context.Context, actor account.Actor, uid string, _ int) ([]devices.Quarantined, error) {
-	return []devices.Quarantined{{Topic: "hale/v1/" + uid + "/readings", Reason: vital.ReasonUnit, Detail: "send a unit", Raw: []byte("{}"), Length: 2, Times: 1}}, account.Allow(actor, account.SeeDevices, nil)
-}
-
 func (kit) Intake(_ context.Context, actor account.Actor, _ string) (devices.Intake, error) {
 	return devices.Intake{Stored: 3, Parked: 1, Quarantined: map[vital.Reason]int{vital.ReasonUnit: 2}}, account.Allow(actor, account.SeeDevices, nil)
 }

@@ -196,10 +196,10 @@ func (s *Server) addCertificates() {
 			return nil, s.Certificates.EndClaim(ctx, actor, in.UID)
 		})
 
-	renew := public(created(op(http.MethodPost, "/v1/renew", "renew-certificate", tagDevices, "A device asks for its next client certificate", http.StatusBadRequest, http.StatusConflict)))
+	renew := public(created(op(http.MethodPost, "/v1/renew", "renew-certificate", tagDevices, "A device asks for its next client certificate", http.StatusBadRequest, http.StatusConflict, http.StatusTooManyRequests)))
 	renew.Description = "The device shows its secret, or the certificate that it has while that is good. The one before stays good until its end. Asked again for the same key it is the same certificate."
 	add(s, renew, s.renew)
-	claim := public(created(op(http.MethodPost, "/v1/claim", "claim-device", tagDevices, "A device asks for its first client certificate with its maker's", http.StatusBadRequest, http.StatusConflict)))
+	claim := public(created(op(http.MethodPost, "/v1/claim", "claim-device", tagDevices, "A device asks for its first client certificate with its maker's", http.StatusBadRequest, http.StatusConflict, http.StatusTooManyRequests)))
 	claim.Description = "Once, while the device desk says so. Asked again for the same key it is the same certificate."
 	add(s, claim, s.claim)
 }
@@ -273,7 +273,7 @@ func (s *Server) allowClaim(ctx context.Context, actor account.Actor, in *claima
 
 func (s *Server) renew(ctx context.Context, _ account.Actor, in *renewCertificateInput) (*madeOutput, error) {
 	b := &in.Body
-	made, err := s.Certificates.Renew(ctx, credential.Asking{Name: b.Device, Request: []byte(b.CSR), Secret: b.Secret, Chain: []byte(b.Certificate), Signature: b.Signature})
+	made, err := s.Certificates.Renew(ctx, credential.Asking{Name: b.Device, Request: []byte(b.CSR), Secret: b.Secret, Chain: []byte(b.Certificate), Signature: b.Signature, From: session.From(ctx)})
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +282,7 @@ func (s *Server) renew(ctx context.Context, _ account.Actor, in *renewCertificat
 
 func (s *Server) claim(ctx context.Context, _ account.Actor, in *claimInput) (*madeOutput, error) {
 	b := &in.Body
-	got, err := s.Certificates.Claim(ctx, credential.Asking{Name: b.Serial, Request: []byte(b.CSR), Chain: []byte(b.Certificate), Signature: b.Signature})
+	got, err := s.Certificates.Claim(ctx, credential.Asking{Name: b.Serial, Request: []byte(b.CSR), Chain: []byte(b.Certificate), Signature: b.Signature, From: session.From(ctx)})
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ type assignInput struct {
 	UID  string `path:"uid" maxLength:"64"`
 	Body struct {
 		Patient string     `json:"patient" format:"uuid"`
-		From    time.Time  `json:"from" doc:"May lie in the past as long as no reading of the sensor is stored or parked since, and at most a year ahead"`
+		From    *time.Time `json:"from,omitempty" doc:"From now on when left out. May lie in the past as long as no reading of the sensor is stored or parked since, and at most a year ahead"`
 		To      *time.Time `json:"to,omitempty" doc:"Until further notice when left out"`
 		Sensor  string     `json:"sensor,omitempty" maxLength:"64" doc:"A sensor that the device speaks for; its own when left out"`
 	}
@@ -89,7 +89,6 @@ func (s *Server) addDevices() {
 	intake := op(http.MethodGet, "/v1/devices/{uid}/intake", "get-intake", tagDevices, "What became of what a device sent", http.StatusNotFound)
 	intake.Description = "Every reading that the device sent is stored, parked or quarantined; none is in two of them."
 	add(s, intake, s.intake)
-	add(s, op(http.MethodGet, "/v1/devices/{uid}/quarantine", "list-quarantine", tagDevices, "What was refused of a device, newest first, with the reason and the raw bytes", http.StatusNotFound), s.quarantine)
 	add(s, op(http.MethodDelete, "/v1/devices/{uid}", "revoke-device", tagDevices, "Make a device's secret worthless", http.StatusNotFound), s.revoke)
 }
 
@@ -117,9 +116,12 @@ func (s *Server) enrol(ctx context.Context, actor account.Actor, in *enrolInput)
 }
 
 func (s *Server) assign(ctx context.Context, actor account.Actor, in *assignInput) (*assignOutput, error) {
-	b := devices.Binding{Sensor: in.Body.Sensor, Patient: vital.UID(in.Body.Patient), From: in.Body.From.UTC()}
+	b := devices.Binding{Sensor: in.Body.Sensor, Patient: vital.UID(in.Body.Patient)}
 	if b.Sensor == "" {
 		b.Sensor = in.UID
+	}
+	if in.Body.From != nil {
+		b.From = in.Body.From.UTC()
 	}
 	if in.Body.To != nil {
 		b.To = in.Body.To.UTC()
@@ -148,39 +150,4 @@ func (s *Server) intake(ctx context.Context, actor account.Actor, in *deviceInpu
 
 func (s *Server) revoke(ctx context.Context, actor account.Actor, in *deviceInput) (*struct{}, error) {
 	return nil, s.Desk.Revoke(ctx, actor, in.UID)
-}
-
-type quarantineInput struct {
-	UID   string `path:"uid" maxLength:"64"`
-	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
-}
-
-type quarantinedBody struct {
-	Topic      string       `json:"topic" doc:"As the device named it; empty when the message was taken apart before"`
-	Reason     vital.Reason `json:"reason" example:"unit"`
-	Detail     string       `json:"detail" doc:"What to mend"`
-	Raw        []byte       `json:"raw" doc:"The bytes as received, base64; only the head of a message that was too large"`
-	Length     int64        `json:"length" doc:"Of the whole, in bytes"`
-	ReceivedAt time.Time    `json:"received_at" doc:"First"`
-	LastAt     time.Time    `json:"last_received_at" doc:"When the same bytes came last"`
-	Times      int          `json:"times"`
-}
-
-type quarantineOutput struct {
-	Body struct {
-		Quarantined []quarantinedBody `json:"quarantined"`
-	}
-}
-
-func (s *Server) quarantine(ctx context.Context, actor account.Actor, in *quarantineInput) (*quarantineOutput, error) {
-	list, err := s.Desk.Quarantined(ctx, actor, in.UID, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	out := &quarantineOutput{}
-	out.Body.Quarantined = make([]quarantinedBody, len(list))
-	for i, q := range list {
-		out.Body.Quarantined[i] = quarantinedBody{q.Topic, q.Reason, q.Detail, q.Raw, q.Length, q.ReceivedAt, q.LastAt, q.Times}
-	}
-	return out, nil
 }

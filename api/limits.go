@@ -18,6 +18,8 @@ type versionBody struct {
 	Components []alerts.Bounds `json:"components" doc:"Bounds in canonical units, in the order of the metric's components"`
 	K          int             `json:"k" doc:"The condition begins when k of the last n readings are beyond a limit" example:"2"`
 	N          int             `json:"n" example:"3"`
+	ForMinutes int             `json:"for_minutes,omitempty" doc:"All readings of so long a time must be beyond a limit; an extreme one alone is enough"`
+	GapMinutes int             `json:"gap_minutes,omitempty" doc:"A longer time between two readings ends the count"`
 	ClearAfter int             `json:"clear_after" doc:"It ends after so many readings in a row inside the limits" example:"2"`
 	Grades     []gradeBody     `json:"grades,omitempty" doc:"Of the programme's default: where each number comes from. To be signed by a clinician"`
 }
@@ -57,7 +59,8 @@ func ruleOf(r *alerts.Rule) ruleBody {
 	for i := range r.Versions {
 		v := &r.Versions[i]
 		body.Versions[i] = versionBody{
-			VersionHead: headOf(v), Components: orEmpty(v.Limit.Components), K: v.Limit.K, N: v.Limit.N, ClearAfter: v.Limit.ClearAfter,
+			VersionHead: headOf(v), Components: orEmpty(v.Limit.Components), K: v.Limit.K, N: v.Limit.N,
+			ForMinutes: v.Limit.ForMinutes, GapMinutes: v.Limit.GapMinutes, ClearAfter: v.Limit.ClearAfter,
 			Grades: gradesOf(r.Metric, v),
 		}
 	}
@@ -79,6 +82,8 @@ type setLimitsInput struct {
 		Components []alerts.Bounds `json:"components" maxItems:"3" doc:"In canonical units, in the order of the metric's components; an empty one is not judged"`
 		K          int             `json:"k,omitempty" minimum:"1" doc:"1 when left out"`
 		N          int             `json:"n,omitempty" minimum:"1" doc:"k when left out"`
+		ForMinutes int             `json:"for_minutes,omitempty" minimum:"1" doc:"Instead of k of n: all readings of so long a time must be beyond a limit" example:"20"`
+		GapMinutes int             `json:"gap_minutes,omitempty" minimum:"1" doc:"With for_minutes: a longer time between two readings ends the count" example:"10"`
 		ClearAfter int             `json:"clear_after,omitempty" minimum:"1" doc:"1 when left out"`
 	}
 }
@@ -119,7 +124,7 @@ func (in *setLimitsInput) version() alerts.Version {
 	b := &in.Body
 	v := b.version()
 	k := max(b.K, 1)
-	v.Limit = alerts.Limit{Components: b.Components, K: k, N: b.N, ClearAfter: max(b.ClearAfter, 1)}
+	v.Limit = alerts.Limit{Components: b.Components, K: k, N: b.N, ForMinutes: b.ForMinutes, GapMinutes: b.GapMinutes, ClearAfter: max(b.ClearAfter, 1)}
 	if v.Limit.N == 0 {
 		v.Limit.N = k
 	}

@@ -32,8 +32,10 @@ const (
 
 type observationsInput struct {
 	ContentType string `header:"Content-Type"`
-	Format      string `query:"format" enum:"fhir,omh,json" doc:"Where the Content-Type does not tell: fhir (an Observation or a Bundle), omh (a data point of Open mHealth, or a list), json (as in docs/wire.md)"`
-	RawBody     []byte
+	Format      string `query:"format" enum:"fhir,omh,json,withings,gateway,gatt:2A18,gatt:2A19,gatt:2A1C,gatt:2A34,gatt:2A35,gatt:2A37,gatt:2A5E,gatt:2A5F,gatt:2A9D" doc:"Where the Content-Type does not tell: fhir (an Observation or a Bundle), omh (a data point of Open mHealth, or a list), json (as in docs/wire.md), withings (the answer of getmeas), gateway (reports of home gateways, or of cuffs behind a bridge), gatt: and the number of a Bluetooth characteristic (its bytes)"`
+	// Time is of what has none of its own, as most Bluetooth payloads.
+	Time    time.Time `query:"time" doc:"When the app got what it sends, with zone, for measurements that have no time of their own. Without it that is when they arrive here, and sent again they are others" example:"2026-11-21T07:25:00Z"`
+	RawBody []byte
 }
 
 type refusedBody struct {
@@ -62,16 +64,20 @@ func (s *Server) addObservations() {
 	at := s.api.OpenAPI().Paths[o.Path].Post // described afterwards: what is sent is for the decoders to judge, and not for the frame
 	at.Security = []map[string][]string{{"device": {}}}
 	at.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
-	for _, t := range []string{"application/fhir+json", "application/vnd.openmhealth+json", "application/json"} {
+	for _, t := range []string{"application/fhir+json", "application/vnd.openmhealth+json", "application/json", "application/octet-stream"} {
 		at.RequestBody.Content[t] = &huma.MediaType{Schema: &huma.Schema{}}
 	}
 }
 
 // endingOf returns how the topic ends to which a device would send the same.
 func endingOf(in *observationsInput) (string, error) {
-	endings := map[string]string{"fhir": "fhir", "omh": "omh", "json": "readings"}
-	if in.Format != "" {
-		return endings[in.Format], nil
+	switch characteristic, gatt := strings.CutPrefix(in.Format, "gatt:"); {
+	case gatt:
+		return "gatt/" + characteristic, nil
+	case in.Format == "json":
+		return "readings", nil
+	case in.Format != "":
+		return in.Format, nil
 	}
 	kind, _, err := mime.ParseMediaType(in.ContentType)
 	switch {
@@ -82,7 +88,7 @@ func endingOf(in *observationsInput) (string, error) {
 	case err == nil && kind == "application/json":
 		return "readings", nil
 	}
-	unknown := fault.New(fault.Invalid, "the Content-Type is none that Hale reads; send application/fhir+json, application/vnd.openmhealth+json or application/json, or say ?format=fhir, omh or json")
+	unknown := fault.New(fault.Invalid, "the Content-Type is none that Hale reads; send application/fhir+json, application/vnd.openmhealth+json or application/json, or say ?format=fhir, omh, json, withings, gateway or gatt:2A35")
 	return "", &precondition{error: unknown, status: http.StatusUnsupportedMediaType}
 }
 
@@ -113,7 +119,7 @@ func (s *Server) takeObservations(ctx context.Context, _ account.Actor, in *obse
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := s.durable(ctx, ingest.Message{Device: device, Topic: credential.TopicRoot + device.UID + "/" + ending, Payload: append([]byte{}, in.RawBody...)})
+	receipt, err := s.durable(ctx, ingest.Message{Device: device, Topic: credential.TopicRoot + device.UID + "/" + ending, Payload: append([]byte{}, in.RawBody...), Untimed: in.Time})
 	if err != nil {
 		return nil, err
 	}

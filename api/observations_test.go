@@ -13,6 +13,7 @@ import (
 	"hale/devices"
 	"hale/devices/credential"
 	"hale/ingest"
+	"hale/ingest/formats"
 	"hale/vital"
 )
 
@@ -81,6 +82,10 @@ func TestAPhoneIsAnsweredWhenWhatItSentIsOnDisk(t *testing.T) {
 		"our own":              {"/v1/observations", "application/json", `{"metric":"heart_rate","value":61,"unit":"/min","time":"2026-05-01T11:55:00Z"}`, 1, 0},
 		"the form in the path": {"/v1/observations?format=fhir", "text/plain", heartRate, 1, 0},
 		"no JSON":              {"/v1/observations", "application/json", `{"metric"`, 0, 1},
+		"an oximeter's bytes":  {"/v1/observations?format=gatt:2A5E&time=2026-05-01T13:54:00%2B02:00", "application/octet-stream", "\x00\x61\x00\x3c\x00", 2, 0},
+		"too many bytes":       {"/v1/observations?format=gatt:2A37", "application/octet-stream", "\x00\x3c\x00", 0, 1},
+		"an answer of getmeas": {"/v1/observations?format=withings", "application/json", `{"status":0,"body":{"measuregrps":[` + withings("1777636000") + "," + withings(`"soon"`) + `]}}`, 1, 1},
+		"a gateway's report":   {"/v1/observations?format=gateway", "application/json", `[` + report(`{"temp":36.8}`) + "," + report(`{"weight":76.3}`) + `]`, 1, 1},
 	}
 	for name, c := range cases {
 		a := ask(t, s, "", http.MethodPost, c.path, c.body, "Authorization", basic("phone-1", "open"), "Content-Type", c.kind)
@@ -95,6 +100,10 @@ func TestAPhoneIsAnsweredWhenWhatItSentIsOnDisk(t *testing.T) {
 		if name == "a Bundle" && !strings.Contains(a.body, `"field":"entry[1].resource.valueQuantity.code"`) {
 			t.Errorf("%s: told %s", name, a.body)
 		}
+		field := map[string]string{"an answer of getmeas": `"field":"body.measuregrps[1].date"`, "a gateway's report": `"index":1,"reason":"unit","field":"[1].data.value.unit"`, "too many bytes": "byte 2"}[name]
+		if !strings.Contains(a.body, field) {
+			t.Errorf("%s: told %s", name, a.body)
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -103,12 +112,41 @@ func TestAPhoneIsAnsweredWhenWhatItSentIsOnDisk(t *testing.T) {
 		switch {
 		case r.Reading != nil && r.Reading.Device == 4 && r.Reading.Sensor == 40:
 			readings++
+			if r.Reading.Metric == vital.OxygenSat && r.Reading.More == nil && (r.Reading.SentAt.Format("15:04") != "11:54" || r.Reading.Findings&vital.TimeAssumed != 0) {
+				t.Errorf("what the phone had timed became %+v", r.Reading)
+			}
 		case r.Original != nil:
 			originals++
 		}
 	}
-	if readings != 5 || originals != 4 {
+	if readings != 9 || originals != 7 {
 		t.Errorf("%d readings and %d messages as they were sent are on disk", readings, originals)
+	}
+}
+
+func withings(date string) string {
+	return `{"attrib":0,"category":1,"date":` + date + `,"measures":[{"value":70,"type":1,"unit":0}]}`
+}
+
+func report(value string) string {
+	return `{"type":"reportAttribute","time":1777636000,"data":{"value":` + value + `}}`
+}
+
+func TestAPhoneSendsEveryCharacteristicThatHaleReads(t *testing.T) {
+	t.Parallel()
+	s := phoneServer(t, &disk{})
+	want := `"enum":["fhir","omh","json","withings","gateway","gatt:` + strings.Join(formats.Characteristics(), `","gatt:`) + `"]`
+	if said := ask(t, s, "", http.MethodGet, "/openapi.json", "").body; !strings.Contains(said, want) {
+		t.Errorf("the OpenAPI document does not have %s", want)
+	}
+	for path, want := range map[string]int{
+		"?format=gatt:2A19": http.StatusOK, "?format=gatt": http.StatusUnprocessableEntity, "?format=gatt:2A2B": http.StatusUnprocessableEntity,
+		"?format=gatt:2A19&time=2026-05-01T11:54:00": http.StatusUnprocessableEntity, "": http.StatusUnsupportedMediaType,
+	} {
+		a := ask(t, s, "", http.MethodPost, "/v1/observations"+path, "\x42", "Authorization", basic("phone-1", "open"), "Content-Type", "application/octet-stream")
+		if a.status != want {
+			t.Errorf("%s: %d %s, want %d", path, a.status, a.body, want)
+		}
 	}
 }
 

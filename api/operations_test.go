@@ -207,6 +207,10 @@ func TestDevices(t *testing.T) {
 	if a.status != http.StatusCreated || a.json(t)["sensor"] != "a" || a.json(t)["from"] != "2026-05-01T12:00:00Z" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
+	a = ask(t, s, "device_desk", "POST", "/v1/devices/hub-1/assignments", `{"patient":"`+ana+`"}`)
+	if a.status != http.StatusCreated || a.json(t)["sensor"] != "hub-1" {
+		t.Errorf("without a start: %d %s", a.status, a.body)
+	}
 	became := map[string]any{"stored": 3.0, "parked": 1.0, "quarantined": map[string]any{"unit": 2.0}, "total": 6.0}
 	if diff := cmp.Diff(became, ask(t, s, "device_desk", "GET", "/v1/devices/hub-1/intake", "").json(t)); diff != "" {
 		t.Error(diff)

@@ -74,7 +74,7 @@ type renewSecretOutput struct {
 	Body struct {
 		UID      string    `json:"uid" example:"bp-0017"`
 		Secret   string    `json:"secret" doc:"The new MQTT password. It is shown this once"`
-		OldUntil time.Time `json:"old_until" doc:"The old one ends then, or when the device first connects with the new one"`
+		OldUntil time.Time `json:"old_until" doc:"The old one ends then, or when the device first shows the new one"`
 	}
 }
 
@@ -88,7 +88,7 @@ func (s *Server) addPairing() {
 	add(s, code, s.makePairingCode)
 	add(s, op(http.MethodGet, "/v1/devices/{uid}/credentials", "get-credentials", tagDevices, "How a device proves who it is, and how its pairing stands", http.StatusNotFound), s.credentials)
 	renew := created(op(http.MethodPost, "/v1/devices/{uid}/secret", "renew-secret", tagDevices, "Make a new secret for a device; the old one stays good for a while", http.StatusNotFound, http.StatusConflict))
-	renew.Description = "Both are good until the device first connects with the new one, or the overlap is over. A secret that was made so before and never used is good no more."
+	renew.Description = "Both are good until the device first shows the new one, or the overlap is over. A secret that was made so before and never used is good no more."
 	add(s, renew, s.renewSecret)
 	add(s, op(http.MethodDelete, "/v1/devices/{uid}/secret/old", "end-old-secret", tagDevices, "End a device's old secret now", http.StatusNotFound, http.StatusConflict), s.endOldSecret)
 }

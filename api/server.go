@@ -35,7 +35,6 @@ type Desk interface {
 	Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (devices.Enrolled, error)
 	Assign(ctx context.Context, actor account.Actor, b devices.Binding) (devices.Assignment, error)
 	Intake(ctx context.Context, actor account.Actor, uid string) (devices.Intake, error)
-	Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]devices.Quarantined, error)
 	Revoke(ctx context.Context, actor account.Actor, uid string) error
 }
 

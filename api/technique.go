@@ -35,9 +35,15 @@ func doubtOf(q *measuring.Question) doubtBody {
 	}
 }
 
+type doubtsInput struct {
+	Before string `query:"before" format:"uuid" doc:"Page: only doubts that were raised before this one"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+}
+
 type doubtsOutput struct {
 	Body struct {
-		Doubts []doubtBody `json:"doubts"`
+		Doubts  []doubtBody `json:"doubts" doc:"The newest first"`
+		Waiting int         `json:"waiting" doc:"How many wait, on all pages"`
 	}
 }
 
@@ -72,15 +78,15 @@ type sittingsOutput struct {
 func (s *Server) addTechnique() {
 	list := op(http.MethodGet, "/v1/doubts", "list-doubts", tagPatients, "Measurements in doubt that wait for an answer")
 	list.Description = "A doubt hides nothing: the reading counts, and its limits judge it. Within a minute or so of its arrival a doubtful reading is listed here."
-	add(s, list, func(ctx context.Context, actor account.Actor, _ *struct{}) (*doubtsOutput, error) {
-		waiting, err := s.Technique.Waiting(ctx, actor)
+	add(s, list, func(ctx context.Context, actor account.Actor, in *doubtsInput) (*doubtsOutput, error) {
+		page, err := s.Technique.Waiting(ctx, actor, vital.UID(in.Before), in.Limit)
 		if err != nil {
 			return nil, err
 		}
 		out := &doubtsOutput{}
-		out.Body.Doubts = []doubtBody{}
-		for i := range waiting {
-			out.Body.Doubts = append(out.Body.Doubts, doubtOf(&waiting[i]))
+		out.Body.Doubts, out.Body.Waiting = []doubtBody{}, page.Waiting
+		for i := range page.List {
+			out.Body.Doubts = append(out.Body.Doubts, doubtOf(&page.List[i]))
 		}
 		return out, nil
 	})

@@ -14,6 +14,7 @@ type readingRef struct {
 	ID         string    `json:"id" doc:"Names the reading; a number too large for some languages, hence text"`
 	MeasuredAt time.Time `json:"measured_at"`
 	Findings   []string  `json:"findings,omitempty" doc:"What the device or Hale noticed about it; trust_broker is a reading that came through another broker" example:"irregular_pulse"`
+	Retracted  bool      `json:"retracted,omitempty" doc:"It stands no more: a later entry's retracts says why"`
 }
 
 type entryBody struct {
@@ -33,6 +34,7 @@ type entryBody struct {
 	NextStep    string          `json:"next_step,omitempty" enum:"none,recheck,call,hand_over"`
 	NextStepAt  *time.Time      `json:"next_step_at,omitempty"`
 	Note        string          `json:"note,omitempty"`
+	Retracts    []retractedBody `json:"retracts,omitempty" doc:"Readings that stand no more since then, or again (restored)"`
 }
 
 type timelineOutput struct {
@@ -52,8 +54,12 @@ func (s *Server) getTimeline(ctx context.Context, actor account.Actor, in *alert
 	}
 	out := &timelineOutput{}
 	out.Body.Entries = make([]entryBody, len(entries))
+	gone := alerts.RetractedIn(entries)
 	for i := range entries {
 		out.Body.Entries[i] = entryOf(a.Metric, &entries[i])
+		if r := out.Body.Entries[i].Reading; r != nil && gone[entries[i].Reading.ID] != nil {
+			r.Retracted = true
+		}
 		out.Body.Entries[i].ID = int64(i + 1) // a number of the whole installation would tell what happens to others
 	}
 	return out, nil
@@ -70,6 +76,9 @@ func entryOf(metric vital.Metric, e *alerts.Entry) entryBody {
 	}
 	if e.Level != alerts.None {
 		body.Level = e.Level.String()
+	}
+	for i := range e.Retracts {
+		body.Retracts = append(body.Retracts, retractionOf(&e.Retracts[i]))
 	}
 	if !e.Reading.IsZero() {
 		body.Reading = &readingRef{ID: strconv.FormatInt(e.Reading.ID, 10), MeasuredAt: e.Reading.At.UTC(), Findings: e.Findings.Names()}

@@ -267,6 +267,7 @@ type ClockTrouble struct {
 	Since    time.Time     // when it was first found so
 	Jumped   time.Duration // by how much it was changed between two looks the last time; 0: never by more than ClockJump
 	JumpedAt time.Time     // when that was found
+	RightAt  time.Time     // the newest look, when that found it right; else zero
 }
 
 // Trouble tells what is wrong with a clock; ok is false when nothing is. The zone is that of a clock which tells none, and nil for
@@ -291,6 +292,9 @@ func (c Clocks) Trouble(zone *time.Location) (t ClockTrouble, ok bool) {
 		if jump.Abs() > ClockJump && !season {
 			t.Jumped, t.JumpedAt = jump, span.From
 		}
+	}
+	if n := len(c); n > 0 && t.Wrong == 0 {
+		t.RightAt = c[n-1].Last
 	}
 	return t, t.Wrong != 0 || t.Jumped != 0
 }

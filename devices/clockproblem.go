@@ -1,26 +1,36 @@
 package devices
 
-import "time"
+import (
+	"time"
+
+	"hale/vital"
+)
 
 // clockTold is for how long it is told that a clock was changed, or that times were refused [J: a week is how often somebody looks].
 const clockTold = 7 * 24 * time.Hour
 
-// ClockFact is what is known of the clock of a sensor or device, beside what it said of it last.
+// ClockFact is what is known of the clock of a sensor or device.
 type ClockFact struct {
-	Known   bool // it was looked at: Trouble tells all of its state
-	Trouble ClockTrouble
+	Trouble ClockTrouble // zero where nothing is wrong, or nobody has looked
 	// Refused is how many messages wait in quarantine whose times cannot be, since when, and when the newest of them came.
 	Refused       int
 	Since, Newest time.Time
+	TimedAt       time.Time // the newest arrival of a reading whose time can be right; zero: none
 }
 
-// clockProblem tells what is wrong with the clock; ok is false when nothing is.
+// Timed reports whether a reading was stamped by a clock that can be right: it has a time of its own, of the last day.
+func Timed(r *vital.Reading) bool {
+	return r.Findings&vital.TimeAssumed == 0 && r.ReceivedAt.Sub(r.MeasuredAt) <= MostOffset
+}
+
+// clockProblem tells what is wrong with the clock; ok is false when nothing is. That times were refused is over when good ones came
+// since, or the clock was found to be right.
 func (d *Fact) clockProblem(now time.Time) (since time.Time, fill func(p *Problem), ok bool) {
 	c := &d.Clock
-	said := !d.Condition.ClockWrongAt.IsZero()
-	jumped := c.Known && c.Trouble.Jumped != 0 && now.Sub(c.Trouble.JumpedAt) < clockTold
-	refused := c.Refused > 0 && now.Sub(c.Newest) < clockTold
-	beside := func(p *Problem) {
+	jumped := c.Trouble.Jumped != 0 && now.Sub(c.Trouble.JumpedAt) < clockTold
+	refused := c.Refused > 0 && now.Sub(c.Newest) < clockTold && !c.TimedAt.After(c.Newest) && !c.Trouble.RightAt.After(c.Newest)
+	fill = func(p *Problem) {
+		p.ClockOff = -c.Trouble.Wrong
 		if jumped {
 			p.ClockJump = c.Trouble.Jumped
 		}
@@ -28,21 +38,13 @@ func (d *Fact) clockProblem(now time.Time) (since time.Time, fill func(p *Proble
 			p.ClockRefused = c.Refused
 		}
 	}
-	with := func(off time.Duration) func(p *Problem) {
-		return func(p *Problem) {
-			beside(p)
-			p.ClockOff = off
-		}
-	}
 	switch {
-	case c.Known && c.Trouble.Wrong != 0:
-		return c.Trouble.Since, with(-c.Trouble.Wrong), true
-	case !c.Known && said:
-		return d.Condition.ClockWrongAt, with(d.Condition.ClockOff), true
+	case c.Trouble.Wrong != 0:
+		return c.Trouble.Since, fill, true
 	case jumped:
-		return c.Trouble.JumpedAt, beside, true
+		return c.Trouble.JumpedAt, fill, true
 	case refused:
-		return c.Since, beside, true
+		return c.Since, fill, true
 	}
 	return time.Time{}, nil, false
 }

@@ -33,7 +33,6 @@ type Patients interface {
 type Desk struct {
 	Kit      Inventory
 	Patients Patients
-	Looks    *account.Looks // at what devices sent; nil writes nothing
 	Now      func() time.Time
 	// Changed, when set, is called after each change, so that an edge in this process need not wait for its next look:
 	// Cache.Nudge, or Cache.Look for one that is to know before the desk has its answer.
@@ -52,11 +51,9 @@ func (d *Desk) Devices(ctx context.Context, actor account.Actor, limit int) ([]D
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
-	if limit == 0 {
-		limit = mostDevices
-	}
-	if limit < 0 || limit > mostDevices {
-		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", mostDevices)
+	limit, err := account.ListLength(limit, mostDevices, mostDevices)
+	if err != nil {
+		return nil, err
 	}
 	list, err := d.Kit.Devices(ctx, actor, limit)
 	for i := range list {
@@ -115,16 +112,20 @@ func (e *Enrolment) check() error {
 	return nil
 }
 
-// Assign gives a sensor's readings to a patient from a time on. See Inventory for what is fault.Conflict.
+// Assign gives a sensor's readings to a patient from a time on, from now on when none is said. See Inventory for what is fault.Conflict.
 func (d *Desk) Assign(ctx context.Context, actor account.Actor, b Binding) (Assignment, error) {
 	if err := account.Allow(actor, account.AssignDevice, nil); err != nil {
 		return Assignment{}, err
+	}
+	now := d.Now()
+	if b.From.IsZero() {
+		b.From = now
 	}
 	b.From = b.From.UTC().Truncate(time.Microsecond)
 	if !b.To.IsZero() {
 		b.To = b.To.UTC().Truncate(time.Microsecond)
 	}
-	if err := b.check(d.Now()); err != nil {
+	if err := b.check(now); err != nil {
 		return Assignment{}, err
 	}
 	p, err := d.Patients.Patient(ctx, actor, b.Patient)
@@ -149,9 +150,6 @@ func (b *Binding) check(now time.Time) error {
 	if b.Patient == "" {
 		return fault.New(fault.Invalid, "patient: say whose the readings are")
 	}
-	if b.From.IsZero() {
-		return fault.New(fault.Invalid, "from: say from when on the readings are the patient's, for example 2026-11-21T07:25:00Z")
-	}
 	if b.From.After(now.Add(FurthestAhead)) {
 		return fault.New(fault.Invalid, "from: an assignment may begin at most a year ahead, not in %d", b.From.Year())
 	}
@@ -175,18 +173,6 @@ func (d *Desk) Revoke(ctx context.Context, actor account.Actor, uid string) erro
 	}
 	d.changed(ctx)
 	return nil
-}
-
-// Quarantined returns what was refused of a device, newest first, for whoever mends the device. A limit of 0 means 100.
-func (d *Desk) Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]Quarantined, error) {
-	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
-		return nil, err
-	}
-	list, wearers, err := d.Kit.Quarantined(ctx, actor, uid, limit)
-	if err != nil {
-		return nil, err
-	}
-	return list, d.Looks.Saw(ctx, actor, "device "+uid, "", wearers...)
 }
 
 // Intake tells what became of everything that the device sent so far; fault.NotFound when there is no such device.

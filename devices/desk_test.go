@@ -55,11 +55,6 @@ func (b *book) Revoke(_ context.Context, _ account.Actor, uid string) error {
 	return b.answer
 }
 
-func (b *book) Quarantined(_ context.Context, _ account.Actor, uid string, _ int) ([]devices.Quarantined, []vital.PatientID, error) {
-	b.listed = append(b.listed, len(uid))
-	return []devices.Quarantined{{Reason: vital.ReasonUnit, Times: 2}}, []vital.PatientID{11}, b.answer
-}
-
 func (b *book) Intake(_ context.Context, _ account.Actor, uid string) (devices.Intake, error) {
 	b.listed = append(b.listed, len(uid))
 	return devices.Intake{Stored: 3, Parked: 2, Quarantined: map[vital.Reason]int{vital.ReasonUnit: 1, vital.ReasonClock: 4}}, b.answer
@@ -162,9 +157,13 @@ func TestAssignGivesASensorToAPatient(t *testing.T) {
 		t.Fatalf("got %+v, %v, told of %d changes", made, err, *told)
 	}
 	start := time.Date(2026, 11, 21, 7, 25, 0, 123456000, time.UTC)
-	want := []devices.Binding{{Sensor: "cuff-7", Patient: "anna", From: start, To: start.Add(time.Hour)}, {Sensor: "cuff-8", Patient: "anna", From: start.AddDate(1, 0, 0)}}
+	want := []devices.Binding{{Sensor: "cuff-7", Patient: "anna", From: start, To: start.Add(time.Hour)}, {Sensor: "cuff-8", Patient: "anna", From: start.AddDate(1, 0, 0)},
+		{Sensor: "cuff-9", Patient: "anna", From: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)}}
 	if _, err := desk.Assign(t.Context(), worker(account.DeviceDesk), devices.Binding{Sensor: "cuff-8", Patient: "anna", From: from.AddDate(1, 0, 0)}); err != nil {
 		t.Errorf("in a year: %v", err)
+	}
+	if _, err := desk.Assign(t.Context(), worker(account.DeviceDesk), devices.Binding{Sensor: "cuff-9", Patient: "anna"}); err != nil {
+		t.Errorf("from now on: %v", err)
 	}
 	if diff := cmp.Diff(want, b.bound); diff != "" {
 		t.Error(diff)
@@ -181,7 +180,7 @@ func TestAssignSaysWhatToMend(t *testing.T) {
 	}{
 		"no sensor":                         {devices.Binding{Patient: "anna", From: from}, fault.Invalid, "sensor:"},
 		"no patient":                        {devices.Binding{Sensor: "cuff-7", From: from}, fault.Invalid, "patient:"},
-		"no start":                          {devices.Binding{Sensor: "cuff-7", Patient: "anna"}, fault.Invalid, "from:"},
+		"an end before now, and no start":   {devices.Binding{Sensor: "cuff-7", Patient: "anna", To: from}, fault.Invalid, "to:"},
 		"a start in another century":        {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from.AddDate(73, 0, 0)}, fault.Invalid, "at most a year ahead, not in 2099"},
 		"an end at the start":               {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from, To: from}, fault.Invalid, "to:"},
 		"an end within the microsecond":     {devices.Binding{Sensor: "cuff-7", Patient: "anna", From: from, To: from.Add(999)}, fault.Invalid, "to:"},
@@ -259,13 +258,6 @@ func TestTheDeskAsksWhoActs(t *testing.T) {
 			in, err := d.Intake(t.Context(), a, "cuff-7")
 			if err == nil && in.Total() != 10 {
 				t.Errorf("the intake is %+v, %d in all", in, in.Total())
-			}
-			return err
-		},
-		"quarantined": func(d *devices.Desk, a account.Actor) error {
-			list, err := d.Quarantined(t.Context(), a, "cuff-7", 0)
-			if err == nil && len(list) != 1 {
-				t.Errorf("quarantined %+v", list)
 			}
 			return err
 		},

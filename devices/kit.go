@@ -207,7 +207,7 @@ func steps(what KitWhat) (from []KitState, to KitState) {
 	case KitClean:
 		return []KitState{KitReturned}, KitCleaning
 	case KitStock:
-		return []KitState{KitReturned, KitCleaning}, KitInStock
+		return []KitState{KitCleaning}, KitInStock
 	case KitRetire:
 		return []KitState{KitInStock, KitReturned, KitCleaning}, KitRetired
 	case KitConfirmed:
@@ -241,10 +241,13 @@ func (k *Kit) refusal(what KitWhat) string {
 	}[k.State]
 	first := map[KitWhat]string{
 		KitIssue: "only a kit in stock can be issued", KitAccept: "only a kit that was issued can be accepted", KitReturn: "nobody has it",
-		KitClean: "only a kit that came back is cleaned", KitStock: "only a kit that came back goes to stock",
+		KitClean: "only a kit that came back is cleaned", KitStock: "only a kit that is being cleaned goes to stock",
 		KitRetire: "take it back first", KitConfirmed: "confirmations are of a kit that is issued and not live yet",
 		KitFilled: "devices are added while it is in stock", KitEmptied: "devices are taken out while it is in stock",
 	}[what]
+	if k.State == KitReturned && what == KitStock {
+		first = "say first that it is being cleaned"
+	}
 	if k.State == KitRetired {
 		first = "make a new one of its devices"
 	}

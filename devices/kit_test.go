@@ -150,7 +150,7 @@ func TestAKitGoesItsWayAndNoOther(t *testing.T) {
 	}
 	may := map[devices.KitState]string{
 		devices.KitInStock: "empty fill issue retire", devices.KitIssued: "confirm return", devices.KitAccepted: "return",
-		devices.KitReturned: "clean retire stock", devices.KitCleaning: "retire stock", devices.KitRetired: "",
+		devices.KitReturned: "clean retire", devices.KitCleaning: "retire stock", devices.KitRetired: "",
 	}
 	for _, state := range devices.KitStates() {
 		for name, act := range acts {
@@ -161,6 +161,11 @@ func TestAKitGoesItsWayAndNoOther(t *testing.T) {
 				t.Errorf("%s of a kit that is %s: %v, want allowed %v", name, state, err, allowed)
 			}
 		}
+	}
+	// Nobody writes down that a kit was cleaned that nobody took to be cleaned.
+	_, err := acts["stock"](&devices.Kits{Book: &binder{kit: homeKit(devices.KitReturned)}, Patients: household()})
+	if want := "the kit K-1 came back and is not cleaned yet: say first that it is being cleaned"; err == nil || !strings.HasPrefix(fault.MessageOf(err), want) {
+		t.Errorf("from the door to stock: %v, want %q", err, want)
 	}
 }
 

@@ -75,11 +75,9 @@ func (k *Kits) List(ctx context.Context, actor account.Actor, f KitFilter) ([]Ki
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
-	if f.Limit == 0 {
-		f.Limit = mostKits
-	}
-	if f.Limit < 0 || f.Limit > mostKits {
-		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", mostKits)
+	var err error
+	if f.Limit, err = account.ListLength(f.Limit, mostKits, mostKits); err != nil {
+		return nil, err
 	}
 	list, err := k.Book.Kits(ctx, actor, f)
 	if err != nil {

@@ -67,45 +67,69 @@ type Watched struct {
 // WatchedDevice is one that is in use and worn.
 type WatchedDevice struct {
 	Presence
-	Gateway bool // it speaks for more than itself
+	Life    *EdgeLife // of the edge that has its newest connection; nil when it is not known
+	Gateway bool      // it speaks for more than itself
 	Missed  []Missed
+
+	cut bool // its edge has ended without a goodbye, and it has not come back
 }
 
 // Missed is what was expected of a sensor since something came of it, and did not come.
 type Missed struct {
 	Sensor  vital.SensorID
+	Metric  vital.Metric
 	Patient vital.PatientID
 	Opens   time.Time // when the first of the slots opened
 	Closes  time.Time // and closed
 	Slots   int
+
+	LastOpens, LastCloses time.Time // the same of the last of them
 }
 
-// Silence is a sensor of which something was expected.
+// Silence is that of a sensor something was expected and did not come, as the last look found it: it is replaced every minute. A rule
+// that tells people of what is missing (none does yet) reads it from here: whoever is behind the sensor is told of nothing that is
+// Explained, and of the rest as of any other trouble. It holds back nothing that was measured.
 type Silence struct {
-	Org       vital.OrgID
-	Sensor    vital.SensorID
-	From      time.Time
-	Slots     int
-	Explained bool // by an incident that is open
+	Org    vital.OrgID
+	Sensor vital.SensorID // the slot of a shared one
+	Metric vital.Metric
+	From   time.Time // when the first of the slots opened that passed since something came
+	Slots  int
+	// Explained is that every one of the slots closed after an incident began that is open: of the platform, or of what speaks for the
+	// sensor. A slot that had passed before is not its doing. It is taken back by the look that finds the incident over.
+	Explained bool
 }
 
-// there reports whether the device is connected, as far as its edge told. An edge that was killed tells nothing, so that what was
-// not heard for a day is not there.
+// end ends the connection of a device whose edge has ended, as of the last that is known of it.
+func (d *WatchedDevice) end(now time.Time) {
+	if d.Life == nil || d.ConnectedAt.IsZero() || !d.LeftAt.IsZero() {
+		return
+	}
+	if at, killed, over := d.Life.Over(now); over {
+		d.LeftAt, d.Vanished, d.cut = later(at, d.ConnectedAt), killed, killed
+	}
+}
+
+// there reports whether the device is connected. Where it is not known whether its edge lives, what was not heard for a day is not.
 func (d *WatchedDevice) there(now time.Time) bool {
-	return !d.ConnectedAt.IsZero() && d.LeftAt.IsZero() && now.Sub(d.HeardAt) < outOfToday
+	return !d.ConnectedAt.IsZero() && d.LeftAt.IsZero() && (d.Life != nil || now.Sub(d.HeardAt) < outOfToday)
 }
 
-// out reports whether the device itself is why something did not come: it was not heard since that was expected.
+// last is when the device was known to be there last: heard, or connected.
+func (d *WatchedDevice) last() time.Time { return later(d.HeardAt, d.LeftAt) }
+
+// out reports whether the device itself is why something did not come: it has not been there since that was expected, or was cut off
+// by its edge while it was.
 func (d *WatchedDevice) out(now time.Time) bool {
 	if d.there(now) {
 		return false
 	}
-	return slices.ContainsFunc(d.Missed, func(m Missed) bool { return d.HeardAt.Before(m.Opens) })
+	return slices.ContainsFunc(d.Missed, func(m Missed) bool { return d.last().Before(m.LastOpens) || d.cut && d.last().Before(m.LastCloses) })
 }
 
-// since is from when on nothing was heard of the device; of one that was never heard, when something was expected first.
+// since is from when on the device was not there; of one that was never heard, when something was expected first.
 func (d *WatchedDevice) since() time.Time {
-	from := d.HeardAt
+	from := d.last()
 	for _, m := range d.Missed {
 		if d.HeardAt.IsZero() && (from.IsZero() || m.Opens.Before(from)) {
 			from = m.Opens
@@ -128,6 +152,10 @@ func peopleOf(all []Missed) int {
 // that have ended, with their end; and new ones, without UID. And of which sensors something was expected that did not come.
 // Nothing of it touches what was measured: an incident explains what is missing, and only that.
 func Outages(org vital.OrgID, w Watched, now time.Time) ([]Incident, []Silence) {
+	w.Devices = slices.Clone(w.Devices)
+	for k := range w.Devices {
+		w.Devices[k].end(now)
+	}
 	byDevice := map[vital.DeviceID]Incident{}
 	var platform *Incident
 	for _, i := range w.Open {
@@ -148,13 +176,15 @@ func Outages(org vital.OrgID, w Watched, now time.Time) ([]Incident, []Silence) 
 		open, known := byDevice[d.Device]
 		delete(byDevice, d.Device)
 		switch {
-		case known && (d.HeardAt.After(open.From) || d.there(now)):
-			open.To = later(d.HeardAt, open.From)
-		case known && lasts && d.HeardAt.After(now.Add(-outOfToday)) && !d.HeardAt.Before(platform.From):
+		case known && d.HeardAt.After(open.From):
+			open.To = d.HeardAt
+		case known && d.there(now):
+			open.To = now // it never left: its edge was cut off, and is back
+		case known && lasts && d.last().After(now.Add(-outOfToday)) && !d.last().Before(platform.From):
 			open.To = now // it is part of the greater one
 		case known:
 			open.Explains = max(open.Explains, d.people())
-		case d.out(now) && (!lasts || platform.From.Sub(d.HeardAt) >= outOfToday):
+		case d.out(now) && (!lasts || platform.From.Sub(d.last()) >= outOfToday):
 			open = Incident{Org: org, Kind: DeviceOut, Device: d.Device, Why: WhySilent, From: d.since(), OpenedAt: now, Explains: d.people()}
 			if d.Gateway {
 				open.Kind = GatewayOut
@@ -181,7 +211,11 @@ func later(a, b time.Time) time.Time {
 
 // silences returns of which sensors something was expected, and whether an incident explains it.
 func (w *Watched) silences(org vital.OrgID, incidents []Incident) []Silence {
-	bySensor := map[vital.SensorID]*Silence{}
+	type part struct {
+		sensor vital.SensorID
+		metric vital.Metric
+	}
+	known := map[part]*Silence{}
 	var list []*Silence
 	for k := range w.Devices {
 		d := &w.Devices[k]
@@ -189,10 +223,10 @@ func (w *Watched) silences(org vital.OrgID, incidents []Incident) []Silence {
 			explained := slices.ContainsFunc(incidents, func(i Incident) bool {
 				return (i.Kind == PlatformOut || i.Device == d.Device) && i.Explaining(m.Closes)
 			})
-			s := bySensor[m.Sensor]
+			s := known[part{m.Sensor, m.Metric}]
 			if s == nil {
-				s = &Silence{Org: org, Sensor: m.Sensor, From: m.Opens}
-				bySensor[m.Sensor] = s
+				s = &Silence{Org: org, Sensor: m.Sensor, Metric: m.Metric, From: m.Opens}
+				known[part{m.Sensor, m.Metric}] = s
 				list = append(list, s)
 			}
 			s.Slots = max(s.Slots, m.Slots)
@@ -239,15 +273,15 @@ func (w *Watched) platform(org vital.OrgID, open *Incident, now time.Time) *Inci
 // manySilent reports since when many devices are silent that were there together. One that is noticed lasts until three quarters
 // are back.
 func (w *Watched) manySilent(open *Incident, now time.Time) (IncidentWhy, time.Time) {
-	var lost []time.Time // when those were heard last that are silent
+	var lost []time.Time // when those were there last that are silent
 	others := 0
 	for k := range w.Devices {
 		d := &w.Devices[k]
 		switch {
-		case now.Sub(d.HeardAt) >= outOfToday && (open == nil || d.HeardAt.Before(open.From)):
+		case !d.there(now) && now.Sub(d.last()) >= outOfToday && (open == nil || d.last().Before(open.From)):
 			// It was not there before either.
 		case d.Vanished && !d.LeftAt.IsZero() && now.Sub(d.LeftAt) >= goneFor || d.out(now):
-			lost = append(lost, d.HeardAt)
+			lost = append(lost, d.last())
 		default:
 			others++
 		}

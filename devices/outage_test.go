@@ -14,7 +14,7 @@ func nine() time.Time { return time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC) }
 
 // missed is a slot from seven to eight that passed with nothing.
 func missed(sensor vital.SensorID, patient vital.PatientID) devices.Missed {
-	return devices.Missed{Sensor: sensor, Patient: patient, Opens: nine().Add(-2 * time.Hour), Closes: nine().Add(-time.Hour), Slots: 1}
+	return devices.Missed{Sensor: sensor, Patient: patient, Opens: nine().Add(-2 * time.Hour), Closes: nine().Add(-time.Hour), LastOpens: nine().Add(-2 * time.Hour), LastCloses: nine().Add(-time.Hour), Slots: 1}
 }
 
 func lastHeard(id vital.DeviceID, at time.Time, all ...devices.Missed) devices.WatchedDevice {
@@ -138,6 +138,7 @@ func TestAnEdgeThatIsMissedExplainsWhatDoesNotCome(t *testing.T) {
 	// What was missed before is not its doing.
 	before := missed(1, 1)
 	before.Opens, before.Closes = w.Since.Add(-2*time.Hour), w.Since.Add(-time.Hour)
+	before.LastOpens, before.LastCloses = before.Opens, before.Closes
 	w.Devices[0].Missed = []devices.Missed{before}
 	if all, silent := devices.Outages(1, w, nine()); all[0].Explains != 0 || silent[0].Explained {
 		t.Errorf("%+v, silent %+v", all, silent)

@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"cmp"
 	"time"
 
 	"hale/vital"
@@ -16,15 +17,13 @@ const BatteryLow = 20
 // LTE lies around it].
 const SignalPoor = -95
 
-// ClockFar is how far a device's own clock may be from ours before somebody must look: what is measured then waits in quarantine.
-const ClockFar = 24 * time.Hour
-
 // Presence is what was heard of a device, by our clock.
 type Presence struct {
 	Org         vital.OrgID
 	Device      vital.DeviceID
 	HeardAt     time.Time // anything
 	Connection  int64     // the epoch of the newest connection that told anything; 0: none, it came through a broker
+	Edge        string    // where that connection is: one life of an edge; empty: not known
 	ConnectedAt time.Time // zero: never, as far as it is known
 	LeftAt      time.Time // zero while it is connected
 	Vanished    bool      // it left without a goodbye
@@ -41,6 +40,7 @@ func (p *Presence) Take(s *vital.Status) {
 		return
 	}
 	p.Connection = max(p.Connection, s.Connection)
+	p.Edge = cmp.Or(s.Edge, p.Edge)
 	switch s.Kind {
 	case vital.StatusCame:
 		p.ConnectedAt, p.LeftAt, p.Vanished = s.ReceivedAt, time.Time{}, false
@@ -67,17 +67,16 @@ type Condition struct {
 	Device     vital.DeviceID // who spoke of it last
 	HeardAt    time.Time
 	ReadingAt  time.Time // the newest arrival of a reading, but for HeardEvery
+	TimedAt    time.Time // of one with a time that can be right (Timed)
 	Connection int64
 	StatusAt   time.Time
 	HasBattery bool
 	Battery    uint8  // percent
 	Signal     int16  // dBm; 0: not told
 	Firmware   string // empty: not told
-	HasClock   bool
-	ClockOff   time.Duration // its clock less ours, when it told it
 
-	// Since when the battery is low, the signal poor, this firmware in use and the clock wrong; zero: it is not.
-	BatteryLowAt, SignalPoorAt, FirmwareAt, ClockWrongAt time.Time
+	// Since when the battery is low, the signal poor, and this firmware in use; zero: it is not.
+	BatteryLowAt, SignalPoorAt, FirmwareAt time.Time
 }
 
 // Take adds what a status of the sensor says.
@@ -100,12 +99,5 @@ func (c *Condition) Take(s *vital.Status) {
 	}
 	if s.Firmware != "" {
 		c.Firmware = s.Firmware
-	}
-	switch {
-	case s.Look != nil && s.Look.Local: // its offset has a zone in it: ClockFact knows more
-	case s.Look != nil:
-		c.HasClock, c.ClockOff = true, -s.Look.Offset
-	case !s.Clock.IsZero():
-		c.HasClock, c.ClockOff = true, s.Clock.Sub(s.ReceivedAt) // saturates at 292 years
 	}
 }

@@ -339,8 +339,9 @@ func (s *Problems) Incidents(ctx context.Context, actor account.Actor, limit int
 			return nil, fault.New(fault.Forbidden, "outages are for the care team and the device desk")
 		}
 	}
-	if limit < 0 || limit > mostIncidents {
-		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", mostIncidents)
+	limit, err := account.ListLength(limit, mostIncidents, mostIncidents)
+	if err != nil {
+		return nil, err
 	}
-	return s.Book.Incidents(ctx, actor, cmp.Or(limit, mostIncidents))
+	return s.Book.Incidents(ctx, actor, limit)
 }

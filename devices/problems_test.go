@@ -19,7 +19,8 @@ func TestProblemsAreListedByWhatIsUrgentAndWhoHasSeenThem(t *testing.T) {
 	f := devices.Facts{
 		Devices: []devices.Fact{
 			{Device: 1, Name: "cuff-1", Sensor: 10, SensorName: "cuff-1", Wearers: anna, CalibrationDue: ago(24), CertificateEnds: now.Add(devices.EndsSoon - time.Hour),
-				Condition: devices.Condition{HeardAt: ago(1), BatteryLowAt: ago(5), Battery: 12, SignalPoorAt: ago(4), Signal: -99, ClockWrongAt: ago(3), ClockOff: -50 * time.Hour},
+				Condition: devices.Condition{HeardAt: ago(1), BatteryLowAt: ago(5), Battery: 12, SignalPoorAt: ago(4), Signal: -99},
+				Clock:     devices.ClockFact{Trouble: devices.ClockTrouble{Wrong: 50 * time.Hour, Since: ago(3)}},
 				Silence:   devices.Silence{From: ago(6), Slots: 2}, Lost: 3, LostAt: ago(7)},
 			{Device: 2, Name: "gw-1", Sensor: 20, SensorName: "gw-1", CalibrationDue: ago(24), CertificateEnds: now.Add(devices.EndsSoon + time.Hour)},
 			{Device: 2, Name: "gw-1", Sensor: 21, SensorName: "scale-1", Wearers: anna, Silence: devices.Silence{From: ago(6), Slots: 2, Explained: true}},

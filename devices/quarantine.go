@@ -9,11 +9,18 @@ import (
 	"hale/vital"
 )
 
-// Refusal is a message, or one reading of it, that was refused, as the desk looks after it.
+// Refusal is a message, or one reading of it, that was refused, as the desk looks after it: with its raw bytes, so that nothing is lost.
 type Refusal struct {
-	UID    vital.UID
-	Device string // UID of the device that sent it
-	Quarantined
+	UID          vital.UID
+	Device       string // UID of the device that sent it
+	Topic        string
+	Reason       vital.Reason
+	Detail       string // what to mend
+	Raw          []byte // as received; the head only when Length is larger
+	Length       int64
+	ReceivedAt   time.Time // first
+	LastAt       time.Time // the same bytes again
+	Times        int
 	TriedAt      time.Time // when somebody had it decoded again; zero: nobody has
 	TriedBy      string
 	Accepted     int    // readings that came of it then
@@ -29,6 +36,7 @@ type RefusalFilter struct {
 	Device  string // UID; empty: all
 	Reason  vital.Reason
 	Settled bool // what is settled instead
+	All     bool // whether or not it is settled
 	Limit   int  // 1 to 500; 0 means 100
 }
 
@@ -41,6 +49,7 @@ type Retried struct {
 // RefusalBook is the record as Quarantine needs it. Every method is bound to the actor's organisation; wearers are those whose a message
 // may be.
 type RefusalBook interface {
+	// Refusals lists them; a device that is not there is fault.NotFound.
 	Refusals(ctx context.Context, actor account.Actor, f RefusalFilter) (list []Refusal, wearers []vital.PatientID, err error)
 	Refusal(ctx context.Context, actor account.Actor, uid vital.UID) (Refusal, []vital.PatientID, error)
 	// NoteRetried writes what became of it, with the audit row: it is settled when nothing was refused.
@@ -60,16 +69,14 @@ const (
 	mostHeld    = 500
 )
 
-// List returns what was refused, newest first.
+// List returns what was refused, newest first. Errors: fault.Invalid for a limit that cannot be; fault.NotFound when there is no such device.
 func (q *Quarantine) List(ctx context.Context, actor account.Actor, f RefusalFilter) ([]Refusal, error) {
 	if err := account.Allow(actor, account.SeeDevices, nil); err != nil {
 		return nil, err
 	}
-	if f.Limit == 0 {
-		f.Limit = defaultHeld
-	}
-	if f.Limit < 1 || f.Limit > mostHeld {
-		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", mostHeld)
+	var err error
+	if f.Limit, err = account.ListLength(f.Limit, defaultHeld, mostHeld); err != nil {
+		return nil, err
 	}
 	list, wearers, err := q.Book.Refusals(ctx, actor, f)
 	if err != nil {

@@ -28,7 +28,7 @@ type Enrolment struct {
 type Binding struct {
 	Sensor  string // UID of a device (its own sensor) or of a granted sensor
 	Patient vital.UID
-	From    time.Time
+	From    time.Time // zero: from now on
 	To      time.Time // zero: until further notice
 }
 
@@ -42,23 +42,8 @@ type Inventory interface {
 	Assign(ctx context.Context, actor account.Actor, b Binding) (Assignment, error)
 	// Intake tells what became of everything the device sent so far; fault.NotFound when there is no such device.
 	Intake(ctx context.Context, actor account.Actor, uid string) (Intake, error)
-	// Quarantined returns what was refused of the device, newest first, and whose it may be: who wears its sensors, or wore them;
-	// fault.NotFound when there is no such device.
-	Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]Quarantined, []vital.PatientID, error)
 	// Revoke makes the device's secret worthless at once.
 	Revoke(ctx context.Context, actor account.Actor, uid string) error
-}
-
-// Quarantined is a message, or one reading of it, that was refused: with its raw bytes, so that nothing is lost.
-type Quarantined struct {
-	Topic      string
-	Reason     vital.Reason
-	Detail     string // what to mend
-	Raw        []byte // as received; the head only when Length is larger
-	Length     int64
-	ReceivedAt time.Time // first
-	LastAt     time.Time // the same bytes again
-	Times      int
 }
 
 // Intake tells what became of what a device sent: every reading ends in exactly one of the three.

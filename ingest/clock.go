@@ -24,7 +24,7 @@ func (d *decoder) timed(m moment, r *vital.Reading) *refusal {
 		return nil
 	}
 	if by := clock.Offset.Abs(); by > devices.MostOffset {
-		return refuse(vital.ReasonClock, "time %s is by a clock that is wrong by %d days: set it; when this was measured, a person has to say",
+		return m.refuse("time %s is by a clock that is wrong by %d days: set it; when this was measured, a person has to say",
 			r.SentAt.Format(time.RFC3339), int(by/(24*time.Hour)))
 	}
 	r.MeasuredAt = at.Truncate(time.Microsecond)
@@ -38,14 +38,6 @@ func (d *decoder) timed(m moment, r *vital.Reading) *refusal {
 	}
 	r.More.Clock = clock
 	return nil
-}
-
-// unsure returns within how much of its time, either way, a reading was measured.
-func unsure(r *vital.Reading) time.Duration {
-	if r.More == nil {
-		return 0
-	}
-	return r.More.Clock.Uncertainty
 }
 
 // heard takes what a status says of a clock: what it showed when the message was sent, with zone or without; or, where the

@@ -20,8 +20,10 @@ type Config struct {
 	// Snapshot returns the newest registry snapshot, or nil when there has been none.
 	Snapshot  func() *devices.Snapshot
 	Publisher Publisher
-	Now       func() time.Time // nil: time.Now
-	Log       *slog.Logger     // nil: no log
+	// Edge names this life of the device edge that hands messages over; empty where there is none. No two lives have the same.
+	Edge string
+	Now  func() time.Time // nil: time.Now
+	Log  *slog.Logger     // nil: no log
 	// MaxBytes bounds what is accepted and not durable yet, in bytes; 64 MiB when zero.
 	MaxBytes int64
 	// DrainWithin is how long Run goes on publishing what was gathered when its context ends; 10 s when zero.
@@ -33,6 +35,7 @@ type Config struct {
 type Core struct {
 	snapshot    func() *devices.Snapshot
 	publisher   Publisher
+	edge        string
 	now         func() time.Time
 	log         *slog.Logger
 	drainWithin time.Duration
@@ -49,7 +52,7 @@ type Core struct {
 // New returns a core that decodes at once, and publishes as soon as it runs.
 func New(c Config) *Core {
 	core := &Core{
-		snapshot: c.Snapshot, publisher: c.Publisher, now: c.Now, log: c.Log, drainWithin: c.DrainWithin,
+		snapshot: c.Snapshot, publisher: c.Publisher, edge: c.Edge, now: c.Now, log: c.Log, drainWithin: c.DrainWithin,
 		registerer: c.Registerer, budget: budget{size: c.MaxBytes}, lanes: newLanes(), clocks: devices.NewClockBook(), began: time.Now(),
 	}
 	if core.now == nil {
@@ -115,7 +118,7 @@ func (c *Core) submit(ctx context.Context, m *Message, done func(Receipt)) error
 // waits for nothing; when there is no room, or the record of it does not become durable, nobody is the wiser: presence is judged
 // by what is heard, and this is help.
 func (c *Core) Note(d *devices.Device, kind vital.StatusKind, connection int64, at time.Time) {
-	status := &vital.Status{Org: d.Org, Device: d.ID, Sensor: d.Own, ReceivedAt: at.UTC().Truncate(time.Microsecond), Kind: kind, Connection: connection}
+	status := &vital.Status{Org: d.Org, Device: d.ID, Sensor: d.Own, ReceivedAt: at.UTC().Truncate(time.Microsecond), Kind: kind, Connection: connection, Edge: c.edge}
 	records := []vital.Record{{Status: status}}
 	t := &ticket{done: func(Receipt) {}, quiet: true, charged: c.budget.clamp(int64(costOf(records[0])))}
 	if c.budget.grab(t.charged) {
@@ -176,6 +179,9 @@ func (c *Core) decode(s *devices.Snapshot, device *devices.Device, m *Message, t
 		records = append(records, vital.Record{Refused: &refused[i]})
 	}
 	for i := range statuses {
+		if statuses[i].Connection != 0 { // it came by the edge, and not through a broker or an app
+			statuses[i].Edge = c.edge
+		}
 		records = append(records, vital.Record{Status: &statuses[i]})
 	}
 	for i := range originals {

@@ -167,7 +167,7 @@ func (d *decoder) address(r *vital.Reading) {
 	if d.message.Mapping != nil {
 		r.Findings |= vital.ThroughBroker
 	}
-	a, ok, _ := d.snapshot.OwnerWithin(r.Sensor, r.MeasuredAt, unsure(r), r.ReceivedAt)
+	a, ok, _ := d.snapshot.OwnerWithin(r.Sensor, r.MeasuredAt, r.Unsure(), r.ReceivedAt)
 	if !ok || a.Org != d.device.Org {
 		return // it waits in the inbox
 	}

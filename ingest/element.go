@@ -45,6 +45,7 @@ type element struct {
 	amounts                                [parts]amount
 	findings                               vital.Finding
 	twice                                  string // a field that stands more than once
+	timePath                               string // where the time stands, with a mapping
 	seen                                   uint16
 }
 

@@ -88,12 +88,14 @@ func takeBack(r *vital.Reading) {
 
 // momentOf takes the time of a draft. One that says no more than the month is none by which anything could be judged.
 func momentOf(t formats.Time) (moment, *refusal) {
+	m := moment{field: t.Field, untilField: t.UntilField, foreign: true}
 	switch t.Precision {
 	case formats.ToMonth, formats.ToYear:
-		return moment{}, refuse(vital.ReasonClock, "the time says no more than the month or the year; send the day at least")
+		return m, m.refuse("the time says no more than the month or the year; send the day at least")
 	case formats.ToDay, formats.Exact:
 	}
-	return moment{at: t.At, local: t.Local && !t.At.IsZero(), day: t.Precision == formats.ToDay, until: t.Until}, nil
+	m.at, m.local, m.day, m.until = t.At, t.Local && !t.At.IsZero(), t.Precision == formats.ToDay, t.Until
+	return m, nil
 }
 
 // moreOf returns what stands beside the numbers; nil when nothing does.

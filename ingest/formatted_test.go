@@ -70,6 +70,30 @@ func TestACuffsBytesBecomeAReadingWithWhatItSaidBeside(t *testing.T) {
 	}
 }
 
+func TestWhatHasNoTimeOfItsOwnHasThatOfItsDoor(t *testing.T) {
+	t.Parallel()
+	const withings = `{"status":0,"body":{"measuregrps":[{"attrib":0,"category":1,"date":1795245900,"measures":[{"value":97,"type":54,"unit":0}]}]}}`
+	at := time.Date(2026, 11, 21, 7, 20, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		topic, payload string
+		want           time.Time
+	}{
+		"an oximeter without a clock": {"hale/v1/cuff-7/gatt/2A37", octets(t, "00 3C"), at},
+		"an answer of getmeas":        {"hale/v1/cuff-7/withings", withings, time.Unix(1795245900, 0).UTC()},
+		"a report of a gateway":       {"hale/v1/cuff-7/gateway", `{"type":"reportAttribute","time":1795245900,"data":{"value":{"spo2":97}}}`, time.Unix(1795245900, 0).UTC()},
+	} {
+		m := message(c.topic, c.payload)
+		m.Untimed = at
+		r := oneReading(t, m)
+		if !r.SentAt.Equal(c.want) || r.Findings&vital.TimeAssumed != 0 {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if again := oneReading(t, m); !cmp.Equal(again, r) {
+			t.Errorf("%s: sent again it is another", name)
+		}
+	}
+}
+
 func TestAGatewaySendsEveryFormatForItsSensors(t *testing.T) {
 	t.Parallel()
 	const point = `{"header":{"id":"f1","creation_date_time":"2026-11-21T07:20:00Z","schema_id":{"namespace":"omh","name":"body-weight","version":"2.0"}},` +

@@ -42,7 +42,7 @@ func costOf(r vital.Record) int {
 	case r.Canary != nil:
 		return canaryCost + len(r.Canary.Edge)
 	case r.Status != nil:
-		n := statusCost + len(r.Status.Firmware) + len(r.Status.Raw)
+		n := statusCost + len(r.Status.Firmware) + len(r.Status.Raw) + len(r.Status.Edge)
 		if a := r.Status.Answer; a != nil {
 			n += answerCost + len(a.Command) + len(a.Detail)
 		}

@@ -23,6 +23,8 @@ type Message struct {
 	Canary string
 	// Mapping is set by the bridge: the message came through somebody else's broker, and this is how to read it.
 	Mapping *Mapping
+	// Untimed is set by a door that was told when the message was made: it is the time of what in it has none of its own.
+	Untimed time.Time
 	// Retained is set by the bridge when the broker had kept the message and gave it to us because we subscribed: that it
 	// comes tells nothing of when it was measured.
 	Retained bool

@@ -405,6 +405,9 @@ func (spec *readingSpec) fill(e *element, s *scope) (no *refusal) {
 
 // fill finds what all readings of an element share.
 func (r *mappingRule) fill(e *element, s *scope) (no *refusal) {
+	if r.time.format != timeArrival {
+		e.timePath = r.time.path.String()
+	}
 	if e.time, no = r.time.find(s); no != nil {
 		return no
 	}

@@ -142,7 +142,7 @@ func (t *timeSpec) find(s *scope) (token, *refusal) {
 	}
 	found := tokenOf(s.get(t.path))
 	if found.kind == absent || found.kind == null {
-		return token{}, refuse(vital.ReasonClock, "no time stands at %s", t.path)
+		return token{}, t.refuse("no time stands at %s", t.path)
 	}
 	var at time.Time
 	var no *refusal
@@ -160,15 +160,19 @@ func (t *timeSpec) find(s *scope) (token, *refusal) {
 		return token{}, no
 	}
 	if at.Year() < 0 || at.Year() > 9999 {
-		return token{}, refuse(vital.ReasonClock, "the time %s at %s is out of range", found.shown(), t.path)
+		return token{}, t.refuse("the time %s at %s is out of range", found.shown(), t.path)
 	}
 	return token{kind: text, raw: []byte(at.UTC().Format(time.RFC3339Nano))}, nil
+}
+
+func (t *timeSpec) refuse(format string, args ...any) *refusal {
+	return moment{field: t.path.String()}.refuse(format, args...)
 }
 
 // unix reads seconds or milliseconds since 1970, of which shift powers of ten are a microsecond.
 func (t *timeSpec) unix(found token, shift int) (time.Time, *refusal) {
 	wrong := func() (time.Time, *refusal) {
-		return time.Time{}, refuse(vital.ReasonClock, "the time %s at %s is no number of %s", found.shown(), t.path, string(t.format))
+		return time.Time{}, t.refuse("the time %s at %s is no number of %s", found.shown(), t.path, string(t.format))
 	}
 	raw := found.raw
 	if found.kind == text {
@@ -194,7 +198,7 @@ func (t *timeSpec) unix(found token, shift int) (time.Time, *refusal) {
 		e--
 	}
 	if t.format == timeUnixS && mantissa/1_000_000 > latestUnixSeconds {
-		return time.Time{}, refuse(vital.ReasonClock, "the time %s at %s looks like milliseconds; the mapping says seconds", found.shown(), t.path)
+		return time.Time{}, t.refuse("the time %s at %s looks like milliseconds; the mapping says seconds", found.shown(), t.path)
 	}
 	return time.UnixMicro(mantissa), nil
 }
@@ -202,11 +206,11 @@ func (t *timeSpec) unix(found token, shift int) (time.Time, *refusal) {
 // local reads a wall clock without a zone in the zone that the mapping declares.
 func (t *timeSpec) local(found token) (time.Time, *refusal) {
 	if found.kind != text {
-		return time.Time{}, refuse(vital.ReasonClock, "the time at %s is %s; text such as %s is expected", t.path, found.kind, t.layout)
+		return time.Time{}, t.refuse("the time at %s is %s; text such as %s is expected", t.path, found.kind, t.layout)
 	}
 	wall, err := time.Parse(t.layout, string(found.plain()))
 	if err != nil {
-		return time.Time{}, refuse(vital.ReasonClock, "the time %s at %s is not of the form %s", found.shown(), t.path, t.layout)
+		return time.Time{}, t.refuse("the time %s at %s is not of the form %s", found.shown(), t.path, t.layout)
 	}
 	return inZone(wall, t.zone), nil
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"time"
 
 	"hale/vital"
@@ -12,7 +13,22 @@ type moment struct {
 	local bool      // no zone was given: at holds the digits of the sender's clock as if they were UTC
 	day   bool      // no more than the day was given: at is its midnight
 	until time.Time // the end of a span that began at at; zero when it was a moment
+	// The fields that say so, in the sender's own words, or that should; "time" when empty.
+	field, untilField string
+	foreign           bool // it came in a format of the world
 }
+
+// refuse says what is wrong with the time, and which field that is. In the formats of the world a detail begins with it.
+func (m moment) refuse(format string, args ...any) *refusal {
+	no := refuse(vital.ReasonClock, format, args...)
+	if no.field = cmp.Or(m.field, timeField); m.foreign && m.field != "" && m.field != timeField {
+		no.detail = no.field + ": " + no.detail
+	}
+	return no
+}
+
+// timeField is the field of the wire's own format that has the time.
+const timeField = "time"
 
 // said is what an element says beside what and how much: when, whose of several users, and what of it is wrong, the first
 // first. Elements of all formats are settled by it.
@@ -63,6 +79,9 @@ func (d *decoder) judge(w *word, r *vital.Reading, s said) *refusal {
 // clock gives the reading its times, and its sensor: which user's it is may depend on when. What was not timed is taken as
 // measured when it arrived, and says so; so is what has a time that cannot be, until a person has looked at it.
 func (d *decoder) clock(s said, r *vital.Reading) *refusal {
+	if s.moment.at.IsZero() {
+		s.moment.at = d.message.Untimed
+	}
 	at := s.moment.at
 	if at.IsZero() {
 		at = r.ReceivedAt
@@ -78,13 +97,11 @@ func (d *decoder) clock(s said, r *vital.Reading) *refusal {
 		r.MeasuredAt = r.ReceivedAt
 		return no
 	}
-	if r.ReceivedAt.Sub(r.MeasuredAt) > vital.HistoricAfter {
-		r.Findings |= vital.Historic
-	}
+	r.FindAge()
 	// A broker gives a retained message again at each of our subscriptions, so that without a time of its own it would be
 	// another reading of now each time.
 	if d.message.Retained && r.Findings&vital.TimeAssumed != 0 {
-		return refuse(vital.ReasonClock, "the broker had kept this message (retain flag) and it has no time of its own: nobody knows when it was measured; send without the retain flag, or with a time")
+		return s.moment.refuse("the broker had kept this message (retain flag) and it has no time of its own: nobody knows when it was measured; send without the retain flag, or with a time")
 	}
 	return nil
 }
@@ -92,41 +109,43 @@ func (d *decoder) clock(s said, r *vital.Reading) *refusal {
 // possible refuses a time that cannot be.
 func possible(m moment, r *vital.Reading) *refusal {
 	if !m.until.IsZero() && m.until.Add(r.MeasuredAt.Sub(r.SentAt)).After(r.ReceivedAt.Add(vital.AheadAtMost)) {
-		return refuse(vital.ReasonClock, "it ends at %s, which is more than %d minutes ahead of us; set the device's clock", m.until.UTC().Format(time.RFC3339), int(vital.AheadAtMost.Minutes()))
+		m.field = m.untilField
+		return m.refuse("it ends at %s, which is more than %d minutes ahead of us; set the device's clock", m.until.UTC().Format(time.RFC3339), int(vital.AheadAtMost.Minutes()))
 	}
 	if !vital.ClockPlausible(r.MeasuredAt, r.ReceivedAt) {
 		if r.MeasuredAt.After(r.ReceivedAt) {
-			return refuse(vital.ReasonClock, "time %s is more than %d minutes ahead of ours; set the device's clock", r.SentAt.Format(time.RFC3339), int(vital.AheadAtMost.Minutes()))
+			return m.refuse("time %s is more than %d minutes ahead of ours; set the device's clock", r.SentAt.Format(time.RFC3339), int(vital.AheadAtMost.Minutes()))
 		}
-		return refuse(vital.ReasonClock, "time %s lies before 2015; set the device's clock", r.SentAt.Format(time.RFC3339))
+		return m.refuse("time %s lies before 2015; set the device's clock", r.SentAt.Format(time.RFC3339))
 	}
 	return nil
 }
 
 // moment reads the time of an element.
 func (e *element) moment() (moment, *refusal) {
+	m := moment{field: e.timePath}
 	switch e.time.kind {
 	case absent, null:
 	case text:
 		sent := e.time.plain()
 		t, ok := instant(sent)
 		if !ok {
-			return moment{}, timeRefused(sent)
+			return m, m.unreadable(sent)
 		}
-		return moment{at: t}, nil
+		m.at = t
 	case boolean, number, list, object:
-		return moment{}, refuse(vital.ReasonClock, "time is %s; send text such as 2026-11-21T07:25:00Z", e.time.kind)
+		return m, m.refuse("time is %s; send text such as 2026-11-21T07:25:00Z", e.time.kind)
 	}
-	return moment{}, nil
+	return m, nil
 }
 
-// timeRefused says what is wrong with a text that is no time of RFC 3339. Most often it lacks the zone: we do not guess
+// unreadable says what is wrong with a text that is no time of RFC 3339. Most often it lacks the zone: we do not guess
 // where a device thinks it is.
-func timeRefused(sent []byte) *refusal {
+func (m moment) unreadable(sent []byte) *refusal {
 	if _, ok := instant(append(append(make([]byte, 0, len(sent)+1), sent...), 'Z')); ok {
-		return refuse(vital.ReasonClock, "time %s has no zone; add Z for UTC or an offset such as +01:00", quote(sent))
+		return m.refuse("time %s has no zone; add Z for UTC or an offset such as +01:00", quote(sent))
 	}
-	return refuse(vital.ReasonClock, "time %s is not of the form 2026-11-21T07:25:00Z (RFC 3339, with zone)", quote(sent))
+	return m.refuse("time %s is not of the form 2026-11-21T07:25:00Z (RFC 3339, with zone)", quote(sent))
 }
 
 // instant reads a time of RFC 3339. The standard library also takes hours of one digit, a comma for the point and

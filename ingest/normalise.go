@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"hale/ingest/formats"
 	"hale/vital"
 )
 
@@ -91,7 +92,7 @@ func (v *vocabulary) quantity(e *element, a *amount, c vital.Component, p part) 
 	case number:
 	case text:
 		no = refuse(vital.ReasonNotANumber, "%s is text; send a number without quotes, for example 36.8", c.Code)
-		no.beyond = outside(a.value.plain())
+		no.beyond = formats.Outside(string(a.value.plain()))
 		digits = bytes.TrimSpace(a.value.plain())
 	case absent, null, boolean, list, object:
 		return q, false, refuse(vital.ReasonNotANumber, "%s is %s; send a number, for example 36.8", c.Code, a.value.kind)
@@ -103,17 +104,6 @@ func (v *vocabulary) quantity(e *element, a *amount, c vital.Component, p part) 
 	}
 	q.Unit = unit
 	return q, err == nil, cmp.Or(no, noUnit)
-}
-
-// outside reads what a meter shows in the place of a number: LO or HI, beyond what it can measure.
-func outside(text []byte) vital.Beyond {
-	switch string(bytes.ToUpper(bytes.TrimSpace(text))) {
-	case "LO", "LOW":
-		return vital.Below
-	case "HI", "HIGH":
-		return vital.Above
-	}
-	return 0
 }
 
 // unitOf returns the unit of an amount. There is no default: a number whose unit we would have to guess is refused. In

@@ -71,12 +71,12 @@ func ending(what string) (route, string, *refusal) {
 		return toReadings, "", nil
 	case "status": // of a sensor
 		return toStatus, "", nil
-	case "fhir", "omh":
+	case "fhir", "omh", "withings", "gateway":
 		return toFormat, what, nil
 	}
 	number, ok := strings.CutPrefix(what, "gatt/")
 	if !ok || number == "" || strings.Contains(number, "/") {
-		return 0, "", refuse(vital.ReasonTopic, "a device publishes to .../readings, .../fhir, .../omh, .../gatt/{characteristic}, .../sensors/{sensor}/ and one of these, or .../status")
+		return 0, "", refuse(vital.ReasonTopic, "a device publishes to .../readings, .../fhir, .../omh, .../withings, .../gateway, .../gatt/{characteristic}, .../sensors/{sensor}/ and one of these, or .../status")
 	}
 	if !formats.Reads(number) {
 		return 0, "", refuse(vital.ReasonTopic, "the characteristic %s is none that Hale reads; it reads %s", quote([]byte(number)), strings.Join(formats.Characteristics(), ", "))

@@ -20,7 +20,7 @@ import (
 const moveLive = `UPDATE stream_cursor SET live_seq = @to WHERE partition = @partition AND epoch = @epoch AND live_seq = @from AND stream_identity = @stream`
 const moveLate = `UPDATE stream_cursor SET late_seq = @to WHERE partition = @partition AND epoch = @epoch AND late_seq = @from AND stream_identity = @stream`
 
-const waitingChanges = `SELECT id, patient_id, rejudge_from, late, moved FROM situation_change WHERE partition = $1 ORDER BY id`
+const waitingChanges = `SELECT id, patient_id, rejudge_from, late, moved, withdrawn FROM situation_change WHERE partition = $1 ORDER BY id`
 const dropChanges = `DELETE FROM situation_change WHERE partition = $1 AND id = ANY ($2)`
 
 // judgedAnew is of how many patients a batch judges the past anew that brings nothing of them. The others wait for the next
@@ -172,7 +172,7 @@ func (j *job) settle(ctx context.Context, tx statements, now time.Time) (err err
 		if j.placed.elsewhere[r.Reading] || r.Findings&vital.NotJudged != 0 {
 			continue // the partition of its owner judges it, or nobody
 		}
-		p := alerts.Point{Mark: alerts.Mark{At: r.MeasuredAt, ID: r.id}, Metric: r.Metric, Values: r.values, ReceivedAt: r.ReceivedAt, Findings: r.Findings, Sensor: r.Sensor}
+		p := alerts.Point{Mark: alerts.Mark{At: r.MeasuredAt, ID: r.id}, Metric: r.Metric, Values: r.values, ReceivedAt: r.ReceivedAt, Findings: r.Findings, Sensor: r.Sensor, Unsure: r.Unsure()}
 		f.batch = append(f.batch, alerts.Fresh{Org: r.Org, Patient: r.Patient, Point: p})
 	}
 	if j.outcome, err = j.decide(ctx, now, f, j.take(f.batch), f.batch); err != nil {
@@ -228,7 +228,7 @@ func (j *job) queueChanges(q *pgx.Batch) {
 		j.waiting, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (change, error) {
 			var c change
 			var from *time.Time
-			err := row.Scan(&c.id, &c.Patient, &from, &c.Late, &c.Moved)
+			err := row.Scan(&c.id, &c.Patient, &from, &c.Late, &c.Moved, &c.Withdrawn)
 			c.Rejudge, c.From = from != nil, timeOf(from)
 			return c, err
 		})

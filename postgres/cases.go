@@ -138,7 +138,7 @@ func oneAlert(ctx context.Context, tx pgx.Tx, u uuid.UUID) (alerts.Alert, error)
 
 const selectLog = `
 SELECT t.id, t.kind, t.recorded_at, coalesce(t.actor_id, 0), t.actor_name, t.actor_role, t.level, t.reading_at, coalesce(t.reading_id, 0), t.vals,
-    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, t.worst, coalesce(m.findings, 0) | CASE WHEN EXISTS (SELECT FROM correction c
+    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, t.worst, t.retracts, coalesce(m.findings, 0) | CASE WHEN EXISTS (SELECT FROM correction c
         WHERE c.patient_id = e.patient_id AND c.reading_id = t.reading_id AND c.kind = 'reading' AND c.state IN ('asked', 'accepted')) THEN 1024 ELSE 0 END
 FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
 LEFT JOIN LATERAL (
@@ -173,7 +173,7 @@ func scanEntry(row pgx.CollectableRow) (alerts.Entry, error) {
 	var readingAt, until, next *time.Time
 	var findings int32
 	err := row.Scan(&n.ID, &n.Kind, &n.RecordedAt, &n.Actor.Staff, &n.Actor.Name, &n.Actor.Role, &n.Level, &readingAt, &n.Reading.ID, &n.Values,
-		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator, &n.Grounds, &n.Worst, &findings)
+		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator, &n.Grounds, &n.Worst, &n.Retracts, &findings)
 	n.Findings = vital.Finding(uint32(findings))
 	n.RecordedAt, n.Reading.At, n.Until, n.NextStepAt = n.RecordedAt.UTC(), timeOf(readingAt), timeOf(until), timeOf(next)
 	return n, err

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -19,14 +18,16 @@ import (
 
 const allAuthorities = `SELECT org_id, uid::text, kind, name, certificate, from_at, until_at, revoked_at IS NOT NULL FROM trusted_ca`
 
-// knownCertificates are those of devices, as long as somebody may still come with them: a year after its end nobody needs to hear
-// that a certificate has ended.
+// knownCertificates are those of devices, as long as somebody may still come with them: those that have not ended before a time.
 const knownCertificates = `
 SELECT d.uid, c.fingerprint, c.not_before, c.not_after, c.revoked_at IS NOT NULL FROM device_cert c JOIN device d ON d.org_id = c.org_id AND d.id = c.device_id
-WHERE c.not_after > clock_timestamp() - interval '1 year' ORDER BY c.created_at`
+WHERE c.not_after > $1 ORDER BY c.created_at`
 
-// readTrust reads the authorities, and the certificates of the devices that are in the snapshot.
-func readTrust(ctx context.Context, tx pgx.Tx, s *devices.Snapshot) error {
+// rememberEnded is how long after its end somebody hears of a certificate that it has ended; then it is one that nobody knows.
+const rememberEnded = 366 * 24 * time.Hour
+
+// readTrust reads the authorities, and the certificates of the devices that are in the snapshot, as of a time.
+func readTrust(ctx context.Context, tx pgx.Tx, now time.Time, s *devices.Snapshot) error {
 	list, err := readAuthorities(ctx, tx, "")
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func readTrust(ctx context.Context, tx pgx.Tx, s *devices.Snapshot) error {
 	for _, a := range list {
 		s.Authorities[a.Org] = append(s.Authorities[a.Org], a)
 	}
-	rows, err := tx.Query(ctx, knownCertificates)
+	rows, err := tx.Query(ctx, knownCertificates, now.Add(-rememberEnded))
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func readAuthorities(ctx context.Context, tx pgx.Tx, where string, args ...any) 
 	})
 }
 
-// Authorities returns what the organisation trusts, or has trusted. See devices.AuthorityBook.
+// Authorities returns what the organisation trusts, or has trusted. See credential.AuthorityBook.
 func (a *App) Authorities(ctx context.Context, actor account.Actor) (list []*devices.Authority, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		if list, err = readAuthorities(ctx, tx, ""); err != nil {
@@ -85,7 +86,7 @@ const insertAuthority = `
 INSERT INTO trusted_ca (org_id, uid, kind, name, certificate, fingerprint, from_at, until_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (org_id, fingerprint) DO NOTHING`
 
-// AddAuthority keeps one. See devices.AuthorityBook.
+// AddAuthority keeps one. See credential.AuthorityBook.
 func (a *App) AddAuthority(ctx context.Context, actor account.Actor, n *devices.Authority) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		added, err := trust(ctx, tx, actor, n, now)
@@ -116,7 +117,7 @@ func trust(ctx context.Context, tx pgx.Tx, actor account.Actor, n *devices.Autho
 
 const revokeAuthority = `UPDATE trusted_ca SET revoked_at = coalesce(revoked_at, $2) WHERE uid = $1 RETURNING revoked_at = $2`
 
-// RevokeAuthority makes what it signed worthless. See devices.AuthorityBook.
+// RevokeAuthority makes what it signed worthless. See credential.AuthorityBook.
 func (a *App) RevokeAuthority(ctx context.Context, actor account.Actor, uid vital.UID) error {
 	u, err := parseUID(uid, "authority")
 	if err != nil {
@@ -148,7 +149,7 @@ func revoking(ctx context.Context, tx pgx.Tx, row account.Audit, missing, statem
 const keptCertificates = `
 SELECT d.uid, c.fingerprint, c.serial, c.not_before, c.not_after, c.origin, c.created_at, c.revoked_at FROM device_cert c JOIN device d ON d.org_id = c.org_id AND d.id = c.device_id `
 
-// Certificates returns a device's. See devices.CertificateBook.
+// Certificates returns a device's. See credential.CertificateBook.
 func (a *App) Certificates(ctx context.Context, actor account.Actor, uid string) (list []credential.KeptCertificate, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		id, err := deviceID(ctx, tx, uid)
@@ -166,7 +167,7 @@ const lastToEnd = `WHERE c.revoked_at IS NULL AND d.revoked_at IS NULL AND c.not
     SELECT FROM device_cert o WHERE o.org_id = c.org_id AND o.device_id = c.device_id AND o.revoked_at IS NULL AND (o.not_after, o.fingerprint) > (c.not_after, c.fingerprint))
 ORDER BY c.not_after, d.uid LIMIT 1000`
 
-// EndingCertificates returns certificates that end soon, or have ended. See devices.CertificateBook.
+// EndingCertificates returns certificates that end soon, or have ended. See credential.CertificateBook.
 func (a *App) EndingCertificates(ctx context.Context, actor account.Actor, before time.Time) (list []credential.KeptCertificate, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		list, err = certificates(ctx, tx, lastToEnd, before)
@@ -198,7 +199,7 @@ func certificates(ctx context.Context, tx pgx.Tx, which string, args ...any) ([]
 	return list, nil
 }
 
-// KeepCertificate writes a certificate down. See devices.CertificateBook.
+// KeepCertificate writes a certificate down. See credential.CertificateBook.
 func (a *App) KeepCertificate(ctx context.Context, actor account.Actor, uid string, c credential.NewCertificate) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := certifiable(ctx, tx, uid)
@@ -209,19 +210,30 @@ func (a *App) KeepCertificate(ctx context.Context, actor account.Actor, uid stri
 	})
 }
 
-// certifiable returns a device of the organisation that was not revoked.
-func certifiable(ctx context.Context, tx pgx.Tx, uid string) (id int64, err error) {
-	if id, err = deviceID(ctx, tx, uid); err != nil {
-		return 0, err
+// lockOneDevice locks what pairing, revoking and ending a secret change: of two of these the second sees all that the first has done.
+const lockOneDevice = `SELECT id, revoked_at IS NOT NULL FROM device WHERE uid = $1 FOR NO KEY UPDATE`
+
+// lockDevice finds a device of the organisation, and keeps what it may show as it is until the transaction ends.
+func lockDevice(ctx context.Context, tx pgx.Tx, uid string) (id vital.DeviceID, revoked bool, err error) {
+	switch err := tx.QueryRow(ctx, lockOneDevice, uid).Scan(&id, &revoked); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return 0, false, fault.New(fault.NotFound, "there is no device %q", uid)
+	case err != nil:
+		return 0, false, fmt.Errorf("lock the device: %w", err)
 	}
-	var revoked bool
-	if err := tx.QueryRow(ctx, `SELECT revoked_at IS NOT NULL FROM device WHERE id = $1`, id).Scan(&revoked); err != nil {
-		return 0, fmt.Errorf("look at the device: %w", err)
+	return id, revoked, nil
+}
+
+// certifiable returns a device of the organisation that was not revoked, and is not until the transaction ends.
+func certifiable(ctx context.Context, tx pgx.Tx, uid string) (int64, error) {
+	id, revoked, err := lockDevice(ctx, tx, uid)
+	if err != nil {
+		return 0, err
 	}
 	if revoked {
 		return 0, fault.New(fault.Conflict, "the device %q was revoked and gets no certificate any more: enrol it under another name", uid)
 	}
-	return id, nil
+	return int64(id), nil
 }
 
 // newCertificate is one that is being written down.
@@ -281,7 +293,7 @@ func trustOurs(ctx context.Context, tx pgx.Tx, actor account.Actor, by *x509.Cer
 
 const revokeCertificate = `UPDATE device_cert SET revoked_at = coalesce(revoked_at, $3) WHERE device_id = $1 AND fingerprint = $2 RETURNING revoked_at = $3`
 
-// RevokeCertificate makes a certificate worthless. See devices.CertificateBook.
+// RevokeCertificate makes a certificate worthless. See credential.CertificateBook.
 func (a *App) RevokeCertificate(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := deviceID(ctx, tx, uid)
@@ -318,33 +330,57 @@ func endRenewed(ctx context.Context, tx pgx.Tx, id int64, row account.Audit) err
 
 const certificatesInUse = `SELECT certificate, revoked_at IS NOT NULL FROM device_cert WHERE device_id = $1 ORDER BY not_after DESC`
 
-// Showing returns how a device stands that asks for itself. See devices.CertificateDoor.
-func (a *App) Showing(ctx context.Context, uid string, secret *[sha256.Size]byte) (s credential.Showing, err error) {
+// Reissue lets a device that shows something have another certificate. See credential.CertificateDoor.
+func (a *App) Reissue(ctx context.Context, shown credential.Shown, decide func(*credential.Showing) (*credential.NewCertificate, error)) error {
 	var org *int32
-	if err := a.pool.QueryRow(ctx, `SELECT org_of_device($1)`, uid).Scan(&org); err != nil {
-		return s, classify(fmt.Errorf("find whose device it is: %w", err))
+	if err := a.pool.QueryRow(ctx, `SELECT org_of_device($1)`, shown.Device).Scan(&org); err != nil {
+		return classify(fmt.Errorf("find whose device it is: %w", err))
 	}
 	if org == nil {
-		return s, fault.New(fault.NotFound, "there is no device %q", uid)
+		return fault.New(fault.NotFound, "there is no device %q", shown.Device)
 	}
-	err = a.inOrg(ctx, vital.OrgID(*org), func(tx pgx.Tx, now time.Time) error {
-		s.Device = &devices.Device{Org: vital.OrgID(*org), UID: uid}
-		const find = `SELECT id, revoked_at IS NOT NULL FROM device WHERE uid = $1`
-		if err := tx.QueryRow(ctx, find, uid).Scan(&s.Device.ID, &s.Device.Revoked); err != nil {
-			return fmt.Errorf("find device: %w", err)
+	return a.inOrg(ctx, vital.OrgID(*org), func(tx pgx.Tx, now time.Time) error {
+		s, err := lookAt(ctx, tx, vital.OrgID(*org), shown)
+		if err != nil {
+			return err
 		}
-		if secret != nil {
-			const prove = `SELECT EXISTS (SELECT FROM prove_device($1, $2, $3))`
-			if err := tx.QueryRow(ctx, prove, uid, secret[:], now).Scan(&s.BySecret); err != nil {
-				return fmt.Errorf("look at a secret: %w", err)
+		made, err := decide(&s)
+		if err != nil {
+			return err
+		}
+		itself, id := account.Actor{Org: s.Device.Org}, s.Device.ID
+		if s.ByNext {
+			row := account.Audit{At: now, Actor: itself, Detail: "the new one was shown for a certificate"}
+			if _, err := dropped(ctx, tx, dropping{s.Device.Org, id, shown.Device, shown.Secret[:]}, row); err != nil {
+				return err
 			}
 		}
-		if s.Authorities, err = readAuthorities(ctx, tx, ""); err != nil {
-			return fmt.Errorf("list authorities: %w", err)
+		if made == nil {
+			return nil
 		}
-		return readShown(ctx, tx, &s)
+		return keepCertificate(ctx, tx, newCertificate{itself, int64(id), shown.Device, *made, now})
 	})
-	return s, err
+}
+
+// lookAt returns how a device stands, and keeps it so until the transaction ends.
+func lookAt(ctx context.Context, tx pgx.Tx, org vital.OrgID, shown credential.Shown) (s credential.Showing, err error) {
+	s.Device = &devices.Device{Org: org, UID: shown.Device}
+	if s.Device.ID, s.Device.Revoked, err = lockDevice(ctx, tx, shown.Device); err != nil {
+		return s, err
+	}
+	if shown.Secret != nil {
+		const prove = `SELECT by_next FROM prove_device($1, $2, $3)`
+		switch err := tx.QueryRow(ctx, prove, shown.Device, shown.Secret[:], shown.At).Scan(&s.ByNext); {
+		case err == nil:
+			s.BySecret = true
+		case !errors.Is(err, pgx.ErrNoRows):
+			return s, fmt.Errorf("look at a secret: %w", err)
+		}
+	}
+	if s.Authorities, err = readAuthorities(ctx, tx, ""); err != nil {
+		return s, fmt.Errorf("list authorities: %w", err)
+	}
+	return s, readShown(ctx, tx, &s)
 }
 
 // readShown reads the certificates of a device that asks for itself.
@@ -372,15 +408,4 @@ func readShown(ctx context.Context, tx pgx.Tx, s *credential.Showing) error {
 		return fmt.Errorf("list certificates: %w", err)
 	}
 	return nil
-}
-
-// KeepRenewed writes down what a device got for itself. See devices.CertificateDoor.
-func (a *App) KeepRenewed(ctx context.Context, d *devices.Device, c credential.NewCertificate) error {
-	return a.inOrg(ctx, d.Org, func(tx pgx.Tx, now time.Time) error {
-		id, err := certifiable(ctx, tx, d.UID)
-		if err != nil {
-			return err
-		}
-		return keepCertificate(ctx, tx, newCertificate{account.Actor{Org: d.Org}, id, d.UID, c, now})
-	})
 }

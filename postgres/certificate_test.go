@@ -326,7 +326,7 @@ func TestClaimsAtOnceAreOne(t *testing.T) {
 	if err := r.MakeClaimable(ctx, r.nurse, "cuff-1", credential.Claimable{Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	claims, err := r.app.OpenClaims(ctx, "cuff-1")
+	claims, err := r.app.OpenClaims(ctx, "cuff-1", time.Now())
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("open are %+v, %v", claims, err)
 	}

@@ -97,7 +97,7 @@ FROM (SELECT org_id, sensor_id, min(from_at) - interval '1 day' AS low FROM assi
 CROSS JOIN unnest($2::smallint[]) AS k (metric)
 CROSS JOIN LATERAL (` + tailFirst + readingSeen + ` r WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.patient_id = $1` + tailSent + `1) x) top
 CROSS JOIN LATERAL (` + tailReach + `m.metric = k.metric) THEN top.around ELSE top.sent END AS low OFFSET 0) reach
-CROSS JOIN LATERAL (` + tailColumns + readingSeen + ` r
+CROSS JOIN LATERAL (` + tailColumns + ` FROM ` + readingSeen + ` r
     WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.sent_at >= reach.low AND r.patient_id = $1` + tailMeasured + `1) n
 ORDER BY k.metric, n.measured_at DESC`
 

@@ -18,7 +18,7 @@ import (
 
 const newestClaim = `SELECT serial, batch, from_at, until_at, used_at FROM device_claim WHERE device_id = $1 AND ended_at IS NULL`
 
-// Claimable returns the claim of a device. See devices.ClaimBook.
+// Claimable returns the claim of a device. See credential.ClaimBook.
 func (a *App) Claimable(ctx context.Context, actor account.Actor, uid string) (found *credential.Claimable, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		id, err := deviceID(ctx, tx, uid)
@@ -45,7 +45,7 @@ const endClaim = `UPDATE device_claim SET ended_at = $2 WHERE device_id = $1 AND
 const insertClaim = `
 INSERT INTO device_claim (org_id, device_id, serial, batch, from_at, until_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
-// MakeClaimable lets a device be claimed. See devices.ClaimBook.
+// MakeClaimable lets a device be claimed. See credential.ClaimBook.
 func (a *App) MakeClaimable(ctx context.Context, actor account.Actor, uid string, c credential.Claimable) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := certifiable(ctx, tx, uid)
@@ -67,7 +67,7 @@ func (a *App) MakeClaimable(ctx context.Context, actor account.Actor, uid string
 	})
 }
 
-// EndClaim takes it back. See devices.ClaimBook.
+// EndClaim takes it back. See credential.ClaimBook.
 func (a *App) EndClaim(ctx context.Context, actor account.Actor, uid string) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := deviceID(ctx, tx, uid)
@@ -91,9 +91,9 @@ FROM device_claim c JOIN device d ON d.org_id = c.org_id AND d.id = c.device_id 
 LEFT JOIN device_cert g ON g.org_id = c.org_id AND g.device_id = c.device_id AND g.fingerprint = c.got AND g.revoked_at IS NULL
 WHERE c.serial = $1 AND c.ended_at IS NULL AND c.from_at <= $2 AND c.until_at > $2 AND (c.used_at IS NULL OR g.certificate IS NOT NULL)`
 
-// OpenClaims returns the devices of a serial that may be claimed now. See devices.CertificateDoor.
-func (a *App) OpenClaims(ctx context.Context, serial string) ([]credential.OpenClaim, error) {
-	rows, err := a.pool.Query(ctx, `SELECT * FROM orgs_of_claim($1, clock_timestamp())`, serial)
+// OpenClaims returns the devices of a serial that may be claimed at a time. See credential.CertificateDoor.
+func (a *App) OpenClaims(ctx context.Context, serial string, at time.Time) ([]credential.OpenClaim, error) {
+	rows, err := a.pool.Query(ctx, `SELECT * FROM orgs_of_claim($1, $2)`, serial, at)
 	if err != nil {
 		return nil, classify(fmt.Errorf("find who may be claimed: %w", err))
 	}
@@ -103,11 +103,11 @@ func (a *App) OpenClaims(ctx context.Context, serial string) ([]credential.OpenC
 	}
 	var list []credential.OpenClaim
 	for _, org := range orgs {
-		err := a.inOrg(ctx, org, func(tx pgx.Tx, now time.Time) error {
+		err := a.inOrg(ctx, org, func(tx pgx.Tx, _ time.Time) error {
 			o := credential.OpenClaim{Org: org}
 			var used *time.Time
 			var got []byte
-			err := tx.QueryRow(ctx, openClaim, serial, now).Scan(&o.ID, &o.Device, &o.Serial, &o.Batch, &o.From, &o.Until, &used, &got)
+			err := tx.QueryRow(ctx, openClaim, serial, at).Scan(&o.ID, &o.Device, &o.Serial, &o.Batch, &o.From, &o.Until, &used, &got)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
@@ -133,10 +133,9 @@ func (a *App) OpenClaims(ctx context.Context, serial string) ([]credential.OpenC
 	return list, nil
 }
 
-const useClaim = `
-UPDATE device_claim SET used_at = $2, used_by = $3, got = $4 WHERE id = $1 AND ended_at IS NULL AND used_at IS NULL AND until_at > $2`
+const useClaim = `UPDATE device_claim SET used_at = $2, used_by = $3, got = $4 WHERE id = $1 AND ended_at IS NULL AND used_at IS NULL`
 
-// KeepClaimed ends a claim and writes down what its device got. See devices.CertificateDoor.
+// KeepClaimed ends a claim and writes down what its device got. See credential.CertificateDoor.
 func (a *App) KeepClaimed(ctx context.Context, claim *credential.OpenClaim, by devices.Fingerprint, c credential.NewCertificate) error {
 	return a.inOrg(ctx, claim.Org, func(tx pgx.Tx, now time.Time) error {
 		actor := account.Actor{Org: claim.Org}

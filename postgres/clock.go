@@ -146,24 +146,31 @@ func inTheirZones(ctx context.Context, tx statements, now *devices.Snapshot, sen
 		more := *r.More // the record of the stream stays as it came
 		r.MeasuredAt, more.Clock = now.Moment(t, nil)
 		r.More = &more
+		r.FindAge()
 	}
 	return nil
-}
-
-// unsureOf returns within how much of its time, either way, a reading was measured.
-func unsureOf(r *vital.Reading) time.Duration {
-	if r.More == nil {
-		return 0
-	}
-	return r.More.Clock.Uncertainty
 }
 
 const zonesWorn = `SELECT DISTINCT ON (coalesce(s.parent_id, s.id)) coalesce(s.parent_id, s.id), p.zone FROM assignment a
 JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id
 WHERE EXISTS (SELECT FROM sensor_clock c WHERE c.org_id = a.org_id AND c.sensor_id = coalesce(s.parent_id, s.id) AND c.local) ORDER BY coalesce(s.parent_id, s.id), a.from_at DESC`
 
-const timesRefused = `SELECT device_id, count(*), min(received_at), max(last_received_at) FROM quarantine
-WHERE reason = 'clock' AND settled_at IS NULL AND last_received_at > $1 GROUP BY device_id`
+// timesRefused are, of each clock, the messages of the last week that wait because of their times, and when a reading came last whose time
+// can be right, of whichever user of it. Where it is not known whose time was refused, it is that of the device's own clock.
+const timesRefused = `
+WITH refused AS (
+    SELECT q.org_id, q.device_id, coalesce(s.parent_id, s.id, o.id) AS sensor_id, count(*) AS n, min(q.received_at) AS since, max(q.last_received_at) AS newest
+    FROM quarantine q JOIN sensor o ON o.org_id = q.org_id AND o.device_id = q.device_id LEFT JOIN sensor s ON s.org_id = q.org_id AND s.id = q.sensor_id
+    WHERE q.reason = 'clock' AND q.settled_at IS NULL AND q.last_received_at > $1 GROUP BY 1, 2, 3)
+SELECT r.device_id, r.sensor_id, r.n, r.since, r.newest,
+    (SELECT max(p.timed_at) FROM sensor n JOIN sensor_presence p ON p.org_id = n.org_id AND p.sensor_id = n.id WHERE n.org_id = r.org_id AND (n.id = r.sensor_id OR n.parent_id = r.sensor_id))
+FROM refused r`
+
+// clockOf is a clock as messages of it come: by the device that speaks for it.
+type clockOf struct {
+	device vital.DeviceID
+	sensor vital.SensorID
+}
 
 // clockFacts fills in what is known of the clocks of the devices.
 func clockFacts(ctx context.Context, tx statements, list []devices.Fact, now time.Time) error {
@@ -175,21 +182,20 @@ func clockFacts(ctx context.Context, tx statements, list []devices.Fact, now tim
 	if err != nil {
 		return fmt.Errorf("count the times that were refused: %w", err)
 	}
-	refused := map[vital.DeviceID]devices.ClockFact{}
-	var device vital.DeviceID
+	refused := map[clockOf]devices.ClockFact{}
+	var clock clockOf
 	var f devices.ClockFact
-	if _, err := pgx.ForEachRow(rows, []any{&device, &f.Refused, &f.Since, &f.Newest}, func() error {
-		refused[device] = devices.ClockFact{Refused: f.Refused, Since: f.Since.UTC(), Newest: f.Newest.UTC()}
+	var timed *time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&clock.device, &clock.sensor, &f.Refused, &f.Since, &f.Newest, &timed}, func() error {
+		refused[clock] = devices.ClockFact{Refused: f.Refused, Since: f.Since.UTC(), Newest: f.Newest.UTC(), TimedAt: timeOf(timed)}
 		return nil
 	}); err != nil {
 		return fmt.Errorf("count the times that were refused: %w", err)
 	}
 	for i := range list {
 		f := &list[i]
-		if f.SensorName == f.Name { // whichever of its sensors the message was of, it stands with the device
-			f.Clock = refused[f.Device]
-		}
-		f.Clock.Trouble, f.Clock.Known = troubles[f.Sensor]
+		f.Clock = refused[clockOf{f.Device, f.Sensor}]
+		f.Clock.Trouble = troubles[f.Sensor]
 	}
 	return nil
 }

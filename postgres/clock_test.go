@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"testing"
@@ -276,4 +277,69 @@ func TestTheNewestIsWhatWasMeasuredLast(t *testing.T) {
 			t.Errorf("the last %d are %v, want %v", n, values, want)
 		}
 	}
+}
+
+// impossible is a weight whose time was refused, of a sensor, minutes after the assignment began.
+func (r *record) impossible(minutes int, sensor vital.SensorID) vital.Record {
+	read := *r.weight(minutes, 80000).Reading
+	read.Sensor, read.SentAt = sensor, time.Date(2000, 1, 1, 0, minutes, 0, 0, time.UTC)
+	raw := []byte(fmt.Sprint("weight ", sensor, minutes))
+	return vital.Record{Refused: &vital.Refused{
+		Org: r.nurse.Org, Device: r.device.ID, ReceivedAt: read.ReceivedAt, Reason: vital.ReasonClock, Detail: "time lies before 2015", Raw: raw,
+		Length: int64(len(raw)), Hash: sha256.Sum256(raw), Read: &read,
+	}}
+}
+
+// A clock whose times were refused is a problem until it sends good ones, or is found to be right; another sensor of its gateway says
+// nothing of it.
+func TestTimesThatAreGoodAgainEndTheProblemOfTheRefused(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	other, _ := r.addDevice(t, r.nurse, r.patient, "scale-9")
+	r.exec(t, fmt.Sprintf(`INSERT INTO gateway_grant (org_id, device_id, sensor_id) VALUES (%d, %d, %d)`, r.nurse.Org, r.device.ID, other.Own))
+	problems := func() (sensors []string) {
+		t.Helper()
+		facts, now, err := r.app.DeviceFacts(t.Context(), r.nurse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range facts.List(now) {
+			if p.Kind == devices.ProblemClock && p.ClockRefused > 0 {
+				sensors = append(sensors, fmt.Sprint(p.Sensor, " ", p.ClockRefused))
+			}
+		}
+		return sensors
+	}
+	is := func(what string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, problems()); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	lately := func(minutes int, rec vital.Record) vital.Record { // as it would have come in the last hour
+		at := time.Now().Add(time.Duration(minutes) * time.Minute).Add(-time.Hour).Truncate(time.Microsecond).UTC()
+		switch {
+		case rec.Reading != nil:
+			rec.Reading.SentAt, rec.Reading.MeasuredAt, rec.Reading.ReceivedAt = at, at, at
+		case rec.Refused != nil:
+			rec.Refused.ReceivedAt = at
+		default:
+			rec.Status.ReceivedAt, rec.Status.Look.At = at, at
+		}
+		return rec
+	}
+	assumed, old, good := lately(3, r.weight(3, 81000)), lately(4, r.weight(4, 82000)), lately(5, r.weight(5, 83000))
+	assumed.Reading.Findings |= vital.TimeAssumed
+	old.Reading.MeasuredAt = old.Reading.MeasuredAt.AddDate(0, 0, -2)
+	r.advance(t, lately(0, r.weight(0, 80000)))
+	r.advance(t, lately(1, r.impossible(1, r.device.Own)), lately(2, r.impossible(2, other.Own)), lately(3, r.impossible(3, other.Own)))
+	is("refused", "cuff-1 1", "scale-9 2")
+	r.advance(t, assumed, old)
+	is("what has no time of its own, or is of long ago", "cuff-1 1", "scale-9 2")
+	r.advance(t, good)
+	is("good again", "scale-9 2")
+	r.advance(t, lately(6, r.impossible(6, r.device.Own)))
+	is("refused again", "cuff-1 2", "scale-9 2")
+	r.advance(t, lately(7, r.clockTold(7, 2*time.Second)))
+	is("found to be right", "scale-9 2")
 }

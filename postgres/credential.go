@@ -39,7 +39,7 @@ func errRevoked(uid string) error {
 	return fault.New(fault.Conflict, "the device %q was revoked and gets no secret any more: enrol it under another name", uid)
 }
 
-// AddPairing keeps the hash of a pairing code in place of the ones that the device has. See devices.CredentialBook.
+// AddPairing keeps the hash of a pairing code in place of the ones that the device has. See credential.CredentialBook.
 func (a *App) AddPairing(ctx context.Context, actor account.Actor, uid string, c credential.NewCode) (taken bool, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := inService(ctx, tx, uid)
@@ -72,7 +72,7 @@ const deviceStanding = `SELECT id, uid, model, revoked_at IS NOT NULL, coalesce(
 const newestPairing = `
 SELECT uid::text, created_at, expires_at, used_at, ended_at, attempts FROM pairing_code WHERE device_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1`
 
-// Standing tells how a device stands. See devices.CredentialBook.
+// Standing tells how a device stands. See credential.CredentialBook.
 func (a *App) Standing(ctx context.Context, actor account.Actor, uid string) (credential.Standing, error) {
 	var s credential.Standing
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
@@ -105,7 +105,7 @@ func (a *App) Standing(ctx context.Context, actor account.Actor, uid string) (cr
 	return s, err
 }
 
-// Renew gives a device a next secret. See devices.CredentialBook.
+// Renew gives a device a next secret. See credential.CredentialBook.
 func (a *App) Renew(ctx context.Context, actor account.Actor, uid string, next devices.Kept, until time.Time) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := inService(ctx, tx, uid)
@@ -129,7 +129,7 @@ func (a *App) Renew(ctx context.Context, actor account.Actor, uid string, next d
 
 const dropOld = `SELECT drop_old_secret($1, $2, $3)`
 
-// DropOld ends the time in which two secrets of a device are good. See devices.CredentialBook.
+// DropOld ends the time in which two secrets of a device are good. See credential.CredentialBook.
 func (a *App) DropOld(ctx context.Context, actor account.Actor, uid string) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		id, err := inService(ctx, tx, uid)
@@ -172,7 +172,7 @@ func dropped(ctx context.Context, tx pgx.Tx, d dropping, row account.Audit) (don
 
 const redeemPairing = `SELECT org_id, device_uid, pairing_uid::text, coalesce(staff_uid::text, '') FROM redeem_pairing($1, $2, $3, $4, $5, $6)`
 
-// Pair takes a code, once, and gives its device the secret. See devices.CredentialDoor.
+// Pair takes a code, once, and gives its device the secret. See credential.CredentialDoor.
 func (a *App) Pair(ctx context.Context, t credential.Attempt) (uid string, err error) {
 	good := false
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
@@ -216,7 +216,7 @@ func (a *App) Pair(ctx context.Context, t credential.Attempt) (uid string, err e
 	return uid, nil
 }
 
-// Prove reports whether a device is the one that a secret belongs to. See devices.CredentialDoor.
+// Prove reports whether a device is the one that a secret belongs to. See credential.CredentialDoor.
 func (a *App) Prove(ctx context.Context, actor account.Actor, uid string, shown [sha256.Size]byte) (good bool, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var id vital.DeviceID
@@ -237,7 +237,7 @@ func (a *App) Prove(ctx context.Context, actor account.Actor, uid string, shown 
 	return good, err
 }
 
-// InUse reports whether there is such a device that was not revoked. See devices.CredentialDoor.
+// InUse reports whether there is such a device that was not revoked. See credential.CredentialDoor.
 func (a *App) InUse(ctx context.Context, actor account.Actor, uid string) (there bool, err error) {
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM device WHERE uid = $1 AND revoked_at IS NULL)`, uid).Scan(&there)

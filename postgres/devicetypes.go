@@ -153,13 +153,13 @@ func (a *App) Details(ctx context.Context, actor account.Actor, sensor string) (
 	return d.details(), err
 }
 
-// holding is one question over what is at home and what lies in stock: each sensor that is recalled, once for each person who has it
+// holding is one question over what is at home at $5 and what lies in stock: each sensor that is recalled, once for each person who has it
 // or a user slot of it. A device that nobody described is known by what its enrolment calls its model.
 const holding = `
 SELECT coalesce(part.uid, s.uid), ` + detailColumns + `, coalesce(d.model, ''), coalesce(k.label, ''), coalesce(p.id, 0), coalesce(p.uid::text, ''), coalesce(p.name, ''), coalesce(p.number, ''), part.from_at
 FROM sensor s LEFT JOIN device_type t ON t.org_id = s.org_id AND t.id = s.type_id LEFT JOIN device d ON d.org_id = s.org_id AND d.id = s.device_id
 LEFT JOIN LATERAL (SELECT c.uid, a.patient_id, a.from_at FROM sensor c JOIN assignment a ON a.org_id = c.org_id AND a.sensor_id = c.id
-    WHERE c.org_id = s.org_id AND (c.id = s.id OR c.parent_id = s.id) AND a.from_at <= clock_timestamp() AND (a.to_at IS NULL OR a.to_at > clock_timestamp())) part ON true
+    WHERE c.org_id = s.org_id AND (c.id = s.id OR c.parent_id = s.id) AND a.from_at <= $5 AND (a.to_at IS NULL OR a.to_at > $5)) part ON true
 LEFT JOIN patient p ON p.org_id = s.org_id AND p.id = part.patient_id
 LEFT JOIN LATERAL (SELECT k.label FROM kit_item i JOIN kit k ON k.org_id = i.org_id AND k.id = i.kit_id WHERE i.org_id = s.org_id AND i.to_at IS NULL
     AND (i.device_id = s.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = i.org_id AND g.device_id = i.device_id AND g.sensor_id = s.id)) LIMIT 1) k ON true
@@ -171,8 +171,8 @@ ORDER BY p.id IS NULL, p.name, p.id, 1`
 // Holding answers a recall. See devices.Catalogue.
 func (a *App) Holding(ctx context.Context, actor account.Actor, r devices.Recall) ([]devices.Held, error) {
 	var list []devices.Held
-	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		rows, err := tx.Query(ctx, holding, r.Maker, r.Model, r.Lot, r.Firmware)
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		rows, err := tx.Query(ctx, holding, r.Maker, r.Model, r.Lot, r.Firmware, now)
 		if err == nil {
 			list, err = pgx.CollectRows(rows, scanHeld)
 		}

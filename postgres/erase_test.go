@@ -282,6 +282,7 @@ INSERT INTO kit (org_id, uid, label, state, state_at, issued_at, made_at) VALUES
 INSERT INTO kit_holder (org_id, kit_id, patient_id, from_at, to_at) SELECT 1, k.id, h.patient, h.from_at::timestamptz, h.to_at::timestamptz FROM kit k, (VALUES ($P, '2026-01-01Z', NULL), ($M, '2025-01-01Z', '2025-06-01Z'), ($O, '2026-01-01Z', NULL)) h (patient, from_at, to_at);
 INSERT INTO device_command (org_id, uid, device_id, sensor_id, kind, payload, urgent, created_at, not_after, author_name) SELECT 1, gen_random_uuid(), r.device_id, r.sensor_id, 'text', '{"text": "NEEDLE, please rest"}', false, r.received_at, r.received_at + interval '1 hour', 'x' FROM reading r;
 INSERT INTO device_problem_mark (org_id, device_id, sensor_id, kind, since_at, state, note, by_name, at) SELECT 1, r.device_id, r.sensor_id, 'silent', r.received_at, 'seen', 'NEEDLE is away', 'x', r.received_at FROM reading r;
+INSERT INTO device_presence (org_id, device_id, heard_at, status_at, status) SELECT 1, r.device_id, r.received_at, r.received_at, '{"note": "NEEDLE is asleep"}' FROM reading r ON CONFLICT (org_id, device_id) DO UPDATE SET status_at = excluded.status_at, status = excluded.status;
 INSERT INTO audit (org_id, at, actor_name, actor_role, action, patient_id) VALUES (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'look', $P), (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'sign in', NULL), (1, '2026-01-01Z', 'Shared niece', 'caregiver', 'look', $O);
 `
 

@@ -106,6 +106,10 @@ AND EXISTS (SELECT FROM sensor w WHERE w.org_id = n.org_id AND w.id = coalesce(n
      AND (q.reason = 'conflict' OR position(convert_to(w.uid, 'UTF8') IN q.raw) > 0)))`, "raw bytes of their devices, and what names their sensors"},
 		{"device_command", string(safe.ClassReadings), `DELETE FROM device_command c USING ` + theirSpans + ` AND c.org_id = $1 AND c.sensor_id = s.sensor_id AND c.created_at >= s.from_at AND (s.to_at IS NULL OR c.created_at < s.to_at)`, "what their devices were asked, texts among it"},
 		{"device_problem_mark", string(safe.ClassReadings), `DELETE FROM device_problem_mark m USING ` + theirSpans + ` AND m.org_id = $1 AND m.sensor_id = s.sensor_id AND m.at >= s.from_at AND (s.to_at IS NULL OR m.at < s.to_at)`, "notes about their devices"},
+		{"device_presence", string(safe.ClassReadings), `UPDATE device_presence p SET status = NULL FROM sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id AND p.org_id = $1
+AND p.status IS NOT NULL AND p.status_at >= s.from_at AND (s.to_at IS NULL OR p.status_at < s.to_at)
+AND EXISTS (SELECT FROM sensor w WHERE w.org_id = n.org_id AND w.id = coalesce(n.parent_id, n.id)
+     AND (w.device_id = p.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = p.org_id AND g.device_id = p.device_id AND g.sensor_id = w.id)))`, "what their devices said of themselves, in their own words"},
 		{"refile_part", string(safe.ClassPairing), `DELETE FROM refile_part p USING refile f WHERE p.org_id = $1 AND f.org_id = $1 AND f.id = p.refile_id AND (f.source_id ` + inPeople + ` OR f.target_id ` + inPeople + `)`, "which readings were theirs"},
 		{"assignment", string(safe.ClassPairing), "DELETE FROM assignment WHERE " + ofPerson, "which devices were theirs"},
 		deleted("kit_holder", safe.ClassPairing, "which kits were theirs"),
@@ -181,6 +185,7 @@ func deletedLast(table, statement, why string) eraseRule {
 func keptTables() []eraseRule {
 	return []eraseRule{
 		unless("audit", "rows are blanked by blank_audit, so that the chain holds"),
+		unless("sensor_presence", "the battery, signal and firmware of a device, of whomever it is: numbers, and a version"),
 		unless("erasure_item", "what was decided by class: names nobody"),
 		unless("erasure_ledger", "what is needed to do it again: the number of a row that is gone and a hash"),
 	}

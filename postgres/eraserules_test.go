@@ -22,6 +22,14 @@ WITH RECURSIVE t AS (
 )
 SELECT c.relname FROM t JOIN pg_class c ON c.oid = t.oid ORDER BY 1`
 
+// saidByDevices are the tables that tell of a device or a sensor in words of any kind, or in bytes: what a device said, and what was
+// said about it, while somebody had it.
+const saidByDevices = `
+SELECT c.relname FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
+  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('sensor_id', 'device_id') AND NOT a.attisdropped)
+  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN ('text'::regtype, 'bytea'::regtype, 'jsonb'::regtype))
+ORDER BY 1`
+
 func TestEveryTableOfAPatientHasAnEraseRule(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
@@ -30,8 +38,8 @@ func TestEveryTableOfAPatientHasAnEraseRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
-	look := func() []string {
-		rows, err := conn.Query(t.Context(), concerned)
+	lookFor := func(query string) []string {
+		rows, err := conn.Query(t.Context(), query)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,6 +55,7 @@ func TestEveryTableOfAPatientHasAnEraseRule(t *testing.T) {
 		}
 		return missing
 	}
+	look := func() []string { return lookFor(concerned) }
 	for _, name := range look() {
 		t.Errorf("table %s holds a patient, and erasure does not know what to do with it: add it to eraseRules, with the reason", name)
 	}
@@ -56,6 +65,15 @@ func TestEveryTableOfAPatientHasAnEraseRule(t *testing.T) {
 	}
 	if got := look(); !slices.Contains(got, "diary") || !slices.Contains(got, "diary_page") {
 		t.Errorf("two new tables were not missed: %v", got)
+	}
+	for _, name := range lookFor(saidByDevices) {
+		t.Errorf("table %s keeps words or bytes of a device, which may be of whoever had it: say in eraseRules what erasure does with it, or why nothing", name)
+	}
+	if _, err := conn.Exec(t.Context(), `CREATE TABLE murmur (org_id integer, device_id bigint, said bytea)`); err != nil {
+		t.Fatal(err)
+	}
+	if got := lookFor(saidByDevices); !slices.Contains(got, "murmur") {
+		t.Errorf("a new table of what devices say was not missed: %v", got)
 	}
 	for _, table := range postgres.EraseTables() {
 		var there bool

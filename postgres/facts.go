@@ -59,14 +59,19 @@ const openEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.patie
 // judged is of which rows of reading r a rule may learn: 8192 are vital.NotJudged.
 const judged = `r.findings & 8192 = 0`
 
+// unsureSeen is within how much of its time a reading was measured, in microseconds, where that says whether it tells of the past: of one
+// that came live (vital.LiveWithin), or was long over however late it was measured (64 is vital.Historic), it does not.
+const unsureSeen = `CASE WHEN r.findings & 64 = 0 AND r.received_at - r.measured_at >= interval '15 minutes' THEN (SELECT m.uncertainty_us FROM reading_more m
+    WHERE m.org_id = r.org_id AND m.sensor_id = r.sensor_id AND m.metric = r.metric AND m.sent_at = r.sent_at AND m.tie = r.tie) END`
+
 // tails reads, per patient and metric, the newest readings of every sensor that is or was the patient's, in no order.
 const tails = `
-SELECT k.patient, k.metric, t.measured_at, t.id, t.value, t.value2, t.value3, t.received_at, t.findings, t.sensor_id
+SELECT k.patient, k.metric, t.measured_at, t.id, t.value, t.value2, t.value3, t.received_at, t.findings, t.sensor_id, t.unsure
 FROM unnest($1::bigint[], $2::smallint[], $3::int[]) AS k (patient, metric, n)
 JOIN (SELECT patient_id, org_id, sensor_id, min(from_at) - interval '1 day' AS low FROM assignment WHERE patient_id = ANY($1) GROUP BY patient_id, org_id, sensor_id) a ON a.patient_id = k.patient
 CROSS JOIN LATERAL (` + tailFirst + `reading r WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.patient_id = k.patient AND ` + judged + tailSent + `k.n) x) top
 CROSS JOIN LATERAL (` + tailReach + `m.metric = k.metric) THEN top.around ELSE top.sent END AS low OFFSET 0) reach
-CROSS JOIN LATERAL (` + tailColumns + `reading r
+CROSS JOIN LATERAL (` + tailColumns + `, ` + unsureSeen + ` AS unsure FROM reading r
     WHERE r.sensor_id = a.sensor_id AND r.metric = k.metric AND r.sent_at >= a.low AND r.sent_at >= reach.low AND r.patient_id = k.patient AND ` + judged + tailMeasured + `k.n) t`
 
 // Of a sensor, the newest by time of measurement are wanted; the key has them by time as sent. Where no time as sent was put right
@@ -75,7 +80,7 @@ const (
 	tailFirst    = `SELECT min(x.sent_at) AS sent, min(x.measured_at) - interval '24 hours' AS around FROM (SELECT r.sent_at, r.measured_at FROM `
 	tailSent     = ` ORDER BY r.sent_at DESC, r.id DESC LIMIT `
 	tailReach    = `SELECT CASE WHEN EXISTS (SELECT FROM reading_more m WHERE m.org_id = a.org_id AND m.sensor_id = a.sensor_id AND m.sent_at >= top.around AND m.clock_offset_us <> 0 AND `
-	tailColumns  = `SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id FROM `
+	tailColumns  = `SELECT r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id`
 	tailMeasured = ` ORDER BY r.measured_at DESC, r.id DESC LIMIT `
 )
 
@@ -185,7 +190,7 @@ func (f *facts) loadTails(ctx context.Context, byID map[vital.PatientID]*alerts.
 	}
 	var patient vital.PatientID
 	var row pointRow
-	_, err = pgx.ForEachRow(rows, append([]any{&patient, &row.metric}, row.targets()...), func() error {
+	_, err = pgx.ForEachRow(rows, append([]any{&patient, &row.metric}, row.judged()...), func() error {
 		p := row.point()
 		if s := byID[patient]; !f.inBatch[patient][p.Mark] {
 			s.Tail[p.Metric] = append(s.Tail[p.Metric], p)
@@ -211,7 +216,7 @@ func (f *facts) loadTails(ctx context.Context, byID map[vital.PatientID]*alerts.
 const widen = 24 * time.Hour
 
 const pointsAfter = `
-SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
+SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id, ` + unsureSeen + `
 FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
 JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at >= $5 AND r.patient_id = $1 AND ` + judged + `
 WHERE (r.measured_at, r.id) > ($3, $4)
@@ -225,7 +230,7 @@ func (f *facts) Points(ctx context.Context, patient vital.PatientID, metric vita
 
 const pointsBefore = `
 SELECT * FROM (
-    SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
+    SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id, ` + unsureSeen + `
     FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
     JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at BETWEEN $7 AND $8 AND r.patient_id = $1 AND ` + judged + `
     WHERE (r.measured_at, r.id) < ($3, $4) AND (r.measured_at, r.id) > ($5, $6)
@@ -253,7 +258,7 @@ func (f *facts) PointsBefore(ctx context.Context, patient vital.PatientID, metri
 }
 
 const pointsSince = `
-SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id
+SELECT r.metric, r.measured_at, r.id, r.value, r.value2, r.value3, r.received_at, r.findings, r.sensor_id, ` + unsureSeen + `
 FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
 JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.sent_at BETWEEN $6 AND $7 AND r.patient_id = $1 AND ` + judged + `
 WHERE r.measured_at >= $3 AND (r.measured_at, r.id) < ($4, $5)
@@ -280,7 +285,7 @@ func (f *facts) points(ctx context.Context, query string, args ...any) ([]alerts
 	}
 	points, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Point, error) {
 		var p pointRow
-		err := row.Scan(append([]any{&p.metric}, p.targets()...)...)
+		err := row.Scan(append([]any{&p.metric}, p.judged()...)...)
 		return p.point(), err
 	})
 	if err != nil {
@@ -342,7 +347,11 @@ type pointRow struct {
 	received       time.Time
 	findings       int32
 	sensor         vital.SensorID
+	unsure         *int64
 }
+
+// judged are the targets of a reading that is judged: with unsureSeen.
+func (r *pointRow) judged() []any { return append(r.targets(), &r.unsure) }
 
 func (r *pointRow) targets() []any {
 	return []any{&r.mark.At, &r.mark.ID, &r.value, &r.value2, &r.value3, &r.received, &r.findings, &r.sensor}
@@ -351,6 +360,9 @@ func (r *pointRow) targets() []any {
 func (r *pointRow) point() alerts.Point {
 	p := alerts.Point{
 		Mark: utcMark(r.mark), Metric: r.metric, Values: []float64{r.value}, ReceivedAt: r.received.UTC(), Findings: vital.Finding(uint32(r.findings)), Sensor: r.sensor,
+	}
+	if r.unsure != nil {
+		p.Unsure = time.Duration(*r.unsure) * time.Microsecond
 	}
 	if r.value2 != nil {
 		p.Values = append(p.Values, *r.value2)

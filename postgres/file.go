@@ -280,8 +280,8 @@ func (f *filed) park(ctx context.Context, tx statements, p placed) error {
 }
 
 const insertQuarantine = `
-INSERT INTO quarantine AS q (org_id, device_id, topic, reason, detail, raw, length, hash, identity, received_at, last_received_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+INSERT INTO quarantine AS q (org_id, device_id, topic, reason, detail, raw, length, hash, identity, received_at, last_received_at, sensor_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)
 ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, last_received_at = greatest(q.last_received_at, excluded.last_received_at),
     settled_at = CASE WHEN excluded.received_at > q.last_received_at AND excluded.received_at > q.settled_at THEN NULL ELSE q.settled_at END
 RETURNING times = 1, q.received_at <> $10`
@@ -303,7 +303,7 @@ func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (a
 		if raw == nil {
 			raw = []byte{}
 		}
-		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], identity[:], r.ReceivedAt).
+		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], identity[:], r.ReceivedAt, whoseClock(r)).
 			QueryRow(func(row pgx.Row) error {
 				var first, later bool
 				if err := row.Scan(&first, &later); err != nil {
@@ -323,6 +323,14 @@ func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (a
 		return 0, nil, fmt.Errorf("quarantine: %w", err)
 	}
 	return added, fresh, nil
+}
+
+// whoseClock names the sensor whose time was refused; nil when that is not known, or something else was.
+func whoseClock(r *vital.Refused) *int64 {
+	if r.Reason != vital.ReasonClock || r.Read == nil {
+		return nil
+	}
+	return nullID(r.Read.Sensor)
 }
 
 // violatedKey reports a violation of reading's primary key, whose index has a name per partition.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -99,6 +97,7 @@ FROM inbox i WHERE i.sensor_id = $1 AND i.reason = $2 AND i.state = 'waiting' OR
 func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]safe.Waiting, error) {
 	var list []safe.Waiting
 	var sensors []int64
+	var denied []map[vital.PatientID]int
 	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
 		rows, err := tx.Query(ctx, waitingGroups, limit)
 		if err == nil {
@@ -118,6 +117,11 @@ func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]sa
 			if list[i].Readings, err = readWaiting(ctx, tx, sensors[i], list[i].Reason); err != nil {
 				return err
 			}
+			no, err := deniedOf(ctx, tx, sensors[i], list[i].Reason)
+			if err != nil {
+				return err
+			}
+			denied = append(denied, no)
 		}
 		return nil
 	})
@@ -126,7 +130,7 @@ func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]sa
 	}
 	err = a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		for i := range list {
-			if err := suggest(ctx, tx, actor, sensors[i], &list[i]); err != nil {
+			if err := suggest(ctx, tx, actor, sensors[i], denied[i], &list[i]); err != nil {
 				return err
 			}
 		}
@@ -157,112 +161,6 @@ func readWaiting(ctx context.Context, tx pgx.Tx, sensor int64, reason string) ([
 		return nil, fmt.Errorf("read what waits: %w", err)
 	}
 	return list, nil
-}
-
-// Who held the sensor, or another of the same device, around that time, as the view of the transaction knows them. An assignment that
-// a claim made is no evidence for the next.
-const suggested = `
-SELECT p.id, p.uid::text, p.org_id, p.name, p.number, p.state, ` + relationColumns + `, a.sensor_id <> $1, a.from_at, a.to_at` + patientTables + `
-    JOIN assignment a ON a.org_id = p.org_id AND a.patient_id = p.id
-WHERE p.state IN ('active', 'ending') AND (a.to_at IS NULL OR a.to_at > a.from_at) AND a.from_at < $3::timestamptz + interval '90 days' AND coalesce(a.to_at, 'infinity') > $2::timestamptz - interval '90 days'
-    AND a.sensor_id IN (SELECT $1::bigint
-        UNION SELECT s.id FROM sensor n JOIN sensor s ON s.org_id = n.org_id AND (s.parent_id = n.id OR s.parent_id = n.parent_id OR s.id = n.parent_id) WHERE n.id = $1
-        UNION SELECT o.sensor_id FROM gateway_grant g JOIN gateway_grant o ON o.org_id = g.org_id AND o.device_id = g.device_id WHERE g.sensor_id = $1
-        UNION SELECT s.id FROM gateway_grant g JOIN sensor s ON s.org_id = g.org_id AND s.device_id = g.device_id WHERE g.sensor_id = $1
-        UNION SELECT g.sensor_id FROM sensor s JOIN gateway_grant g ON g.org_id = s.org_id AND g.device_id = s.device_id WHERE s.id = $1)
-    AND NOT EXISTS (SELECT FROM refile_part t JOIN refile f ON f.org_id = t.org_id AND f.id = t.refile_id WHERE t.target_assignment = a.id AND f.source_id IS NULL)
-ORDER BY a.sensor_id <> $1, a.from_at DESC LIMIT 20`
-
-// suggest adds whose they may be. What somebody usually measures is a reason only for whoever may see their readings.
-func suggest(ctx context.Context, tx pgx.Tx, actor account.Actor, sensor int64, w *safe.Waiting) error {
-	rows, err := tx.Query(ctx, suggested, sensor, w.First, w.Last)
-	if err != nil {
-		return fmt.Errorf("look for whose it may be: %w", err)
-	}
-	type held struct {
-		account.Patient
-		near     bool
-		from, to time.Time
-	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h held, err error) {
-		var to, glass *time.Time
-		err = row.Scan(&h.ID, &h.UID, &h.Org, &h.Name, &h.Number, &h.State, &h.Relation.Team, &glass, &h.Relation.Shared, &h.near, &h.from, &to)
-		h.from, h.to, h.Relation.Glass = h.from.UTC(), timeOf(to), timeOf(glass)
-		return h, err
-	})
-	if err != nil {
-		return fmt.Errorf("look for whose it may be: %w", err)
-	}
-	for i := range all {
-		h := &all[i]
-		at := slices.IndexFunc(w.Suggestions, func(s safe.Suggestion) bool { return s.Patient.ID == h.ID })
-		if at < 0 {
-			at = len(w.Suggestions)
-			w.Suggestions = append(w.Suggestions, safe.Suggestion{Patient: h.Patient})
-		}
-		s := &w.Suggestions[at]
-		if because := heldWords(h.near, h.from, h.to, w.First, w.Last); !slices.Contains(s.Reasons, because) {
-			s.Reasons = append(s.Reasons, because)
-		}
-	}
-	for i := range w.Suggestions {
-		if account.Allow(actor, account.SeeReadings, &w.Suggestions[i].Patient) != nil {
-			continue
-		}
-		if err := usual(ctx, tx, w, &w.Suggestions[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func heldWords(near bool, from, to, first, last time.Time) string {
-	const form = "2 January 2006, 15:04"
-	what := "the sensor"
-	if near {
-		what = "another sensor of the same kit"
-	}
-	switch {
-	case !to.IsZero() && !to.After(first):
-		return "held " + what + " until " + to.Format(form) + " UTC"
-	case from.After(last):
-		return "holds " + what + " since " + from.Format(form) + " UTC, after it was measured"
-	case near:
-		return "held " + what + " at that time"
-	}
-	return "held the sensor at that time, by the clock"
-}
-
-// What was claimed is not what somebody usually measures: it would vouch for itself.
-const usualWeight = `
-SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY r.value), count(*) FROM (SELECT DISTINCT sensor_id FROM assignment WHERE patient_id = $1) a
-JOIN reading r ON r.sensor_id = a.sensor_id AND r.metric = $2 AND r.patient_id = $1 AND r.sent_at BETWEEN $3::timestamptz - interval '30 days' AND $3::timestamptz + interval '7 days'
-WHERE NOT EXISTS (SELECT FROM refile_part t JOIN refile f ON f.org_id = t.org_id AND f.id = t.refile_id WHERE t.target_assignment = r.assignment_id AND f.source_id IS NULL)`
-
-// likeWeight is how near two weights of one person lie in some weeks, in kg [J; "is this you?" asks from 5 kg].
-const likeWeight = 2.5
-
-// usual adds how a weight compares with what the person weighs: of other vitals, people are too alike.
-func usual(ctx context.Context, tx pgx.Tx, w *safe.Waiting, s *safe.Suggestion) error {
-	i := slices.IndexFunc(w.Readings, func(p safe.Parked) bool { return p.Metric == vital.BodyWeight })
-	if i < 0 {
-		return nil
-	}
-	var median *float64
-	var n int
-	if err := tx.QueryRow(ctx, usualWeight, int64(s.Patient.ID), int16(vital.BodyWeight), w.Readings[i].MeasuredAt).Scan(&median, &n); err != nil {
-		return fmt.Errorf("compare with what is usual: %w", err)
-	}
-	const enough = 3
-	if n < enough || median == nil {
-		return nil
-	}
-	words := "weighs about %.1f kg, which is not near this"
-	if math.Abs(*median-w.Readings[i].Values[0]) <= likeWeight {
-		words = "weighs about %.1f kg, which is near this"
-	}
-	s.Reasons = append(s.Reasons, fmt.Sprintf(words, *median))
-	return nil
 }
 
 const dismissWaiting = `

@@ -94,9 +94,9 @@ func TestEveryTableIsIsolated(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)
 	r.advance(t, r.pressure(10, 120, 80))
-	// Tables without an organisation hold nothing of anybody: positions, a version, the migrations, canaries, hashes of what
+	// Tables without an organisation hold nothing of anybody: positions, a version, the migrations, canaries, leases, hashes of what
 	// was tried as a login or a code, what is under way at an identity provider, the list of what erasing means.
-	open := `('stream_cursor', 'registry_version', 'goose_db_version', 'canary', 'sign_in_failure', 'sign_in_code_guess', 'sign_in_code_minute', 'erasure_rule',
+	open := `('stream_cursor', 'registry_version', 'goose_db_version', 'canary', 'edge_lease', 'sign_in_failure', 'sign_in_code_guess', 'sign_in_code_minute', 'erasure_rule',
 		'sign_in_flow', 'provider_sign_out')`
 	if n := r.count(t, `SELECT count(*) FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND c.relname NOT IN `+open+`
 		AND NOT (c.relrowsecurity AND c.relforcerowsecurity)`); n != 0 {

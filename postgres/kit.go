@@ -303,49 +303,6 @@ func (a *App) Intake(ctx context.Context, actor account.Actor, uid string) (devi
 	return in, err
 }
 
-const listQuarantine = `
-SELECT q.topic, q.reason, q.detail, q.raw, q.length, q.received_at, q.last_received_at, q.times
-FROM quarantine q WHERE q.device_id = $1 ORDER BY q.last_received_at DESC, q.id DESC LIMIT $2`
-
-const wearersOfDevice = `SELECT DISTINCT a.patient_id FROM speaks s JOIN assignment a ON a.sensor_id = s.id WHERE a.patient_id IS NOT NULL`
-
-// Quarantined returns what was refused of the device, newest first, and whose it may be. See devices.Inventory.
-func (a *App) Quarantined(ctx context.Context, actor account.Actor, uid string, limit int) ([]devices.Quarantined, []vital.PatientID, error) {
-	if limit <= 0 || limit > 500 {
-		limit = 100
-	}
-	var list []devices.Quarantined
-	var wearers []vital.PatientID
-	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		id, err := deviceID(ctx, tx, uid)
-		if err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, listQuarantine, id, limit)
-		if err != nil {
-			return fmt.Errorf("list quarantined messages: %w", err)
-		}
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (devices.Quarantined, error) {
-			var q devices.Quarantined
-			err := row.Scan(&q.Topic, &q.Reason, &q.Detail, &q.Raw, &q.Length, &q.ReceivedAt, &q.LastAt, &q.Times)
-			q.ReceivedAt, q.LastAt = q.ReceivedAt.UTC(), q.LastAt.UTC()
-			return q, err
-		})
-		if err != nil {
-			return fmt.Errorf("list quarantined messages: %w", err)
-		}
-		rows, err = tx.Query(ctx, sensorsOfDevice+wearersOfDevice, id)
-		if err == nil {
-			wearers, err = pgx.CollectRows(rows, pgx.RowTo[vital.PatientID])
-		}
-		if err != nil {
-			return fmt.Errorf("find who wears the device: %w", err)
-		}
-		return nil
-	})
-	return list, wearers, err
-}
-
 func deviceID(ctx context.Context, tx pgx.Tx, uid string) (id int64, err error) {
 	err = tx.QueryRow(ctx, `SELECT id FROM device WHERE uid = $1`, uid).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -39,13 +39,13 @@ JOIN LATERAL (SELECT o.id FROM sensor o WHERE o.org_id = d.org_id AND o.device_i
 JOIN sensor s ON s.org_id = d.org_id AND s.id = of.id LEFT JOIN device_type t ON t.org_id = s.org_id AND t.id = s.type_id
 WHERE i.kit_id = ANY($1) AND i.to_at IS NULL ORDER BY i.id, s.device_id IS NULL, s.uid`
 
-// sensorUsers are those who have a sensor or a slot of it now, and whether a reading of theirs has come since they had it from this kit.
+// sensorUsers are those who have a sensor or a slot of it at $4, and whether a reading of theirs has come since they had it from this kit.
 // A reading is stored by the time as sent, which differs from the measured one by no more than $3.
 const sensorUsers = `
 SELECT coalesce(s.parent_id, s.id), s.uid, a.patient_id, EXISTS (SELECT FROM reading r WHERE r.sensor_id = s.id AND r.patient_id = a.patient_id
     AND r.sent_at >= a.from_at - $3::interval AND r.measured_at >= greatest(a.from_at, x.issued_at))
 FROM unnest($1::bigint[], $2::timestamptz[]) x (sensor, issued_at) JOIN sensor s ON s.id = x.sensor OR s.parent_id = x.sensor
-JOIN assignment a ON a.sensor_id = s.id AND a.from_at <= clock_timestamp() AND (a.to_at IS NULL OR a.to_at > clock_timestamp())
+JOIN assignment a ON a.sensor_id = s.id AND a.from_at <= $4 AND (a.to_at IS NULL OR a.to_at > $4)
 ORDER BY s.parent_id IS NOT NULL, s.slot`
 
 const kitHolders = `
@@ -55,8 +55,8 @@ WHERE h.kit_id = ANY($1) AND h.to_at IS NULL ORDER BY h.id`
 // Kits returns kits by label, as far as the actor sees whose they are. See devices.KitBook.
 func (a *App) Kits(ctx context.Context, actor account.Actor, f devices.KitFilter) ([]devices.Kit, error) {
 	var list []devices.Kit
-	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		loaded, err := loadKits(ctx, tx, f)
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+		loaded, err := loadKits(ctx, tx, f, now)
 		for _, k := range loaded {
 			list = append(list, k.Kit)
 		}
@@ -72,8 +72,8 @@ type loadedKit struct {
 	sensors map[string]vital.SensorID // by name, without user slots
 }
 
-// loadKits loads kits with their devices, sensors and holders.
-func loadKits(ctx context.Context, tx pgx.Tx, f devices.KitFilter) ([]*loadedKit, error) {
+// loadKits loads kits with their devices, sensors and holders, as of a time.
+func loadKits(ctx context.Context, tx pgx.Tx, f devices.KitFilter, now time.Time) ([]*loadedKit, error) {
 	args := []any{nil, nil, string(f.State), f.Limit}
 	for i, uid := range []vital.UID{f.UID, f.Patient} {
 		if uid == "" {
@@ -97,10 +97,15 @@ func loadKits(ctx context.Context, tx pgx.Tx, f devices.KitFilter) ([]*loadedKit
 	for i, k := range list {
 		byID[k.id], ids[i] = k, k.id
 	}
-	for _, load := range []func(context.Context, pgx.Tx, map[int64]*loadedKit, []int64) error{loadItems, loadSensors, loadHolders} {
-		if err := load(ctx, tx, byID, ids); err != nil {
-			return nil, fmt.Errorf("load what is in the kits: %w", err)
-		}
+	err = loadItems(ctx, tx, byID, ids)
+	if err == nil {
+		err = loadSensors(ctx, tx, byID, ids, now)
+	}
+	if err == nil {
+		err = loadHolders(ctx, tx, byID, ids)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load what is in the kits: %w", err)
 	}
 	return list, nil
 }
@@ -127,7 +132,7 @@ func loadItems(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids []
 	return err
 }
 
-func loadSensors(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids []int64) error {
+func loadSensors(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids []int64, now time.Time) error {
 	rows, err := tx.Query(ctx, kitSensors, ids)
 	if err != nil {
 		return err
@@ -163,7 +168,7 @@ func loadSensors(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids 
 			}
 		}
 	}
-	if rows, err = tx.Query(ctx, sensorUsers, sensors, since, widen); err != nil {
+	if rows, err = tx.Query(ctx, sensorUsers, sensors, since, widen, now); err != nil {
 		return err
 	}
 	var u devices.SensorUser
@@ -210,22 +215,22 @@ func (a *App) MakeKit(ctx context.Context, actor account.Actor, label string, li
 		if err := tellOfKit(ctx, tx, actor, k, devices.KitStep{What: devices.KitMade, Detail: strings.Join(list, ", ")}, now); err != nil {
 			return err
 		}
-		made, err = oneKit(ctx, tx, k.UID)
+		made, err = oneKit(ctx, tx, k.UID, now)
 		return err
 	})
 	return made, err
 }
 
-func oneKit(ctx context.Context, tx pgx.Tx, uid vital.UID) (devices.Kit, error) {
-	k, err := loadKit(ctx, tx, uid)
+func oneKit(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (devices.Kit, error) {
+	k, err := loadKit(ctx, tx, uid, now)
 	if err != nil {
 		return devices.Kit{}, err
 	}
 	return k.Kit, nil
 }
 
-func loadKit(ctx context.Context, tx pgx.Tx, uid vital.UID) (*loadedKit, error) {
-	list, err := loadKits(ctx, tx, devices.KitFilter{UID: uid, Limit: 1})
+func loadKit(ctx context.Context, tx pgx.Tx, uid vital.UID, now time.Time) (*loadedKit, error) {
+	list, err := loadKits(ctx, tx, devices.KitFilter{UID: uid, Limit: 1}, now)
 	if err == nil && (len(list) == 0 || uid == "") {
 		err = fault.New(fault.NotFound, "there is no kit %q", string(uid))
 	}

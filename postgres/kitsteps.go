@@ -40,7 +40,10 @@ func (a *App) ChangeKit(ctx context.Context, actor account.Actor, c devices.KitC
 		if err := k.carryOut(ctx, tx, actor, step, people); err != nil {
 			return err
 		}
-		changed, err = oneKit(ctx, tx, c.Kit)
+		now, err := askTime(ctx, tx)
+		if err == nil {
+			changed, err = oneKit(ctx, tx, c.Kit, now)
+		}
 		return err
 	})
 	return changed, err
@@ -48,7 +51,11 @@ func (a *App) ChangeKit(ctx context.Context, actor account.Actor, c devices.KitC
 
 // heldKit loads a kit with everything held that a step of it may touch: it and who has it are as they are until the end.
 func heldKit(ctx context.Context, tx pgx.Tx, actor account.Actor, c devices.KitChange, people map[vital.UID]account.Patient) (*loadedKit, error) {
-	before, err := loadKit(ctx, tx, c.Kit)
+	now, err := askTime(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	before, err := loadKit(ctx, tx, c.Kit, now)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +81,10 @@ func heldKit(ctx context.Context, tx pgx.Tx, actor account.Actor, c devices.KitC
 	if _, err := tx.Exec(ctx, lockKit, string(before.UID)); err != nil {
 		return nil, fmt.Errorf("lock kit: %w", err)
 	}
-	k, err := loadKit(ctx, tx, c.Kit)
+	if now, err = askTime(ctx, tx); err != nil { // somebody may have had it until a moment ago
+		return nil, err
+	}
+	k, err := loadKit(ctx, tx, c.Kit, now)
 	if err != nil {
 		return nil, err
 	}
@@ -117,16 +127,22 @@ UPDATE kit SET state = $2, state_at = CASE WHEN state = $2 THEN state_at ELSE $3
 // clockNow is asked after the locks are held: what was measured before it may be filed under who had the sensor until then.
 const clockNow = `SELECT clock_timestamp()`
 
+func askTime(ctx context.Context, tx pgx.Tx) (now time.Time, err error) {
+	if err := tx.QueryRow(ctx, clockNow).Scan(&now); err != nil {
+		return now, fmt.Errorf("ask the time: %w", err)
+	}
+	return now.UTC(), nil
+}
+
 // carryOut does a step.
 func (k *loadedKit) carryOut(ctx context.Context, tx pgx.Tx, actor account.Actor, step devices.KitStep, people map[vital.UID]account.Patient) error {
 	if err := lockFamily(ctx, tx, slices.Collect(maps.Values(k.sensors))); err != nil {
 		return err
 	}
-	var now time.Time
-	if err := tx.QueryRow(ctx, clockNow).Scan(&now); err != nil {
-		return fmt.Errorf("ask the time: %w", err)
+	now, err := askTime(ctx, tx)
+	if err != nil {
+		return err
 	}
-	now = now.UTC()
 	if _, err := tx.Exec(ctx, setKit, k.id, string(step.State), now, len(step.Give) > 0); err != nil {
 		return fmt.Errorf("change kit: %w", err)
 	}

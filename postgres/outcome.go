@@ -17,7 +17,7 @@ const episodeColumns = `e.id, e.uid::text, e.org_id, e.patient_id, e.rule_id, e.
 e.opened_at, e.first_at, e.first_id, e.last_at, e.last_id, e.last_values, e.occurrences, coalesce(e.ack_by, 0), e.ack_name, e.ack_at, e.ack_until,
 e.closed_at, e.closing, e.next_step, e.next_step_at, e.note, e.version, e.contact, e.paged, e.ended, e.ack_level, e.last_grounds,
 coalesce(e.since_at, e.first_at), e.worst_at, coalesce(e.worst_id, 0), e.worst_level, e.worst_values, e.worst_grounds, e.contact_at, coalesce(e.contact_id, 0),
-coalesce(e.last_version, e.rule_version)`
+coalesce(e.last_version, e.rule_version), e.retracted`
 
 // scanEpisode reads episodeColumns, and whatever columns follow them into more.
 func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
@@ -28,8 +28,11 @@ func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
 		&e.OpenedAt, &e.First.At, &e.First.ID, &e.Last.At, &e.Last.ID, &e.LastValues, &e.Occurrences, &e.AckBy, &e.AckName, &ackAt, &ackUntil,
 		&closedAt, &e.Closing, &e.NextStep, &nextAt, &e.Note, &e.Version, &e.Contact, &e.Paged, &e.Ended, &e.AckLevel, &e.LastGrounds,
 		&e.Since, &worstAt, &e.Worst.ID, &e.WorstLevel, &e.WorstValues, &e.WorstGrounds, &contactAt, &e.ContactAbout.ID,
-		&e.LastVersion,
+		&e.LastVersion, &e.Retracted,
 	}, more...)...)
+	if len(e.Retracted) == 0 {
+		e.Retracted = nil
+	}
 	e.OpenedAt, e.First, e.Last = e.OpenedAt.UTC(), utcMark(e.First), utcMark(e.Last)
 	e.AckAt, e.AckUntil, e.ClosedAt, e.NextStepAt = timeOf(ackAt), timeOf(ackUntil), timeOf(closedAt), timeOf(nextAt)
 	e.Since, e.Worst.At, e.ContactAbout.At = e.Since.UTC(), timeOf(worstAt), timeOf(contactAt)
@@ -99,13 +102,13 @@ UPDATE episode SET state = $3, holds = $4, level = $5, historic = $6, last_at = 
     ack_by = $11, ack_name = $12, ack_at = $13, ack_until = $14, closed_at = $15, closing = $16, next_step = $17, next_step_at = $18, note = $19,
     version = $20, first_at = $21, first_id = $22, contact = $23, paged = $24, ended = $25, ack_level = $26, last_grounds = $27,
     since_at = $28, worst_at = $29, worst_id = $30, worst_level = $31, worst_values = $32, worst_grounds = $33, contact_at = $34, contact_id = $35,
-    last_version = $36
+    last_version = $36, retracted = $37
 WHERE org_id = $1 AND id = $2`
 
 const insertEntry = `
 INSERT INTO timeline (org_id, episode_id, kind, recorded_at, actor_id, actor_name, actor_role, level, reading_at, reading_id, vals, rule_version,
-    historic, closes, until_at, next_step, next_step_at, note, episode_version, breaks, contact, cause, evaluator, grounds, worst)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+    historic, closes, until_at, next_step, next_step_at, note, episode_version, breaks, contact, cause, evaluator, grounds, worst, retracts)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 RETURNING id`
 
 // queueEpisodes writes episodes in order (a rule may close one and open the next in one batch), and asks for the names of
@@ -138,7 +141,7 @@ func queueEpisodes(q *pgx.Batch, changes []alerts.EpisodeChange) map[vital.Patie
 			nullID(e.AckBy), e.AckName, nullTime(e.AckAt), nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt),
 			e.Note, e.Version, e.First.At, e.First.ID, e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel), nullGrounds(e.LastGrounds),
 			e.Since, nullTime(e.Worst.At), nullMark(e.Worst), int16(e.WorstLevel), e.WorstValues, nullGrounds(e.WorstGrounds),
-			nullTime(e.ContactAbout.At), nullMark(e.ContactAbout), e.LastVersion)
+			nullTime(e.ContactAbout.At), nullMark(e.ContactAbout), e.LastVersion, retractions(e.Retracted))
 	}
 	q.Queue(`SELECT id, uid::text FROM patient WHERE id = ANY($1)`, ids).Query(func(rows pgx.Rows) error {
 		var id vital.PatientID
@@ -178,8 +181,24 @@ func entryArgs(e *alerts.Episode, n alerts.Entry) []any {
 	return []any{
 		int32(e.Org), int64(e.ID), string(n.Kind), n.RecordedAt, nullID(n.Actor.Staff), n.Actor.Name, string(n.Actor.Role), int16(n.Level),
 		nullTime(n.Reading.At), nullMark(n.Reading), values, n.RuleVersion, n.Historic, n.Closes, nullTime(n.Until), string(n.NextStep), nullTime(n.NextStepAt), n.Note, e.Version,
-		n.Breaks, n.Contact, string(n.Cause), n.Evaluator, nullGrounds(n.Grounds), n.Worst,
+		n.Breaks, n.Contact, string(n.Cause), n.Evaluator, nullGrounds(n.Grounds), n.Worst, nullRetractions(n.Retracts),
 	}
+}
+
+// retractions is a list that is written as JSON and never null.
+func retractions(list []alerts.Retraction) []alerts.Retraction {
+	if list == nil {
+		return []alerts.Retraction{}
+	}
+	return list
+}
+
+// nullRetractions keeps none from being written as the JSON word null.
+func nullRetractions(list []alerts.Retraction) any {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // nullMark is the id of a reading that there may be none of.

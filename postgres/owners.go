@@ -138,7 +138,7 @@ func (p *placed) resettle(ctx context.Context, tx statements, partition int, dou
 		return err
 	}
 	for _, r := range doubtful {
-		a, ok, clock := now.OwnerWithin(r.Sensor, r.MeasuredAt, unsureOf(r), r.ReceivedAt)
+		a, ok, clock := now.OwnerWithin(r.Sensor, r.MeasuredAt, r.Unsure(), r.ReceivedAt)
 		if !ok {
 			r.Patient, r.Assignment, r.Epoch = 0, 0, 0
 			p.unowned = append(p.unowned, r)

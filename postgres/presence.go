@@ -37,9 +37,14 @@ func (e *ears) hear(jobs []*job) heard {
 	h := heard{presences: map[vital.DeviceID]*devices.Presence{}, conditions: map[vital.SensorID]*devices.Condition{}}
 	e.mu.Lock()
 	for _, j := range jobs {
+		for _, no := range j.sifted.refused {
+			if no.Reason == vital.ReasonClock && no.Read != nil {
+				delete(e.sensors, no.Read.Sensor) // that its times are good again is written at once
+			}
+		}
 		var last *vital.Reading
 		for _, r := range j.sifted.readings {
-			if last != nil && last.Sensor == r.Sensor && last.Device == r.Device && r.ReceivedAt.Sub(last.ReceivedAt) < devices.HeardEvery {
+			if last != nil && last.Sensor == r.Sensor && last.Device == r.Device && r.ReceivedAt.Sub(last.ReceivedAt) < devices.HeardEvery && (devices.Timed(last) || !devices.Timed(r)) {
 				continue
 			}
 			last = r
@@ -95,6 +100,9 @@ func (h *heard) reading(r *vital.Reading) {
 	if r.ReceivedAt.After(c.ReadingAt) {
 		c.ReadingAt = r.ReceivedAt
 	}
+	if devices.Timed(r) && r.ReceivedAt.After(c.TimedAt) {
+		c.TimedAt = r.ReceivedAt
+	}
 }
 
 // wrote notes what was written, once it is committed.
@@ -115,15 +123,16 @@ func (e *ears) wrote(h heard) {
 
 // A device that was erased from the registry cannot be: rows of it are never deleted. Who only left was heard before.
 const writePresences = `
-INSERT INTO device_presence AS p (org_id, device_id, heard_at, connection, connected_at, left_at, vanished, status_at, status)
-SELECT n.org_id, n.device_id, coalesce(n.heard_at, n.left_at), n.connection, n.connected_at, n.left_at, n.vanished, n.status_at, n.status
-FROM unnest($1::int[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::boolean[], $8::timestamptz[], $9::bytea[])
-    AS n (org_id, device_id, heard_at, connection, connected_at, left_at, vanished, status_at, status)
+INSERT INTO device_presence AS p (org_id, device_id, heard_at, connection, edge, connected_at, left_at, vanished, status_at, status)
+SELECT n.org_id, n.device_id, coalesce(n.heard_at, n.left_at), n.connection, nullif(n.edge, ''), n.connected_at, n.left_at, n.vanished, n.status_at, n.status
+FROM unnest($1::int[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::boolean[], $8::timestamptz[], $9::bytea[], $10::text[])
+    AS n (org_id, device_id, heard_at, connection, connected_at, left_at, vanished, status_at, status, edge)
 JOIN device d ON d.org_id = n.org_id AND d.id = n.device_id
 ORDER BY n.org_id, n.device_id
 ON CONFLICT (org_id, device_id) DO UPDATE SET
     heard_at = greatest(p.heard_at, excluded.heard_at),
     connection = greatest(p.connection, excluded.connection),
+    edge = CASE WHEN excluded.connection >= p.connection THEN coalesce(excluded.edge, p.edge) ELSE p.edge END,
     connected_at = CASE WHEN excluded.connection >= p.connection THEN coalesce(excluded.connected_at, p.connected_at) ELSE p.connected_at END,
     left_at = CASE WHEN excluded.connection < p.connection THEN p.left_at WHEN excluded.connected_at IS NOT NULL THEN excluded.left_at
         WHEN excluded.left_at IS NOT NULL THEN excluded.left_at WHEN excluded.connection > p.connection THEN NULL ELSE p.left_at END,
@@ -136,19 +145,19 @@ const freshStatus = `(excluded.status_at >= coalesce(p.status_at, '-infinity') A
 
 const writeConditions = `
 INSERT INTO sensor_presence AS p (org_id, sensor_id, device_id, heard_at, reading_at, connection, status_at, battery, battery_low_at, signal, signal_poor_at,
-    firmware, firmware_at, clock_off, clock_wrong_at)
+    firmware, firmware_at, timed_at)
 SELECT n.org_id, n.sensor_id, n.device_id, n.heard_at, n.reading_at, n.connection, n.status_at, n.battery, CASE WHEN n.battery <= @low THEN n.status_at END,
-    n.signal, CASE WHEN n.signal <= @poor THEN n.status_at END, n.firmware, CASE WHEN n.firmware IS NOT NULL THEN n.status_at END,
-    n.clock_off, CASE WHEN n.clock_off > @far OR n.clock_off < -@far::interval THEN n.status_at END
+    n.signal, CASE WHEN n.signal <= @poor THEN n.status_at END, n.firmware, CASE WHEN n.firmware IS NOT NULL THEN n.status_at END, n.timed_at
 FROM unnest(@orgs::int[], @sensors::bigint[], @devices::bigint[], @heard::timestamptz[], @readings::timestamptz[], @connections::bigint[], @statuses::timestamptz[],
-    @batteries::smallint[], @signals::smallint[], @firmwares::text[], @clocks::interval[])
-    AS n (org_id, sensor_id, device_id, heard_at, reading_at, connection, status_at, battery, signal, firmware, clock_off)
+    @batteries::smallint[], @signals::smallint[], @firmwares::text[], @timed::timestamptz[])
+    AS n (org_id, sensor_id, device_id, heard_at, reading_at, connection, status_at, battery, signal, firmware, timed_at)
 JOIN sensor s ON s.org_id = n.org_id AND s.id = n.sensor_id
 ORDER BY n.org_id, n.sensor_id
 ON CONFLICT (org_id, sensor_id) DO UPDATE SET
     device_id = CASE WHEN excluded.heard_at >= p.heard_at THEN excluded.device_id ELSE p.device_id END,
     heard_at = greatest(p.heard_at, excluded.heard_at),
     reading_at = greatest(p.reading_at, excluded.reading_at),
+    timed_at = greatest(p.timed_at, excluded.timed_at),
     connection = greatest(p.connection, excluded.connection),
     status_at = CASE WHEN ` + freshStatus + ` THEN excluded.status_at ELSE p.status_at END,
     battery = CASE WHEN ` + freshStatus + ` THEN coalesce(excluded.battery, p.battery) ELSE p.battery END,
@@ -156,9 +165,7 @@ ON CONFLICT (org_id, sensor_id) DO UPDATE SET
     signal = CASE WHEN ` + freshStatus + ` THEN coalesce(excluded.signal, p.signal) ELSE p.signal END,
     signal_poor_at = CASE WHEN NOT ` + freshStatus + ` OR excluded.signal IS NULL THEN p.signal_poor_at WHEN excluded.signal_poor_at IS NOT NULL THEN coalesce(p.signal_poor_at, excluded.signal_poor_at) END,
     firmware_at = CASE WHEN ` + freshStatus + ` AND excluded.firmware <> coalesce(p.firmware, '') THEN excluded.firmware_at ELSE p.firmware_at END,
-    firmware = CASE WHEN ` + freshStatus + ` THEN coalesce(excluded.firmware, p.firmware) ELSE p.firmware END,
-    clock_off = CASE WHEN ` + freshStatus + ` THEN coalesce(excluded.clock_off, p.clock_off) ELSE p.clock_off END,
-    clock_wrong_at = CASE WHEN NOT ` + freshStatus + ` OR excluded.clock_off IS NULL THEN p.clock_wrong_at WHEN excluded.clock_wrong_at IS NOT NULL THEN coalesce(p.clock_wrong_at, excluded.clock_wrong_at) END`
+    firmware = CASE WHEN ` + freshStatus + ` THEN coalesce(excluded.firmware, p.firmware) ELSE p.firmware END`
 
 // A recall asks for the firmware that a sensor has by its own word.
 const describeFirmware = `
@@ -183,36 +190,36 @@ func (h heard) queuePresences(last *pgx.Batch) {
 	var heardAt, came, left, told []*time.Time
 	var vanished []bool
 	var statuses [][]byte
+	var edges []string
 	for _, id := range slices.Sorted(maps.Keys(h.presences)) {
 		p := h.presences[id]
 		orgs, ids, connections = append(orgs, int32(p.Org)), append(ids, int64(id)), append(connections, p.Connection)
 		heardAt, came, left, told = append(heardAt, nullTime(p.HeardAt)), append(came, nullTime(p.ConnectedAt)), append(left, nullTime(p.LeftAt)), append(told, nullTime(p.StatusAt))
-		vanished, statuses = append(vanished, p.Vanished), append(statuses, p.Status)
+		vanished, statuses, edges = append(vanished, p.Vanished), append(statuses, p.Status), append(edges, p.Edge)
 	}
-	last.Queue(writePresences, orgs, ids, heardAt, connections, came, left, vanished, told, statuses)
+	last.Queue(writePresences, orgs, ids, heardAt, connections, came, left, vanished, told, statuses, edges)
 }
 
 func (h heard) queueConditions(last *pgx.Batch) {
 	var orgs []int32
 	var ids, by, connections []int64
-	var heardAt, readings, told []*time.Time
+	var heardAt, readings, timed, told []*time.Time
 	var batteries, signals []*int16
 	var firmwares []*string
-	var clocks []*time.Duration
 	for _, id := range slices.Sorted(maps.Keys(h.conditions)) {
 		c := h.conditions[id]
 		orgs, ids, by, connections = append(orgs, int32(c.Org)), append(ids, int64(id)), append(by, int64(c.Device)), append(connections, c.Connection)
 		heardAt, readings, told = append(heardAt, nullTime(c.HeardAt)), append(readings, nullTime(c.ReadingAt)), append(told, nullTime(c.StatusAt))
 		batteries, signals = append(batteries, when(c.HasBattery, int16(c.Battery))), append(signals, when(c.Signal != 0, c.Signal))
-		firmwares, clocks = append(firmwares, when(c.Firmware != "", c.Firmware)), append(clocks, when(c.HasClock, bounded(c.ClockOff)))
+		firmwares, timed = append(firmwares, when(c.Firmware != "", c.Firmware)), append(timed, nullTime(c.TimedAt))
 	}
 	if slices.ContainsFunc(firmwares, func(f *string) bool { return f != nil }) {
 		last.Queue(describeFirmware, orgs, ids, firmwares)
 	}
 	last.Queue(writeConditions, pgx.NamedArgs{
 		"orgs": orgs, "sensors": ids, "devices": by, "heard": heardAt, "readings": readings, "connections": connections, "statuses": told,
-		"batteries": batteries, "signals": signals, "firmwares": firmwares, "clocks": clocks,
-		"low": devices.BatteryLow, "poor": devices.SignalPoor, "far": devices.ClockFar,
+		"batteries": batteries, "signals": signals, "firmwares": firmwares, "timed": timed,
+		"low": devices.BatteryLow, "poor": devices.SignalPoor,
 	})
 }
 
@@ -222,12 +229,6 @@ func when[T any](there bool, v T) *T {
 		return nil
 	}
 	return &v
-}
-
-// bounded keeps what a clock may be off within what an interval of the database holds for certain.
-func bounded(d time.Duration) time.Duration {
-	const most = 200 * 365 * 24 * time.Hour
-	return max(-most, min(most, d))
 }
 
 // What a device says of a command counts also when it comes late: it was done then, whatever we thought.
@@ -251,34 +252,30 @@ func (h heard) queueAnswers(last *pgx.Batch) {
 	}
 }
 
-const presenceColumns = `p.org_id, p.device_id, p.heard_at, p.connection, p.connected_at, p.left_at, p.vanished, p.status_at, coalesce(p.status, '')`
+const presenceColumns = `p.org_id, p.device_id, p.heard_at, p.connection, coalesce(p.edge, ''), p.connected_at, p.left_at, p.vanished, p.status_at, coalesce(p.status, '')`
 const conditionColumns = `p.org_id, p.sensor_id, p.device_id, p.heard_at, p.reading_at, p.connection, p.status_at, p.battery, p.battery_low_at, p.signal, p.signal_poor_at,
-coalesce(p.firmware, ''), p.firmware_at, p.clock_off, p.clock_wrong_at`
+coalesce(p.firmware, ''), p.firmware_at, p.timed_at`
 
 func scanPresence(row pgx.CollectableRow) (devices.Presence, error) {
 	var p devices.Presence
 	var came, left, told *time.Time
-	err := row.Scan(&p.Org, &p.Device, &p.HeardAt, &p.Connection, &came, &left, &p.Vanished, &told, &p.Status)
+	err := row.Scan(&p.Org, &p.Device, &p.HeardAt, &p.Connection, &p.Edge, &came, &left, &p.Vanished, &told, &p.Status)
 	p.HeardAt, p.ConnectedAt, p.LeftAt, p.StatusAt = p.HeardAt.UTC(), timeOf(came), timeOf(left), timeOf(told)
 	return p, err
 }
 
 func scanCondition(row pgx.CollectableRow) (devices.Condition, error) {
 	var c devices.Condition
-	var reading, told, low, poor, firmware, wrong *time.Time
+	var reading, told, low, poor, firmware, timed *time.Time
 	var battery, signal *int16
-	var clock *time.Duration
-	err := row.Scan(&c.Org, &c.Sensor, &c.Device, &c.HeardAt, &reading, &c.Connection, &told, &battery, &low, &signal, &poor, &c.Firmware, &firmware, &clock, &wrong)
+	err := row.Scan(&c.Org, &c.Sensor, &c.Device, &c.HeardAt, &reading, &c.Connection, &told, &battery, &low, &signal, &poor, &c.Firmware, &firmware, &timed)
 	c.HeardAt, c.ReadingAt, c.StatusAt = c.HeardAt.UTC(), timeOf(reading), timeOf(told)
-	c.BatteryLowAt, c.SignalPoorAt, c.FirmwareAt, c.ClockWrongAt = timeOf(low), timeOf(poor), timeOf(firmware), timeOf(wrong)
+	c.BatteryLowAt, c.SignalPoorAt, c.FirmwareAt, c.TimedAt = timeOf(low), timeOf(poor), timeOf(firmware), timeOf(timed)
 	if battery != nil {
 		c.HasBattery, c.Battery = true, uint8(*battery)
 	}
 	if signal != nil {
 		c.Signal = *signal
-	}
-	if clock != nil {
-		c.HasClock, c.ClockOff = true, *clock
 	}
 	return c, err
 }

@@ -163,16 +163,23 @@ func countsOf(ctx context.Context, tx statements, sensors []vital.SensorID, now 
 	return all, nil
 }
 
+// silencesOf reads of each sensor what is missing of it: what nothing explains, if there is such, of the metric that is missing most
+// often, since the first of them.
 func silencesOf(ctx context.Context, tx statements) (map[vital.SensorID]devices.Silence, error) {
-	rows, err := tx.Query(ctx, `SELECT org_id, sensor_id, from_at, slots, explained FROM device_silence`)
+	rows, err := tx.Query(ctx, `SELECT org_id, sensor_id, metric, from_at, slots, explained FROM device_silence ORDER BY explained, from_at, metric`)
 	if err != nil {
 		return nil, fmt.Errorf("read what is silent: %w", err)
 	}
 	all := map[vital.SensorID]devices.Silence{}
 	var s devices.Silence
-	_, err = pgx.ForEachRow(rows, []any{&s.Org, &s.Sensor, &s.From, &s.Slots, &s.Explained}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&s.Org, &s.Sensor, &s.Metric, &s.From, &s.Slots, &s.Explained}, func() error {
 		s.From = s.From.UTC()
-		all[s.Sensor] = s
+		if first, known := all[s.Sensor]; !known || s.Slots > first.Slots && s.Explained == first.Explained {
+			if known {
+				s.From = first.From
+			}
+			all[s.Sensor] = s
+		}
 		return nil
 	})
 	if err != nil {

@@ -107,6 +107,20 @@ func (h pulseSpans) alert(a *alerts.Alert) {
 	a.WorstValues = h.values(a.Patient, a.Metric, a.Worst.At, a.WorstValues)
 	a.LastGrounds = h.grounds(a.Patient, a.Metric, a.Last.At, a.LastGrounds)
 	a.WorstGrounds = h.grounds(a.Patient, a.Metric, a.Worst.At, a.WorstGrounds)
+	a.Retracted = h.retracted(a.Patient, a.Metric, a.Retracted)
+}
+
+// retracted are retractions without the pulses that are hidden.
+func (h pulseSpans) retracted(patient vital.PatientID, metric vital.Metric, list []alerts.Retraction) []alerts.Retraction {
+	seen := slices.Clone(list)
+	for i := range seen {
+		r := &seen[i]
+		r.Values = h.values(patient, metric, r.Reading.At, r.Values)
+		if r.Instead != nil {
+			r.Instead = &alerts.Instead{Reading: r.Instead.Reading, Values: h.values(patient, metric, r.Instead.Reading.At, r.Instead.Values)}
+		}
+	}
+	return seen
 }
 
 // logSeen makes the log of an alert what the actor sees of it.
@@ -126,6 +140,7 @@ func logSeen(ctx context.Context, tx pgx.Tx, actor account.Actor, alert uuid.UUI
 			n.Values, n.Grounds = h.values(patient, metric, n.Reading.At, n.Values), h.grounds(patient, metric, n.Reading.At, n.Grounds)
 			n.Findings &^= heldFindings
 		}
+		n.Retracts = h.retracted(patient, metric, n.Retracts)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func scanRefusal(row pgx.CollectableRow) (devices.Refusal, error) {
 }
 
 const listRefusals = selectRefusal + `
-WHERE ($1 = '' OR d.uid = $1) AND ($2 = '' OR q.reason = $2) AND (q.settled_at IS NOT NULL) = $3 ORDER BY q.received_at DESC, q.id DESC LIMIT $4`
+WHERE ($1 = '' OR d.uid = $1) AND ($2 = '' OR q.reason = $2) AND ($5 OR (q.settled_at IS NOT NULL) = $3) ORDER BY q.received_at DESC, q.id DESC LIMIT $4`
 
 // wearersOfDevices are whose the sensors of devices are or were, those of the slots of a shared one among them.
 const wearersOfDevices = `
@@ -40,7 +40,12 @@ func (a *App) Refusals(ctx context.Context, actor account.Actor, f devices.Refus
 	var list []devices.Refusal
 	var wearers []vital.PatientID
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		rows, err := tx.Query(ctx, listRefusals, f.Device, string(f.Reason), f.Settled, f.Limit)
+		if f.Device != "" {
+			if _, err := deviceID(ctx, tx, f.Device); err != nil {
+				return err
+			}
+		}
+		rows, err := tx.Query(ctx, listRefusals, f.Device, string(f.Reason), f.Settled, f.Limit, f.All)
 		if err == nil {
 			list, err = pgx.CollectRows(rows, scanRefusal)
 		}

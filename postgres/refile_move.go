@@ -146,6 +146,9 @@ func (r *refiling) scanParked(row pgx.CollectableRow) (*vital.Reading, error) {
 	err := row.Scan(&p.Assignment, &p.Org, &p.Device, &p.Metric, &p.SentAt, &p.Tie, &p.MeasuredAt, &p.ReceivedAt, &findings, &p.HasSequence,
 		&p.Sent[0].Mantissa, &p.Sent[0].Exponent, &p.Sent[0].Unit, &m[0], &e[0], &u[0], &m[1], &e[1], &u[1])
 	p.SentAt, p.MeasuredAt, p.ReceivedAt, p.Findings = p.SentAt.UTC(), p.MeasuredAt.UTC(), p.ReceivedAt.UTC(), vital.Finding(uint32(findings))
+	if r.undoOf == 0 { // an undo restores what was
+		p.Findings |= vital.Claimed
+	}
 	for i := range m {
 		if m[i] != nil {
 			p.Sent[i+1] = vital.Quantity{Mantissa: *m[i], Exponent: int8(*e[i]), Unit: vital.Unit(*u[i])}

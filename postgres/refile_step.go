@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
-	"hale/alerts"
 	"hale/fault"
 	"hale/safe"
 	"hale/vital"
@@ -339,6 +338,11 @@ func (r *refiling) settle(ctx context.Context, tx pgx.Tx, moved []movedReading, 
 			return err
 		}
 	}
+	if r.target != 0 {
+		if err := r.restore(ctx, tx, moved); err != nil {
+			return err
+		}
+	}
 	for i := range moved {
 		if at := moved[i].At; r.earliest.IsZero() || at.Before(r.earliest) {
 			r.earliest = at
@@ -401,38 +405,6 @@ ON CONFLICT DO NOTHING
 RETURNING episode_id`
 
 const lockEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.org_id = $1 AND e.id = ANY($2) ORDER BY e.id FOR UPDATE`
-
-// annotate lets every alert that told of readings which were taken away say so: what a person has closed as well.
-func (r *refiling) annotate(ctx context.Context, tx pgx.Tx, moved []movedReading) error {
-	metrics, times, ids := make([]int16, len(moved)), make([]time.Time, len(moved)), make([]int64, len(moved))
-	for i := range moved {
-		metrics[i], times[i], ids[i] = int16(moved[i].metric), moved[i].At, moved[i].ID
-	}
-	rows, err := tx.Query(ctx, toldOf, int32(r.org), r.id, int64(r.source), metrics, times, ids)
-	if err != nil {
-		return fmt.Errorf("find the alerts that told of them: %w", err)
-	}
-	touched, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return fmt.Errorf("find the alerts that told of them: %w", err)
-	}
-	if len(touched) == 0 {
-		return nil
-	}
-	if rows, err = tx.Query(ctx, lockEpisodes, int32(r.org), touched); err != nil {
-		return fmt.Errorf("load the alerts that told of them: %w", err)
-	}
-	episodes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Episode, error) { return scanEpisode(row) })
-	if err != nil {
-		return fmt.Errorf("load the alerts that told of them: %w", err)
-	}
-	changes := make([]alerts.EpisodeChange, len(episodes))
-	for i := range episodes {
-		changes[i] = alerts.Refiled(&episodes[i], r.now, r.askedBy, r.merged)
-	}
-	_, err = saveEpisodes(ctx, tx, changes, r.now)
-	return err
-}
 
 const endMerges = `
 UPDATE merge m SET state = CASE state WHEN 'running' THEN 'done' ELSE 'undone' END, ended_at = $1

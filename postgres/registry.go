@@ -36,13 +36,17 @@ WHERE p.state <> 'locked' ORDER BY a.sensor_id, a.from_at`
 func (w *Work) Snapshot(ctx context.Context) (*devices.Snapshot, error) {
 	s := &devices.Snapshot{Devices: map[string]*devices.Device{}, Assignments: map[vital.SensorID][]devices.Assignment{}}
 	err := pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		now, err := askTime(ctx, tx)
+		if err != nil {
+			return err
+		}
 		if err := tx.QueryRow(ctx, `SELECT version, (SELECT coalesce(max(connection), 0) FROM device_presence) FROM registry_version`).Scan(&s.Version, &s.Epoch); err != nil {
 			return err
 		}
 		if err := readDevices(ctx, tx, allDevices, s); err != nil {
 			return err
 		}
-		if err := readTrust(ctx, tx, s); err != nil {
+		if err := readTrust(ctx, tx, now, s); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, allAssignments)

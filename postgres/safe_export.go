@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/alerts"
 	"hale/safe"
 	"hale/vital"
 )
@@ -117,7 +118,7 @@ func scanReading(row pgx.CollectableRow) (safe.Reading, error) {
 
 const exportAlerts = `
 SELECT e.id, e.uid::text, e.metric, r.kind, e.level, e.state, e.opened_at, e.first_at, e.last_at, e.last_values, e.closed_at, e.closing, e.next_step, e.note,
-    e.historic, e.occurrences, e.ack_name, e.ack_at, e.next_step_at
+    e.historic, e.occurrences, e.ack_name, e.ack_at, e.next_step_at, e.last_id, e.retracted
 FROM episode e JOIN rule r ON r.org_id = e.org_id AND r.id = e.rule_id WHERE e.patient_id = $1 AND e.id > $2 ORDER BY e.id LIMIT $3`
 
 const exportLog = `
@@ -171,6 +172,7 @@ func (a *App) foldAlerts(ctx context.Context, actor account.Actor, list []safe.A
 		e.Level, e.State, e.LastAt, e.Last, e.Readings = seen.Level.String(), string(seen.State), seen.Last.At.UTC(), seen.LastValues, seen.Occurrences
 		e.ClosedAt, e.Closing, e.NextStep, e.NextStepT, e.Note, e.Historic = seen.ClosedAt, string(seen.Closing), string(seen.NextStep), seen.NextStepAt, seen.Note, seen.Historic
 		e.TakenBy, e.TakenAt = seen.AckName, seen.AckAt
+		stands(e, &seen.Episode)
 	}
 	return nil
 }
@@ -179,11 +181,22 @@ func scanExportAlert(row pgx.CollectableRow) (safe.Alert, error) {
 	var e safe.Alert
 	var level int16
 	var closed, taken, next *time.Time
+	var told alerts.Episode
 	err := row.Scan(&e.ID, &e.UID, &e.Metric, &e.Rule, &level, &e.State, &e.OpenedAt, &e.FirstAt, &e.LastAt, &e.Last, &closed, &e.Closing, &e.NextStep, &e.Note,
-		&e.Historic, &e.Readings, &e.TakenBy, &taken, &next)
+		&e.Historic, &e.Readings, &e.TakenBy, &taken, &next, &told.Last.ID, &told.Retracted)
+	told.Last.At = e.LastAt
+	stands(&e, &told)
 	e.Level = levelName(level)
 	e.OpenedAt, e.FirstAt, e.LastAt, e.ClosedAt, e.TakenAt, e.NextStepT = e.OpenedAt.UTC(), e.FirstAt.UTC(), e.LastAt.UTC(), timeOf(closed), timeOf(taken), timeOf(next)
 	return e, err
+}
+
+// stands says of the last reading of an alert whether it stands.
+func stands(a *safe.Alert, e *alerts.Episode) {
+	a.Retracted, a.RetractedBy, a.RetractedAt = "", "", time.Time{}
+	if r := e.Retraction(e.Last); r != nil {
+		a.Retracted, a.RetractedBy, a.RetractedAt = string(r.How), r.By, r.At.UTC()
+	}
 }
 
 const exportDevices = `

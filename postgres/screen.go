@@ -34,7 +34,7 @@ type suspect struct {
 
 func suspectOf(r *vital.Reading, place alerts.Place, why string) suspect {
 	return suspect{
-		Suspect: alerts.Suspect{Metric: r.Metric, Sent: r.Sent[:r.N], At: r.MeasuredAt}, unsure: unsureOf(r), org: r.Org, device: r.Device, sensor: r.Sensor,
+		Suspect: alerts.Suspect{Metric: r.Metric, Sent: r.Sent[:r.N], At: r.MeasuredAt}, unsure: r.Unsure(), org: r.Org, device: r.Device, sensor: r.Sensor,
 		findings: r.Findings, reading: r.ID(), measured: r.MeasuredAt, received: r.ReceivedAt, place: place, why: why, mayBeKnown: r.Patient,
 	}
 }
@@ -55,7 +55,7 @@ func refusedSuspect(no *vital.Refused) (s suspect, ok bool) {
 // historic reports whether the value tells of the past. Of one whose time is not known, or not so well that it may have been measured
 // just now, that is not known either.
 func (s *suspect) historic() bool {
-	return !s.measured.IsZero() && s.received.Sub(s.measured)-s.unsure > vital.HistoricAfter
+	return !s.measured.IsZero() && s.received.Sub(vital.Latest(s.measured, s.unsure, s.received)) > vital.HistoricAfter
 }
 
 // suspects are what a batch brought that is screened: parked and refused for the first time, and stored without being judged.

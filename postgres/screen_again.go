@@ -21,7 +21,8 @@ RETURNING u.sensor_id, u.metric, least(u.received_at, u.opened_at)`
 // What was counted into a row came around the time of its worst or later.
 const stillWaiting = `
 SELECT i.org_id, i.device_id, i.id, i.measured_at, i.received_at, i.findings, i.reason,
-    i.mantissa, i.exponent, i.unit, i.mantissa2, i.exponent2, i.unit2, i.mantissa3, i.exponent3, i.unit3
+    i.mantissa, i.exponent, i.unit, i.mantissa2, i.exponent2, i.unit2, i.mantissa3, i.exponent3, i.unit3,
+    coalesce((SELECT m.uncertainty_us FROM reading_more m WHERE (m.org_id, m.sensor_id, m.metric, m.sent_at, m.tie) = (i.org_id, i.sensor_id, i.metric, i.sent_at, i.tie)), 0)
 FROM inbox i WHERE i.sensor_id = $1 AND i.metric = $2 AND i.state = 'waiting' AND i.received_at >= $3::timestamptz - interval '10 minutes' ORDER BY i.received_at DESC LIMIT 1000`
 
 // screenAgain screens what still waits of the sensors and metrics of which something was claimed: a claim of one value must not take
@@ -53,10 +54,12 @@ func screenAgain(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event,
 			s := suspect{sensor: l.sensor, place: alerts.InInbox}
 			s.Metric = l.metric
 			var findings int32
+			var unsure int64
 			var m [3]*int64
 			var e [3]*int8
 			var u [3]*vital.Unit
-			err := row.Scan(&s.org, &s.device, &s.reading, &s.measured, &s.received, &findings, &s.why, &m[0], &e[0], &u[0], &m[1], &e[1], &u[1], &m[2], &e[2], &u[2])
+			err := row.Scan(&s.org, &s.device, &s.reading, &s.measured, &s.received, &findings, &s.why, &m[0], &e[0], &u[0], &m[1], &e[1], &u[1], &m[2], &e[2], &u[2], &unsure)
+			s.unsure = time.Duration(unsure) * time.Microsecond
 			for i := range m {
 				if m[i] != nil && e[i] != nil && u[i] != nil {
 					s.Sent = append(s.Sent, vital.Quantity{Mantissa: *m[i], Exponent: *e[i], Unit: *u[i]})

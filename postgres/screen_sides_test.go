@@ -132,9 +132,23 @@ func TestADateOfTodayIsNotOfThePast(t *testing.T) {
 		one.Reading.ReceivedAt = since().Add(2 * time.Hour)
 	}
 	unsure.Reading.More = &vital.More{Clock: vital.Clock{Method: vital.ClockZone, Uncertainty: 24 * time.Hour}}
-	r.advance(t, sure, unsure)
+	also := r.saturation(-24*60, 75, 0)
+	also.Reading.ReceivedAt, also.Reading.More = unsure.Reading.ReceivedAt, unsure.Reading.More
+	r.advance(t, sure, unsure, also)
 	list := r.unverified(t, r.nurse)
 	if len(list) != 2 || list[0].Historic || list[0].Values[0] != 74 || !list[1].Historic {
-		t.Errorf("%+v", list)
+		t.Fatalf("%+v", list)
+	}
+	// Nor is it when another of that date was claimed.
+	r.exec(t, `UPDATE inbox SET state = 'claimed' WHERE mantissa = 74`)
+	w := alerts.Watchlist{Book: r.app, Looks: &account.Looks{Log: r.app, Now: time.Now}}
+	if _, err := w.Claim(t.Context(), r.nurse, list[0].UID, list[0].Version, r.patient.UID, "she says so"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.work.RaiseOverdue(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if list = r.unverified(t, r.nurse); len(list) != 2 || list[0].Historic || list[0].Values[0] != 75 {
+		t.Errorf("what was not claimed: %+v", list)
 	}
 }

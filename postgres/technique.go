@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,14 +82,18 @@ func (a *App) TakenBy(ctx context.Context, actor account.Actor, q measuring.Mark
 const stillTheirs = `
 JOIN ` + readingSeen + ` r ON r.sensor_id = d.sensor_id AND r.metric = d.metric AND r.sent_at = d.sent_at AND r.tie = d.tie AND r.patient_id = d.patient_id`
 
+// waitingStill chooses doubts that nobody has answered: with $1, of patients of whose care team the actor is.
+const waitingStill = ` WHERE d.answered_at IS NULL AND (NOT $1::boolean OR d.patient_id IN (SELECT mine.patient_id FROM my_patients() mine WHERE mine.team))`
+
 const selectQuestions = `
 SELECT d.uid::text, d.patient_id, s.uid, d.metric, d.measured_at, d.reading_id, r.value, r.value2, d.kind, d.compared, coalesce(extract(epoch FROM d.apart)::float8, 0), d.raised_at,
     d.answer, d.note, d.answered_at, d.answered_name
 FROM technique_doubt d JOIN sensor s ON s.org_id = d.org_id AND s.id = d.sensor_id` + stillTheirs
 
 const (
-	waitingQuestions = selectQuestions + ` WHERE d.answered_at IS NULL ORDER BY d.raised_at DESC, d.measured_at DESC, d.id DESC LIMIT $1`
-	questionsOf      = selectQuestions + ` WHERE d.patient_id = (SELECT p.id FROM patient p WHERE p.uid = $2) ORDER BY d.measured_at DESC, d.id DESC LIMIT $1`
+	waitingQuestions = selectQuestions + waitingStill + ` AND ($2::uuid IS NULL OR d.id < (SELECT b.id FROM technique_doubt b WHERE b.uid = $2)) ORDER BY d.id DESC LIMIT $3`
+	countQuestions   = `SELECT count(*) FROM technique_doubt d` + stillTheirs + waitingStill
+	questionsOf      = selectQuestions + ` WHERE d.patient_id = (SELECT p.id FROM patient p WHERE p.uid = $1) ORDER BY d.measured_at DESC, d.id DESC LIMIT $2`
 	oneQuestion      = selectQuestions + ` WHERE d.uid = $1`
 	lockQuestion     = `SELECT answered_at IS NOT NULL, answered_name FROM technique_doubt WHERE uid = $1 FOR UPDATE`
 	settleQuestion   = `UPDATE technique_doubt SET answer = $2, note = $3, answered_at = $4, answered_id = $5, answered_name = $6, answered_role = $7 WHERE uid = $1`
@@ -122,22 +127,31 @@ func readQuestions(ctx context.Context, tx pgx.Tx, query string, args ...any) ([
 	return list, withPatients(ctx, tx, list, func(q *measuring.Question) *account.Patient { return &q.Patient })
 }
 
-// Questions returns doubts. See devices.DoubtBook.
-func (a *App) Questions(ctx context.Context, actor account.Actor, patient vital.UID, most int) ([]measuring.Question, error) {
-	query, args := waitingQuestions, []any{most}
-	if patient != "" {
-		u, err := parseUID(patient, "patient")
-		if err != nil {
-			return nil, err
+// Questions returns doubts. See measuring.DoubtBook.
+func (a *App) Questions(ctx context.Context, actor account.Actor, f measuring.DoubtFilter) (measuring.Doubts, error) {
+	var of, before any
+	for at, uid := range map[*any]vital.UID{&of: f.Patient, &before: f.Before} {
+		if uid == "" {
+			continue
 		}
-		query, args = questionsOf, []any{most, u}
+		u, err := parseUID(uid, "doubt or patient")
+		if err != nil {
+			return measuring.Doubts{}, err
+		}
+		*at = u
 	}
-	var list []measuring.Question
+	var page measuring.Doubts
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) (err error) {
-		list, err = readQuestions(ctx, tx, query, args...)
-		return err
+		if of != nil {
+			page.List, err = readQuestions(ctx, tx, questionsOf, of, cmp.Or(f.Limit, 100))
+			return err
+		}
+		if page.List, err = readQuestions(ctx, tx, waitingQuestions, f.Team, before, cmp.Or(f.Limit, 100)); err != nil {
+			return err
+		}
+		return wrapped(tx.QueryRow(ctx, countQuestions, f.Team).Scan(&page.Waiting), "count doubts")
 	})
-	return list, err
+	return page, err
 }
 
 // Question returns one doubt. See devices.DoubtBook.

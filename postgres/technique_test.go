@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -77,7 +78,8 @@ func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 		_, err := refiles.Ask(ctx, actor, safe.Wish{Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason})
 		return err
 	}}
-	waiting, err := technique.Waiting(t.Context(), r.nurse)
+	waits, err := technique.Waiting(t.Context(), r.nurse, "", 0)
+	waiting := waits.List
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +99,7 @@ func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 	}
 	desk := r.nurse
 	desk.Role = account.DeviceDesk
-	if seen, err := technique.Waiting(t.Context(), desk); err != nil || len(seen) != 2 || seen[0].Values != nil || seen[1].Compared != nil {
+	if seen, err := technique.Waiting(t.Context(), desk, "", 0); err != nil || len(seen.List) != 2 || seen.List[0].Values != nil || seen.List[1].Compared != nil {
 		t.Errorf("the device desk is told of values: %+v, %v", seen, err)
 	}
 	sat, err := technique.Of(t.Context(), r.nurse, r.patient.UID, 14)
@@ -136,8 +138,8 @@ func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 	if n := r.count(t, `SELECT count(*) FROM reading WHERE metric = 4 AND patient_id = $1`, int64(r.patient.ID)); n != 2 {
 		t.Errorf("%d weights are the patient's, want 2", n)
 	}
-	if list, err := technique.Waiting(t.Context(), r.nurse); err != nil || len(list) != 0 {
-		t.Errorf("still waiting: %+v, %v", list, err)
+	if left, err := technique.Waiting(t.Context(), r.nurse, "", 0); err != nil || len(left.List) != 0 || left.Waiting != 0 {
+		t.Errorf("still waiting: %+v, %v", left, err)
 	}
 	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'answer a doubt about a measurement'`); n != 2 {
 		t.Errorf("%d audit rows of answers, want 2", n)
@@ -151,7 +153,7 @@ func TestAWeightThatWasMovedIsNotAskedAboutAnyMore(t *testing.T) {
 	r.advance(t, r.weight(0, 78_000), r.weight(10, 78_200), r.weight(20, 84_400))
 	r.lookThrough(t, since().Add(time.Hour))
 	other := r.addPatient(t, r.nurse, "2")
-	if list, err := r.app.Questions(t.Context(), r.nurse, "", 10); err != nil || len(list) != 1 {
+	if list, err := r.app.Questions(t.Context(), r.nurse, measuring.DoubtFilter{Limit: 10}); err != nil || len(list.List) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	refiles := &safe.Refiles{People: r.app, Book: r.app, Now: func() time.Time { return since().Add(2 * time.Hour) }}
@@ -164,7 +166,51 @@ func TestAWeightThatWasMovedIsNotAskedAboutAnyMore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if list, err := r.app.Questions(t.Context(), r.nurse, "", 10); err != nil || len(list) != 0 {
+	if list, err := r.app.Questions(t.Context(), r.nurse, measuring.DoubtFilter{Limit: 10}); err != nil || len(list.List) != 0 {
 		t.Errorf("still asked about: %+v, %v", list, err)
+	}
+}
+
+// TestDoubtsArePaged: each waits on exactly one page, a nurse is shown and counted those of her teams only, and what others have does
+// not push hers out of sight.
+func TestDoubtsArePaged(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.weight(0, 78_000), r.weight(10, 78_200), r.weight(20, 84_400))
+	r.lookThrough(t, since().Add(time.Hour))
+	mine := r.member(t, "nina", account.Nurse)
+	stranger := r.stranger(t, "eva")
+	// A scale that streams: the same reading is in doubt many times over.
+	r.exec(t, `ALTER TABLE technique_doubt DROP CONSTRAINT technique_doubt_org_id_patient_id_reading_id_kind_key`)
+	r.exec(t, `INSERT INTO technique_doubt (org_id, uid, patient_id, sensor_id, metric, sent_at, tie, measured_at, reading_id, kind, compared, raised_at)
+		SELECT org_id, gen_random_uuid(), patient_id, sensor_id, metric, sent_at, tie, measured_at, reading_id, kind, compared, raised_at + n * interval '1 second' FROM technique_doubt, generate_series(1, 24) n`)
+	technique := &measuring.Technique{Book: r.app, People: r.app, Now: time.Now}
+	seen := map[vital.UID]bool{}
+	var before vital.UID
+	for range 3 {
+		page, err := technique.Waiting(t.Context(), mine, before, 10)
+		if err != nil || page.Waiting != 25 || len(page.List) == 0 {
+			t.Fatalf("%d of %d, %v", len(page.List), page.Waiting, err)
+		}
+		for i, q := range page.List {
+			if i > 0 && q.RaisedAt.After(page.List[i-1].RaisedAt) || seen[q.UID] {
+				t.Errorf("out of order, or twice: %s", q.UID)
+			}
+			seen[q.UID], before = true, q.UID
+		}
+	}
+	if len(seen) != 25 {
+		t.Errorf("%d are on the pages", len(seen))
+	}
+	if page, err := technique.Waiting(t.Context(), stranger, "", 10); err != nil || page.Waiting != 0 || len(page.List) != 0 {
+		t.Errorf("a nurse of no team of theirs: %+v, %v", page, err)
+	}
+	r.exec(t, `INSERT INTO break_glass (org_id, uid, patient_id, staff_id, reason, from_at, until_at) SELECT org_id, gen_random_uuid(), `+strconv.FormatInt(int64(r.patient.ID), 10)+`, id, 'x', now() - interval '1 hour', now() + interval '1 hour'
+		FROM staff WHERE login = 'eva'`)
+	if page, err := technique.Waiting(t.Context(), stranger, "", 10); err != nil || page.Waiting != 0 || len(page.List) != 0 {
+		t.Errorf("who has broken the glass may not answer, and is told of none: %+v, %v", page, err)
+	}
+	if _, err := technique.Waiting(t.Context(), mine, "", 501); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a page of 501: %v", err)
 	}
 }

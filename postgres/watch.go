@@ -94,6 +94,10 @@ func (w *Work) watched(ctx context.Context, tx pgx.Tx, now time.Time) (map[vital
 	if err != nil {
 		return nil, err
 	}
+	lives, err := edgeLives(ctx, tx, now)
+	if err != nil {
+		return nil, err
+	}
 	all := map[vital.OrgID]*devices.Watched{}
 	of := func(org vital.OrgID) *devices.Watched {
 		if all[org] == nil {
@@ -113,7 +117,7 @@ func (w *Work) watched(ctx context.Context, tx pgx.Tx, now time.Time) (map[vital
 		if !heard {
 			p = devices.Presence{Org: o.org, Device: o.device}
 		}
-		of(o.org).Devices = append(of(o.org).Devices, devices.WatchedDevice{Presence: p, Gateway: o.gateway, Missed: missed[o.device]})
+		of(o.org).Devices = append(of(o.org).Devices, devices.WatchedDevice{Presence: p, Life: lives[p.Edge], Gateway: o.gateway, Missed: missed[o.device]})
 	}
 	open, err := openIncidents(ctx, tx)
 	if err != nil {
@@ -330,7 +334,8 @@ func saveIncidents(ctx context.Context, tx pgx.Tx, list []devices.Incident, now 
 func saveSilences(ctx context.Context, tx pgx.Tx, list []devices.Silence) error {
 	q := &pgx.Batch{}
 	for _, s := range list {
-		q.Queue(`INSERT INTO device_silence (org_id, sensor_id, from_at, slots, explained) VALUES ($1, $2, $3, $4, $5)`, int32(s.Org), int64(s.Sensor), s.From, s.Slots, s.Explained)
+		q.Queue(`INSERT INTO device_silence (org_id, sensor_id, metric, from_at, slots, explained) VALUES ($1, $2, $3, $4, $5, $6)`,
+			int32(s.Org), int64(s.Sensor), int16(s.Metric), s.From, s.Slots, s.Explained)
 	}
 	if q.Len() == 0 {
 		return nil

@@ -67,7 +67,7 @@ func TestAGatewayThatIsOutIsOneIncidentAndNotSix(t *testing.T) {
 	}
 	noon := since().Add(11 * time.Hour)
 	r.lookAtPresence(t, noon)
-	r.holds(t, "incident", "kind = 'gateway' AND device_id = "+id(gateway.ID)+" AND to_at IS NULL AND explains = 6 AND why = 'silent' AND from_at = '2026-03-01 00:05Z'")
+	r.holds(t, "incident", "kind = 'gateway' AND device_id = "+id(gateway.ID)+" AND to_at IS NULL AND explains = 6 AND why = 'silent' AND from_at = '2026-03-01 01:00Z'")
 	if n := r.count(t, `SELECT count(*) FROM device_silence WHERE explained`); n != 6 || r.count(t, `SELECT count(*) FROM device_silence`) != 6 {
 		t.Errorf("%d sensors are silent because of it", n)
 	}
@@ -84,7 +84,7 @@ func TestAGatewayThatIsOutIsOneIncidentAndNotSix(t *testing.T) {
 		t.Errorf("problems: %+v", list)
 	}
 	silent, err := r.app.SilentOf(t.Context(), r.nurse, people[2].ID)
-	if err != nil || !silent[vital.BodyWeight].Equal(since().Add(5*time.Minute)) {
+	if err != nil || !silent[vital.BodyWeight].Equal(since().Add(time.Hour)) {
 		t.Errorf("silent since %v (%v)", silent, err)
 	}
 

@@ -243,12 +243,15 @@ func (w *withdrawing) carryOut(ctx context.Context, tx pgx.Tx) error {
 			if err != nil {
 				return fmt.Errorf("take a reading back: %w", err)
 			}
-			gone.org, gone.metric = w.org, e.metric
+			gone.org, gone.metric, gone.how = w.org, e.metric, alerts.InError
 			why := "the device took the reading back: entered in error"
 			if w.standing == vital.Amended {
-				why = "the device amended the reading"
+				why, gone.how = "the device amended the reading", alerts.Amended
+				if gone.instead, err = w.instead(ctx, tx, &gone); err != nil {
+					return err
+				}
 			}
-			if _, err := gone.settle(ctx, tx, account.Actor{}, why, w.now); err != nil {
+			if err := gone.settle(ctx, tx, account.Actor{}, why, w.now); err != nil {
 				return err
 			}
 		case e.waiting:
@@ -281,52 +284,6 @@ func (w *withdrawing) refused(why string) *vital.Refused {
 	return &vital.Refused{Org: w.org, Device: w.device, ReceivedAt: w.received, Reason: vital.ReasonName, Detail: why, Raw: raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw)}
 }
 
-// withdrawnOne is a reading that was just taken out of the record.
-type withdrawnOne struct {
-	org     vital.OrgID
-	patient vital.PatientID
-	metric  vital.Metric
-	id      int64
-	at      time.Time
-}
-
-const toldOfOne = `
-SELECT DISTINCT e.id FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
-WHERE e.org_id = $1 AND e.patient_id = $2 AND e.metric = $3 AND t.reading_at = $4 AND t.reading_id = $5 AND t.kind IN ('opened', 'occurred', 'worsened', 'annotated')`
-
-// settle lets the alerts say that told of it, whatever their state, has the patient judged anew from then on, and writes the trail.
-func (o *withdrawnOne) settle(ctx context.Context, tx pgx.Tx, actor account.Actor, why string, now time.Time) ([]alerts.Event, error) {
-	rows, err := tx.Query(ctx, toldOfOne, int32(o.org), int64(o.patient), int16(o.metric), o.at, o.id)
-	if err != nil {
-		return nil, fmt.Errorf("find the alerts that told of it: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("find the alerts that told of it: %w", err)
-	}
-	var events []alerts.Event
-	if len(ids) > 0 {
-		if rows, err = tx.Query(ctx, lockEpisodes, int32(o.org), ids); err != nil {
-			return nil, fmt.Errorf("load the alerts that told of it: %w", err)
-		}
-		episodes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Episode, error) { return scanEpisode(row) })
-		if err != nil {
-			return nil, fmt.Errorf("load the alerts that told of it: %w", err)
-		}
-		changes := make([]alerts.EpisodeChange, len(episodes))
-		for i := range episodes {
-			changes[i] = alerts.Withdrawn(&episodes[i], actor, o.at, why, now)
-		}
-		if events, err = saveEpisodes(ctx, tx, changes, now); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := tx.Exec(ctx, noteChange, int32(o.org), vital.PartitionOf(uint64(o.patient)), int64(o.patient), o.at, now); err != nil {
-		return nil, fmt.Errorf("note the changed situation: %w", err)
-	}
-	return events, writeAudit(ctx, tx, account.Audit{Org: o.org, At: now, Actor: actor, Action: "reading withdrawn", Patient: o.patient, Object: fmt.Sprintf("reading %d", o.id), Detail: o.metric.String()})
-}
-
 const withdrawByPerson = `SELECT patient_id, id, measured_at, metric FROM withdraw_by_person($1, $2, $3, $4)`
 
 // Withdraw takes a reading out of the record, as a person says. See safe.WithdrawnBook.
@@ -335,7 +292,7 @@ func (a *App) Withdraw(ctx context.Context, actor account.Actor, patient vital.P
 		if _, err := tx.Exec(ctx, shareCursor, vital.PartitionOf(uint64(patient))); err != nil {
 			return fmt.Errorf("hold the partition: %w", err)
 		}
-		one := withdrawnOne{org: actor.Org}
+		one := withdrawnOne{org: actor.Org, how: alerts.InError}
 		err := tx.QueryRow(ctx, withdrawByPerson, int64(patient), reading, near, why).Scan(&one.patient, &one.id, &one.at, &one.metric)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fault.New(fault.Conflict, "the patient has no such reading, or somebody has taken it back already")
@@ -343,7 +300,7 @@ func (a *App) Withdraw(ctx context.Context, actor account.Actor, patient vital.P
 		if err != nil {
 			return fmt.Errorf("take a reading back: %w", err)
 		}
-		if _, err := one.settle(ctx, tx, actor, actor.Name+" took the reading back: entered in error ("+why+")", now); err != nil {
+		if err := one.settle(ctx, tx, actor, actor.Name+" took the reading back: entered in error ("+why+")", now); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, insertOwnNotice, int32(actor.Org), int64(patient), fmt.Sprintf("withdrawn/%d", one.id), now)

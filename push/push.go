@@ -1,5 +1,6 @@
 // Package push holds the notices that Hale owes to people. A notice is a row written in the transaction of the fact
-// it tells; senders come later and only ever read that outbox.
+// it tells. The Dispatcher makes a delivery of it for each channel that wants it and hands these to a Sender, until each has a
+// settled end. Channels are managed by people (Channels).
 package push
 
 import (
@@ -37,6 +38,10 @@ const (
 	CorrectionAsked Topic = "correction.asked" // a patient says that something in the record is wrong
 
 	ScheduleChanged Topic = "schedule.changed" // what a patient is to measure at home, and when; the patient is told
+
+	ReadingWithdrawn Topic = "reading.withdrawn" // a reading of theirs was taken back
+
+	ChannelTested Topic = "webhook.test" // somebody tries a channel; it tells of nothing, and only that channel gets it
 
 	ErasureAsked     Topic = "erasure.asked"     // somebody asks that a patient's data is erased
 	ErasureDecided   Topic = "erasure.decided"   // the privacy officer has answered, by a refusal or a decision

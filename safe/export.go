@@ -71,6 +71,27 @@ type Alert struct {
 	TakenBy   string
 	TakenAt   time.Time
 	NextStepT time.Time
+
+	Retracted   string // why the reading of Last stands no more: "entered_in_error", "amended" or "not_theirs"; empty while it stands
+	RetractedBy string // empty: the device
+	RetractedAt time.Time
+}
+
+// Stands says in words that the alert's last reading stands no more; empty while it does.
+func (a *Alert) Stands() string {
+	by := a.RetractedBy
+	if by == "" {
+		by = "the device"
+	}
+	switch a.Retracted {
+	case "":
+		return ""
+	case "amended":
+		return "that reading was corrected by " + by
+	case "not_theirs":
+		return "that reading is somebody else's, as " + by + " said"
+	}
+	return "that reading was taken back by " + by
 }
 
 // AlertEntry is an entry of an alert's log.

@@ -103,14 +103,15 @@ func joined(values []float64) string {
 
 func (e *Export) alertsCSV(ctx context.Context, p *part, page *page) error {
 	t, err := newTable(p, "alert", "metric", "rule", "level", "state", "opened_at", "first_reading_at", "last_reading_at", "last_values", "readings",
-		"arrived_late", "taken_by", "taken_at", "closed_at", "closing", "next_step", "next_step_at", "note")
+		"arrived_late", "taken_by", "taken_at", "closed_at", "closing", "next_step", "next_step_at", "note", "last_retracted", "last_retracted_by", "last_retracted_at")
 	if err != nil {
 		return err
 	}
 	err = e.alerts(ctx, func(a *Alert) error {
 		page.alert(a)
 		return t.row(string(a.UID), a.Metric.String(), a.Rule, a.Level, a.State, e.at(a.OpenedAt), e.at(a.FirstAt), e.at(a.LastAt), joined(a.Last),
-			strconv.Itoa(a.Readings), strconv.FormatBool(a.Historic), plain(a.TakenBy), e.at(a.TakenAt), e.at(a.ClosedAt), a.Closing, a.NextStep, e.at(a.NextStepT), plain(a.Note))
+			strconv.Itoa(a.Readings), strconv.FormatBool(a.Historic), plain(a.TakenBy), e.at(a.TakenAt), e.at(a.ClosedAt), a.Closing, a.NextStep, e.at(a.NextStepT), plain(a.Note),
+			a.Retracted, plain(a.RetractedBy), e.at(a.RetractedAt))
 	})
 	if err != nil {
 		return err

@@ -198,6 +198,8 @@ func actWords() map[string]string {
 		"turn second factor on": "turned the code from a phone on", "turn second factor off": "turned the code from a phone off", "reset second factor": "took the code from a phone away",
 		"use recovery code": "signed in with a spare code", "set staff": "changed somebody of the staff", "disable staff": "shut somebody of the staff out",
 		"invite staff": "invited somebody of the staff", "accept invitation": "joined the staff", "create organisation": "began the organisation", "list organisations": "looked at the list of organisations",
+		string(account.ManageWebhooks): "changed where notices are sent", "make webhook": "let notices be sent to a program", "renew webhook secret": "changed the secret of a program that gets notices",
+		"disable webhook": "ended the sending of notices to a program", "test webhook": "tried whether notices arrive", "webhook gone": "ended the sending of notices to a program that wants none",
 		"make API key": "made a key for a program", "revoke API key": "ended the key of a program", "list API keys": "looked at the keys of programs", "list sessions": "looked at who is signed in",
 		"set identifier system": "changed which numbers are kept", "check import": "looked through a file of people before it was taken in", "export audit": "took a copy of the list of who did what",
 	}

@@ -68,11 +68,8 @@ func (l *Looks) List(ctx context.Context, actor account.Actor, uid vital.UID, f 
 	if err != nil {
 		return account.Patient{}, nil, 0, err
 	}
-	if f.Limit == 0 {
-		f.Limit = usualLooks
-	}
-	if f.Limit < 1 || f.Limit > MostLooks {
-		return account.Patient{}, nil, 0, fault.New(fault.Invalid, "limit: give a number from 1 to %d", MostLooks)
+	if f.Limit, err = account.ListLength(f.Limit, usualLooks, MostLooks); err != nil {
+		return account.Patient{}, nil, 0, err
 	}
 	if !f.From.IsZero() && !f.To.IsZero() && !f.From.Before(f.To) {
 		return account.Patient{}, nil, 0, fault.New(fault.Invalid, "from must lie before to")

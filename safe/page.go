@@ -91,6 +91,9 @@ func (g *page) alert(a *Alert) {
 		return
 	}
 	text := vitalName(a.Metric) + ": " + a.Level + ", " + valueText(a.Metric, a.Last)
+	if said := a.Stands(); said != "" {
+		text += " (" + said + ")"
+	}
 	switch a.State {
 	case "closed":
 		text += ". Closed " + g.moment(a.ClosedAt)

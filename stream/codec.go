@@ -241,7 +241,7 @@ func appendStatus(dst []byte, s *vital.Status) []byte {
 		dst = binary.AppendVarint(dst, l.Offset.Microseconds())
 		dst = binary.AppendVarint(dst, l.Uncertainty.Microseconds())
 	}
-	return dst
+	return appendText(dst, s.Edge)
 }
 
 func appendOriginal(dst []byte, o *vital.Original) []byte {

@@ -58,7 +58,7 @@ func drawStatus(t *rapid.T) *vital.Status {
 	s := &vital.Status{
 		Org: vital.OrgID(rapid.Int32().Draw(t, "org")), Device: vital.DeviceID(rapid.Int64().Draw(t, "device")),
 		Sensor: vital.SensorID(rapid.Int64().Draw(t, "sensor")), ReceivedAt: drawTime(t, "received"),
-		Kind: vital.StatusKind(rapid.Uint8().Draw(t, "kind")), Connection: rapid.Int64().Draw(t, "connection"),
+		Kind: vital.StatusKind(rapid.Uint8().Draw(t, "kind")), Connection: rapid.Int64().Draw(t, "connection"), Edge: rapid.String().Draw(t, "edge"),
 		Battery: rapid.Uint8().Draw(t, "battery"), HasBattery: rapid.Bool().Draw(t, "has battery"), Signal: rapid.Int16().Draw(t, "signal"),
 		Firmware: rapid.String().Draw(t, "firmware"), Raw: drawRaw(t),
 	}
@@ -241,14 +241,14 @@ func TestVersionTwoStaysReadable(t *testing.T) {
 
 // goldenV3 is an envelope of format version 3, with one record of each kind in it: the version that edges write today. It
 // stays for as long as readers of a later one must take it.
-const goldenV3 = "48414c450308000600000077aa804e01010e0280aca0a0d283a50600e0c65b02020a10120e0002f0010002a001000201030e0280aca0a0d283a50600e0c65b06020a10120e0002f0010002a00100020101ff8f9de91a80897ac601010c626f64795f706f73747572650773697474696e670306656467652d31032280aca0a0d283a506d002000602020a80aca0a0d283a50601740b696d706c61757369626c6501640172020000000000000000000000000000000000000000000000000000000000000000ff01010e0280aca0a0d283a50600e0c65b04020a10120e0002f0010002a001000204020a0e80aca0a0d283a506011201508d0103312e320180aca0a0d283a506027b7d01016301016401010180aca0a0d283a506ff8f9de91a80e3be0a05020a80aca0a0d283a506017401720000000000000000000000000000000000000000000000000000000000000000"
+const goldenV3 = "48414c4503080006000000600e39cd01010e0280aca0a0d283a50600e0c65b02020a10120e0002f0010002a001000201030e0280aca0a0d283a50600e0c65b06020a10120e0002f0010002a00100020101ff8f9de91a80897ac601010c626f64795f706f73747572650773697474696e670306656467652d31032280aca0a0d283a506d002000602020a80aca0a0d283a50601740b696d706c61757369626c6501640172020000000000000000000000000000000000000000000000000000000000000000ff01010e0280aca0a0d283a50600e0c65b04020a10120e0002f0010002a001000204020a0e80aca0a0d283a506011201508d0103312e320180aca0a0d283a506027b7d01016301016401010180aca0a0d283a506ff8f9de91a80e3be0a06686572652f3105020a80aca0a0d283a506017401720000000000000000000000000000000000000000000000000000000000000000"
 
 func TestVersionThreeStaysReadable(t *testing.T) {
 	t.Parallel()
 	records := []vital.Record{
 		{Reading: sample(1)}, {Reading: said()}, {Canary: beat()},
 		{Refused: &vital.Refused{Org: 1, Device: 5, ReceivedAt: beat().SentAt, Topic: "t", Reason: vital.ReasonImplausible, Detail: "d", Raw: []byte("r"), Length: 1, Read: sample(2), Beyond: vital.Below}},
-		{Status: &vital.Status{Org: 1, Device: 5, Sensor: 7, ReceivedAt: beat().SentAt, Kind: vital.StatusTold, Connection: 9, Battery: 80, HasBattery: true, Signal: -71, Firmware: "1.2", Clock: beat().SentAt, Raw: []byte("{}"), Answer: &vital.Answer{Command: "c", Done: true, Detail: "d"},
+		{Status: &vital.Status{Org: 1, Device: 5, Sensor: 7, ReceivedAt: beat().SentAt, Kind: vital.StatusTold, Connection: 9, Edge: "here/1", Battery: 80, HasBattery: true, Signal: -71, Firmware: "1.2", Clock: beat().SentAt, Raw: []byte("{}"), Answer: &vital.Answer{Command: "c", Done: true, Detail: "d"},
 			Look: &vital.ClockLook{At: beat().SentAt, Local: true, Clock: vital.Clock{Offset: -time.Hour, Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}}}},
 		{Original: &vital.Original{Org: 1, Device: 5, ReceivedAt: beat().SentAt, Topic: "t", Raw: []byte("r")}},
 	}

@@ -200,6 +200,7 @@ func (s *source) status() (t vital.Status) {
 		t.Look.At = instant(s.varint("time of a look"))
 		t.Look.Offset, t.Look.Uncertainty = s.duration("offset of a look"), s.duration("uncertainty of a look")
 	}
+	t.Edge = string(s.text("edge"))
 	return t
 }
 

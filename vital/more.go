@@ -104,8 +104,9 @@ type Status struct {
 	Sensor     SensorID // what it tells of; the device's own when it tells of itself
 	ReceivedAt time.Time
 	Kind       StatusKind
-	Connection int64 // the epoch of the connection that told it: what an older one tells is ignored
-	Battery    uint8 // percent, where HasBattery says so
+	Connection int64  // the epoch of the connection that told it: what an older one tells is ignored
+	Edge       string // where that connection is: one life of one edge; empty without a connection
+	Battery    uint8  // percent, where HasBattery says so
 	HasBattery bool
 	Signal     int16 // dBm, 0 when it is not told
 	Firmware   string

@@ -23,7 +23,7 @@ const (
 	PoorSignal
 	LowPerfusion
 	TimeAssumed  // the message had no time; arrival stands in for it
-	Historic     // measured more than 6 h before it arrived
+	Historic     // measured more than 6 h before it arrived, as late as it can have been (Latest)
 	PulseDropped // the cuff sent a pulse that nobody has (0, 255); the pressure is kept without it
 	// ThroughBroker marks a reading that came through somebody else's MQTT broker ("trust: broker"): who sent it, and
 	// whether all of it arrived, is that broker's word.
@@ -42,13 +42,15 @@ const (
 	Averaged
 	// Amending marks a reading that took the place of one that was sent before.
 	Amending
+	// Claimed marks a reading that had waited for an owner until a person said whose it is.
+	Claimed
 )
 
 // Names returns the findings by the names that they have in messages and in the API, in the order of their bits.
 func (f Finding) Names() []string {
 	names := [...]string{
 		"irregular_pulse", "body_movement", "cuff_loose", "poor_signal", "low_perfusion", "time_assumed", "historic", "pulse_dropped", "trust_broker",
-		"finding_unclear", "disputed", "time_local", "time_corrected", "averaged", "amending",
+		"finding_unclear", "disputed", "time_local", "time_corrected", "averaged", "amending", "claimed",
 	}
 	var all []string
 	for bit, name := range names {
@@ -61,6 +63,16 @@ func (f Finding) Names() []string {
 
 // HistoricAfter is the age, against the clock, from which a reading is historic: it never pages.
 const HistoricAfter = 6 * time.Hour
+
+// Latest returns the latest moment at which something can have been measured whose time is at, within unsure either way: not after it
+// arrived. What arrived within LiveWithin of its time is taken at that. A reading is as old as this says: one that may have been
+// measured just now is none of the past.
+func Latest(at time.Time, unsure time.Duration, received time.Time) time.Time {
+	if late := received.Sub(at); unsure > 0 && late >= LiveWithin {
+		return at.Add(min(unsure, late))
+	}
+	return at
+}
 
 // Key is the identity of a reading: the same key is the same measurement, however often it is sent.
 type Key struct {
@@ -109,6 +121,22 @@ func TieOf(sent []Quantity) int64 {
 	}
 	sum := sha256.Sum256(b)
 	return int64(binary.LittleEndian.Uint64(sum[:8]) >> 1)
+}
+
+// Unsure returns within how much of its time, either way, a reading was measured.
+func (r *Reading) Unsure() time.Duration {
+	if r.More == nil {
+		return 0
+	}
+	return r.More.Clock.Uncertainty
+}
+
+// FindAge finds the reading to be Historic, or not, by its times.
+func (r *Reading) FindAge() {
+	r.Findings &^= Historic
+	if r.ReceivedAt.Sub(Latest(r.MeasuredAt, r.Unsure(), r.ReceivedAt)) > HistoricAfter {
+		r.Findings |= Historic
+	}
 }
 
 // Values returns the quantities in their metric's canonical units; absent ones are missing at the end.

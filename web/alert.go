@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -123,6 +124,7 @@ type lineView struct {
 	Text  string
 	Note  string
 	ByWho string
+	Gone  string // "taken back by the device, 10:05": the text is struck out
 
 	Folded []lineView // for which this one stands
 }
@@ -163,6 +165,10 @@ func viewEntry(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
 		line.Text = resumedWord(key) + reading
 	case alerts.EntryAnnotated:
 		line.Text = changedWord(key, e.Cause) + reading
+		if len(e.Retracts) == 1 && e.Cause == alerts.CauseWithdrawn {
+			said := undoneWords(key.Metric, &e.Retracts[0], k)
+			line.Text = strings.ToUpper(said[:1]) + said[1:] + reading
+		}
 		if e.Renews() {
 			line.Text, line.Level = renewedWord(key)+reading, viewLevel(e.Level)
 			if e.Cause == alerts.CauseTaken {

@@ -27,6 +27,7 @@ type boardView struct {
 	Outages    []string // one line for each that lasts: what it explains is not missed
 	Waiting    []caseView
 	Taken      []caseView
+	Claimed    []claimedView // of the last day, and judged by no limit
 	Summary    string // "3 to call, 11 to check, 2 taken"
 	Quiet      string // how many patients have no open alert
 	Empty      bool   // no patient at all
@@ -66,6 +67,10 @@ type rowView struct {
 	Worse      bool   // they are known not to be the worst, and that is not known
 	Worst      string // the worst ones, when the last are others
 	WorstAt    moment
+	Gone       string // "taken back by the device, 10:05": the values are struck out
+	GoneWorst  string // the same of the worst ones
+	Was        string // "was 210/118 mmHg, ...": of a reading that stands in the place of another
+	AlsoGone   string // how many others of its readings do not stand any more
 	Contact    string // "contact now: last known 81 %, 7 h ago"; empty when nobody is to get in touch
 	Lasts      moment // since when it has lasted, when neither its opening nor its last reading says so
 	Since      moment // it waits since then
@@ -73,6 +78,7 @@ type rowView struct {
 	Times      string // "seen 3 times"; empty for once
 	Historic   bool
 	Taken      bool   // its condition is over because its readings are another record's
+	Undone     bool   // its condition is over because readings were taken back
 	InsideNow  bool   // the readings are back inside the limits (not: nobody judges them any more)
 	Inside     string // the same in words
 	TakenBy    string
@@ -178,6 +184,7 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 	if a.Eased() && worst != r.Values {
 		r.Last, r.Worst, r.WorstAt = true, worst, m.clock.at(a.Worst.At)
 	}
+	r.retract(a, m.clock)
 	if a.Since.Before(a.Last.At) && a.OpenedAt.Sub(a.Since) > tellSince {
 		r.Lasts = m.clock.at(a.Since)
 	}
@@ -201,7 +208,7 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 	case a.State == alerts.Acknowledged:
 		r.Expired = a.AckName
 	}
-	r.Taken = !a.Holds && a.Ended == alerts.CauseTaken
+	r.Taken, r.Undone = !a.Holds && a.Ended == alerts.CauseTaken, !a.Holds && a.Ended == alerts.CauseWithdrawn
 	r.InsideNow, r.Inside = !a.Holds && a.Ended == alerts.CauseReturned, strings.ToLower(returnedWord(a.RuleKey()))
 	r.CanTake, r.CanResolve = m.may && !inForce, m.may
 	return r
@@ -216,6 +223,9 @@ func closedWords(a *alerts.Alert, k clock) string {
 		}
 		if a.Ended == alerts.CauseTaken {
 			text += ": its readings are filed elsewhere now"
+		}
+		if a.Ended == alerts.CauseWithdrawn {
+			text += ": what was beyond the limits was taken back"
 		}
 		return text
 	}
@@ -268,6 +278,9 @@ func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
 	maker := w.maker(s, clock{now: w.Now(), zone: w.Zone, afar: true}, "/")
 	view := viewBoard(cases, people, maker, may(s.Actor, account.AddPatient))
 	if view.Unverified, err = w.unverifiedRows(c, s); err != nil {
+		return boardView{}, err
+	}
+	if view.Claimed, err = w.claimedLately(ctx, s); err != nil {
 		return boardView{}, err
 	}
 	view.Inbox = w.Inbox != nil && may(s.Actor, account.Refile)

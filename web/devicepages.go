@@ -58,6 +58,7 @@ type deviceView struct {
 	Enrols  bool
 	Assigns bool
 	Pairs   bool
+	Asks    bool // there is a page of what it is asked
 	Kit     kitLine
 	InKit   bool
 	Types   []typeOption
@@ -114,7 +115,7 @@ func (w *Web) devicePage(c *fiber.Ctx, problem string) error {
 	k := clock{now: w.Now(), zone: w.Zone}
 	view := deviceView{
 		Error: problem, UID: d.UID, Model: d.Model, Revoked: d.Revoked,
-		Enrols: may(actor, account.EnrolDevice), Assigns: may(actor, account.AssignDevice), Pairs: w.Credentials != nil,
+		Enrols: may(actor, account.EnrolDevice), Assigns: may(actor, account.AssignDevice), Pairs: w.Credentials != nil, Asks: w.Commands != nil,
 	}
 	if kit != nil {
 		view.Kit, view.InKit = kitLineOf(kit, k), true

@@ -235,10 +235,6 @@ func (b *boxes) Intake(context.Context, account.Actor, string) (devices.Intake, 
 	return devices.Intake{}, nil
 }
 
-func (b *boxes) Quarantined(context.Context, account.Actor, string, int) ([]devices.Quarantined, []vital.PatientID, error) {
-	return nil, nil, nil
-}
-
 func (b *boxes) Revoke(context.Context, account.Actor, string) error { return nil }
 
 // press sends a form of a page of the device desk, as a browser does.
@@ -309,6 +305,9 @@ func TestAKitIsIssuedAcceptedAndTakenBackOnItsPage(t *testing.T) {
 		}
 		_, page = desk.get(at)
 		wants(t, page, step.says)
+		if offered := strings.Contains(page, at+"/stock"); offered != (step.act == "clean") {
+			t.Errorf("after %s the page offers to put it into stock: %t", step.act, offered)
+		}
 	}
 	wants(t, page, "Dora Desk device desk", "returned")
 	if answer, _ := press(nurse, at+"/return", nil); answer.StatusCode != http.StatusForbidden {

@@ -41,6 +41,7 @@ type patientView struct {
 	Paged       bool
 	History     historyView // whose readings these were, and which records are the person's
 	Charts      []chartView
+	Claimed     []claimedView  // what may have been an emergency, and was said to be theirs
 	Withdrawn   *withdrawnView // what was taken back
 	Technique   *techniqueView // how it was measured
 	Expect      *expectView    // what is to be measured, and what became of it
@@ -109,6 +110,9 @@ func (w *Web) patient(c *fiber.Ctx) error {
 		return err
 	}
 	if view.Kits, err = w.kitsOf(ctx, s.Actor, &p); err != nil {
+		return err
+	}
+	if view.Claimed, err = w.claimedOf(ctx, s, &p, k); err != nil {
 		return err
 	}
 	if view.Withdrawn, err = w.withdrawnOf(ctx, s, &p, k); err != nil {
@@ -238,6 +242,7 @@ func findingWords(f vital.Finding) []string {
 		{vital.TimeCorrected, "its clock was wrong: the time was put right"},
 		{vital.Averaged, "an average over a time, which no limit judges"},
 		{vital.Amending, "sent as a correction of an earlier one"},
+		{vital.Claimed, "claimed: it had waited until somebody said whose it is"},
 	}
 	var found []string
 	for _, w := range words {

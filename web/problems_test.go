@@ -89,7 +89,7 @@ func (t *troubles) trouble(ana account.Patient) {
 	t.facts = devices.Facts{
 		Devices: []devices.Fact{
 			{Device: 1, Name: "cuff-1", Model: "Cuff", Sensor: 10, SensorName: "cuff-1", Wearers: who, Condition: devices.Condition{
-				HeardAt: ago(time.Hour), BatteryLowAt: ago(5 * time.Hour), HasBattery: true, Battery: 12, ClockWrongAt: ago(3 * time.Hour), HasClock: true, ClockOff: -50 * time.Hour}},
+				HeardAt: ago(time.Hour), BatteryLowAt: ago(5 * time.Hour), HasBattery: true, Battery: 12}, Clock: devices.ClockFact{Trouble: devices.ClockTrouble{Wrong: 50 * time.Hour, Since: ago(3 * time.Hour)}}},
 			{Device: 2, Name: "gw-1", Model: "Gateway", Sensor: 20, SensorName: "gw-1"},
 			{Device: 2, Name: "gw-1", Model: "Gateway", Sensor: 21, SensorName: "scale-1", Wearers: who, Silence: devices.Silence{From: ago(6 * time.Hour), Slots: 2, Explained: true}},
 			{Device: 3, Name: "scale-2", Model: "Scale", Sensor: 30, SensorName: "scale-2", Silence: devices.Silence{From: ago(26 * time.Hour), Slots: 2}},
@@ -135,8 +135,15 @@ func TestTheDeskAsksSomethingOfADevice(t *testing.T) {
 	f := furnish(t)
 	app := f.app(t)
 	desk := visit(t, app, "desk")
-	_, page := desk.get("/devices/cuff-1/commands")
+	_, page := desk.get("/devices/about/cuff-1")
+	if !strings.Contains(page, `href="/devices/cuff-1/commands"`) {
+		t.Error("the page of a device does not lead to what it is asked")
+	}
+	_, page = desk.get("/devices/cuff-1/commands")
 	wants(t, page, "Nothing was asked of it yet")
+	if !strings.Contains(page, `href="/devices/about/cuff-1"`) {
+		t.Error("nor does that lead back")
+	}
 	for form, want := range map[string]int{
 		"kind=measure_now&metric=blood_pressure": http.StatusSeeOther, "kind=text&text=Please+sit": http.StatusSeeOther, "kind=set_interval&minutes=60": http.StatusSeeOther,
 		"kind=set_interval&minutes=often": http.StatusBadRequest, "kind=set_interval&minutes=0": http.StatusUnprocessableEntity, "kind=reboot": http.StatusUnprocessableEntity,

@@ -105,16 +105,24 @@ func (m *expectations) TakenBy(_ context.Context, _ account.Actor, q measuring.M
 	return all, nil
 }
 
-func (m *expectations) Questions(_ context.Context, _ account.Actor, patient vital.UID, _ int) ([]measuring.Question, error) {
+func (m *expectations) Questions(_ context.Context, _ account.Actor, f measuring.DoubtFilter) (measuring.Doubts, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []measuring.Question
+	var page measuring.Doubts
+	past := f.Before == ""
 	for _, q := range m.doubts {
-		if patient == q.Patient.UID || patient == "" && q.Answer == measuring.Waiting {
-			all = append(all, q)
+		switch waits := f.Patient == "" && q.Answer == measuring.Waiting; {
+		case waits:
+			page.Waiting++
+			if past && len(page.List) < f.Limit {
+				page.List = append(page.List, q)
+			}
+		case f.Patient == q.Patient.UID:
+			page.List = append(page.List, q)
 		}
+		past = past || q.UID == f.Before
 	}
-	return all, nil
+	return page, nil
 }
 
 func (m *expectations) Question(_ context.Context, _ account.Actor, uid vital.UID) (measuring.Question, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ type doubtView struct {
 	Patient vital.UID
 	Name    string
 	Back    vital.UID // the patient to whose page an answer leads back; empty: the list
+	Before  vital.UID // of the page of the list that it stands on
 	CSRF    string
 	Title   string
 	Text    string
@@ -176,21 +178,34 @@ func answerWord(a measuring.Answer) string {
 type doubtsView struct {
 	Desk   bool // the reader looks after devices
 	Error  string
+	Count  int // that wait, on all pages
 	Doubts []doubtView
+	Older  vital.UID // the doubt before which more are found; empty: these are all
+	Paged  bool
 }
+
+// doubtsShown is how many doubts a page lists.
+const doubtsShown = 50
 
 func (w *Web) doubtsPage(c *fiber.Ctx, status int, problem string) error {
 	ctx := c.UserContext()
 	s, _ := session.Of(ctx)
-	list, err := w.Technique.Waiting(ctx, s.Actor)
+	before := vital.UID(c.Query("before", c.FormValue("before")))
+	page, err := w.Technique.Waiting(ctx, s.Actor, before, doubtsShown+1)
 	if err != nil {
 		return err
 	}
-	view := doubtsView{Error: problem, Desk: may(s.Actor, account.SeeDevices)}
+	view, list := doubtsView{Error: problem, Desk: may(s.Actor, account.SeeDevices), Count: page.Waiting, Paged: before != ""}, page.List
+	if len(list) > doubtsShown {
+		list = list[:doubtsShown]
+		view.Older = list[doubtsShown-1].UID
+	}
 	for i := range list {
 		k := clock{now: w.Now()}.in(list[i].Patient.Zone)
 		k.afar = true
-		view.Doubts = append(view.Doubts, viewDoubt(&list[i], s, k))
+		d := viewDoubt(&list[i], s, k)
+		d.Before = before
+		view.Doubts = append(view.Doubts, d)
 	}
 	c.Status(status)
 	return w.page(c, "doubts", "Measurements in doubt", "doubts", view)
@@ -208,6 +223,9 @@ func (w *Web) answerDoubt(c *fiber.Ctx) error {
 	}
 	if back := strings.TrimSpace(c.FormValue("back")); back != "" {
 		return c.Redirect(local("/patients/"+back)+"#technique", http.StatusSeeOther)
+	}
+	if before := strings.TrimSpace(c.FormValue("before")); before != "" {
+		return c.Redirect("/doubts?before="+url.QueryEscape(before), http.StatusSeeOther)
 	}
 	return c.Redirect("/doubts", http.StatusSeeOther)
 }

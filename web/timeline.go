@@ -14,40 +14,42 @@ const foldFrom = 4
 // timeline puts the log of an alert into words.
 func timeline(key alerts.RuleKey, log []alerts.Entry, k clock) []lineView {
 	var lines []lineView
+	gone := alerts.RetractedIn(log)
 	for len(log) > 0 {
 		run := 0
 		for run < len(log) && log[run].Kind == alerts.EntryOccurred {
 			run++
 		}
 		if run >= foldFrom {
-			lines, log = append(lines, fold(key, log[:run], k)), log[run:]
+			lines, log = append(lines, fold(key, log[:run], gone, k)), log[run:]
 			continue
 		}
 		run = max(run, 1)
 		for i := range log[:run] {
-			lines = append(lines, entryLine(key, &log[i], k))
+			lines = append(lines, entryLine(key, &log[i], gone, k))
 		}
 		log = log[run:]
 	}
 	return lines
 }
 
-// entryLine tells an entry, and whether the patient says that its reading is wrong.
-func entryLine(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
+// entryLine tells an entry, and whether its reading does not stand any more, or the patient says that it is wrong.
+func entryLine(key alerts.RuleKey, e *alerts.Entry, gone map[int64]*alerts.Retraction, k clock) lineView {
 	line := viewEntry(key, e, k)
 	if e.Findings&vital.Disputed != 0 {
 		line.Text += " (disputed by the patient)"
 	}
+	strike(&line, key, e, gone, k)
 	return line
 }
 
 // fold tells readings beyond a limit in one line, with each of them below it. They need not have come in order.
-func fold(key alerts.RuleKey, run []alerts.Entry, k clock) lineView {
+func fold(key alerts.RuleKey, run []alerts.Entry, gone map[int64]*alerts.Retraction, k clock) lineView {
 	line := lineView{At: k.at(run[0].RecordedAt), Kind: string(alerts.EntryOccurred)}
 	first, last, least, worst := run[0].Reading.At, run[0].Reading.At, run[0].Level, run[0].Level
 	for i := range run {
 		e := &run[i]
-		line.Folded = append(line.Folded, entryLine(key, e, k))
+		line.Folded = append(line.Folded, entryLine(key, e, gone, k))
 		if e.Reading.At.Before(first) {
 			first = e.Reading.At
 		}
@@ -56,11 +58,20 @@ func fold(key alerts.RuleKey, run []alerts.Entry, k clock) lineView {
 		}
 		least, worst = min(least, e.Level), max(worst, e.Level)
 	}
+	undone := 0
+	for i := range line.Folded {
+		if line.Folded[i].Gone != "" {
+			undone++
+		}
+	}
 	line.Text = strconv.Itoa(len(run)) + " further readings beyond the limit, " + k.short(first) + " to " + k.short(last)
 	if least == worst {
 		line.Level = viewLevel(worst)
 	} else {
 		line.Text += ", at worst " + strings.ToLower(levelWord(worst))
+	}
+	if undone > 0 {
+		line.Text += ", of which " + strconv.Itoa(undone) + " do not stand any more"
 	}
 	return line
 }

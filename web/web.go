@@ -38,6 +38,7 @@ type Config struct {
 	Door             session.Door         // no codes, lists of sessions and keys when nil
 	Safe             *safe.Safe           // no screens of the data safe when nil
 	Unverified       *alerts.Watchlist    // no unverified reds on the board when nil
+	Claimed          *alerts.ClaimedReds  // nor those of which somebody said whose they are
 	Inbox            *safe.Inbox          // no page of what waits for an owner when nil
 	Quarantine       *devices.Quarantine  // no page of what was refused when nil
 	Withdrawals      *safe.Withdrawals    // nothing is shown of what was taken back when nil

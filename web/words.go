@@ -127,6 +127,10 @@ func boundWords(d vital.Definition, i int, b alerts.Bounds, level alerts.Level) 
 }
 
 func beginWords(l alerts.Limit) string {
+	if l.ForMinutes > 0 {
+		return "All readings of " + strconv.Itoa(l.ForMinutes) + " minutes must be beyond a limit, no two of them more than " + strconv.Itoa(l.GapMinutes) +
+			" minutes apart; one extreme reading is enough."
+	}
 	if l.N <= 1 {
 		return "One reading is enough."
 	}
@@ -186,9 +190,11 @@ func endedWord(key alerts.RuleKey, c alerts.Cause) string {
 	case alerts.CauseLate:
 		return late
 	case alerts.CauseTaken:
-		return "No longer so here: its readings are filed under another record now"
+		return "No longer so here: its readings are not in this record any more"
 	case alerts.CauseBrought:
 		return "No longer so by the readings that were filed here"
+	case alerts.CauseWithdrawn:
+		return "No longer so: readings that it told of were taken back"
 	}
 	return other
 }
@@ -204,9 +210,11 @@ func changedWord(key alerts.RuleKey, c alerts.Cause) string {
 	case alerts.CauseLate:
 		return "Late data changed what is known of the past"
 	case alerts.CauseTaken:
-		return "Readings that it told of are filed under another record now"
+		return "Readings that it told of are not in this record any more"
 	case alerts.CauseBrought:
 		return "Readings that were filed elsewhere are this person's, and are filed here now"
+	case alerts.CauseWithdrawn:
+		return "A reading was taken back"
 	case alerts.CauseReturned, alerts.CauseRuleOff:
 	}
 	return "What is known of the past has changed"

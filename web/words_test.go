@@ -60,6 +60,10 @@ func TestLimitWords(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+	lasting := limitWords(vital.HeartRate, alerts.Limit{K: 1, N: 1, ForMinutes: 20, GapMinutes: 10, ClearAfter: 1, Components: []alerts.Bounds{{YellowLow: bound(50)}}})
+	if want := "All readings of 20 minutes must be beyond a limit, no two of them more than 10 minutes apart; one extreme reading is enough."; lasting.Begins != want {
+		t.Errorf("a duration begins when %q, want %q", lasting.Begins, want)
+	}
 	more := limitWords(vital.HeartRate, alerts.Limit{K: 1, N: 1, ClearAfter: 1, Components: []alerts.Bounds{{YellowLow: bound(50)}, {RedHigh: bound(1)}}})
 	if len(more.Lines) != 1 || more.Lines[0].Text != "below 50 /min" {
 		t.Errorf("a bound of a component that the metric has not was told: %+v", more.Lines)
@@ -127,8 +131,10 @@ func TestWhyAConditionEndedIsSaidAsItWas(t *testing.T) {
 		alerts.CauseRuleOff:  {"Not judged any more: no limits in force", "What is known of the past has changed"},
 		alerts.CauseRule:     {"Not beyond the limits as they were changed", "Changed limits changed what is known of the past"},
 		alerts.CauseLate:     {"Not beyond the limits, as late data shows", "Late data changed what is known of the past"},
-		alerts.CauseTaken:    {"No longer so here: its readings are filed under another record now", "Readings that it told of are filed under another record now"},
+		alerts.CauseTaken:    {"No longer so here: its readings are not in this record any more", "Readings that it told of are not in this record any more"},
 		alerts.CauseBrought:  {"No longer so by the readings that were filed here", "Readings that were filed elsewhere are this person's, and are filed here now"},
+
+		alerts.CauseWithdrawn: {"No longer so: readings that it told of were taken back", "A reading was taken back"},
 	} {
 		for i, kind := range []alerts.EntryKind{alerts.EntryCleared, alerts.EntryAnnotated} {
 			if line := viewEntry(alerts.LimitOn(vital.HeartRate), &alerts.Entry{Kind: kind, Cause: cause}, k); line.Text != want[i] {
@@ -140,6 +146,8 @@ func TestWhyAConditionEndedIsSaidAsItWas(t *testing.T) {
 			t.Errorf("%s: the board says that the readings are back inside: %v", cause, row.InsideNow)
 		} else if row.Taken != (cause == alerts.CauseTaken) {
 			t.Errorf("%s: the board says that the readings are elsewhere: %v", cause, row.Taken)
+		} else if row.Undone != (cause == alerts.CauseWithdrawn) {
+			t.Errorf("%s: the board says that readings were taken back: %v", cause, row.Undone)
 		}
 	}
 }

@@ -132,6 +132,9 @@ func (d *document) flag(a *safe.Alert) fhir.Flag {
 		Code:     fhir.CodeableConcept{Text: def.Display + ": " + a.Level + " (" + a.Rule + ")"},
 		Subject:  d.subject(), Period: &fhir.Period{Start: d.dateTime(a.OpenedAt)},
 	}
+	if said := a.Stands(); said != "" {
+		f.Code.Text += "; " + said
+	}
 	if def.LOINC != "" {
 		f.Code.Coding = []fhir.Coding{{System: loinc, Code: def.LOINC, Display: def.Display}}
 	}

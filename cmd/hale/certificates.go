@@ -59,5 +59,6 @@ func deviceSigner(p *program, dir string) (credential.Signer, error) {
 func (h *house) newCertificates() *credential.Certificates {
 	return &credential.Certificates{
 		Book: h.app, Authorities: h.app, Claims: h.app, Door: h.app, Signer: h.signer, Now: time.Now, Changed: h.registryChanged,
+		Guesses: guess.NewAddresses(credential.FreeGuesses),
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 type conformanceCommand struct {
-	Format string `arg:"" enum:"gatt,omh,fhir" help:"What the vectors are of: gatt (a file), omh (a tree schema/version/shouldPass or shouldFail), fhir (a folder of Observations)."`
+	Format string `arg:"" enum:"gatt,omh,fhir,news2" help:"What the vectors are of: gatt and news2 (a file each), omh (a tree schema/version/shouldPass or shouldFail), fhir (a folder of Observations)."`
 	Path   string `arg:"" help:"The file or folder."`
 }
 
@@ -57,12 +57,12 @@ func (c *conformanceCommand) Run(p *program) error {
 }
 
 func conform(format, path string) ([]vector, error) {
-	if format == "gatt" {
+	if inOneFile := map[string]func([]byte) ([]vector, error){"gatt": conformGATT, "news2": conformNEWS2}[format]; inOneFile != nil {
 		text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 		if err != nil {
 			return nil, fault.Wrap(fault.Invalid, err, "the vectors cannot be read")
 		}
-		return conformGATT(text)
+		return inOneFile(text)
 	}
 	root, err := filepath.Abs(path)
 	if err != nil {

@@ -15,7 +15,7 @@ const sharedVectors = "../../../shared/vectors"
 
 func TestTheDecodersReadTheVectorsOfTheProject(t *testing.T) {
 	t.Parallel()
-	for format, path := range map[string]string{"gatt": "gatt.json", "omh": "omh", "fhir": "fhir"} {
+	for format, path := range map[string]string{"gatt": "gatt.json", "omh": "omh", "fhir": "fhir", "news2": "news2.json"} {
 		if code, said := hale(t, "conformance", format, filepath.Join("testdata/vectors", path)); code != 0 {
 			t.Errorf("%s ended with %d:\n%s", format, code, said)
 		}
@@ -32,7 +32,7 @@ func TestTheDecodersReadTheVectorsOfOthers(t *testing.T) {
 	for format, c := range map[string]struct {
 		path  string
 		least int
-	}{"gatt": {"ble_vectors.json", 27}, "omh": {"omh", 60}, "fhir": {"fhir", 8}} {
+	}{"gatt": {"ble_vectors.json", 27}, "omh": {"omh", 60}, "fhir": {"fhir", 8}, "news2": {"news2_vectors.json", 10}} {
 		code, said := hale(t, "conformance", format, filepath.Join(sharedVectors, c.path))
 		if code != 0 {
 			t.Errorf("%s ended with %d:\n%s", format, code, said)

@@ -91,6 +91,7 @@ type house struct {
 	canary    *alerts.CanaryWatch
 	processor *alerts.Processor
 	edge      *edge.Server
+	taken     *edge.Paces // of devices, by all doors together
 	cache     *devices.Cache
 	core      *ingest.Core
 	bridge    *bridge.Bridge
@@ -273,6 +274,9 @@ func (h *house) keepPartitions(ctx context.Context) {
 	if err := h.work.KeepCanaries(ctx); err != nil && ctx.Err() == nil {
 		h.log.Warn("rows of dead canaries stay", "error", err)
 	}
+	if err := h.work.KeepLeases(ctx); err != nil && ctx.Err() == nil {
+		h.log.Warn("the leases of edges that ended stay", "error", err)
+	}
 }
 
 // every runs f at once and then at an interval until ctx ends.
@@ -296,9 +300,11 @@ func (h *house) taking() ([]stage, error) {
 	h.core = ingest.New(ingest.Config{
 		Snapshot:   func() *devices.Snapshot { s, _ := h.cache.Current(); return s },
 		Publisher:  h.stream.Publisher(stream.PublisherConfig{}),
+		Edge:       h.edgeName,
 		Log:        h.log,
 		Registerer: h.registry,
 	})
+	h.taken = edge.NewPaces(h.paces.limits(mostDevices), time.Now)
 	stages := []stage{
 		{name: "registry", run: h.cache.Run},
 		{name: "registry nudges", run: func(ctx context.Context) error {
@@ -324,9 +330,11 @@ func (h *house) listening(core *ingest.Core) []stage {
 		Renewed: h.renewed, Noted: core.Note, Subscribed: down.Subscribed,
 		Listeners: h.forDevices(), Snapshot: h.cache.Current, Core: core, NodeID: h.owner, Log: h.log, Registerer: h.registry,
 		Tell: func(word []byte) { h.conn.Feed().Tell(takeoverTopic, word) }, Canary: h.ownDoor,
-		Limits: h.paces.limits(connectionsWithin(mostDevices, h.log)),
+		Limits: h.paces.limits(connectionsWithin(mostDevices, h.log)), Paces: h.taken,
 	})
+	lease := &devices.Lease{Store: h.work, Edge: h.edgeName, Log: h.log}
 	return append(h.sendingDown(down), []stage{
+		{name: "lease of the edge", run: lease.Run}, // its last word comes after that of the devices
 		{name: "take-overs", run: func(ctx context.Context) error {
 			return h.conn.Feed().Hear(ctx, takeoverTopic, h.edge.Hear, h.edge.RollCall)
 		}},
@@ -347,12 +355,12 @@ func (h *house) answering() []stage {
 	erasures := &safe.Erasures{Book: h.app, People: h.app, Looks: looks}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
-	desk := &devices.Desk{Kit: h.app, Patients: h.app, Looks: looks, Now: time.Now, Changed: h.registryChanged}
+	desk := &devices.Desk{Kit: h.app, Patients: h.app, Now: time.Now, Changed: h.registryChanged}
 	kits := &devices.Kits{Book: h.app, Wearing: h.app, Patients: h.app, Looks: looks, Changed: h.registryChanged}
 	types := &devices.Types{Catalogue: h.app, Looks: looks}
 	schedules, technique := &measuring.Schedules{Book: h.app, Looks: looks, Now: time.Now, Silent: h.app.SilentOf}, h.technique(looks)
 	counts := &devices.Counts{Book: h.app, Now: time.Now}
-	credentials := h.newCredentials()
+	credentials, certificates, refused := h.newCredentials(), h.newCertificates(), h.quarantine(looks)
 	commands, problems := h.commands(), &devices.Problems{Book: h.app, Looks: looks}
 	door := signin.New(h.app, h.secondKey, time.Now)
 	keeper := &session.Keeper{SignIn: door, Codes: door, Keys: door, Leaving: door, Proxies: h.proxies, Public: h.ways.public, Hosts: h.names(), Log: h.log}
@@ -365,26 +373,27 @@ func (h *house) answering() []stage {
 	staffing := &account.Staffing{Book: h.app, Code: signin.NewInvitation, Now: time.Now}
 	identities, doubles := newIdentities(h.app, looks), &identity.Doubles{Book: h.app, Now: time.Now, Looks: looks}
 	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
+	refiles, merges := h.refiles(looks), h.merges(looks)
 	withdrawals := &safe.Withdrawals{People: h.app, Book: h.app, Looks: looks}
-	inbox := &safe.Inbox{Book: h.app, Refiles: h.refiles(looks), Looks: looks}
+	inbox := &safe.Inbox{Book: h.app, Refiles: refiles, Looks: looks}
 	unverified := &alerts.Watchlist{Book: h.app, Claimer: claimer{inbox}, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	pages := web.New(h.ways.onScreens(web.Config{
 		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
-		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: h.quarantine(looks), Withdrawals: withdrawals,
+		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Claimed: &alerts.ClaimedReds{Book: h.app, Looks: looks, Now: time.Now}, Inbox: inbox, Quarantine: refused, Withdrawals: withdrawals,
 		Kits: kits, Types: types, Desk: desk,
-		Problems: problems, Commands: commands, Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Credentials: credentials, Certificates: h.newCertificates(), Ways: h.deviceWays, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: h.refiles(looks), Merges: h.merges(looks), Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
+		Problems: problems, Commands: commands, Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Credentials: credentials, Certificates: certificates, Ways: h.deviceWays, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: refiles, Merges: merges, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
 		Kits: kits, Types: types,
-		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Commands: commands, Problems: problems, Credentials: credentials, Ways: h.deviceWays, Certificates: h.newCertificates(),
-		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: h.quarantine(looks), Withdrawals: withdrawals,
+		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Commands: commands, Problems: problems, Credentials: credentials, Ways: h.deviceWays, Certificates: certificates,
+		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: refused, Withdrawals: withdrawals,
 		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,
 		Consents: consents, Caregivers: caregivers, Offboarding: offboarding,
-		Refiles: h.refiles(looks), Merges: h.merges(looks),
+		Refiles: refiles, Merges: merges,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
 		Safe: ownData, Erasures: erasures, Session: keeper, Door: door, Feed: hub, People: h.app, Log: h.log, Now: time.Now,
-		Phones: h.newPhones(), Taker: edge.NewPaced(h.core, h.paces.limits(mostDevices), time.Now),
+		Phones: h.newPhones(), Taker: edge.NewPaced(h.core, h.taken),
 		Organisation: h.app.Organisation,
 		Ready:        h.checks,
 		Strict:       h.strict,

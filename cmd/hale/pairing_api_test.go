@@ -102,7 +102,8 @@ func TestADeviceGetsItsSecretForACode(t *testing.T) {
 	}
 }
 
-// TestTheQuestionsOfEMQX asks in the shapes in which EMQX 5 does (its documentation: "Use HTTP Service").
+// TestTheQuestionsOfEMQX asks in the shapes in which EMQX 5.8 does (its documentation: "Use HTTP Service"): what a client did not say comes as
+// an empty text.
 func TestTheQuestionsOfEMQX(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
@@ -140,6 +141,8 @@ func TestTheQuestionsOfEMQX(t *testing.T) {
 	auth(login("cuff-2", "cuff-1", secret), "deny") // another's client id
 	auth(login("cuff-2", "cuff-2", secret), "deny") // another's secret
 	auth(login("", "cuff-1", secret), "deny")
+	auth(`{"clientid":"cuff-1","username":"","password":"","peerhost":""}`, "deny")
+	auth(`{"clientid":"cuff-1","username":"cuff-1","password":"`+secret+`","peerhost":"2001:db8::7"}`, "allow")
 	auth(`{}`, "deny")
 	auth(login(strings.Repeat("x", 5000), "+/#\x00", "\x00"), "deny")
 	acl := func(body, want string) {

@@ -206,7 +206,7 @@ func siteFiles(t *testing.T, told announcement, uid string, revoke func()) {
 	if got, want := read("hale.acl"), credential.MosquittoAccess(uid, []string{"hale/v1/#"}); got != want {
 		t.Errorf("access: %s", got)
 	}
-	if got := read("hale.listener"); !strings.Contains(got, "use_username_as_clientid true") || !strings.Contains(got, filepath.Join(dir, "hale.acl")) {
+	if got, want := read("hale.listener"), credential.MosquittoLines(filepath.Join(dir, "hale.passwd"), filepath.Join(dir, "hale.acl")); got != want { // which ingest/bridge tries on a Mosquitto
 		t.Errorf("configuration: %s", got)
 	}
 	if said, code := write("--bridge", uid); code != 0 || !strings.Contains(said, "Nothing has changed") {

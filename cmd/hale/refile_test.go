@@ -148,7 +148,7 @@ func TestAWrongPairingIsUndoneOnTheScreen(t *testing.T) {
 		t.Fatalf("the alerts of the person with the cuff: %v, %v", list, err)
 	}
 	tab.Open(told.URL + "/alerts/" + list[0].ID)
-	tab.Until("the alert says whose its readings were", `document.querySelector('.timeline').innerText.includes("somebody else's") && document.querySelector('.rows').innerText.includes('filed under another record now')`)
+	tab.Until("the alert says whose its readings were", `document.querySelector('.timeline').innerText.includes("somebody else's") && document.querySelector('.rows').innerText.includes("somebody else's")`)
 	look(tab, "refile-alert")
 
 	send(131, now.Add(-10*time.Minute)) // by an edge that has heard of it by now

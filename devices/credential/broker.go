@@ -146,5 +146,7 @@ func MosquittoAccess(bridge string, reads []string) string {
 func MosquittoLines(passwords, access string) string {
 	return "# Written by `hale broker mosquitto`. Copy these lines into mosquitto.conf, directly below the \"listener\" line of the devices.\n" +
 		"# Do not include this file: its lines would open Mosquitto's default listener, and not guard yours.\n" +
+		"# If there is another listener, put \"per_listener_settings true\" above all of them: without it devices may come in there too,\n" +
+		"# under any client id.\n" +
 		"allow_anonymous false\npassword_file " + passwords + "\nacl_file " + access + "\nuse_username_as_clientid true\n"
 }

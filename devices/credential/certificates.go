@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/devices"
 	"hale/fault"
 	"hale/vital"
@@ -87,6 +88,8 @@ type Certificates struct {
 	Door        CertificateDoor
 	Signer      Signer // nil: Hale signs none here
 	Now         func() time.Time
+	// Guesses slows down whoever shows what is not good; nil: nobody waits.
+	Guesses *guess.Addresses
 	// Changed, when set, is called after each change, as Desk.Changed.
 	Changed func(ctx context.Context)
 }

@@ -9,9 +9,11 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
+	"net/netip"
 	"time"
 
 	"hale/account"
+	"hale/account/guess"
 	"hale/devices"
 	"hale/fault"
 	"hale/vital"
@@ -41,10 +43,18 @@ type OpenClaim struct {
 	Made        *x509.Certificate // what it got; nil: it was not claimed yet
 }
 
+// Shown is what a device shows that asks for itself, besides certificates.
+type Shown struct {
+	Device string             // its UID
+	Secret *[sha256.Size]byte // the hash of its secret; nil: it shows none
+	At     time.Time          // by the clock of whoever decides
+}
+
 // Showing is a device as it is looked at when it asks for itself.
 type Showing struct {
 	Device      *devices.Device // with its certificates, without its secret
 	BySecret    bool            // the secret that it showed is right
+	ByNext      bool            // and is the one that is to take the place of the other
 	Authorities []*devices.Authority
 	Made        []*x509.Certificate // its certificates that are not revoked
 }
@@ -63,14 +73,13 @@ type ClaimBook interface {
 
 // CertificateDoor is the record as devices come to it themselves, of whichever organisation.
 type CertificateDoor interface {
-	// Showing returns how a device stands, and whether the secret of that hash is its own; nil: it showed none. fault.NotFound when
-	// there is no such device.
-	Showing(ctx context.Context, uid string, secret *[sha256.Size]byte) (Showing, error)
-	// KeepRenewed writes down a certificate that a device got for itself; a device or an authority of ours that was revoked by
-	// then is fault.Conflict.
-	KeepRenewed(ctx context.Context, d *devices.Device, c NewCertificate) error
-	// OpenClaims returns the devices of that serial that may be claimed now.
-	OpenClaims(ctx context.Context, serial string) ([]OpenClaim, error)
+	// Reissue hands decide how a device stands that shows something, and writes down the certificate that decide gives; nil: none.
+	// From the look to the writing nobody pairs the device, revokes it or ends a secret of it: that comes before or after. One that
+	// shows its next secret, and is not refused, has no other from then on. What decide refuses changes nothing and is its error;
+	// fault.NotFound when there is no such device, fault.Conflict when an authority of ours was revoked.
+	Reissue(ctx context.Context, shown Shown, decide func(*Showing) (*NewCertificate, error)) error
+	// OpenClaims returns the devices of that serial that may be claimed at a time.
+	OpenClaims(ctx context.Context, serial string, at time.Time) ([]OpenClaim, error)
 	// KeepClaimed ends a claim and writes down what its device got; fault.Conflict when somebody was faster, or it was taken back.
 	KeepClaimed(ctx context.Context, claim *OpenClaim, by devices.Fingerprint, c NewCertificate) error
 }
@@ -82,6 +91,7 @@ type Asking struct {
 	Secret    string // one of these two: its secret,
 	Chain     []byte // or the certificate that it has, PEM,
 	Signature []byte // and the signature of that certificate's key over the DER of the request
+	From      netip.Addr
 }
 
 // parsed is an Asking that could be read.
@@ -131,7 +141,32 @@ func checkSigned(c *x509.Certificate, message, signature []byte) error {
 // Renew gives a device its next certificate. It shows its secret, or the certificate that it has while that is good: both
 // certificates are good until the older one ends or is revoked. Asking again for the same key returns the same one, as long as it
 // does not end soon.
-func (c *Certificates) Renew(ctx context.Context, a Asking) (*x509.Certificate, error) {
+func (c *Certificates) Renew(ctx context.Context, a Asking) (made *x509.Certificate, err error) {
+	err = c.atTheirPace(a.From, func() error {
+		made, err = c.renew(ctx, a)
+		return err
+	})
+	return made, err
+}
+
+// atTheirPace lets whoever showed too much that is not good from an address wait before they are looked at again (guess.TooManyError):
+// each look reads a request and holds a device for a moment.
+func (c *Certificates) atTheirPace(from netip.Addr, look func() error) error {
+	if c.Guesses == nil {
+		return look()
+	}
+	if wait := c.Guesses.Begin(from, c.Now()); wait > 0 {
+		return guess.TooMany(wait)
+	}
+	defer c.Guesses.Leave(from)
+	err := look()
+	if fault.Is(err, fault.Unauthenticated) {
+		c.Guesses.Failed(from, c.Now())
+	}
+	return err
+}
+
+func (c *Certificates) renew(ctx context.Context, a Asking) (*x509.Certificate, error) {
 	p, err := a.parse()
 	if err != nil {
 		return nil, err
@@ -139,36 +174,44 @@ func (c *Certificates) Renew(ctx context.Context, a Asking) (*x509.Certificate, 
 	if err := devices.CheckUID("device", a.Name); err != nil {
 		return nil, err
 	}
-	var secret *[sha256.Size]byte
+	shown := Shown{Device: a.Name, At: c.Now()}
 	if a.Secret != "" {
 		hash := devices.HashSecret([]byte(a.Secret))
-		secret = &hash
+		shown.Secret = &hash
 	}
-	shown, err := c.Door.Showing(ctx, a.Name, secret)
+	var got *x509.Certificate
+	var made *NewCertificate
+	renews := false
+	err = c.Door.Reissue(ctx, shown, func(s *Showing) (_ *NewCertificate, err error) {
+		renews = s.ByNext
+		got, made, err = c.reissue(&a, &p, s, shown.At)
+		return made, err
+	})
 	if fault.Is(err, fault.NotFound) {
 		err = errNotKnown()
 	}
-	if err == nil {
-		err = shown.admit(&a, p.chain, c.Now())
-	}
 	if err != nil {
 		return nil, err
 	}
-	if had := forKey(shown.Made, p.request, c.Now()); had != nil {
-		return had, nil
+	if made != nil || renews {
+		c.changed(ctx)
 	}
-	if err := shown.room(c.Now()); err != nil {
-		return nil, err
+	return got, nil
+}
+
+// reissue returns a device's next certificate, if what it shows is good: the one that it has for this key, or else one that is made.
+func (c *Certificates) reissue(a *Asking, p *parsed, s *Showing, now time.Time) (*x509.Certificate, *NewCertificate, error) {
+	if err := s.admit(a, p.chain, now); err != nil {
+		return nil, nil, err
+	}
+	if had := forKey(s.Made, p.request, now); had != nil {
+		return had, nil, nil
+	}
+	if err := s.room(now); err != nil {
+		return nil, nil, err
 	}
 	made, err := c.sign(p.request, a.Name, OriginRenewed)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Door.KeepRenewed(ctx, shown.Device, made); err != nil {
-		return nil, err
-	}
-	c.changed(ctx)
-	return made.Certificate, nil
+	return made.Certificate, &made, err
 }
 
 func errNotKnown() error {
@@ -226,7 +269,15 @@ type Claimed struct {
 // Claim gives a device its first certificate, once. It shows a certificate of the maker's claim authority, which its organisation
 // trusts for claims, and the desk has said that the serial may be claimed now, with a certificate of that name. Asking again for
 // the same key returns the same certificate while that time lasts: the answer may have been lost.
-func (c *Certificates) Claim(ctx context.Context, a Asking) (Claimed, error) {
+func (c *Certificates) Claim(ctx context.Context, a Asking) (got Claimed, err error) {
+	err = c.atTheirPace(a.From, func() error {
+		got, err = c.claim(ctx, a)
+		return err
+	})
+	return got, err
+}
+
+func (c *Certificates) claim(ctx context.Context, a Asking) (Claimed, error) {
 	if a.Name == "" || !account.Printable(a.Name, longestName) {
 		return Claimed{}, fault.New(fault.Invalid, "serial: give 1 to %d printable characters", longestName)
 	}
@@ -237,11 +288,12 @@ func (c *Certificates) Claim(ctx context.Context, a Asking) (Claimed, error) {
 	if len(p.chain) == 0 {
 		return Claimed{}, fault.New(fault.Invalid, "certificate: show the claim certificate")
 	}
-	list, err := c.Door.OpenClaims(ctx, a.Name)
+	now := c.Now()
+	list, err := c.Door.OpenClaims(ctx, a.Name, now)
 	if err != nil {
 		return Claimed{}, err
 	}
-	claim := granted(list, p.chain, c.Now())
+	claim := granted(list, p.chain, now)
 	if claim == nil {
 		return Claimed{}, fault.New(fault.Unauthenticated, "this device cannot be claimed with this certificate, or not now: "+
 			"the device desk says which serial may be claimed, with which certificate, and when")

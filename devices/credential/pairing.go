@@ -225,8 +225,8 @@ func (c *Credentials) Pair(ctx context.Context, from netip.Addr, typed string) (
 }
 
 // Renew makes a new secret for a device; a overlap of 0 means DefaultOverlap. Until its end both are good, so that the device can be
-// given the new one while it goes on with the old. The first connect with the new one ends the old; so does the end of the overlap,
-// whatever the device does. A secret that was next and was never shown is good no more.
+// given the new one while it goes on with the old. The first use of the new one ends the old, at whichever door; so does the end of
+// the overlap, whatever the device does. A secret that was next and was never shown is good no more.
 func (c *Credentials) Renew(ctx context.Context, actor account.Actor, uid string, overlap time.Duration) (GivenSecret, error) {
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return GivenSecret{}, err

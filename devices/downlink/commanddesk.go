@@ -6,7 +6,6 @@ import (
 
 	"hale/account"
 	"hale/devices"
-	"hale/fault"
 	"hale/vital"
 )
 
@@ -60,11 +59,9 @@ func (d *CommandDesk) Commands(ctx context.Context, actor account.Actor, device 
 	if err := devices.CheckUID("device", device); err != nil {
 		return nil, err
 	}
-	if limit < 0 || limit > mostCommands {
-		return nil, fault.New(fault.Invalid, "limit must be between 1 and %d", mostCommands)
-	}
-	if limit == 0 {
-		limit = mostCommands
+	limit, err := account.ListLength(limit, mostCommands, mostCommands)
+	if err != nil {
+		return nil, err
 	}
 	return d.Book.Commands(ctx, actor, device, limit)
 }

@@ -1,6 +1,7 @@
 package measuring
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -42,11 +43,25 @@ type Question struct {
 	AnsweredBy string
 }
 
+// DoubtFilter chooses doubts: those of a patient, answered ones too, or else those that wait.
+type DoubtFilter struct {
+	Patient vital.UID
+	Before  vital.UID // page: only those that were raised before this one; empty: from the newest
+	Team    bool      // of those that wait only the ones of patients of whose care team the actor is
+	Limit   int       // 0 is 100
+}
+
+// Doubts is a page of doubts, the newest first, and of those that wait how many there are on all pages.
+type Doubts struct {
+	List    []Question
+	Waiting int
+}
+
 // DoubtBook is the record as Technique needs it. Every method is bound to the actor's organisation and view. A doubt of a reading
 // that is not the patient's any more is not found.
 type DoubtBook interface {
-	// Questions returns those that wait, the newest first, or for a patient the newest of all of theirs; at most so many.
-	Questions(ctx context.Context, actor account.Actor, patient vital.UID, most int) ([]Question, error)
+	// Questions returns a page of doubts.
+	Questions(ctx context.Context, actor account.Actor, f DoubtFilter) (Doubts, error)
 	// Question returns one; fault.NotFound when there is none within the view.
 	Question(ctx context.Context, actor account.Actor, uid vital.UID) (Question, error)
 	// SettleQuestion stores an answer with its audit row; one that has an answer already is fault.Conflict.
@@ -66,28 +81,34 @@ type Technique struct {
 }
 
 const (
-	mostQuestions = 500
-	longestNote   = 1000 // characters
+	mostQuestions  = 500
+	usualQuestions = 100
+	longestNote    = 1000 // characters
 )
 
-// Waiting lists what waits for an answer, for those who may answer. Whoever may not see readings is told of no values.
-func (t *Technique) Waiting(ctx context.Context, actor account.Actor) ([]Question, error) {
+// Waiting lists what waits for an answer, for those who may answer it: the newest that were raised before one, and how many wait in
+// all. Whoever may not see readings is told of no values. limit is 1 to 500; 0 is 100.
+func (t *Technique) Waiting(ctx context.Context, actor account.Actor, before vital.UID, limit int) (Doubts, error) {
 	if err := account.Allow(actor, account.Refile, nil); err != nil {
-		return nil, err
+		return Doubts{}, err
 	}
-	list, err := t.Book.Questions(ctx, actor, "", mostQuestions)
+	if limit < 0 || limit > mostQuestions {
+		return Doubts{}, fault.New(fault.Invalid, "limit: from 1 to %d", mostQuestions)
+	}
+	page, err := t.Book.Questions(ctx, actor, DoubtFilter{Before: before, Team: actor.Role.InCare(), Limit: cmp.Or(limit, usualQuestions)})
 	if err != nil {
-		return nil, err
+		return Doubts{}, err
 	}
-	kept, whose := list[:0], []vital.PatientID(nil)
-	for i := range list {
-		if account.Allow(actor, account.Refile, &list[i].Patient) != nil {
+	kept, whose := page.List[:0], []vital.PatientID(nil)
+	for i := range page.List {
+		if account.Allow(actor, account.Refile, &page.List[i].Patient) != nil {
 			continue
 		}
-		list[i].blind(actor)
-		kept, whose = append(kept, list[i]), append(whose, list[i].Patient.ID)
+		page.List[i].blind(actor)
+		kept, whose = append(kept, page.List[i]), append(whose, page.List[i].Patient.ID)
 	}
-	return kept, t.Looks.Saw(ctx, actor, "technique", "", whose...)
+	page.List = kept
+	return page, t.Looks.Saw(ctx, actor, "technique", "", whose...)
 }
 
 func (q *Question) blind(actor account.Actor) {
@@ -128,8 +149,8 @@ func (t *Technique) Of(ctx context.Context, actor account.Actor, patient vital.U
 	if err != nil {
 		return Sat{}, err
 	}
-	questions, err := t.Book.Questions(ctx, actor, p.UID, mostQuestions)
-	return Sat{Patient: p, Sittings: Sittings(taken), Questions: questions}, err
+	page, err := t.Book.Questions(ctx, actor, DoubtFilter{Patient: p.UID, Limit: mostQuestions})
+	return Sat{Patient: p, Sittings: Sittings(taken), Questions: page.List}, err
 }
 
 // Settle answers a doubt: whether a weight is the patient's, or that a doubtful sitting was seen to, with a note. A weight of

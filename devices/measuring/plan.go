@@ -71,8 +71,9 @@ func (p *Plan) Missing(seen Seen, from, now time.Time) map[vital.Metric]devices.
 		case CoverMissed, CoverSilent:
 			m := all[c.Metric]
 			if m.Slots++; m.Slots == 1 {
-				m.Opens, m.Closes = c.Opens, c.Closes
+				m.Metric, m.Opens, m.Closes = c.Metric, c.Opens, c.Closes
 			}
+			m.LastOpens, m.LastCloses = c.Opens, c.Closes
 			all[c.Metric] = m
 		case CoverAhead, CoverDue, CoverPaused, CoverHospital:
 		}

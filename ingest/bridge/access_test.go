@@ -23,25 +23,41 @@ import (
 // site is a Mosquitto with the files that Hale writes for it.
 type site struct {
 	*mosquitto.Broker
+	other   string // the address of a listener of the site's own, with users of its own; empty: there is none
 	dir     string
 	users   map[string]string // what is kept of the secrets, by name
 	secrets map[string]string
 }
 
-// openSite starts a Mosquitto that knows the bridge's device and two others by what the desk keeps of their secrets.
-func openSite(t *testing.T) *site {
+// reception is a user of the site's own listener.
+const reception = "reception"
+
+// openSite starts a Mosquitto that knows the bridge's device and two others by what the desk keeps of their secrets. Hale's lines stand
+// below the listener of the devices, as they are to be copied there; it may have another one beside that, as docs/bridge.md says.
+func openSite(t *testing.T, another bool) *site {
 	t.Helper()
 	s := &site{dir: t.TempDir(), users: map[string]string{}, secrets: map[string]string{}}
-	for _, uid := range []string{"bridge-1", "cuff-1", "cuff-2"} {
+	for _, uid := range []string{"bridge-1", "cuff-1", "cuff-2", reception} {
 		secret, kept, err := devices.NewSecret()
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.secrets[uid], s.users[uid] = secret, kept.Broker
 	}
+	at := func(name string) string { return filepath.Join(s.dir, name) }
+	own, _ := credential.MosquittoPasswords([]credential.BrokerUser{{UID: reception, Hash: s.users[reception]}})
+	delete(s.users, reception)
+	if err := os.WriteFile(at("own"), []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s.write(t)
-	lines := credential.MosquittoLines(filepath.Join(s.dir, "passwd"), filepath.Join(s.dir, "acl"))
-	s.Broker = mosquitto.New(t, mosquitto.Config{Guarded: true, Lines: strings.Split(lines, "\n")})
+	c := mosquitto.Config{Guarded: true, Lines: strings.Split(credential.MosquittoLines(at("passwd"), at("acl")), "\n")}
+	if another {
+		s.other = mosquitto.FreeAddress(t)
+		_, port, _ := strings.Cut(s.other, ":")
+		c.Above = []string{"per_listener_settings true", "listener " + port + " 127.0.0.1", "allow_anonymous false", "password_file " + at("own")}
+	}
+	s.Broker = mosquitto.New(t, c)
 	return s
 }
 
@@ -127,7 +143,41 @@ const cuffReading = `{"metric":"heart_rate","value":61,"unit":"/min","time":"202
 
 func TestWithTheFilesOfHaleADeviceIsNobodyButItselfAtMosquitto(t *testing.T) {
 	t.Parallel()
-	s := openSite(t)
+	for name, another := range map[string]bool{"Mosquitto has one listener": false, "it has another one for somebody else": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			isNobodyButItself(t, openSite(t, another))
+		})
+	}
+}
+
+// keepsApart looks that no door of the site's own lets a device in, and that of the devices nobody else.
+func (s *site) keepsApart(t *testing.T, victimGone chan struct{}) {
+	t.Helper()
+	if said, ok := s.run(t, "mosquitto_pub", reception, "-t", "hale/v1/cuff-2/readings", "-m", "x"); ok || !strings.Contains(said, "not authorised") {
+		t.Errorf("somebody else at the devices' listener: %s", said)
+	}
+	if s.other == "" {
+		return
+	}
+	_, port, _ := strings.Cut(s.other, ":")
+	for _, as := range [][]string{{}, {"-i", "cuff-2"}, {"-i", "bridge-1"}, {"-u", "", "-P", ""}} {
+		if said, ok := s.run(t, "mosquitto_pub", "cuff-1", append([]string{"-p", port, "-t", "hale/v1/cuff-2/readings", "-m", "x"}, as...)...); ok || !strings.Contains(said, "not authorised") {
+			t.Errorf("a device at the other listener as %v: %s", as, said)
+		}
+	}
+	if said, ok := s.run(t, "mosquitto_pub", reception, "-p", port, "-t", "house/door", "-m", "open"); !ok {
+		t.Errorf("somebody else at their own listener: %s", said)
+	}
+	select {
+	case <-victimGone:
+		t.Error("a device's connection was taken over by way of the other listener")
+	default:
+	}
+}
+
+func isNobodyButItself(t *testing.T, s *site) {
+	t.Helper()
 	d := &disk{}
 	r := start(t, d, bridge.Config{Brokers: read(t, one("a", s.Addr)), Credentials: func(*ingest.Broker) (string, string, error) {
 		return "bridge-1", s.secrets["bridge-1"], nil
@@ -186,6 +236,8 @@ func TestWithTheFilesOfHaleADeviceIsNobodyButItselfAtMosquitto(t *testing.T) {
 			t.Errorf("Hale was sent %s", refused.Topic)
 		}
 	}
+
+	s.keepsApart(t, victimGone)
 
 	// Revoked, it is out with the next reading of the files, and the others stay.
 	delete(s.users, "cuff-1")

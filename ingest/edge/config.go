@@ -50,6 +50,8 @@ type Config struct {
 	Registerer prometheus.Registerer // nil: metrics are kept and not shown
 	Limits     Limits                // what is zero in it has its default
 	Canary     CanaryConfig          // the edge's own canary; the zero value is none
+	// Paces are shared with the other doors of the process; nil: they are of this one alone, by its limits.
+	Paces *Paces
 }
 
 // Listener is a door for devices.

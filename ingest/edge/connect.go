@@ -202,7 +202,7 @@ func (s *Server) register(one *session) bool {
 	one.since = s.now()
 	s.noteEnd(one)
 	if one.canary == "" {
-		one.pace = s.paceOf(one.uid)
+		one.pace = s.paces.hold(one.uid)
 	}
 	before := s.sessions[one.uid]
 	s.sessions[one.uid] = one
@@ -225,6 +225,9 @@ func (s *Server) forget(one *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.live, one)
+	if one.pace != nil {
+		s.paces.release(one.pace)
+	}
 	if s.sessions[one.uid] == one {
 		delete(s.sessions, one.uid)
 	}

@@ -13,6 +13,7 @@ type pace struct {
 	mu       sync.Mutex
 	messages *rate.Limiter
 	bytes    *rate.Limiter
+	held     int // by how many it is used right now; guarded by the mutex of the Paces
 }
 
 func newPace(l Limits) *pace {
@@ -55,27 +56,69 @@ func (p *pace) rested(now time.Time) bool {
 // pacesKept is how many devices are remembered before those that have rested are forgotten.
 const pacesKept = 8192
 
-// paceOf returns, with mu held, the pace of a device. It outlives the connection: connecting again gains nothing.
-func (s *Server) paceOf(uid string) *pace {
-	return paceIn(s.paces, uid, max(pacesKept, 2*len(s.live)), s.limits, s.now)
+// Paces are how fast each device is read, by whichever door of a process it comes. Make them with NewPaces and give them to all doors.
+type Paces struct {
+	limits Limits
+	now    func() time.Time
+
+	mu   sync.Mutex
+	of   map[string]*pace // by device UID
+	most int              // so many are remembered before they are looked through
 }
 
-func paceIn(paces map[string]*pace, uid string, most int, l Limits, clock func() time.Time) *pace {
-	p := paces[uid]
-	if p != nil {
-		return p
+// NewPaces returns the paces of devices of which nobody has been heard yet. Of the limits those of a device count; what is zero in them
+// has its default. Now may be nil: time.Now.
+func NewPaces(l Limits, now func() time.Time) *Paces {
+	if now == nil {
+		now = time.Now
 	}
-	if len(paces) >= most {
-		now := clock()
-		for other, one := range paces {
-			if one.rested(now) {
-				delete(paces, other)
+	return &Paces{limits: l.withDefaults(), now: now, of: map[string]*pace{}, most: pacesKept}
+}
+
+// take takes a message of the device as its pace does.
+func (p *Paces) take(uid string, bytes int) time.Duration {
+	p.mu.Lock()
+	one := p.find(uid)
+	one.held++ // so that it is not forgotten meanwhile
+	p.mu.Unlock()
+	defer p.release(one)
+	return one.take(p.now(), bytes)
+}
+
+// hold returns the pace of a device, which is remembered until it is released: it outlives the connection, so that connecting again
+// gains nothing, and while there is one no other door makes a pace of its own.
+func (p *Paces) hold(uid string) *pace {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one := p.find(uid)
+	one.held++
+	return one
+}
+
+// release lets go of what was held.
+func (p *Paces) release(one *pace) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one.held--
+}
+
+// find returns, with mu held, the pace of a device.
+func (p *Paces) find(uid string) *pace {
+	if one := p.of[uid]; one != nil {
+		return one
+	}
+	if len(p.of) >= p.most {
+		now := p.now()
+		for other, one := range p.of {
+			if one.held == 0 && one.rested(now) {
+				delete(p.of, other)
 			}
 		}
+		p.most = max(pacesKept, 2*len(p.of))
 	}
-	p = newPace(l)
-	paces[uid] = p
-	return p
+	one := newPace(p.limits)
+	p.of[uid] = one
+	return one
 }
 
 // keepPace waits until the next message of that many bytes may be read. Meanwhile nothing behind it is, and what is due at the

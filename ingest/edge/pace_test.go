@@ -89,12 +89,22 @@ func TestAMessageLargerThanAllThatMayComeAtOnceComesAlone(t *testing.T) {
 func TestDevicesThatHaveRestedAreForgotten(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	s := New(Config{Now: func() time.Time { return now }})
-	s.paceOf("busy").take(now, 100)
+	p := NewPaces(Limits{}, func() time.Time { return now })
+	connected := p.hold("connected")
+	p.take("busy", 100)
+	name := func(i int) string { return time.Duration(i).String() }
 	for i := range pacesKept {
-		s.paceOf(string(rune('a'+i%26)) + time.Duration(i).String())
+		p.release(p.hold(name(i)))
 	}
-	if len(s.paces) > 3 || s.paces["busy"] == nil {
-		t.Errorf("%d are remembered, the busy one among them: %v", len(s.paces), s.paces["busy"] != nil)
+	if len(p.of) > 4 || p.of["busy"] == nil || p.of["connected"] != connected {
+		t.Errorf("%d are remembered, the busy one among them: %v, the connected one: %v", len(p.of), p.of["busy"] != nil, p.of["connected"] == connected)
+	}
+	p.release(connected)
+	now = now.Add(time.Hour)
+	for i := range 2 * pacesKept {
+		p.take(name(-1-i), 1)
+	}
+	if p.of["busy"] != nil || p.of["connected"] != nil || p.of[name(-1)] == nil {
+		t.Errorf("an hour later the busy one is remembered: %v, the one that left: %v, who has just sent: %v", p.of["busy"] != nil, p.of["connected"] != nil, p.of[name(-1)] != nil)
 	}
 }

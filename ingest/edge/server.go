@@ -28,6 +28,7 @@ type Server struct {
 	metrics  *metrics
 	throttle *throttle
 	porch    *porch
+	paces    *Paces
 	rivals   *rivalry
 	canary   *canary // nil: there is none
 	held     budget  // bytes received and not yet durable
@@ -46,7 +47,6 @@ type Server struct {
 	listeners []Listener
 	sessions  map[string]*session   // by device UID
 	live      map[*session]struct{} // those above, and those that are not over yet
-	paces     map[string]*pace      // by device UID
 	epoch     int64                 // the highest that was given or heard of
 	firstEnd  time.Time             // when the first client certificate of those ends that are connected; zero: none does
 	draining  bool
@@ -56,7 +56,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Log, now: cfg.Now,
-		listeners: asking(cfg.Listeners), sessions: map[string]*session{}, live: map[*session]struct{}{}, paces: map[string]*pace{}, rivals: newRivalry(),
+		listeners: asking(cfg.Listeners), sessions: map[string]*session{}, live: map[*session]struct{}{}, paces: cfg.Paces, rivals: newRivalry(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -64,6 +64,9 @@ func New(cfg Config) *Server {
 	s.log = s.log.With("node", cfg.NodeID)
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.paces == nil {
+		s.paces = NewPaces(s.limits, s.now)
 	}
 	s.canary = newCanary(cfg.Canary, s)
 	s.crew = newCrew(&s.workers)

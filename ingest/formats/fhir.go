@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"hale/fault"
 	"hale/fhir"
 	"hale/vital"
 )
@@ -81,14 +80,12 @@ func resource(r *node) Message {
 	if kind.raw != "Observation" {
 		return refused(notKept(kind.path, "a %s is no measurement; send Observations", clipped(kind.raw, 40)))
 	}
-	var o fhir.Observation
-	if err := json.Unmarshal(r.src, &o); err != nil {
-		said := fault.MessageOf(err)
-		field := said[:max(0, strings.IndexAny(said, ": "))] // fhir says the member first
-		return refused(malformed(r.at(field), "%s", strings.TrimLeft(said[len(field):], ": ")))
-	}
+	o, wrong := parsed(r)
 	d, no := observed(&o, r)
-	if no != nil {
+	if wrong != nil && no != nil {
+		wrong.Beyond = cmp.Or(wrong.Beyond, no.Beyond)
+	}
+	if no = cmp.Or(wrong, no); no != nil {
 		return refused(no.of(d))
 	}
 	return Message{Drafts: []Draft{d}}

@@ -11,6 +11,7 @@ import (
 // effective takes the time of an Observation in one of its forms.
 func (d *Draft) effective(o *fhir.Observation, n *node) *Refusal {
 	var form string
+	d.Time.Field = n.at("effectiveDateTime")
 	for _, name := range []string{"effectiveDateTime", "effectivePeriod", "effectiveInstant", "effectiveTiming"} {
 		if n.get(name) == nil {
 			continue
@@ -44,7 +45,7 @@ func (d *Draft) period(p *fhir.Period, path string) (no *Refusal) {
 		return no
 	}
 	end, no := dateTime(path+".end", p.End)
-	d.Time.Until = end.At
+	d.Time.Until, d.Time.UntilField = end.At, end.Field
 	if no == nil && end.Precision != d.Time.Precision {
 		return refuse(vital.ReasonClock, path+".end", "it is given less or more finely than the start; send both alike")
 	}
@@ -59,11 +60,11 @@ func dateTime(path, s string) (Time, *Refusal) {
 		precision Precision
 	}{{"2006", ToYear}, {"2006-01", ToMonth}, {time.DateOnly, ToDay}} {
 		if t, err := time.Parse(form.layout, s); err == nil && len(s) == len(form.layout) {
-			return Time{At: t, Local: true, Precision: form.precision}, nil
+			return Time{At: t, Local: true, Precision: form.precision, Field: path}, nil
 		}
 	}
 	t, no := moment(&node{path: path, kind: text, raw: s})
-	return Time{At: t}, no
+	return Time{At: t, Field: path}, no
 }
 
 // timeWords writes a time as FHIR has it. One without zone cannot be written unless it is a date.

@@ -66,6 +66,8 @@ type Time struct {
 	// Until is the end of a span that began at At; the zero time when it was a moment. It is as it was sent: a sender may say an
 	// end that lies before the beginning.
 	Until time.Time
+	// Field and UntilField are the paths in the sender's own words at which At and Until stand, or should.
+	Field, UntilField string
 }
 
 // Refusal says why something is no measurement that Hale keeps.
@@ -108,16 +110,32 @@ func (r *Refusal) of(d Draft) *Refusal {
 	return r
 }
 
-// read notes what another reading of the same part found, with its numbers.
-func (r *Refusal) read(m *Message) *Refusal {
-	switch {
-	case len(m.Drafts) > 0:
-		return r.of(m.Drafts[0])
-	case len(m.Refused) > 0 && m.Refused[0].Draft != nil:
-		r.Beyond = m.Refused[0].Beyond
-		return r.of(*m.Refused[0].Draft)
+// whole refuses all that a part holds for one reason, each measurement of it with what could be read: at least once, and of what
+// could not be read no more often.
+func (r *Refusal) whole(m *Message) Message {
+	var all Message
+	again := func(d Draft, beyond vital.Beyond) {
+		if one := *r; d.N > 0 || beyond != 0 {
+			one.Beyond = beyond
+			all.refuse(one.of(d))
+		}
 	}
-	return r
+	for i := range m.Drafts {
+		again(m.Drafts[i], 0)
+	}
+	for i := range m.Refused {
+		if f := &m.Refused[i]; f.Draft != nil && !f.NotKept {
+			again(*f.Draft, f.Beyond)
+		}
+	}
+	if len(all.Refused) > 0 {
+		return all
+	}
+	one := *r
+	if len(m.Drafts) > 0 {
+		return refused(one.of(m.Drafts[0]))
+	}
+	return refused(&one)
 }
 
 // clear takes the numbers out: they are nobody's measurement.

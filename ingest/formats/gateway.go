@@ -2,6 +2,7 @@ package formats
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,8 +10,9 @@ import (
 	"hale/vital"
 )
 
-// Gateway reads the JSON of home gateways and of cuffs behind a bridge (clinical/formats.md, section 4), whose units are fixed by
-// their makers: mmHg, /min, %, kg, Celsius, and mg/dL for glucose.
+// Gateway reads the JSON of home gateways and of cuffs behind a bridge (clinical/formats.md, section 4). Their makers name no unit; a
+// sender may, as "unit" beside the numbers. Without it a number is taken only where it can be in no other unit than that of the makers'
+// examples, see inUnit.
 func Gateway(src []byte) Message {
 	return each(src, func(n *node) Message {
 		if no := n.is(object); no != nil {
@@ -25,27 +27,22 @@ func Gateway(src []byte) Message {
 
 // report takes what a gateway forwards of a sensor, or its own sign of life.
 func report(n *node) Message {
-	kind, no := n.need("type", text)
-	if no != nil {
-		return refused(no)
-	}
-	if kind.raw == "HB_Msg" {
+	kind, first := n.need("type", text)
+	if first == nil && kind.raw == "HB_Msg" {
 		return Message{Facts: []vital.Fact{{Name: "heartbeat", Value: clipped(said(n, "mac"), 40)}}}
 	}
-	if kind.raw != "reportAttribute" {
+	if first == nil && kind.raw != "reportAttribute" {
 		return refused(notKept(kind.path, "%s is no measurement; reportAttribute is", strconv.Quote(clipped(kind.raw, 40))))
 	}
-	var d Draft
+	d := Draft{Time: Time{Field: n.at("time")}}
 	at, no := n.need("time", number)
 	if no == nil {
 		d.Time.At, no = epoch(at)
 	}
-	if no != nil {
-		return refused(no)
-	}
+	first = cmp.Or(first, no)
 	data, no := n.need("data", object)
 	if no != nil {
-		return refused(no.of(d))
+		return refused(cmp.Or(first, no).of(d))
 	}
 	for _, f := range [...]struct{ name, from, value string }{
 		{"gateway", "mac", said(n, "mac")}, {"sensor", "ble_mac", said(data, "ble_mac")}, {"model", "attribute", said(data, "attribute")},
@@ -56,9 +53,13 @@ func report(n *node) Message {
 	}
 	value, no := data.need("value", object)
 	if no != nil {
-		return refused(no.of(d))
+		return refused(cmp.Or(first, no).of(d))
 	}
-	return d.reported(value)
+	m := d.reported(value)
+	if first != nil {
+		return first.whole(&m)
+	}
+	return m
 }
 
 // said returns a text of an object, "" when it is none.
@@ -99,11 +100,15 @@ func (d *Draft) reported(v *node) Message {
 			}
 		}
 		return m
-	case has("temp"):
+	case has("temp") || has("Temp"):
+		temp := "temp"
+		if !has(temp) {
+			temp = "Temp"
+		}
 		if mode := said(v, "mode"); mode != "" {
 			d.fact("measurement_location", "%s", clipped(mode, 100))
 		}
-		return d.made(v, vital.BodyTemperature, field{"temp", vital.Celsius})
+		return d.made(v, vital.BodyTemperature, field{temp, vital.Celsius})
 	}
 	return refused(notKept(v.path, "it holds no measurement that Hale keeps").of(*d))
 }
@@ -119,7 +124,7 @@ func mealOf(marker string) vital.Metric {
 	return vital.Glucose
 }
 
-// field is a number of a gateway's JSON and the unit that it has by its maker's word.
+// field is a number of a gateway's JSON and the unit that it has in its maker's example. A count per minute is told by its name.
 type field struct {
 	name string
 	unit vital.Unit
@@ -152,10 +157,72 @@ func (d *Draft) made(v *node, metric vital.Metric, fields ...field) Message {
 		one.put(i, q)
 		first = cmp.Or(first, no)
 	}
-	if first != nil {
+	if first = cmp.Or(first, one.inUnit(v, fields[0].unit)); first != nil {
 		return refused(first.of(one))
 	}
 	return Message{Drafts: []Draft{one}}
+}
+
+// clearGlucose is above what a glucose without a unit can be mg/dL alone: from 10 to here it may be either (clinical/vitals.csv, J).
+const clearGlucose = 40
+
+// inUnit settles the unit of the numbers that have the usual one. What is said beside them holds. Where nothing is, they are refused if
+// they can be in another unit, and hold none then: of 76.3 nobody can know whether it was kg or lb, and a unit is not guessed.
+func (d *Draft) inUnit(v *node, usual vital.Unit) *Refusal {
+	if usual == vital.PerMinute {
+		return nil
+	}
+	def, _ := vital.Define(d.Metric)
+	c := def.Components[0]
+	if said := v.get("unit"); said != nil && said.kind != null {
+		u, known := vital.ParseUnit(said.raw)
+		if no := said.is(text); no != nil || !known || !slices.Contains(c.Accepted, u) {
+			d.toUnit(usual, vital.NoUnit)
+			return refuse(vital.ReasonUnit, said.path, "%s is none of: %s", strconv.Quote(clipped(said.raw, 40)), accepted(c))
+		}
+		d.toUnit(usual, u)
+		return nil
+	}
+	var others []string
+	for _, u := range c.Accepted {
+		if u != usual && d.plausible(usual, u) {
+			others = append(others, u.UCUM())
+		}
+	}
+	if len(others) == 0 || usual == vital.MgPerDL && d.Sent[0].Float() > clearGlucose {
+		return nil
+	}
+	d.toUnit(usual, vital.NoUnit)
+	return refuse(vital.ReasonUnit, v.at("unit"), "it is missing, and %s need not be %s: it can be %s; send one of: %s",
+		d.Sent[0], usual.UCUM(), strings.Join(others, " or "), accepted(c))
+}
+
+// toUnit gives the numbers that have one unit another.
+func (d *Draft) toUnit(from, to vital.Unit) {
+	for i := range d.Measured() {
+		if d.Sent[i].Unit == from {
+			d.Sent[i].Unit = to
+		}
+	}
+}
+
+// plausible reports whether the numbers that have one unit could be a person's if they had another.
+func (d *Draft) plausible(from, in vital.Unit) bool {
+	def, _ := vital.Define(d.Metric)
+	some := false
+	for i, q := range d.Measured() {
+		if q.Unit != from {
+			continue
+		}
+		q.Unit = in
+		c := def.Components[i]
+		v, fits := q.To(c.Canonical)
+		if v = vital.Rounded(d.Metric, v); !fits || v < c.Min || v > c.Max {
+			return false
+		}
+		some = true
+	}
+	return some
 }
 
 // nothing reports whether a number is one of those that devices send in place of none: 0, -1, the largest of two bytes, and the
@@ -173,13 +240,9 @@ func nothing(q vital.Quantity) bool {
 // bridged takes what a bridge makes of a cuff's memory. Its clock is the cuff's, mostly without zone.
 func bridged(n *node) Message {
 	var d Draft
-	stamp := n.get("timestamp")
-	if stamp == nil {
-		return refused(refuse(vital.ReasonClock, n.at("timestamp"), "it is missing"))
-	}
-	var no *Refusal
-	if d.Time, no = clock(stamp); no != nil {
-		return refused(no)
+	first := refuse(vital.ReasonClock, n.at("timestamp"), "it is missing")
+	if stamp := n.get("timestamp"); stamp != nil {
+		d.Time, first = clock(stamp)
 	}
 	for _, f := range [...]struct {
 		name    string
@@ -198,27 +261,31 @@ func bridged(n *node) Message {
 		if no == nil && (u < 0 || u > unknownSlot) {
 			no = malformed(slot.path, "%d is no user; send 0 to %d", u, unknownSlot)
 		}
-		if no != nil {
-			return refused(no.of(d))
+		if first = cmp.Or(first, no); no != nil {
+			u = unknownSlot
 		}
 		d.Slot, d.HasSlot = uint8(u), true
 	}
-	return d.made(n, vital.BloodPressure, field{"systolic", vital.MmHg}, field{"diastolic", vital.MmHg}, field{"pulse", vital.PerMinute})
+	m := d.made(n, vital.BloodPressure, field{"systolic", vital.MmHg}, field{"diastolic", vital.MmHg}, field{"pulse", vital.PerMinute})
+	if first != nil {
+		return first.whole(&m)
+	}
+	return m
 }
 
 // clock reads a time of RFC 3339, the same without zone (with a T or a space), or seconds since 1970.
 func clock(n *node) (Time, *Refusal) {
 	if n.kind == number {
 		t, no := epoch(n)
-		return Time{At: t}, no
+		return Time{At: t, Field: n.path}, no
 	}
 	if n.kind == text {
 		for _, layout := range [...]string{"2006-01-02T15:04:05", time.DateTime} {
 			if t, err := time.Parse(layout, n.raw); err == nil && len(n.raw) == len(layout) {
-				return Time{At: t, Local: true}, nil
+				return Time{At: t, Local: true, Field: n.path}, nil
 			}
 		}
 	}
 	t, no := moment(n)
-	return Time{At: t}, no
+	return Time{At: t, Field: n.path}, no
 }

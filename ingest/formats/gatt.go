@@ -59,11 +59,15 @@ func GATT(name string, value []byte) Message {
 		return refused(notKept("", "characteristic %.40q is none that Hale reads; it reads %s", name, strings.Join(Characteristics(), ", ")))
 	}
 	if p.no != nil { // what is not whole is not believed; what was read of it may be an emergency
-		no := p.no.read(&m)
-		if no.Draft != nil {
-			no.Draft.dropZeros()
+		for i := range m.Drafts {
+			m.Drafts[i].dropZeros()
 		}
-		return refused(no)
+		for i := range m.Refused {
+			if d := m.Refused[i].Draft; d != nil {
+				d.dropZeros()
+			}
+		}
+		return p.no.whole(&m)
 	}
 	return m
 }

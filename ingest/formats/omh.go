@@ -58,7 +58,7 @@ func dataPoint(n *node, s Schema) Message {
 	}
 	if no != nil {
 		m := readBody(body, schemaOf(header), d)
-		return refused(no.read(&m))
+		return no.whole(&m)
 	}
 	if no := body.is(object); no != nil {
 		return refused(no.of(d))
@@ -171,7 +171,7 @@ func readBody(b *node, s Schema, d Draft) Message {
 	rules, no := rulesOf(s)
 	if no != nil && majors(s.Name) > 0 {
 		m := readBody(b, Schema{s.Name, strconv.Itoa(majors(s.Name))}, d)
-		return refused(no.read(&m))
+		return no.whole(&m)
 	}
 	if no != nil {
 		return refused(no.of(d))

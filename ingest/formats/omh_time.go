@@ -58,6 +58,7 @@ func day(n *node) (time.Time, *Refusal) {
 // frame takes effective_time_frame: a moment, or an interval in one of its forms.
 func (d *Draft) frame(b *node, rules *schemaRules) *Refusal {
 	f := b.get("effective_time_frame")
+	d.Time.Field = b.at("effective_time_frame")
 	if f == nil {
 		if rules.timing == optional {
 			return nil
@@ -78,7 +79,7 @@ func (d *Draft) frame(b *node, rules *schemaRules) *Refusal {
 		return refuse(vital.ReasonClock, at.path, "a moment is no time of this; send a time_interval")
 	case at != nil:
 		t, no := moment(at)
-		d.Time = Time{At: t}
+		d.Time = Time{At: t, Field: at.path}
 		return no
 	}
 	return d.interval(span, rules)
@@ -114,17 +115,20 @@ func (d *Draft) interval(span *node, rules *schemaRules) *Refusal {
 		if no := part.among([]string{"morning", "afternoon", "evening", "night"}); no != nil {
 			return no
 		}
-		d.Time = Time{At: t, Local: true, Precision: ToDay}
+		d.Time = Time{At: t, Local: true, Precision: ToDay, Field: date.path}
 		d.fact("part_of_day", "%s", part.raw)
 		return nil
 	}
 	var no *Refusal
+	d.Time.Field, d.Time.UntilField = span.path, span.path
 	if start != nil {
+		d.Time.Field = start.path
 		if d.Time.At, no = moment(start); no != nil {
 			return no
 		}
 	}
 	if end != nil {
+		d.Time.UntilField = end.path
 		if d.Time.Until, no = moment(end); no != nil {
 			return no
 		}

@@ -197,5 +197,5 @@ func (p *payload) dateTime() Time {
 	if unknown {
 		return Time{}
 	}
-	return Time{At: t, Local: true}
+	return Time{At: t, Local: true, Field: "time"}
 }

@@ -29,6 +29,12 @@ func TestOfWhatIsRefusedTheNumbersAreRead(t *testing.T) {
 	omh := func(name, version, body string) string {
 		return strings.NewReplacer("NAME", name, "VERSION", version).Replace(header) + body
 	}
+	report := func(value string) string {
+		return `{"time":1739360702,"type":"reportAttribute","data":{"value":` + value + `}}`
+	}
+	group := func(category, measures string) string {
+		return `{"status":0,"body":{"measuregrps":[{"grpid":17,"attrib":0,"date":1645943416,"category":` + category + `,"measures":[` + measures + `]}]}}`
+	}
 	for name, c := range map[string]struct{ format, payload, read string }{
 		"FHIR: an interim result":                      {"fhir", fhir("preliminary", ucum+`,"code":"%"`, ""), "71 %"},
 		"FHIR: a status that is none":                  {"fhir", fhir("done", ucum+`,"code":"%"`, ""), "71 %"},
@@ -41,6 +47,12 @@ func TestOfWhatIsRefusedTheNumbersAreRead(t *testing.T) {
 		"FHIR: a diastolic that is missing":            {"fhir", panel + systolic + "]}", "210 mm[Hg]"},
 		"FHIR: a systolic that is not there":           {"fhir", panel + strings.ReplaceAll(absent, "8462-4", "8480-6") + "," + strings.Replace(systolic, "8480-6", "8462-4", 1) + "]}", "-; 210 mm[Hg]"},
 		"FHIR: two measurements in one":                {"fhir", strings.Replace(fhir("final", ucum+`,"code":"%"`, ""), `"code":"59408-5"}`, `"code":"59408-5"},{"system":"http://loinc.org","code":"8867-4"}`, 1), ""},
+		"FHIR: a number in quotes":                     {"fhir", strings.Replace(fhir("final", ucum+`,"code":"%"`, ""), "71", `" 71.0 "`, 1), "71.0 %"},
+		"FHIR: no number in quotes":                    {"fhir", strings.Replace(fhir("final", ucum+`,"code":"%"`, ""), "71", `"71,0"`, 1), ""},
+		"FHIR: a pressure in quotes":                   {"fhir", panel + strings.Replace(systolic, "210", `"210"`, 1) + "," + strings.Replace(systolic, "8480-6", "8462-4", 1) + "]}", "210 mm[Hg]; 210 mm[Hg]"},
+		"FHIR: a field of another form":                {"fhir", fhir("final", ucum+`,"code":"%"`, `,"note":"ill","category":7`), "71 %"},
+		"FHIR: a component of another form":            {"fhir", fhir("final", ucum+`,"code":"%"`, `,"component":["70"]`), "71 %"},
+		"FHIR: the value is of another form":           {"fhir", fhir("final", ucum+`,"code":7`, ""), ""},
 		"Open mHealth: a unit that is not spelled so":  {"omh", omh("oxygen-saturation", "2.0", strings.Replace(oxygen, `"%"`, `"percent"`, 1)), "66"},
 		"Open mHealth: a version that nobody knows":    {"omh", omh("oxygen-saturation", "9.0", oxygen), "66 %"},
 		"Open mHealth: a number in quotes":             {"omh", omh("oxygen-saturation", "2.0", strings.Replace(oxygen, "66", `"66"`, 1)), "66 %"},
@@ -58,6 +70,25 @@ func TestOfWhatIsRefusedTheNumbersAreRead(t *testing.T) {
 		"Bluetooth: a flag that nobody knows":          {"gatt:2A35", bytesOf(t, "80 D200 8200 FF07"), ""},
 		"Bluetooth: control solution":                  {"gatt:2A18", bytesOf(t, "02 0700 EA070501071E00 26B0 1A"), ""},
 		"a gateway: a number in quotes":                {"gateway", `{"systolic":"210","diastolic":130,"timestamp":"2026-02-05T07:25:00Z"}`, "210 mm[Hg]; 130 mm[Hg]"},
+		"a gateway: a glucose of either unit":          {"gateway", report(`{"blood_glucose":20}`), "20"},
+		"a gateway: a weight of either unit":           {"gateway", report(`{"weight":150}`), "150"},
+		"a gateway: a unit that nobody knows":          {"gateway", report(`{"blood_glucose":20,"unit":"mg"}`), "20"},
+		"a gateway: pressures of either unit":          {"gateway", report(`{"bp_high":26.7,"bp_low":17.3,"pr":70}`), "26.7; 17.3; 70 /min"},
+		"a gateway: a time in milliseconds":            {"gateway", strings.Replace(report(`{"blood_glucose":41}`), "702", "702000", 1), "41 mg/dL"},
+		"a gateway: no kind of message":                {"gateway", strings.Replace(report(`{"blood_glucose":41}`), "type", "kind", 1), "41 mg/dL"},
+		"a gateway: a cuff without a time":             {"gateway", `{"systolic":210,"diastolic":130}`, "210 mm[Hg]; 130 mm[Hg]"},
+		"a gateway: a user that is none":               {"gateway", `{"systolic":210,"diastolic":130,"timestamp":"2026-02-05T07:25:00Z","user_slot":-1}`, "210 mm[Hg]; 130 mm[Hg]"},
+		"Withings: a number in quotes":                 {"withings", group(`1`, `{"value":"720","type":54,"unit":-1}`), "72.0 %"},
+		"Withings: no whole number":                    {"withings", group(`1`, `{"value":72.5,"type":54,"unit":0}`), "72.5 %"},
+		"Withings: one of several is none":             {"withings", group(`1`, `{"value":null,"type":11,"unit":0},{"value":210,"type":10,"unit":0},{"value":130,"type":9,"unit":0}`), "210 mm[Hg]; 130 mm[Hg]"},
+		"Withings: half a blood pressure":              {"withings", group(`1`, `{"value":210,"type":10,"unit":0}`), "210 mm[Hg]"},
+		"Withings: the other half":                     {"withings", group(`1`, `{"value":140,"type":9,"unit":0}`), "-; 140 mm[Hg]"},
+		"Withings: the same twice":                     {"withings", group(`1`, `{"value":72,"type":54,"unit":0},{"value":73,"type":54,"unit":0}`), "72 %"},
+		"Withings: no category":                        {"withings", strings.Replace(group(`1`, `{"value":72,"type":54,"unit":0}`), "category", "kind", 1), "72 %"},
+		"Withings: no attribute":                       {"withings", strings.Replace(group(`1`, `{"value":72,"type":54,"unit":0}`), "attrib", "kind", 1), "72 %"},
+		"Withings: a time in milliseconds":             {"withings", strings.Replace(group(`1`, `{"value":72,"type":54,"unit":0}`), "3416", "3416000", 1), "72 %"},
+		"Withings: a goal at a time that is none":      {"withings", strings.Replace(group(`2`, `{"value":72,"type":54,"unit":0}`), "3416", "3416000", 1), ""},
+		"Withings: no power of ten":                    {"withings", group(`1`, `{"value":72,"type":54}`), ""},
 		"a gateway: nothing was measured":              {"gateway", `{"systolic":210,"diastolic":65535,"timestamp":"2026-02-05T07:25:00Z"}`, "210 mm[Hg]"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,6 +114,56 @@ func TestOfWhatIsRefusedTheNumbersAreRead(t *testing.T) {
 				t.Errorf("%s\n%s", m.Refused[0].Detail, diff)
 			}
 		})
+	}
+}
+
+// TestEachMeasurementOfWhatIsRefusedIsRead: a part may hold several, and any of them may be the emergency.
+func TestEachMeasurementOfWhatIsRefusedIsRead(t *testing.T) {
+	t.Parallel()
+	const measures = `[{"value":98,"type":54,"unit":0},{"value":22,"type":11,"unit":0}]`
+	for name, c := range map[string]struct{ format, payload, field string }{
+		"a group of Withings": {"withings", `{"status":0,"body":{"measuregrps":[{"grpid":17,"attrib":0,"date":"soon","category":1,"measures":` + measures + `}]}}`, "body.measuregrps[0].date"},
+		"an oximeter":         {"gateway", `{"time":"soon","type":"reportAttribute","data":{"value":{"spo2":98,"pulse":22}}}`, "time"},
+		"an oximeter's bytes": {"gatt:2A5E", bytesOf(t, "00 6200 1600 00"), ""},
+	} {
+		m, err := formats.Read(c.format, []byte(c.payload))
+		if err != nil || len(m.Drafts) != 0 || len(m.Refused) != 2 {
+			t.Errorf("%s: %+v, %v", name, m, err)
+			continue
+		}
+		read := map[vital.Metric]float64{}
+		for _, no := range m.Refused {
+			if no.Field != c.field {
+				t.Errorf("%s: the field is %q", name, no.Field)
+			}
+			read[no.Draft.Metric] = no.Draft.Sent[0].Float()
+		}
+		if diff := cmp.Diff(map[vital.Metric]float64{vital.OxygenSat: 98, vital.HeartRate: 22}, read); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestTheFieldOfAnObservationThatIsWrongIsNamed(t *testing.T) {
+	t.Parallel()
+	for sent, want := range map[string]string{
+		`"valueQuantity":{"value":"5.4"}`:                    "valueQuantity.value",
+		`"component":[{},{"valueQuantity":{"value":"5.4"}}]`: "component[1].valueQuantity.value",
+		`"valueQuantity":{"value":true}`:                     "valueQuantity.value",
+		`"valueQuantity":{"value":5.4,"code":null}`:          "valueQuantity.code",
+		`"status":null`: "status",
+		`"category":7`:  "category",
+		`"note":[{"text":7}],"valueQuantity":{"value":"unknown"}`: "valueQuantity.value",
+	} {
+		m := formats.FHIR([]byte(`{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"Observation",` + sent + `}}]}`))
+		if len(m.Refused) != 1 || m.Refused[0].Field != "entry[0].resource."+want {
+			t.Errorf("%s: %+v", sent, m.Refused)
+		}
+	}
+	beyond := formats.FHIR([]byte(`{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"2339-0"}]},` +
+		`"valueQuantity":{"value":"LO","system":"http://unitsofmeasure.org","code":"mg/dL"}}`))
+	if no := beyond.Refused[0]; no.Beyond != vital.Below || no.Draft == nil || no.Draft.Metric != vital.Glucose {
+		t.Errorf("LO in the place of a number: %+v", no)
 	}
 }
 

@@ -177,6 +177,7 @@ func (n *node) decimal(u vital.Unit) (vital.Quantity, *Refusal) {
 	if no := n.is(number); no != nil {
 		if n.kind == text {
 			no.Detail += "; send it without quotes"
+			no.Beyond = Outside(n.raw)
 			if m, e, err := vital.ParseDecimal(strings.TrimSpace(n.raw)); err == nil {
 				return vital.Quantity{Mantissa: m, Exponent: e, Unit: u}, no
 			}
@@ -188,6 +189,17 @@ func (n *node) decimal(u vital.Unit) (vital.Quantity, *Refusal) {
 		return vital.Quantity{}, refuse(vital.ReasonNotANumber, n.path, "%s has more than 18 digits or too large an exponent", clipped(n.raw, 40))
 	}
 	return vital.Quantity{Mantissa: m, Exponent: e, Unit: u}, nil
+}
+
+// Outside reads what a meter shows in the place of a number: LO or HI, beyond what it can measure.
+func Outside(text string) vital.Beyond {
+	switch strings.ToUpper(strings.TrimSpace(text)) {
+	case "LO", "LOW":
+		return vital.Below
+	case "HI", "HIGH":
+		return vital.Above
+	}
+	return 0
 }
 
 // whole returns a whole number.

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -47,64 +48,82 @@ func Withings(src []byte) Message {
 	return all
 }
 
-// group takes one group of measures, which were measured together.
+// group takes one group of measures, which were measured together. Where something of it is wrong all of it is refused, and its numbers
+// are read all the same, but those of a goal.
 func group(g *node) Message {
 	var d Draft
 	if no := g.is(object); no != nil {
 		return refused(no)
 	}
-	if no := d.group(g); no != nil {
-		return refused(no.of(d))
+	var first *Refusal
+	for _, step := range []func(*node) *Refusal{d.dated, d.category, d.attrib} {
+		no := step(g)
+		if no != nil && no.NotKept {
+			return refused(no.of(d))
+		}
+		first = cmp.Or(first, no)
 	}
 	measures, no := g.need("measures", list)
 	if no != nil {
-		return refused(no.of(d))
+		return refused(cmp.Or(first, no).of(d))
 	}
 	found := map[int64]vital.Quantity{}
 	for _, m := range measures.items {
 		kind, q, no := measure(m)
-		if no == nil && found[kind] != (vital.Quantity{}) {
+		_, twice := found[kind]
+		if no == nil && twice {
 			no = malformed(m.path, "type %d stands more than once", kind)
 		}
-		if no != nil {
-			return refused(no.of(d))
+		if first = cmp.Or(first, no); !twice && (no == nil || q != (vital.Quantity{})) {
+			found[kind] = q
 		}
-		found[kind] = q
 	}
-	return d.measures(found, measures)
+	m := d.measures(found, measures)
+	if first != nil {
+		return first.whole(&m)
+	}
+	return m
 }
 
-// group takes what holds for all measures of a group.
-func (d *Draft) group(g *node) *Refusal {
-	at, no := g.need("date", number)
-	if no != nil {
-		return no
-	}
-	if d.Time.At, no = epoch(at); no != nil {
-		return no
+// dated takes when a group was measured, and its name.
+func (d *Draft) dated(g *node) *Refusal {
+	d.Time.Field = g.at("date")
+	at, first := g.need("date", number)
+	if first == nil {
+		d.Time.At, first = epoch(at)
 	}
 	if id := g.get("grpid"); id != nil {
 		n, no := id.whole()
-		if no != nil {
-			return no
+		if no == nil {
+			d.Identifier = "withings|" + strconv.FormatInt(n, 10)
 		}
-		d.Identifier = "withings|" + strconv.FormatInt(n, 10)
+		first = cmp.Or(first, no)
 	}
 	if device := g.get("deviceid"); device != nil && device.kind == text {
 		d.fact("device", "%s", clipped(device.raw, 100))
 	}
+	return first
+}
+
+// category tells measurements from goals.
+func (*Draft) category(g *node) *Refusal {
 	category, no := g.need("category", number)
-	if no != nil {
+	switch {
+	case no != nil:
 		return no
+	case category.raw == "1":
+		return nil
+	case category.raw == "2":
+		return notKept(category.path, "2: this is a goal, and no measurement")
 	}
-	if category.raw != "1" {
-		if category.raw == "2" {
-			return notKept(category.path, "2: this is a goal, and no measurement")
-		}
-		return malformed(category.path, "%s is none; 1 is a measurement, 2 a goal", clipped(category.raw, 20))
-	}
+	return malformed(category.path, "%s is none; 1 is a measurement, 2 a goal", clipped(category.raw, 20))
+}
+
+// attrib takes how the device knew whose the group is.
+func (d *Draft) attrib(g *node) *Refusal {
 	attrib, no := g.need("attrib", number)
 	if no != nil {
+		d.Slot, d.HasSlot = unknownSlot, true
 		return no
 	}
 	switch attrib.raw {
@@ -138,27 +157,38 @@ func epoch(n *node) (time.Time, *Refusal) {
 	return time.Unix(s, 0).UTC(), nil
 }
 
-// measure takes {"value":110100,"type":1,"unit":-3}, which is 110.100.
-func measure(m *node) (kind int64, q vital.Quantity, no *Refusal) {
+// measure takes {"value":110100,"type":1,"unit":-3}, which is 110.100. A number that could be read is returned beside the refusal too.
+func measure(m *node) (kind int64, q vital.Quantity, first *Refusal) {
 	if no := m.is(object); no != nil {
 		return 0, q, no
 	}
-	var parts [3]int64
-	for i, name := range [...]string{"type", "value", "unit"} {
+	var parts [2]int64
+	for i, name := range [...]string{"type", "unit"} {
 		n, no := m.need(name, number)
+		if no == nil {
+			parts[i], no = n.whole()
+		}
 		if no != nil {
 			return 0, q, no
 		}
-		if parts[i], no = n.whole(); no != nil {
-			return 0, q, no
-		}
-	}
-	const largest = 1e18 // 18 digits, as for the numbers of JSON
-	if e := parts[2]; e < -largestExponent || e > largestExponent || parts[1] >= largest || parts[1] <= -largest {
-		return 0, q, refuse(vital.ReasonNotANumber, m.path, "%d times ten to the power of %d is measured by no sensor", parts[1], e)
 	}
 	unit, _ := withingsType(parts[0])
-	return parts[0], vital.Quantity{Mantissa: parts[1], Exponent: int8(parts[2]), Unit: unit}, nil
+	value, no := m.need("value", number)
+	if value == nil {
+		return parts[0], q, no
+	}
+	if q, first = value.decimal(unit); first != nil && q == (vital.Quantity{}) {
+		return parts[0], q, first
+	}
+	if _, no := value.whole(); first == nil {
+		first = no
+	}
+	e := parts[1] + int64(q.Exponent)
+	if parts[1] < -largestExponent || parts[1] > largestExponent || e < -largestExponent || e > largestExponent {
+		return parts[0], vital.Quantity{}, refuse(vital.ReasonNotANumber, m.path, "%s times ten to the power of %d is measured by no sensor", clipped(value.raw, 40), parts[1])
+	}
+	q.Exponent = int8(e)
+	return parts[0], q, first
 }
 
 // withingsType returns the unit of a type and what it is; clinical/formats.md, section 4. NoUnit is a type without a unit that
@@ -223,6 +253,8 @@ func (d *Draft) measures(found map[int64]vital.Quantity, at *node) Message {
 	case high || low:
 		one := *d
 		one.Metric = vital.BloodPressure
+		one.put(0, found[systolic])
+		one.put(1, found[diastolic])
 		m.refuse(refuse(vital.ReasonMetric, at.path, "a blood pressure needs systolic (10) and diastolic (9)").of(one))
 		taken = append(taken, systolic, diastolic)
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +25,8 @@ import (
 
 // Config says how a broker is to behave.
 type Config struct {
+	// Above stand above the test's own listener: what holds for all, and other listeners.
+	Above []string
 	// Lines are added to the configuration: persistence, limits, who may do what.
 	Lines []string
 	// Users makes the broker ask for user name and password.
@@ -59,18 +62,24 @@ func binary(tb testing.TB) string {
 	return ""
 }
 
-// New starts a broker, which ends with the test.
-func New(tb testing.TB, c Config) *Broker {
+// FreeAddress returns a host and port of loopback on which nobody listens.
+func FreeAddress(tb testing.TB) string {
 	tb.Helper()
-	b := &Broker{tb: tb, binary: binary(tb), Dir: tb.TempDir()}
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b.Addr = l.Addr().String()
-	_ = l.Close()
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// New starts a broker, which ends with the test.
+func New(tb testing.TB, c Config) *Broker {
+	tb.Helper()
+	b := &Broker{tb: tb, binary: binary(tb), Dir: tb.TempDir()}
+	b.Addr = FreeAddress(tb)
 	_, port, _ := strings.Cut(b.Addr, ":")
-	lines := []string{"listener " + port + " 127.0.0.1", "persistence_location " + b.Dir + "/", "set_tcp_nodelay true", "log_type error", "log_type warning", "log_type notice"}
+	lines := append(slices.Clone(c.Above), "listener "+port+" 127.0.0.1", "persistence_location "+b.Dir+"/", "set_tcp_nodelay true", "log_type error", "log_type warning", "log_type notice")
 	if os.Geteuid() == 0 {
 		lines = append(lines, "user root") // or it could not read the folder of the test
 	}

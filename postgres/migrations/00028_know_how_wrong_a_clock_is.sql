@@ -24,4 +24,8 @@ SELECT keep_to_views('sensor_clock', '{INSERT,UPDATE,DELETE}', '{}');
 GRANT SELECT ON sensor_clock TO hale_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (last_at) ON sensor_clock TO hale_work;
 
+-- Of what was refused for its time: whose clock it was. A gateway speaks for several.
+ALTER TABLE quarantine ADD COLUMN sensor_id bigint;
+ALTER TABLE quarantine ADD FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id);
+
 RESET ROLE;

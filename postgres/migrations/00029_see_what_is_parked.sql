@@ -133,6 +133,15 @@ SELECT keep_to_views('withdrawal', '{INSERT,UPDATE,DELETE}', '{}');
 GRANT SELECT, INSERT, UPDATE, DELETE ON withdrawal TO hale_work;
 GRANT SELECT ON withdrawal TO hale_app;
 
+-- An alert goes on showing what people were shown, and says which of it stands no more (alerts.Retraction).
+ALTER TABLE timeline ADD COLUMN retracts jsonb CHECK (jsonb_typeof(retracts) = 'array'); -- null: nothing
+ALTER TABLE episode ADD COLUMN retracted jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(retracted) = 'array');
+ALTER TABLE timeline DROP CONSTRAINT timeline_cause_check;
+ALTER TABLE timeline ADD CONSTRAINT timeline_cause_check CHECK (cause IN ('', 'returned', 'rule off', 'judged anew', 'late data', 'filed elsewhere', 'filed here', 'taken back'));
+ALTER TABLE episode DROP CONSTRAINT episode_ended_check;
+ALTER TABLE episode ADD CONSTRAINT episode_ended_check CHECK (ended IN ('', 'returned', 'rule off', 'judged anew', 'late data', 'filed elsewhere', 'filed here', 'taken back'));
+ALTER TABLE situation_change ADD COLUMN withdrawn boolean NOT NULL DEFAULT false; -- readings were taken back
+
 ALTER TABLE inbox DROP CONSTRAINT inbox_state_check;
 ALTER TABLE inbox ADD CONSTRAINT inbox_state_check CHECK (state IN ('waiting', 'claimed', 'dismissed'));
 ALTER TABLE inbox ADD COLUMN settled_at timestamptz;
@@ -151,6 +160,8 @@ ALTER TABLE quarantine ADD COLUMN settled_at timestamptz; -- since when it waits
 -- What people wrote and what was measured is in no statistics of columns.
 ALTER TABLE unverified ALTER COLUMN ack_name SET STATISTICS 0, ALTER COLUMN closed_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN place SET STATISTICS 0, ALTER COLUMN why SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0;
 ALTER TABLE unverified_entry ALTER COLUMN actor_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0;
+ALTER TABLE timeline ALTER COLUMN retracts SET STATISTICS 0;
+ALTER TABLE episode ALTER COLUMN retracted SET STATISTICS 0;
 ALTER TABLE withdrawn_reading ALTER COLUMN by_name SET STATISTICS 0, ALTER COLUMN by_role SET STATISTICS 0, ALTER COLUMN why SET STATISTICS 0;
 ALTER TABLE inbox ALTER COLUMN settled_by SET STATISTICS 0, ALTER COLUMN settled_why SET STATISTICS 0;
 ALTER TABLE quarantine ALTER COLUMN tried_by SET STATISTICS 0, ALTER COLUMN refused_again SET STATISTICS 0;

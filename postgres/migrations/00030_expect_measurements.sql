@@ -75,7 +75,7 @@ CREATE TABLE technique_doubt (
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
     FOREIGN KEY (org_id, answered_id) REFERENCES staff (org_id, id)
 );
-CREATE INDEX technique_doubt_waiting ON technique_doubt (org_id, raised_at) WHERE answered_at IS NULL;
+CREATE INDEX technique_doubt_waiting ON technique_doubt (org_id, id) WHERE answered_at IS NULL;
 
 -- What people wrote and what was measured is in no statistics of columns.
 ALTER TABLE measurement_schedule ALTER COLUMN lines SET STATISTICS 0, ALTER COLUMN reason SET STATISTICS 0, ALTER COLUMN author_name SET STATISTICS 0;

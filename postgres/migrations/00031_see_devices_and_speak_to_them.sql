@@ -10,6 +10,7 @@ CREATE TABLE device_presence (
     device_id    bigint NOT NULL,
     heard_at     timestamptz NOT NULL,           -- anything, by our clock
     connection   bigint NOT NULL DEFAULT 0,      -- the newest connection that told anything: what an older one tells is ignored
+    edge         text,                           -- where that connection is: one life of one edge
     connected_at timestamptz,
     left_at      timestamptz,                    -- null while it is connected, or was never
     vanished     boolean NOT NULL DEFAULT false, -- its last will was told: it left without a goodbye
@@ -24,6 +25,7 @@ CREATE TABLE sensor_presence (
     device_id      bigint NOT NULL,              -- who spoke of it last: the device itself, or a gateway
     heard_at       timestamptz NOT NULL,
     reading_at     timestamptz,                  -- the newest arrival of a reading, but for a minute
+    timed_at       timestamptz,                  -- of one with a time that can be right
     connection     bigint NOT NULL DEFAULT 0,
     status_at      timestamptz,
     battery        smallint CHECK (battery BETWEEN 0 AND 100), -- percent
@@ -32,8 +34,6 @@ CREATE TABLE sensor_presence (
     signal_poor_at timestamptz,
     firmware       text,
     firmware_at    timestamptz,                  -- since when
-    clock_off      interval,                     -- of its clock against ours when it told it: ahead is positive
-    clock_wrong_at timestamptz,
     PRIMARY KEY (org_id, sensor_id),
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
     FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
@@ -62,13 +62,15 @@ CREATE UNIQUE INDEX incident_of_platform ON incident (org_id) WHERE to_at IS NUL
 CREATE INDEX incident_newest ON incident (org_id, from_at DESC);
 
 -- Slots that passed with nothing, as the last look at presence found them: what makes a device silent. The looker replaces them.
+-- Whatever tells people of what is missing reads them from here.
 CREATE TABLE device_silence (
     org_id    integer NOT NULL,
     sensor_id bigint NOT NULL,
+    metric    smallint NOT NULL,
     from_at   timestamptz NOT NULL,                  -- when the first of the slots opened that passed since something came
     slots     integer NOT NULL CHECK (slots > 0),
-    explained boolean NOT NULL,                      -- by an incident that is open: nobody is told of it
-    PRIMARY KEY (org_id, sensor_id),
+    explained boolean NOT NULL,                      -- by an incident that is open and began before the first of them closed: nobody is told of it
+    PRIMARY KEY (org_id, sensor_id, metric),
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id)
 );
 

@@ -1,0 +1,139 @@
+package alerts_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hale/account"
+	"hale/alerts"
+)
+
+// back takes the readings of these minutes back, as a device or a person does: the alerts that told of them say so at once, and the
+// patient is to be judged anew.
+func (r *record) back(now time.Time, by account.Actor, minutes ...int) {
+	for _, minute := range minutes {
+		i := slices.IndexFunc(r.points, func(p alerts.Point) bool { return int(p.ID)-1 == minute })
+		gone := r.points[i]
+		r.points = slices.Delete(r.points, i, i+1)
+		for _, e := range r.episodes {
+			told := slices.ContainsFunc(r.logs[e.ID], func(n alerts.Entry) bool { return n.Tells() && n.Reading.Compare(gone.Mark) == 0 })
+			if !told {
+				continue
+			}
+			c := alerts.Withdrawn(e, by, alerts.Retraction{Reading: gone.Mark, Values: gone.Values, How: alerts.InError}, "entered in error", now)
+			*e = *c.Episode
+			r.logs[e.ID] = append(r.logs[e.ID], c.Entries...)
+		}
+		r.changes = append(r.changes, alerts.Change{Patient: patient, Rejudge: true, From: gone.At, Withdrawn: true})
+	}
+}
+
+// TestReadingsThatAreTakenBack checks what becomes of alerts whose readings their device or a person took back.
+func TestReadingsThatAreTakenBack(t *testing.T) {
+	t.Parallel()
+	now := epoch().Add(time.Hour)
+	for _, c := range []struct {
+		name     string
+		readings []alerts.Point
+		act      alerts.EntryKind // of a person, on the alert that is open; none when empty
+		back     []int
+		episodes string
+		last     int  // minute of the last reading that the alert tells of
+		gone     bool // and that one was taken back
+		says     string
+	}{
+		{"a yellow one that nobody acted on closes, and shows what was taken back", []alerts.Point{pulse(1, 80), pulse(2, 105)}, "", []int{2}, "closed yellow", 2, true, "cleared taken back"},
+		{"also when nothing is left at all", []alerts.Point{pulse(2, 105)}, "", []int{2}, "closed yellow", 2, true, "cleared taken back"},
+		{"a red one stays for a person", []alerts.Point{pulse(1, 80), pulse(2, 125)}, "", []int{2}, "open red", 2, true, "cleared taken back"},
+		{"one that somebody took stays theirs", []alerts.Point{pulse(2, 105)}, alerts.EntryAcknowledged, []int{2}, "acknowledged yellow", 2, true, "cleared taken back"},
+		{"what is left is told of, and it holds", []alerts.Point{pulse(1, 101), pulse(2, 125), pulse(3, 104)}, "", []int{3}, "open red", 2, false, "annotated taken back"},
+		{"what a person has resolved says it too", []alerts.Point{pulse(1, 105), pulse(2, 104)}, alerts.EntryResolved, []int{2}, "closed yellow", 2, true, "annotated taken back"},
+		{"one after another", []alerts.Point{pulse(1, 125), pulse(2, 126)}, "", []int{2, 1}, "open red", 2, true, "cleared taken back"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r, d := newRecord(pulseRule()), alerts.NewDecider(0)
+			for _, p := range c.readings {
+				if _, err := r.take(d, p.ReceivedAt, 1, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.act != "" {
+				r.amend(r.openEpisode(11), alerts.Entry{Kind: c.act, RecordedAt: now, Actor: ana(), Until: now.Add(time.Hour), NextStep: alerts.StepNone})
+			}
+			r.back(now, account.Actor{}, c.back...)
+			if _, err := r.take(d, now, 2); err != nil {
+				t.Fatal(err)
+			}
+			if d.Mended() != 0 {
+				t.Error("what was taken back is told as a track that did not follow from the readings")
+			}
+			if got := r.tell(); got != c.episodes {
+				t.Errorf("the alerts are %q, want %q", got, c.episodes)
+			}
+			e := r.episodes[len(r.episodes)-1]
+			var said []string
+			for _, n := range r.logs[e.ID] {
+				said = append(said, string(n.Kind)+" "+string(n.Cause))
+			}
+			if !slices.Contains(said, c.says) {
+				t.Errorf("the log says %q, want %q in it", said, c.says)
+			}
+			if want := epoch().Add(time.Duration(c.last) * time.Minute); !e.Last.At.Equal(want) || (e.Retraction(e.Last) != nil) != c.gone {
+				t.Errorf("the last reading told of is of %s, taken back: %v; want %s, %v", e.Last.At, e.Retraction(e.Last) != nil, want, c.gone)
+			}
+			r.checkPure(t)
+		})
+	}
+}
+
+// TestARetractionIsKept checks what an alert says of many readings that were taken back, and of those that are theirs after all.
+func TestARetractionIsKept(t *testing.T) {
+	t.Parallel()
+	now := epoch().Add(time.Hour)
+	var log []alerts.Entry
+	for i := range 40 {
+		p := pulse(i, 125+float64(i%3))
+		kind := alerts.EntryOccurred
+		if i == 0 {
+			kind = alerts.EntryOpened
+		}
+		log = append(log, alerts.Entry{Kind: kind, RecordedAt: p.ReceivedAt, Level: alerts.Red, Reading: p.Mark, Values: p.Values, Worst: i == 2})
+	}
+	e := alerts.FoldLog(alerts.Episode{ID: 1}, log)
+	for i := range 40 {
+		c := alerts.Withdrawn(&e, ana(), alerts.Retraction{Reading: pulse(39-i, 0).Mark, Values: []float64{125}, How: alerts.InError}, "x", now)
+		e = *c.Episode
+	}
+	if e.Retraction(e.Last) == nil || e.Retraction(e.Worst) == nil || len(e.Retracted) > 16 {
+		t.Errorf("%d are kept; last: %v, worst: %v", len(e.Retracted), e.Retraction(e.Last), e.Retraction(e.Worst))
+	}
+	if r := e.Retraction(e.Last); r.By != ana().Name || !r.At.Equal(now) {
+		t.Errorf("who said it, and when: %+v", r)
+	}
+
+	e = alerts.FoldLog(alerts.Episode{ID: 1}, log)
+	said := alerts.Refiling{AskedBy: "Ana", At: now}
+	away := alerts.Refiled(&e, said, []alerts.Mark{e.Last})
+	if r := away.Episode.Retraction(e.Last); r == nil || r.How != alerts.NotHere || r.Values[0] != 125 || !strings.Contains(away.Entries[0].Note, "somebody else's") {
+		t.Errorf("%+v", r)
+	}
+	if merged := alerts.Refiled(&e, alerts.Refiling{AskedBy: "Ana", At: now, SamePerson: true}, []alerts.Mark{e.Last}); merged.Episode.Retraction(e.Last) != nil {
+		t.Error("what the person's other record has is no longer true")
+	}
+	back := alerts.Returned(away.Episode, said, []alerts.Mark{e.Last})
+	if back.Episode.Retraction(e.Last) != nil {
+		t.Error("it came back, and is still said to be somebody else's")
+	}
+	contact := alerts.Alert{Episode: e}
+	contact.Contact, contact.ContactAbout = true, e.Last
+	if !contact.ContactNow() {
+		t.Error("nobody is asked to get in touch")
+	}
+	contact.Episode.Retracted = away.Episode.Retracted
+	if contact.ContactNow() {
+		t.Error("somebody is to get in touch because of a reading that does not stand")
+	}
+}
