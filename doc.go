@@ -53,7 +53,8 @@
 //   - careplan (empty yet): goals, medication plan, schedule, doses, adherence, reminders.
 //   - alerts: rules (limits and trends so far), the condition track, the episode, the Processor, triage. Escalation is to come.
 //     alerts/score computes early-warning scores (NEWS2).
-//   - push: the notice, a row of the outbox; subscriptions, the dispatcher, push/webpush and push/webhook are to come.
+//   - push: the notice, a row of the outbox; channels, their deliveries, and the Dispatcher that hands them over. push/webhook sends
+//     them signed. Web push (push/webpush) and subscriptions are to come.
 //   - safe: the patient's data safe: who looked, a copy of everything, links, corrections; filing anew, erasing.
 //   - fhir: FHIR R4 resources in and out, with no opinion about who may.
 //

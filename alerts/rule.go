@@ -14,7 +14,8 @@ type RuleID int64
 // Kind is the kind of a rule.
 type Kind string
 
-// The kinds of rules.
+// The kinds of rules. One about what was expected and did not come is to read devices.Silence (docs/adr/0033): nobody is told of what an
+// outage explains.
 const (
 	KindLimit Kind = "limit" // compares single readings with bounds
 	KindTrend Kind = "trend" // compares a reading, or a mean, with what was measured in the days before (Trend)

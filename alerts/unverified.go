@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -27,12 +28,22 @@ const (
 	InRecord     Place = "record"     // it is stored, and no limit judges it: a summary
 )
 
-// Closing of an unverified red, by a person.
+// Closing of an unverified red by a person.
 const (
-	ClosedAsClaimed Closing = "claimed"  // somebody said whose it is
+	ClosedAsClaimed Closing = "claimed"  // somebody said whose it is; where it could be filed, that one was judged by it before this ended
 	ClosedAsNotReal Closing = "not_real" // nobody's emergency: a test, a fault of the device
 	ClosedAsHandled Closing = "handled"  // looked after; whose it is was not said
 )
+
+// Closing of an unverified red by what became of its value elsewhere (EndOf), besides ClosedAsClaimed.
+const (
+	ClosedAsDismissed Closing = "dismissed"  // somebody put it aside in the inbox
+	ClosedAsTakenBack Closing = "taken_back" // its device said that it was entered in error, or amended it
+	ClosedAsReadAgain Closing = "read_again" // it had been refused and was accepted when it was decoded again
+)
+
+// FiledWithin is how long a claim may take until it is filed and judged; then the unverified red calls again.
+const FiledWithin = time.Minute
 
 // Unverified is a value that may be somebody's emergency, and that no limit of a known person judged.
 type Unverified struct {
@@ -67,8 +78,13 @@ type Unverified struct {
 	ClosedBy   string
 	Note       string
 	Version    int
-	Holders    []Holder // of those whom the reader reaches
+	Holders    []Holder          // of those whom the reader reaches
+	All        []UnverifiedValue // that it stands for, the worst and then the first of them first, MostShown at most; of one that is asked for by itself
+	Log        []UnverifiedEntry // likewise
 }
+
+// MostShown is how many of the values that an unverified red stands for are shown.
+const MostShown = 100
 
 // Holder is somebody whose an unverified value may be.
 type Holder struct {
@@ -100,7 +116,7 @@ type UnverifiedAct struct {
 	Kind    EntryKind // EntryAcknowledged or EntryResolved
 	Until   time.Time
 	Closing Closing
-	Claimed vital.PatientID // with ClosedAsClaimed
+	Claimed vital.PatientID // whose it is: with ClosedAsClaimed, or until it is filed and judged with EntryAcknowledged
 	Note    string
 }
 
@@ -199,7 +215,8 @@ func (w *Watchlist) Close(ctx context.Context, actor account.Actor, uid vital.UI
 }
 
 // Claim says whose it is, a patient within the actor's reach. What waits in the inbox, measured in that moment, is filed to them and
-// judged by their own limits. A refused value cannot be filed; that it was theirs is written down.
+// judged by their own limits; until then the actor looks after it, and it ends by itself once they were judged, or calls again after
+// FiledWithin. A refused value cannot be filed, and of an average no limit judges: that it was theirs is written down, which ends it.
 func (w *Watchlist) Claim(ctx context.Context, actor account.Actor, uid vital.UID, expected int, patient vital.UID, note string) (Unverified, error) {
 	u, err := w.Get(ctx, actor, uid)
 	if err != nil {
@@ -215,14 +232,24 @@ func (w *Watchlist) Claim(ctx context.Context, actor account.Actor, uid vital.UI
 	if err := account.Allow(actor, account.HandleAlert, &p); err != nil {
 		return Unverified{}, err
 	}
-	if u.Place == InInbox && !u.MeasuredAt.IsZero() && w.Claimer != nil {
+	act := UnverifiedAct{Kind: EntryResolved, Closing: ClosedAsClaimed, Claimed: p.ID, Note: strings.TrimSpace(note)}
+	filed := u.Place == InInbox && !u.MeasuredAt.IsZero() && w.Claimer != nil
+	if filed {
 		if err := w.Claimer.Claim(ctx, actor, u.Sensor, u.MeasuredAt, u.MeasuredAt.Add(time.Microsecond), patient, claimReason(note)); err != nil {
 			return Unverified{}, err
 		}
+		if u.Findings&vital.NotJudged == 0 {
+			act.Kind, act.Closing = EntryAcknowledged, ""
+		}
 	}
-	return w.act(ctx, actor, uid, expected, func(time.Time) (UnverifiedAct, error) {
-		return UnverifiedAct{Kind: EntryResolved, Closing: ClosedAsClaimed, Claimed: p.ID, Note: strings.TrimSpace(note)}, nil
+	after, err := w.act(ctx, actor, uid, expected, func(now time.Time) (UnverifiedAct, error) {
+		act.Until = now.Add(FiledWithin)
+		return act, nil
 	})
+	if filed && errors.Is(err, ErrClosed) { // it was filed and judged in this moment
+		return w.Get(ctx, actor, uid)
+	}
+	return after, err
 }
 
 func claimReason(note string) string {

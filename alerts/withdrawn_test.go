@@ -132,7 +132,7 @@ func TestARetractionIsKept(t *testing.T) {
 	if !contact.ContactNow() {
 		t.Error("nobody is asked to get in touch")
 	}
-	contact.Episode.Retracted = away.Episode.Retracted
+	contact.Retracted = away.Episode.Retracted
 	if contact.ContactNow() {
 		t.Error("somebody is to get in touch because of a reading that does not stand")
 	}

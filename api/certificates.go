@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hale/account"
+	"hale/api/session"
 	"hale/devices"
 	"hale/devices/credential"
 	"hale/fault"

@@ -19,6 +19,7 @@ const (
 	tagDevices  = "devices"
 	tagAlerts   = "alerts"
 	tagKeys     = "keys"
+	tagWebhooks = "webhooks"
 	tagTeams    = "teams"
 	tagSafe     = "data safe"
 	tagAccess   = "access"
@@ -43,6 +44,7 @@ func describe() huma.Config {
 		{Name: tagDevices, Description: "What measures, and for whom"},
 		{Name: tagAlerts, Description: "What asks for a person's attention"},
 		{Name: tagKeys, Description: "Keys with which programs ask, each for what it is given"},
+		{Name: tagWebhooks, Description: "Where notices are sent when they leave Hale"},
 		{Name: tagSafe, Description: "What patients see and do with their own data"},
 		{Name: tagTeams, Description: "Who looks after whom together, and when somebody watches"},
 		{Name: tagConsent, Description: "What patients agree to, whom they let in, and how care ends"},

@@ -26,6 +26,7 @@ import (
 	"hale/devices/downlink"
 	"hale/devices/measuring"
 	"hale/fault"
+	"hale/push"
 	"hale/safe"
 )
 
@@ -104,6 +105,9 @@ type Config struct {
 	Imports          *identity.Imports
 	StaffInvitations StaffInvitations
 
+	// Webhooks are where notices are sent; no routes of them when nil.
+	Webhooks *push.Channels
+
 	Merges  *safe.Merges
 	Session *session.Keeper
 	Door    session.Door
@@ -169,6 +173,7 @@ func New(cfg Config) *Server {
 	s.addProvider()
 	s.addInvitations()
 	s.addKeys()
+	s.addWebhooks()
 	s.addPatients()
 	s.addLimits()
 	s.addTrends()

@@ -43,11 +43,35 @@ type unverifiedBody struct {
 	Overdue           bool         `json:"overdue"`
 	AcknowledgedBy    string       `json:"acknowledged_by,omitempty"`
 	AcknowledgedUntil *time.Time   `json:"acknowledged_until,omitempty"`
-	Closing           string       `json:"closing,omitempty" enum:"claimed,not_real,handled"`
+	Closing           string       `json:"closing,omitempty" enum:"claimed,not_real,handled,dismissed,taken_back,read_again" doc:"What became of it: a person said whose it is, that it is not real, or that it was handled; or it ended by itself, claimed in the inbox and judged there, put aside there, taken back by its device, or decoded again and accepted"`
 	ClosedAt          *time.Time   `json:"closed_at,omitempty"`
 	ClosedBy          string       `json:"closed_by,omitempty"`
 	Note              string       `json:"note,omitempty"`
 	MayBe             []holderBody `json:"may_be" doc:"Whose it may be, of the patients within your reach. A suggestion: nothing is filed by it"`
+	// Of one that is asked for by itself.
+	StandsFor []unverifiedValueBody `json:"stands_for,omitempty" doc:"The values that it stands for, those first that still wait, and the worst of them; 100 at most. Of one that is asked for by itself"`
+	Log       []unverifiedEntryBody `json:"log,omitempty" doc:"What happened, the oldest first; 100 lines at most. Of one that is asked for by itself"`
+}
+
+type unverifiedValueBody struct {
+	Values     []*float64 `json:"values" doc:"As of the whole; none where the device could not measure it"`
+	Place      string     `json:"place" enum:"inbox,quarantine,record"`
+	Why        string     `json:"why"`
+	Times      int        `json:"times" doc:"The same bytes without a time, received again, count up"`
+	MeasuredAt *time.Time `json:"measured_at,omitempty"`
+	ReceivedAt time.Time  `json:"received_at"`
+	Became     string     `json:"became,omitempty" enum:"claimed,not_real,handled,dismissed,taken_back,read_again" doc:"Left out while it waits"`
+	By         string     `json:"by,omitempty"`
+	Note       string     `json:"note,omitempty"`
+	EndedAt    *time.Time `json:"ended_at,omitempty"`
+}
+
+type unverifiedEntryBody struct {
+	At     time.Time  `json:"at"`
+	Kind   string     `json:"kind" enum:"opened,worsened,overdue,acknowledged,claimed,closed,dismissed,taken_back,read_again"`
+	By     string     `json:"by,omitempty" doc:"Left out: Hale"`
+	Values []*float64 `json:"values,omitempty"`
+	Note   string     `json:"note,omitempty"`
 }
 
 func unverifiedOf(u *alerts.Unverified, now time.Time) unverifiedBody {
@@ -68,6 +92,17 @@ func unverifiedOf(u *alerts.Unverified, now time.Time) unverifiedBody {
 	}
 	for _, h := range u.Holders {
 		b.MayBe = append(b.MayBe, holderBody{patientRef{h.Patient, h.Name, h.Number}, h.How, at(h.From), at(h.To)})
+	}
+	for i := range u.All {
+		v := &u.All[i]
+		one := unverifiedValueBody{Values: numbersOf(v.Values), Place: string(v.Place), Why: v.Why, Times: v.Times, MeasuredAt: at(v.MeasuredAt), ReceivedAt: v.ReceivedAt, EndedAt: at(v.EndedAt)}
+		if !v.EndedAt.IsZero() {
+			one.Became, one.By, one.Note = string(v.Became), v.By, v.Note
+		}
+		b.StandsFor = append(b.StandsFor, one)
+	}
+	for _, e := range u.Log {
+		b.Log = append(b.Log, unverifiedEntryBody{e.At, e.Kind, e.By, numbersOf(e.Values), e.Note})
 	}
 	return b
 }
@@ -136,7 +171,7 @@ func (s *Server) addUnverified() {
 	add(s, op(http.MethodGet, "/v1/unverified/{id}", "get-unverified", tagAlerts, "One of them", http.StatusNotFound), s.getUnverified)
 	changed := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed, http.StatusPreconditionRequired}
 	add(s, op(http.MethodPost, "/v1/unverified/{id}/acknowledge", "acknowledge-unverified", tagAlerts, "Look after it", changed...), s.acknowledgeUnverified)
-	add(s, op(http.MethodPost, "/v1/unverified/{id}/claim", "claim-unverified", tagAlerts, "Say whose it is", changed...), s.claimUnverified)
+	add(s, op(http.MethodPost, "/v1/unverified/{id}/claim", "claim-unverified", tagAlerts, "Say whose it is: what waits is filed, and it ends by itself once the patient was judged by it", changed...), s.claimUnverified)
 	add(s, op(http.MethodPost, "/v1/unverified/{id}/close", "close-unverified", tagAlerts, "End it: it is not real, or it was handled", changed...), s.closeUnverified)
 }
 

@@ -61,6 +61,26 @@ func (c Clocks) Hear(l vital.ClockLook) (next Clocks, anew bool) {
 	return append(slices.Clone(c), ClockSpan{Clock: l.Clock, From: l.At, Last: l.At}), true
 }
 
+// These bound what other edges are told of a clock that changes all the time: each time they read the whole registry again. A change is
+// worth it from a minute on, the grain of measurements at home, and once a minute.
+const (
+	tellChange = time.Minute
+	tellEvery  = time.Minute
+)
+
+// News reports whether the newest span is to be told to edges that were told of those before as this said. The first of a clock is when
+// they would read its times otherwise. The digits of a local clock are as good as any zone's until somebody has looked.
+func (c Clocks) News(local bool) bool {
+	last := -1
+	for i := range c {
+		switch {
+		case last < 0 && (local || c[i].Offset.Abs() > ClockTolerance), last >= 0 && apart(c[i].Offset, c[last].Offset) > tellChange && c[i].From.Sub(c[last].From) >= tellEvery:
+			last = i
+		}
+	}
+	return last >= 0 && last == len(c)-1
+}
+
 // At returns by how much a time that this clock showed, and that arrived at received, is wrong; ok is false when nobody has looked
 // at the clock. A span holds for the times, put right by it, that lie between the newest look before it and the first look after
 // it: in between the clock was changed, and nobody saw when. Where several spans can be meant, it is the newest, and uncertain by

@@ -306,6 +306,42 @@ func TestAClockThatIsWrongIsTrouble(t *testing.T) {
 	}
 }
 
+// Every edge reads the whole registry again when it is told: a clock that sways by some seconds, or is another at each look, must not.
+func TestEdgesAreToldOfAClockWhenItMatters(t *testing.T) {
+	t.Parallel()
+	type looked struct{ at, offset time.Duration }
+	cases := map[string]struct {
+		local bool
+		looks []looked
+		want  []int // which looks are news
+	}{
+		"right":                              {false, []looked{{0, 5 * time.Second}}, nil},
+		"wrong by more than looks differ":    {false, []looked{{0, 11 * time.Second}}, []int{0}},
+		"without zone, whatever it shows":    {true, []looked{{0, 0}}, []int{0}},
+		"swaying with the way of messages":   {false, []looked{{0, time.Hour}, {time.Hour, time.Hour + 40*time.Second}, {2 * time.Hour, time.Hour}, {3 * time.Hour, time.Hour - 40*time.Second}}, []int{0}},
+		"drifting, a minute in the end":      {false, []looked{{0, 40 * time.Second}, {time.Hour, 70 * time.Second}, {2 * time.Hour, 99 * time.Second}, {3 * time.Hour, 111 * time.Second}, {4 * time.Hour, 140 * time.Second}}, []int{0, 3}},
+		"changed":                            {false, []looked{{0, time.Hour}, {time.Hour, 0}}, []int{0, 1}},
+		"another at each look, all the time": {false, []looked{{0, time.Hour}, {20 * time.Second, 2 * time.Hour}, {40 * time.Second, 3 * time.Hour}, {time.Minute, 4 * time.Hour}, {80 * time.Second, 0}}, []int{0, 3}},
+		"right first, and then not":          {false, []looked{{0, 0}, {time.Second, time.Minute}}, []int{1}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var clocks devices.Clocks
+			var news []int
+			for i, l := range c.looks {
+				var anew bool
+				if clocks, anew = clocks.Hear(look(ten().Add(l.at), l.offset)); anew && clocks.News(c.local) {
+					news = append(news, i)
+				}
+			}
+			if diff := cmp.Diff(c.want, news); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestABookKnowsWhatTheRegistryDoesNotYet(t *testing.T) {
 	t.Parallel()
 	book, s := devices.NewClockBook(), &devices.Snapshot{Clocks: map[devices.ClockKey]devices.Clocks{{Sensor: 7}: heard(look(ten(), 0))}}

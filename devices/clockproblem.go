@@ -48,3 +48,28 @@ func (d *Fact) clockProblem(now time.Time) (since time.Time, fill func(p *Proble
 	}
 	return time.Time{}, nil, false
 }
+
+// ClockCount is of how many devices and sensors the clock is off, was changed lately, so that its times are not sure, or only sent times
+// that were refused. Each stands in one of them.
+type ClockCount struct{ Off, Unsure, Refused int }
+
+// CountClocks counts what is wrong with clocks at now.
+func CountClocks(list []Fact, now time.Time) ClockCount {
+	var n ClockCount
+	for i := range list {
+		_, fill, wrong := list[i].clockProblem(now)
+		if !wrong {
+			continue
+		}
+		var p Problem
+		switch fill(&p); {
+		case p.ClockOff != 0:
+			n.Off++
+		case p.ClockJump != 0:
+			n.Unsure++
+		default:
+			n.Refused++
+		}
+	}
+	return n
+}

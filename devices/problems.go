@@ -17,7 +17,7 @@ type ProblemKind string
 // The kinds of problem, the most urgent first.
 const (
 	ProblemOutage      ProblemKind = "outage"      // an incident: nothing comes from it, or from anything
-	ProblemClock       ProblemKind = "clock"       // its clock cannot be right: what it measures waits in quarantine
+	ProblemClock       ProblemKind = "clock"       // its clock is off, was changed lately, or its times were refused
 	ProblemCertificate ProblemKind = "certificate" // that of its last client certificate ends
 	ProblemSilent      ProblemKind = "silent"      // something was expected of it and did not come, though it is there
 	ProblemBattery     ProblemKind = "battery"

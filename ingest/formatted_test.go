@@ -94,6 +94,28 @@ func TestWhatHasNoTimeOfItsOwnHasThatOfItsDoor(t *testing.T) {
 	}
 }
 
+// TestWhatIsKeptOfARefusedPartCanBeDecodedAgain: the sensor is granted to its gateway later, and each part is there as a message.
+func TestWhatIsKeptOfARefusedPartCanBeDecodedAgain(t *testing.T) {
+	t.Parallel()
+	group := `{"attrib":0,"category":1,"date":1795245900,"measures":[{"value":97,"type":54,"unit":0}]}`
+	for ending, payload := range map[string]string{
+		"fhir":     `{"resourceType":"Bundle","type":"batch","entry":[{"resource":` + observation("final", "61", "") + `}]}`,
+		"omh":      `[{"header":{"id":"a","creation_date_time":"2026-11-21T07:20:00Z","schema_id":{"namespace":"omh","name":"heart-rate","version":"2.0"}},"body":{"heart_rate":{"value":61,"unit":"beats/min"},"effective_time_frame":{"date_time":"2026-11-21T07:20:00Z"}}}]`,
+		"withings": `{"status":0,"body":{"measuregrps":[` + group + `]}}`,
+		"gateway":  `[{"type":"reportAttribute","time":1795245900,"data":{"value":{"spo2":97}}}]`,
+		"readings": `[{"metric":"heart_rate","value":61,"unit":"/min"}]`,
+	} {
+		records, receipt := decode(message("hale/v1/cuff-7/sensors/newox/"+ending, payload))
+		if len(receipt.Refused) != 1 {
+			t.Errorf("%s: told %+v", ending, receipt)
+			continue
+		}
+		if _, receipt := decode(message("hale/v1/cuff-7/sensors/scale-1/"+ending, string(records[0].Refused.Raw))); receipt.Accepted != 1 {
+			t.Errorf("%s: decoded again, told %+v", ending, receipt)
+		}
+	}
+}
+
 func TestAGatewaySendsEveryFormatForItsSensors(t *testing.T) {
 	t.Parallel()
 	const point = `{"header":{"id":"f1","creation_date_time":"2026-11-21T07:20:00Z","schema_id":{"namespace":"omh","name":"body-weight","version":"2.0"}},` +

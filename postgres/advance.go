@@ -40,7 +40,8 @@ type job struct {
 	outcome alerts.Outcome
 	result  alerts.Result
 
-	unverified []alerts.Event
+	suspected  []suspect
+	unverified []alerts.Event // of all batches of the transaction, with the first of them
 }
 
 // change is a row of situation_change.
@@ -52,7 +53,11 @@ type change struct {
 // Advance commits one batch, or nothing. See alerts.Store. Small live batches of several partitions may share a
 // transaction (together.go).
 //
-// Lock order: cursor rows by partition, readings, episodes, outbox, situation changes, who was heard.
+// Lock order: cursor rows by partition; of each batch readings, inbox, what stands beside readings, withdrawals by key, what was refused;
+// unverified reds by sensor, metric and side with their log; tracks and episodes, situation changes, canaries, outbox, timeline; and of who
+// was heard devices, firmware of sensors, sensors, commands and clocks, each in the order of the keys; the registry's version. What is of
+// one patient or device is of one partition, so that its cursor row keeps others away; unverified reds, notices, what was heard of a shared
+// gateway and the version are everybody's, and only their order keeps two batches from waiting for each other.
 //
 // Each group of statements is one round trip: the opening, the COPY, what was decided (when something was), the end.
 func (w *Work) Advance(ctx context.Context, b alerts.Batch, decide alerts.Decide) (alerts.Result, error) {
@@ -130,6 +135,9 @@ func (w *Work) advance(ctx context.Context, jobs []*job, stageAll bool) error {
 			return err
 		}
 	}
+	if jobs[0].unverified, err = screen(ctx, tx, now, suspectsOf(jobs)); err != nil {
+		return err
+	}
 	if err := saveAll(ctx, tx, jobs, now, last); err != nil {
 		return err
 	}
@@ -160,13 +168,11 @@ func (j *job) settle(ctx context.Context, tx statements, now time.Time) (err err
 	if err != nil {
 		return err
 	}
-	var first []*vital.Refused
+	var first []quarantined
 	if j.result.Refused, first, err = quarantine(ctx, tx, slices.Concat(j.sifted.refused, j.filed.conflicts, tooMuch)); err != nil {
 		return err
 	}
-	if j.unverified, err = screen(ctx, tx, now, j.suspects(first)); err != nil {
-		return err
-	}
+	j.suspected = j.suspects(first)
 	f := &facts{tx: tx, batch: make([]alerts.Fresh, 0, len(j.filed.stored))}
 	for _, r := range j.filed.stored {
 		if j.placed.elsewhere[r.Reading] || r.Findings&vital.NotJudged != 0 {

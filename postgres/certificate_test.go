@@ -1,12 +1,8 @@
 package postgres_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"net/netip"
 	"testing"
 	"time"
@@ -69,24 +65,9 @@ func asking(t *testing.T, name string, shown *tls.Certificate) credential.Asking
 	t.Helper()
 	a := credential.Asking{Name: name, Request: certs.Request(t, name, certs.Key(t))}
 	if shown != nil {
-		a.Chain, a.Signature = certs.PEM(shown.Leaf), signature(t, a.Request, shown)
+		a.Chain, a.Signature = certs.PEM(shown.Leaf), certs.Signature(t, shown, a.Request)
 	}
 	return a
-}
-
-func signature(t *testing.T, request []byte, shown *tls.Certificate) []byte {
-	t.Helper()
-	block, _ := pem.Decode(request)
-	sum := sha256.Sum256(block.Bytes)
-	key, ok := shown.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok {
-		t.Fatal("the key is of another kind")
-	}
-	b, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestACertificateOfOursLetsItsDeviceInUntilItIsRevoked(t *testing.T) {
@@ -218,7 +199,7 @@ func TestADeviceRenewsItsCertificateByItself(t *testing.T) {
 	}{
 		"signed by another key": {func(a *credential.Asking) {
 			o := maker.Issue(t, certs.Leaf{Name: "cuff-1"})
-			a.Signature = signature(t, a.Request, &o)
+			a.Signature = certs.Signature(t, &o, a.Request)
 		}, fault.Unauthenticated},
 		"with the signature of another request": {func(a *credential.Asking) { a.Signature = unknown.Signature }, fault.Unauthenticated},
 		"for another device":                    {func(a *credential.Asking) { *a = asking(t, "cuff-2", &present) }, fault.Unauthenticated},
@@ -416,7 +397,7 @@ func TestWhatWasGotWithASecretEndsWithIt(t *testing.T) {
 		key := certs.Key(t)
 		a := credential.Asking{Name: "cuff-1", Request: certs.Request(t, "cuff-1", key), Secret: secret}
 		if shown != nil {
-			a.Chain, a.Signature = certs.PEM(shown.Leaf), signature(t, a.Request, shown)
+			a.Chain, a.Signature = certs.PEM(shown.Leaf), certs.Signature(t, shown, a.Request)
 		}
 		made, err := r.Renew(ctx, a)
 		if err != nil {

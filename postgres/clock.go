@@ -24,9 +24,6 @@ SELECT s.org_id, s.id, $3, $4, $4, $5, $6, $7, $8 FROM sensor s WHERE s.org_id =
 const dropClocks = `DELETE FROM sensor_clock WHERE org_id = $1 AND sensor_id = $2 AND local = $3 AND from_at < $4`
 const seeClock = `UPDATE sensor_clock SET last_at = $5 WHERE org_id = $1 AND sensor_id = $2 AND local = $3 AND from_at = $4 AND last_at < $5`
 
-// tellClockEvery bounds how often one clock makes every edge read the registry again: one that is told anew all the time must not.
-const tellClockEvery = time.Minute
-
 // queueClocks notes what devices said of clocks, in the order of the sensors, and makes the edges look when they must know. It
 // comes last in a transaction, for the registry's version is everybody's.
 func queueClocks(ctx context.Context, tx statements, last *pgx.Batch, jobs []*job) error {
@@ -53,8 +50,7 @@ func queueClocks(ctx context.Context, tx statements, last *pgx.Batch, jobs []*jo
 	tell := false
 	for _, s := range told {
 		key := devices.ClockKey{Sensor: s.Sensor, Local: s.Look.Local}
-		before := known[key]
-		after, anew := before.Hear(*s.Look)
+		after, anew := known[key].Hear(*s.Look)
 		known[key] = after
 		now := after[len(after)-1]
 		if !anew {
@@ -63,20 +59,12 @@ func queueClocks(ctx context.Context, tx statements, last *pgx.Batch, jobs []*jo
 		}
 		last.Queue(insertClock, int32(s.Org), int64(s.Sensor), key.Local, now.From, now.Offset.Microseconds(), now.Uncertainty.Microseconds(), int16(now.Method), int64(s.Device))
 		last.Queue(dropClocks, int32(s.Org), int64(s.Sensor), key.Local, after[0].From)
-		tell = tell || matters(key.Local, before, now)
+		tell = tell || after.News(key.Local)
 	}
 	if tell {
 		last.Queue(bumpRegistry)
 	}
 	return nil
-}
-
-// matters reports whether the edges must know of a new span: the first one of a clock that is right changes nothing.
-func matters(local bool, before devices.Clocks, now devices.ClockSpan) bool {
-	if len(before) == 0 {
-		return local || now.Offset.Abs() > devices.ClockTolerance
-	}
-	return now.From.Sub(before[len(before)-1].From) >= tellClockEvery
 }
 
 // querier asks.

@@ -316,8 +316,8 @@ func TestTimesThatAreGoodAgainEndTheProblemOfTheRefused(t *testing.T) {
 			t.Errorf("%s: %s", what, diff)
 		}
 	}
-	lately := func(minutes int, rec vital.Record) vital.Record { // as it would have come in the last hour
-		at := time.Now().Add(time.Duration(minutes) * time.Minute).Add(-time.Hour).Truncate(time.Microsecond).UTC()
+	lately := func(n int, rec vital.Record) vital.Record { // within one minute, an hour ago, but for the first
+		at := time.Now().Add(time.Duration(n) * 5 * time.Second).Add(-time.Hour).Truncate(time.Microsecond).UTC()
 		switch {
 		case rec.Reading != nil:
 			rec.Reading.SentAt, rec.Reading.MeasuredAt, rec.Reading.ReceivedAt = at, at, at
@@ -340,6 +340,13 @@ func TestTimesThatAreGoodAgainEndTheProblemOfTheRefused(t *testing.T) {
 	is("good again", "scale-9 2")
 	r.advance(t, lately(6, r.impossible(6, r.device.Own)))
 	is("refused again", "cuff-1 2", "scale-9 2")
+	if n, err := (postgres.Operator{AdminURL: r.db.AdminURL()}).Clocks(t.Context()); err != nil || n != (devices.ClockCount{Refused: 2}) {
+		t.Errorf("an operator is told of %+v, %v", n, err)
+	}
+	r.advance(t, lately(6, r.clockTold(6, -time.Hour)))
+	if n, err := (postgres.Operator{AdminURL: r.db.AdminURL()}).Clocks(t.Context()); err != nil || n != (devices.ClockCount{Off: 1, Refused: 1}) {
+		t.Errorf("an operator is told of %+v, %v", n, err)
+	}
 	r.advance(t, lately(7, r.clockTold(7, 2*time.Second)))
 	is("found to be right", "scale-9 2")
 }

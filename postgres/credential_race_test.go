@@ -25,7 +25,7 @@ func (r *trustee) renewed(t *testing.T, secret string, shown *tls.Certificate) (
 	key := certs.Key(t)
 	a := credential.Asking{Name: "cuff-1", Request: certs.Request(t, "cuff-1", key), Secret: secret}
 	if shown != nil {
-		a.Chain, a.Signature = certs.PEM(shown.Leaf), signature(t, a.Request, shown)
+		a.Chain, a.Signature = certs.PEM(shown.Leaf), certs.Signature(t, shown, a.Request)
 	}
 	made, err := r.Renew(t.Context(), a)
 	if err != nil {

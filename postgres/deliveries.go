@@ -85,7 +85,7 @@ func (w *Work) ClaimDeliveries(ctx context.Context, c push.Claiming) ([]*push.Pa
 }
 
 const (
-	// The notice before its deliveries, as an erasure takes them.
+	// The notice before its deliveries, as whatever cancels it would take them.
 	lockNotice = `SELECT o.id FROM outbox o JOIN delivery d ON d.org_id = o.org_id AND d.outbox_id = o.id WHERE d.org_id = $1 AND d.id = $2 FOR NO KEY UPDATE OF o`
 
 	settleDelivery = `

@@ -94,6 +94,8 @@ AND NOT EXISTS (SELECT FROM inbox i WHERE i.sensor_id = m.sensor_id AND i.metric
 AND o.org_id = $1 AND o.last_received_at >= s.from_at
 AND (p.device_id = o.device_id AND strpos(o.topic, '/sensors/') = 0 OR strpos(o.topic, '/sensors/' || p.uid || '/') > 0)`, "messages of their sensors as they were sent, also what came late: they are kept for days only"},
 		{"withdrawal", string(safe.ClassReadings), `DELETE FROM withdrawal w USING ` + theirSpans + ` AND w.org_id = $1 AND w.sensor_id = s.sensor_id AND w.sent_at >= s.from_at AND (s.to_at IS NULL OR w.sent_at < s.to_at)`, "what their devices took back, and when it was measured"},
+		{"unverified_value", string(safe.ClassReadings), `DELETE FROM unverified_value v WHERE v.org_id = $1 AND (v.unverified_id IN ` + theirUnverified + ` OR EXISTS (SELECT FROM ` + theirSpans + ` AND v.sensor_id = s.sensor_id
+    AND coalesce(v.measured_at, v.received_at) >= s.from_at AND (s.to_at IS NULL OR coalesce(v.measured_at, v.received_at) < s.to_at)))`, "what the rows below stand for"},
 		{"unverified_entry", string(safe.ClassReadings), `DELETE FROM unverified_entry WHERE org_id = $1 AND unverified_id IN ` + theirUnverified, "the log of the row below"},
 		{"unverified", string(safe.ClassReadings), `DELETE FROM unverified WHERE org_id = $1 AND id IN ` + theirUnverified, "unverified values of their sensors, and those that were said to be theirs"},
 		deleted("unverified_person", safe.ClassReadings, "that a value might have been theirs"),
@@ -128,6 +130,7 @@ func alertRules() []eraseRule {
 		deleted("rule", safe.ClassAlerts, "their limits"),
 		deleted("measurement_schedule", safe.ClassAlerts, "what they were to measure"),
 		deleted("measurement_pause", safe.ClassAlerts, "when they were away"),
+		{"delivery", string(safe.ClassAlerts), `DELETE FROM delivery WHERE org_id = $1 AND outbox_id IN (SELECT o.id FROM outbox o WHERE o.` + ofPerson + `)`, "where these notices went"},
 		deleted("outbox", safe.ClassAlerts, "notices about them"),
 		deleted("team_patient", safe.ClassAlerts, "who cared for them"),
 	}
@@ -185,7 +188,12 @@ func deletedLast(table, statement, why string) eraseRule {
 func keptTables() []eraseRule {
 	return []eraseRule{
 		unless("audit", "rows are blanked by blank_audit, so that the chain holds"),
-		unless("sensor_presence", "the battery, signal and firmware of a device, of whomever it is: numbers, and a version"),
+		unless("sensor_presence", "the battery, signal and firmware of a thing, whoever has it: numbers, and a version"),
+		unless("sensor", "what a thing is: its name, type, serial number, lot, firmware"),
+		unless("incident", "when a device was out, and one of four words why"),
+		unless("pairing_code", "a hash of a code for a device"),
+		unless("device_cert", "what lets a device in: it names the device"),
+		unless("device_claim", "what lets a device in: it names the device"),
 		unless("erasure_item", "what was decided by class: names nobody"),
 		unless("erasure_ledger", "what is needed to do it again: the number of a row that is gone and a hash"),
 	}

@@ -284,12 +284,18 @@ INSERT INTO quarantine AS q (org_id, device_id, topic, reason, detail, raw, leng
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)
 ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, last_received_at = greatest(q.last_received_at, excluded.last_received_at),
     settled_at = CASE WHEN excluded.received_at > q.last_received_at AND excluded.received_at > q.settled_at THEN NULL ELSE q.settled_at END
-RETURNING times = 1, q.received_at <> $10`
+RETURNING times = 1, q.received_at <> $10, q.id`
+
+// quarantined is what was refused, with its row.
+type quarantined struct {
+	*vital.Refused
+	row int64
+}
 
 // quarantine keeps what was refused, once per device and content, and returns how many were new. What was settled and comes again waits
 // again. fresh are those that were not refused before, all parts of a new message among them, and those that may have been measured
 // again: the same bytes without a time.
-func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (added int, fresh []*vital.Refused, err error) {
+func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (added int, fresh []quarantined, err error) {
 	if len(refused) == 0 {
 		return 0, nil, nil
 	}
@@ -306,7 +312,8 @@ func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (a
 		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], identity[:], r.ReceivedAt, whoseClock(r)).
 			QueryRow(func(row pgx.Row) error {
 				var first, later bool
-				if err := row.Scan(&first, &later); err != nil {
+				var id int64
+				if err := row.Scan(&first, &later, &id); err != nil {
 					return err
 				}
 				if first {
@@ -314,7 +321,7 @@ func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (a
 					news[identity] = true
 				}
 				if news[identity] || later && r.Read != nil && r.Read.Findings&vital.TimeAssumed != 0 {
-					fresh = append(fresh, r)
+					fresh = append(fresh, quarantined{r, id})
 				}
 				return nil
 			})

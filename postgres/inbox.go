@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/alerts"
 	"hale/fault"
 	"hale/safe"
 	"hale/vital"
@@ -184,6 +185,9 @@ func (a *App) Dismiss(ctx context.Context, actor account.Actor, d safe.Dismissal
 		}
 		if n = int(tag.RowsAffected()); n == 0 {
 			return nil
+		}
+		if err := leave(ctx, tx, sensor, now, alerts.ClosedAsDismissed, actor.Name, d.Why); err != nil {
+			return err
 		}
 		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "dismiss from the inbox", Object: "sensor " + d.Sensor, Detail: fmt.Sprintf("%d readings", n)})
 	})

@@ -25,6 +25,9 @@ type kept struct {
 	Identifiers []int64       `json:"identifiers,omitempty"` // patient_identifier rows that were moved
 	Glass       []int64       `json:"glass,omitempty"`       // break_glass rows that were made
 	Kits        []int64       `json:"kits,omitempty"`        // kit_holder rows that were moved
+	Schedule    []int         `json:"schedule,omitempty"`    // versions of the second's measurement schedule that were made
+	Pauses      []keptPause   `json:"pauses,omitempty"`      // measurement_pause rows that were made
+	Doubts      []int64       `json:"doubts,omitempty"`      // technique_doubt rows that were moved
 }
 
 const lockPatients = `SELECT 1 FROM patient WHERE uid = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
@@ -174,6 +177,9 @@ func merge(ctx context.Context, tx pgx.Tx, actor account.Actor, w safe.MergeWish
 	}
 	k, err := join(ctx, tx, from, into, now)
 	if err != nil {
+		return safe.Merge{}, err
+	}
+	if err := joinMeasuring(ctx, tx, actor, from, into, now, &k); err != nil {
 		return safe.Merge{}, err
 	}
 	note, err := json.Marshal(k)
@@ -345,6 +351,9 @@ func (a *App) UndoMerge(ctx context.Context, actor account.Actor, uid vital.UID,
 			return err
 		}
 		if err := part(ctx, tx, actor, k, from, into, now); err != nil {
+			return err
+		}
+		if err := partMeasuring(ctx, tx, actor, k, id, from, into, now); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, undoMerge, int32(actor.Org), id, reason, nullID(actor.Staff), actor.Name, now); err != nil {

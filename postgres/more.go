@@ -22,13 +22,41 @@ const notesFor = 30 * 24 * time.Hour
 const withdrawalsFor = 30 * 24 * time.Hour
 
 // Only what belongs to a row is kept: a reading of somebody who was erased is let go while it is stored, and what was sent again
-// meets its first outcome, whatever has become known of its clock since.
+// meets its first outcome, whatever has become known of its clock since. All of a batch is one statement, and the limit has each row
+// looked up by the key.
 const insertMore = `
 INSERT INTO reading_more (org_id, sensor_id, metric, sent_at, tie, clock_offset_us, clock_method, uncertainty_us, standing, name, facts)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
-WHERE EXISTS (SELECT FROM reading r WHERE r.sensor_id = $2 AND r.metric = $3 AND r.sent_at = $4 AND r.tie = $5 AND r.measured_at = $12)
-   OR EXISTS (SELECT FROM inbox i WHERE i.sensor_id = $2 AND i.metric = $3 AND i.sent_at = $4 AND i.tie = $5 AND i.measured_at = $12)
+SELECT u.org, u.sensor, u.metric, u.sent_at, u.tie, u.off, u.method, u.unsure, u.standing, u.name, u.facts::jsonb
+FROM unnest($1::integer[], $2::bigint[], $3::smallint[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::smallint[], $8::bigint[], $9::smallint[],
+        $10::bigint[], $11::text[], $12::timestamptz[]) u (org, sensor, metric, sent_at, tie, off, method, unsure, standing, name, facts, measured_at)
+    CROSS JOIN LATERAL (
+        SELECT FROM reading r WHERE r.sensor_id = u.sensor AND r.metric = u.metric AND r.sent_at = u.sent_at AND r.tie = u.tie AND r.measured_at = u.measured_at
+        UNION ALL
+        SELECT FROM inbox i WHERE i.sensor_id = u.sensor AND i.metric = u.metric AND i.sent_at = u.sent_at AND i.tie = u.tie AND i.measured_at = u.measured_at
+        LIMIT 1) kept
 ON CONFLICT DO NOTHING`
+
+// besides are what stands beside the readings of a batch, column by column as insertMore takes it.
+type besides struct {
+	counted
+	sentAt, measuredAt     []time.Time
+	offsets, unsure, names []int64
+	methods, standings     []int16
+	facts                  []string
+}
+
+func (b *besides) keep(r *vital.Reading) error {
+	facts, err := factsJSON(r.More.Facts)
+	if err != nil {
+		return err
+	}
+	c := r.More.Clock
+	b.add(r)
+	b.sentAt, b.measuredAt = append(b.sentAt, r.SentAt), append(b.measuredAt, r.MeasuredAt)
+	b.offsets, b.methods, b.unsure = append(b.offsets, c.Offset.Microseconds()), append(b.methods, int16(c.Method)), append(b.unsure, c.Uncertainty.Microseconds())
+	b.standings, b.names, b.facts = append(b.standings, int16(r.More.Standing)), append(b.names, r.More.Name), append(b.facts, facts)
+	return nil
+}
 
 // notesOfSensor is how many notes of one sensor wait: no meter remembers as many measurements. The oldest go.
 const notesOfSensor = 5000
@@ -131,6 +159,7 @@ func (c *counted) add(r *vital.Reading) {
 func (j *job) keepBeside(ctx context.Context, tx statements) error {
 	batch := &pgx.Batch{}
 	var counted counted
+	var beside besides
 	keep := func(r *vital.Reading) error {
 		if r.More == nil {
 			return nil
@@ -138,14 +167,7 @@ func (j *job) keepBeside(ctx context.Context, tx statements) error {
 		if r.Metric == vital.Glucose && r.HasSequence {
 			counted.add(r)
 		}
-		facts, err := factsJSON(r.More.Facts)
-		if err != nil {
-			return err
-		}
-		c := r.More.Clock
-		batch.Queue(insertMore, int32(r.Org), int64(r.Sensor), int16(r.Metric), r.SentAt, r.Tie, c.Offset.Microseconds(), int16(c.Method),
-			c.Uncertainty.Microseconds(), int16(r.More.Standing), r.More.Name, facts, r.MeasuredAt)
-		return nil
+		return beside.keep(r)
 	}
 	for i := range j.filed.stored {
 		if err := keep(j.filed.stored[i].Reading); err != nil {
@@ -156,6 +178,10 @@ func (j *job) keepBeside(ctx context.Context, tx statements) error {
 		if err := keep(r); err != nil {
 			return err
 		}
+	}
+	if len(beside.ties) > 0 {
+		batch.Queue(insertMore, beside.orgs, beside.sensors, beside.metrics, beside.sentAt, beside.ties, beside.offsets, beside.methods, beside.unsure,
+			beside.standings, beside.names, beside.facts, beside.measuredAt)
 	}
 	for _, n := range j.sifted.notes {
 		facts, err := factsJSON(n.More.Facts)

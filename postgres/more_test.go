@@ -54,7 +54,7 @@ func TestWhatStoodBesideAReadingIsKeptAndShown(t *testing.T) {
 	stranger.Reading.SentAt = since().Add(-time.Hour)
 	stranger.Reading.MeasuredAt, stranger.Reading.Patient, stranger.Reading.Assignment = stranger.Reading.SentAt, 0, 0
 	stranger.Reading.More = &vital.More{Facts: []vital.Fact{{Name: "body_site", Value: "arm"}}}
-	r.advance(t, plain, rich, stranger)
+	r.advance(t, plain, rich, stranger, rich)
 	r.advance(t, rich, stranger) // again
 
 	got := query(t, r, `SELECT clock_offset_us || ' ' || clock_method || ' ' || uncertainty_us || ' ' || standing || ' ' || name FROM reading_more ORDER BY sent_at`, pgx.RowTo[string])

@@ -22,6 +22,7 @@ type ears struct {
 	mu      sync.Mutex
 	devices map[vital.DeviceID]time.Time
 	sensors map[vital.SensorID]time.Time
+	refused map[vital.SensorID]bool // times of it were refused, and none was good since
 }
 
 // heard is what the batches of one transaction say of who is there.
@@ -39,7 +40,7 @@ func (e *ears) hear(jobs []*job) heard {
 	for _, j := range jobs {
 		for _, no := range j.sifted.refused {
 			if no.Reason == vital.ReasonClock && no.Read != nil {
-				delete(e.sensors, no.Read.Sensor) // that its times are good again is written at once
+				e.refused[no.Read.Sensor] = true // that its times are good again is written at once
 			}
 		}
 		var last *vital.Reading
@@ -48,7 +49,7 @@ func (e *ears) hear(jobs []*job) heard {
 				continue
 			}
 			last = r
-			if r.ReceivedAt.Sub(e.sensors[r.Sensor]) >= devices.HeardEvery {
+			if r.ReceivedAt.Sub(e.sensors[r.Sensor]) >= devices.HeardEvery || e.refused[r.Sensor] && devices.Timed(r) {
 				h.reading(r)
 			}
 			if r.ReceivedAt.Sub(e.devices[r.Device]) >= devices.HeardEvery {
@@ -118,6 +119,9 @@ func (e *ears) wrote(h heard) {
 		if c.ReadingAt.After(e.sensors[id]) {
 			e.sensors[id] = c.ReadingAt
 		}
+		if !c.TimedAt.IsZero() {
+			delete(e.refused, id)
+		}
 	}
 }
 
@@ -167,10 +171,13 @@ ON CONFLICT (org_id, sensor_id) DO UPDATE SET
     firmware_at = CASE WHEN ` + freshStatus + ` AND excluded.firmware <> coalesce(p.firmware, '') THEN excluded.firmware_at ELSE p.firmware_at END,
     firmware = CASE WHEN ` + freshStatus + ` THEN coalesce(excluded.firmware, p.firmware) ELSE p.firmware END`
 
-// A recall asks for the firmware that a sensor has by its own word.
+// A recall asks for the firmware that a sensor has by its own word. The rows are locked in their order before they are changed: an UPDATE
+// by itself takes them as it finds them.
 const describeFirmware = `
-UPDATE sensor s SET firmware = n.firmware FROM unnest($1::int[], $2::bigint[], $3::text[]) AS n (org_id, sensor_id, firmware)
-WHERE s.org_id = n.org_id AND s.id = n.sensor_id AND s.firmware <> n.firmware`
+WITH changed AS MATERIALIZED (
+    SELECT s.org_id, s.id, n.firmware FROM unnest($1::int[], $2::bigint[], $3::text[]) AS n (org_id, sensor_id, firmware)
+    JOIN sensor s ON s.org_id = n.org_id AND s.id = n.sensor_id AND s.firmware <> n.firmware ORDER BY s.org_id, s.id FOR NO KEY UPDATE OF s)
+UPDATE sensor s SET firmware = c.firmware FROM changed c WHERE s.org_id = c.org_id AND s.id = c.id`
 
 // queue adds what was heard to the last statements of the transaction: they cost no round trip of their own. Lock order: devices
 // before sensors, each in the order of the keys, so that partitions whose people share a gateway never wait in a circle.

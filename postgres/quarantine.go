@@ -98,6 +98,11 @@ func (a *App) NoteRetried(ctx context.Context, actor account.Actor, uid vital.UI
 		if _, err := tx.Exec(ctx, noteRetried, string(uid), now, actor.Name, r.Accepted, validText(r.Refused)); err != nil {
 			return fmt.Errorf("note that it was decoded again: %w", err)
 		}
+		if r.Refused == "" {
+			if _, err := tx.Exec(ctx, leaveQuarantine, string(uid), now, actor.Name); err != nil {
+				return fmt.Errorf("mark what waits no more: %w", err)
+			}
+		}
 		var err error
 		if h, err = oneByUID(ctx, tx, uid, "refused message", selectRefusal+`WHERE q.uid = $1`, scanRefusal); err != nil {
 			return err

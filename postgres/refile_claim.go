@@ -28,9 +28,9 @@ const takeRefile = `
 SELECT from_at, to_at, state, coalesce(undo_of, 0), reached_at, earliest_at, total, moved, asked_name, merge_id IS NOT NULL, claims
 FROM refile WHERE id = $1 AND state IN ('asked', 'running') AND next_action_at <= $2 FOR NO KEY UPDATE`
 
-// claimRefile takes the next refile with all that it needs held. It returns one without an id when there is none, and without a state
+// nextHeld takes the next refile with all that it needs held. It returns one without an id when there is none, and without a state
 // when it ended before everything was held.
-func claimRefile(ctx context.Context, tx pgx.Tx, r *refiling) error {
+func nextHeld(ctx context.Context, tx pgx.Tx, r *refiling) error {
 	err := tx.QueryRow(ctx, nextRefile, r.now).Scan(&r.id, &r.org, &r.uid, &r.sensor, &r.source, &r.target)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil

@@ -72,7 +72,11 @@ const unfileReadings = `SELECT metric, sent_at, measured_at, id FROM unfile_read
 // move moves the next readings, at most so many, in the order of their times as sent.
 func (w *Work) move(ctx context.Context, tx pgx.Tx, r *refiling, most int) ([]movedReading, error) {
 	if r.source == 0 {
-		return w.claimParked(ctx, tx, r, most)
+		moved, err := w.claimParked(ctx, tx, r, most)
+		if err != nil || len(moved) == 0 {
+			return moved, err
+		}
+		return moved, r.unpark(ctx, tx)
 	}
 	var rows pgx.Rows
 	var err error
@@ -88,7 +92,10 @@ func (w *Work) move(ctx context.Context, tx pgx.Tx, r *refiling, most int) ([]mo
 	if err != nil {
 		return nil, fmt.Errorf("move readings: %w", err)
 	}
-	return moved, nil
+	if len(moved) == 0 {
+		return nil, nil
+	}
+	return moved, r.unpark(ctx, tx)
 }
 
 const claimParked = `

@@ -55,7 +55,7 @@ func (w *Work) StepRefile(ctx context.Context, now time.Time, most int) (safe.Re
 	var step safe.RefileStep
 	r := &refiling{now: now.UTC()}
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		if err := claimRefile(ctx, tx, r); err != nil || r.id == 0 {
+		if err := nextHeld(ctx, tx, r); err != nil || r.id == 0 {
 			return err
 		}
 		step.Found, step.Refile = true, string(r.uid)

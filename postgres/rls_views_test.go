@@ -60,7 +60,10 @@ func apart() map[string]string {
 		// What devices are asked, and what was said of their problems.
 		"SELECT device_command":      "",
 		"SELECT device_problem_mark": "",
-		"SELECT invitation":          "staff",
+		// Where notices are sent, and what was.
+		"SELECT channel":    "",
+		"SELECT delivery":   "",
+		"SELECT invitation": "staff",
 		// What measured whom stands in a copy of the record; the secret of a device is in no column that hale_app reads.
 		"SELECT device":        "staff patient caregiver",
 		"SELECT sensor":        "staff patient caregiver",
@@ -91,6 +94,7 @@ func apart() map[string]string {
 		"SELECT unverified":           "staff patient",
 		"SELECT unverified_person":    "staff patient",
 		"SELECT unverified_entry":     "staff",
+		"SELECT unverified_value":     "staff",
 		// What devices sent and may still be anybody's, and what they sign in with.
 		"SELECT original":     "",
 		"SELECT withdrawal":   "",
@@ -128,6 +132,7 @@ func apart() map[string]string {
 		"UPDATE technique_doubt":      "staff",
 		// What may be an emergency and is nobody's yet is every nurse's; whose it is said to be, only of those whom they reach.
 		"UPDATE unverified":        "staff",
+		"UPDATE unverified_value":  "staff",
 		"INSERT unverified_entry":  "staff",
 		"INSERT unverified_person": "staff",
 		// What patients do about themselves, with or without the team, and what a guardian asks.

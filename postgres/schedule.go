@@ -263,7 +263,7 @@ func (a *App) Measured(ctx context.Context, actor account.Actor, q measuring.Mar
 	return marks, err
 }
 
-const zonesOf = `SELECT id, zone FROM patient WHERE id = ANY($1)`
+const zonesOf = `SELECT id, zone, state FROM patient WHERE id = ANY($1)`
 
 // Plans returns what is expected of patients, for loops of the process role. Whoever has no schedule has an empty plan.
 func (w *Work) Plans(ctx context.Context, patients []vital.PatientID) (map[vital.PatientID]measuring.Plan, error) {
@@ -275,7 +275,7 @@ func (w *Work) Plans(ctx context.Context, patients []vital.PatientID) (map[vital
 		}
 		byID := map[vital.PatientID]*measuring.History{}
 		var p account.Patient
-		if _, err := pgx.ForEachRow(rows, []any{&p.ID, &p.Zone}, func() error {
+		if _, err := pgx.ForEachRow(rows, []any{&p.ID, &p.Zone, &p.State}, func() error {
 			byID[p.ID] = &measuring.History{Patient: p}
 			return nil
 		}); err != nil {

@@ -93,37 +93,6 @@ func TestAfterNotRealWhatIsBetterKnownCalls(t *testing.T) {
 	}
 }
 
-func TestAClaimOfOneValueLeavesTheOthersOnTheList(t *testing.T) {
-	t.Parallel()
-	r := newRecord(t)
-	r.advance(t, r.saturation(-60, 72, 0), r.saturation(-59, 74, 0), r.saturation(-58, 97, 0))
-	list := r.unverified(t, r.nurse)
-	if len(list) != 1 || list[0].Times != 2 || list[0].Values[0] != 72 {
-		t.Fatalf("%+v", list)
-	}
-	u := list[0]
-	r.exec(t, `UPDATE inbox SET state = 'claimed' WHERE mantissa = 72`) // as the refile does
-	w := alerts.Watchlist{Book: r.app, Looks: &account.Looks{Log: r.app, Now: time.Now}}
-	if _, err := w.Claim(t.Context(), r.nurse, u.UID, u.Version, r.patient.UID, "she says so"); err != nil {
-		t.Fatal(err)
-	}
-	later := time.Now().Add(time.Hour)
-	events, err := r.work.RaiseOverdue(t.Context(), later)
-	if err != nil || len(events) != 1 || !events[0].Unverified {
-		t.Fatalf("%+v, %v", events, err)
-	}
-	list = r.unverified(t, r.nurse)
-	if len(list) != 1 || list[0].UID == u.UID || list[0].Times != 1 || list[0].Values[0] != 74 || list[0].Place != alerts.InInbox || list[0].Why != "no_owner" || !list[0].MeasuredAt.Equal(since().Add(-59*time.Minute)) {
-		t.Fatalf("what was not claimed: %+v", list)
-	}
-	if again, err := r.work.RaiseOverdue(t.Context(), later); err != nil || len(again) != 0 {
-		t.Errorf("%+v, %v", again, err)
-	}
-	if n := r.count(t, `SELECT count(*) FROM unverified`); n != 2 {
-		t.Errorf("%d rows", n)
-	}
-}
-
 func TestADateOfTodayIsNotOfThePast(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -100,7 +101,13 @@ func oneUnverified(ctx context.Context, tx pgx.Tx, uid vital.UID) (alerts.Unveri
 		return u, err
 	}
 	list := []alerts.Unverified{u}
-	err = fillHolders(ctx, tx, list)
+	if err := fillHolders(ctx, tx, list); err != nil {
+		return u, err
+	}
+	if list[0].All, err = valuesOf(ctx, tx, u.ID, alerts.MostShown); err != nil {
+		return u, err
+	}
+	list[0].Log, err = logOfUnverified(ctx, tx, u.ID, alerts.MostShown)
 	return list[0], err
 }
 
@@ -109,9 +116,14 @@ const lockUnverified = `SELECT 1 FROM unverified WHERE uid = $1 FOR UPDATE`
 const acknowledgeUnverified = `
 UPDATE unverified SET state = 'acknowledged', ack_by = $2, ack_name = $3, ack_until = $4::timestamptz, next_action_at = CASE WHEN historic THEN NULL ELSE $4::timestamptz END, loud_at = NULL, version = version + 1 WHERE id = $1`
 
+// Of one that stands for others besides, these are opened anew (restOf): next_action_at says when.
 const closeUnverified = `
-UPDATE unverified SET state = 'closed', closing = $2, closed_at = $3, closed_name = $4, note = $5, version = version + 1,
-    next_action_at = CASE WHEN $2 = 'claimed' AND times > 1 THEN $3::timestamptz END WHERE id = $1`
+UPDATE unverified SET state = 'closed', closing = $2, closed_at = $3, closed_name = $4, note = CASE WHEN $5 = '' THEN note ELSE $5 END, version = version + 1,
+    next_action_at = CASE WHEN $6 THEN $3::timestamptz END WHERE id = $1`
+
+// What a person ends is ended with all that it stands for, which they were shown; what is claimed, alone.
+const endValues = `
+UPDATE unverified_value SET left_at = coalesce(left_at, $2), ended_at = $2, became = $3, by_name = $4 WHERE unverified_id = $1 AND ended_at IS NULL AND ($5 = 0 OR id = $5)`
 
 // AmendUnverified lets a person act on an unverified red. See alerts.UnverifiedBook.
 func (a *App) AmendUnverified(ctx context.Context, actor account.Actor, uid vital.UID, decide func(u alerts.Unverified, now time.Time) (alerts.UnverifiedAct, error)) (alerts.Unverified, []alerts.Event, error) {
@@ -145,11 +157,11 @@ func (a *App) AmendUnverified(ctx context.Context, actor account.Actor, uid vita
 		}
 		event = alerts.Event{Org: u.Org, Alert: uid, Version: after.Version, Unverified: true}
 		kind := string(act.Kind)
-		if act.Kind == alerts.EntryResolved {
+		switch {
+		case act.Claimed != 0:
+			kind = "claimed"
+		case act.Kind == alerts.EntryResolved:
 			kind = "closed"
-			if act.Claimed != 0 {
-				kind = "claimed"
-			}
 		}
 		err = tx.QueryRow(ctx, insertUnverifiedEntry, int32(u.Org), u.ID, kind, now, nullID(actor.Staff), actor.Name, string(actor.Role), []float64{}, act.Note, after.Version).Scan(&event.ID)
 		if err != nil {
@@ -165,19 +177,40 @@ func (a *App) AmendUnverified(ctx context.Context, actor account.Actor, uid vita
 }
 
 func writeUnverified(ctx context.Context, tx pgx.Tx, actor account.Actor, u *alerts.Unverified, act alerts.UnverifiedAct, now time.Time) error {
-	if act.Kind == alerts.EntryAcknowledged {
-		if actor.Staff == 0 {
-			return fault.New(fault.Forbidden, "only a person can look after it")
-		}
-		_, err := tx.Exec(ctx, acknowledgeUnverified, u.ID, int64(actor.Staff), actor.Name, act.Until)
-		return wrapped(err, "acknowledge an unverified red")
-	}
 	if act.Claimed != 0 {
 		if _, err := tx.Exec(ctx, insertUnverifiedPerson, int32(u.Org), u.ID, int64(act.Claimed), "claimed", nil, nil); err != nil {
 			return fmt.Errorf("write down whose an unverified red is: %w", err)
 		}
 	}
-	_, err := tx.Exec(ctx, closeUnverified, u.ID, string(act.Closing), now, actor.Name, act.Note)
+	if act.Claimed != 0 && act.Kind == alerts.EntryAcknowledged { // said now, and it stays when it ends by itself
+		if _, err := tx.Exec(ctx, `UPDATE unverified SET note = $2 WHERE id = $1`, u.ID, act.Note); err != nil {
+			return fmt.Errorf("write down whose an unverified red is: %w", err)
+		}
+	}
+	switch {
+	case act.Kind == alerts.EntryAcknowledged && actor.Staff != 0:
+		_, err := tx.Exec(ctx, acknowledgeUnverified, u.ID, int64(actor.Staff), actor.Name, act.Until)
+		return wrapped(err, "acknowledge an unverified red")
+	case act.Kind == alerts.EntryAcknowledged && act.Claimed == 0:
+		return fault.New(fault.Forbidden, "only a person can look after it")
+	case act.Kind == alerts.EntryAcknowledged: // a program has said whose it is: it waits for the filing as it stood
+		_, err := tx.Exec(ctx, `UPDATE unverified SET version = version + 1 WHERE id = $1`, u.ID)
+		return wrapped(err, "write down whose an unverified red is")
+	}
+	var only int64
+	if act.Claimed != 0 {
+		values, err := valuesOf(ctx, tx, u.ID, 1) // the worst of those that have not ended, where there is one
+		if err != nil {
+			return err
+		}
+		if shown := alerts.Shown(values); shown != nil {
+			only = shown.ID
+		}
+	}
+	if _, err := tx.Exec(ctx, endValues, u.ID, now, string(act.Closing), actor.Name, only); err != nil {
+		return fmt.Errorf("end the values of an unverified red: %w", err)
+	}
+	_, err := tx.Exec(ctx, closeUnverified, u.ID, string(act.Closing), now, actor.Name, act.Note, act.Claimed != 0)
 	return wrapped(err, "close an unverified red")
 }
 
@@ -194,48 +227,57 @@ UPDATE unverified u SET loud_at = $1, next_action_at = NULL, state = 'open', ver
 WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state <> 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 RETURNING u.org_id, u.id, u.uid::text, u.level, u.version`
 
-// RaiseOverdue makes the unverified reds loud at which nobody has looked in time, and owes a notice of each. It also opens anew what a
-// claim has left behind. See alerts.Raiser.
+// RaiseOverdue ends the unverified reds of which the value is elsewhere by now, makes those loud at which nobody has looked in time, and
+// owes a notice of each of these. Neither holds the other up. See alerts.Raiser.
 func (w *Work) RaiseOverdue(ctx context.Context, now time.Time) ([]alerts.Event, error) {
 	var events []alerts.Event
-	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, overdueUnverified, now)
-		if err != nil {
+	var failed []error
+	for i, do := range []func(context.Context, pgx.Tx, time.Time) ([]alerts.Event, error){endUnverifieds, raiseOverdue} {
+		what := [...]string{"end unverified reds", "raise overdue unverified reds"}[i]
+		var told []alerts.Event
+		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
+			told, err = do(ctx, tx, now)
 			return err
-		}
-		type due struct {
-			org     vital.OrgID
-			id      int64
-			uid     vital.UID
-			level   alerts.Level
-			version int
-		}
-		list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d due, err error) {
-			err = row.Scan(&d.org, &d.id, &d.uid, &d.level, &d.version)
-			return d, err
 		})
 		if err != nil {
-			return err
+			failed = append(failed, classify(fmt.Errorf("%s: %w", what, err)))
+			continue
 		}
-		for _, d := range list {
-			e := alerts.Event{Org: d.org, Alert: d.uid, Version: d.version, Unverified: true}
-			if err := tx.QueryRow(ctx, insertUnverifiedEntry, int32(d.org), d.id, "overdue", now, nil, "", "", []float64{}, "", d.version).Scan(&e.ID); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, insertUnverifiedNotice, int32(d.org), string(push.UnverifiedOverdue), fmt.Sprintf("%s/%d", d.uid, d.version), d.level.String(), now); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, insertAudit, auditArgs(account.Audit{Org: d.org, At: now, Action: "unverified red overdue", Object: "unverified " + string(d.uid)})...); err != nil {
-				return err
-			}
-			events = append(events, e)
-		}
-		again, err := screenAgain(ctx, tx, now)
-		events = append(events, again...)
-		return err
+		events = append(events, told...)
+	}
+	return events, errors.Join(failed...)
+}
+
+func raiseOverdue(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event, error) {
+	rows, err := tx.Query(ctx, overdueUnverified, now)
+	if err != nil {
+		return nil, err
+	}
+	type due struct {
+		org     vital.OrgID
+		id      int64
+		uid     vital.UID
+		level   alerts.Level
+		version int
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d due, err error) {
+		err = row.Scan(&d.org, &d.id, &d.uid, &d.level, &d.version)
+		return d, err
 	})
 	if err != nil {
-		return nil, classify(fmt.Errorf("raise overdue unverified reds: %w", err))
+		return nil, err
 	}
-	return events, nil
+	var events []alerts.Event
+	q := &pgx.Batch{}
+	for _, d := range list {
+		e := alerts.Event{Org: d.org, Alert: d.uid, Version: d.version, Unverified: true}
+		q.Queue(insertUnverifiedEntry, int32(d.org), d.id, "overdue", now, nil, "", "", []float64{}, "", d.version).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&e.ID)
+			events = append(events, e)
+			return err
+		})
+		q.Queue(insertUnverifiedNotice, int32(d.org), string(push.UnverifiedOverdue), fmt.Sprintf("%s/%d", d.uid, d.version), d.level.String(), now)
+		q.Queue(insertAudit, auditArgs(account.Audit{Org: d.org, At: now, Action: "unverified red overdue", Object: "unverified " + string(d.uid)})...)
+	}
+	return events, tx.SendBatch(ctx, q).Close()
 }

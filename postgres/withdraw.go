@@ -236,6 +236,9 @@ func (w *withdrawing) carryOut(ctx context.Context, tx pgx.Tx) error {
 		return w.notFound(ctx, tx)
 	}
 	for _, e := range list {
+		if _, err := tx.Exec(ctx, leaveByKey, int64(e.sensor), int16(e.metric), e.sent, e.tie, w.now); err != nil {
+			return fmt.Errorf("mark what is taken back: %w", err)
+		}
 		switch {
 		case e.stored:
 			var gone withdrawnOne
@@ -299,6 +302,9 @@ func (a *App) Withdraw(ctx context.Context, actor account.Actor, patient vital.P
 		}
 		if err != nil {
 			return fmt.Errorf("take a reading back: %w", err)
+		}
+		if _, err := tx.Exec(ctx, leaveByReading, int16(one.metric), one.id, one.at, now, actor.Name, why); err != nil {
+			return fmt.Errorf("mark what is taken back: %w", err)
 		}
 		if err := one.settle(ctx, tx, actor, actor.Name+" took the reading back: entered in error ("+why+")", now); err != nil {
 			return err

@@ -45,7 +45,7 @@ func OpenWork(ctx context.Context, cfg Config) (*Work, error) {
 	}
 	return &Work{
 		pool: pool, log: log, months: map[time.Time]bool{}, partitions: map[int]*highWater{},
-		ears: ears{devices: map[vital.DeviceID]time.Time{}, sensors: map[vital.SensorID]time.Time{}},
+		ears: ears{devices: map[vital.DeviceID]time.Time{}, sensors: map[vital.SensorID]time.Time{}, refused: map[vital.SensorID]bool{}},
 	}, nil
 }
 

@@ -66,6 +66,7 @@ type Dispatcher struct {
 
 const (
 	lookEvery   = 250 * time.Millisecond
+	restFor     = 25 * time.Millisecond // between two looks at least, however often somebody nudges
 	leaseFor    = 30 * time.Second
 	batchOf     = 8   // deliveries that are on their way to one channel at once
 	plannedOnce = 500 // notices
@@ -94,11 +95,17 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		d.failing(ctx, "look", "the outbox cannot be looked at just now", d.RunOnce(ctx))
+		rested := time.After(restFor)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-d.nudged:
 		case <-tick.C:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-rested:
 		}
 	}
 }

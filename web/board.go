@@ -24,13 +24,14 @@ type boardView struct {
 	// Unverified are values of nobody known that may be an emergency: they come before all patients.
 	Unverified []unverifiedView
 	Inbox      bool     // the reader says whose readings are that wait
+	Watch      bool     // the reader is shown unverified reds
 	Outages    []string // one line for each that lasts: what it explains is not missed
 	Waiting    []caseView
 	Taken      []caseView
 	Claimed    []claimedView // of the last day, and judged by no limit
-	Summary    string // "3 to call, 11 to check, 2 taken"
-	Quiet      string // how many patients have no open alert
-	Empty      bool   // no patient at all
+	Summary    string        // "3 to call, 11 to check, 2 taken"
+	Quiet      string        // how many patients have no open alert
+	Empty      bool          // no patient at all
 	CanAdd     bool
 	// CanStaff says that the reader makes accounts for those who work here.
 	CanStaff bool
@@ -283,6 +284,7 @@ func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
 	if view.Claimed, err = w.claimedLately(ctx, s); err != nil {
 		return boardView{}, err
 	}
+	view.Watch = w.Unverified != nil && alerts.MayWatch(s.Actor)
 	view.Inbox = w.Inbox != nil && may(s.Actor, account.Refile)
 	if n := len(view.Unverified); n > 0 {
 		view.Summary += fmt.Sprintf(", %d unverified", n)

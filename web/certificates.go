@@ -116,7 +116,7 @@ func originWords(o credential.Origin) string {
 	case credential.OriginRenewed:
 		return "renewed by the device"
 	case credential.OriginClaimed:
-		return "claimed by the device"
+		return "fetched by the device"
 	}
 	return string(o)
 }

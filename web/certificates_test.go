@@ -151,9 +151,9 @@ func TestTheDeskKeepsCertificatesOnAPage(t *testing.T) {
 		t.Errorf("claim: %d", answer.StatusCode)
 	}
 	_, text = desk.get(page)
-	wants(t, text, "Waits to be claimed as SN-1")
+	wants(t, text, "Waits to fetch its certificate as SN-1")
 	if answer, _ := press(desk, "/devices/about/cuff-1/claim", url.Values{"days": {"a lot"}}); answer.StatusCode == http.StatusSeeOther {
-		t.Error("it can be claimed for a lot of days")
+		t.Error("it can be fetched for a lot of days")
 	}
 	if answer, _ := press(desk, "/devices/about/cuff-1/claim/end", nil); answer.StatusCode != http.StatusSeeOther || f.folder.claim != nil {
 		t.Errorf("taken back: %d, %+v", answer.StatusCode, f.folder.claim)
@@ -172,7 +172,7 @@ func TestTheDeskTrustsAuthoritiesOnAPage(t *testing.T) {
 		t.Fatalf("trust: %d %s", answer.StatusCode, words(text))
 	}
 	_, text = desk.get(page)
-	wants(t, text, "Maker, 2026", "CN=Maker CA", "claiming, once")
+	wants(t, text, "Maker, 2026", "CN=Maker CA", "a first certificate, once")
 	answer, text := press(desk, page, url.Values{"kind": {"device"}, "name": {"Other"}, "pem": {"x"}})
 	if answer.StatusCode == http.StatusSeeOther || !strings.Contains(text, `value="Other"`) {
 		t.Errorf("nonsense: %d", answer.StatusCode)

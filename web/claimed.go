@@ -17,8 +17,7 @@ type claimedView struct {
 	Level   levelView
 	Metric  string
 	Values  string
-	What    string // "It was refused: its time cannot be"
-	Filed   bool   // it is among their readings
+	What    string // became of it
 	By      string
 	Note    string
 	At      moment
@@ -45,13 +44,25 @@ func (w *Web) claimedLately(ctx context.Context, s account.Session) ([]claimedVi
 	return viewClaimed(list, clock{now: w.Now(), zone: w.Zone}, true), err
 }
 
+// becameWords says whether limits judge a claimed red.
+func becameWords(c *alerts.ClaimedRed) string {
+	switch c.Place {
+	case alerts.InInbox:
+		return "it is filed among the readings, and judged by the limits"
+	case alerts.InQuarantine:
+		return "it " + placeWords(&c.Unverified) + "; it is not among the readings, and no limit judges it"
+	case alerts.InRecord:
+	}
+	return "it " + placeWords(&c.Unverified)
+}
+
 func viewClaimed(list []alerts.ClaimedRed, k clock, link bool) []claimedView {
 	var views []claimedView
 	for i := range list {
 		one := &list[i]
 		v := claimedView{
 			ID: one.UID, Patient: one.Owner.UID, Name: one.Owner.Name, Number: one.Owner.Number, Level: viewLevel(one.Level), Metric: metricWord(one.Metric),
-			Values: unverifiedValues(&one.Unverified), What: "It " + placeWords(&one.Unverified), Filed: one.Filed(), By: one.ClosedBy, Note: one.Note,
+			Values: unverifiedValues(&one.Unverified), What: becameWords(one), By: one.ClosedBy, Note: one.Note,
 			At: k.at(one.ClosedAt), Times: k.at(one.ReceivedAt), Link: link,
 		}
 		if !one.MeasuredAt.IsZero() {

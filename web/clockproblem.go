@@ -13,20 +13,23 @@ func clockProblemWords(p *devices.Problem, what string) (title, text, do string)
 	off := p.ClockOff.Abs()
 	switch {
 	case p.ClockOff != 0 && off <= devices.MostOffset:
-		text = "It is " + nearly(off) + aheadWord(p.ClockOff) + " Times are put right by that where it is known, and what it measures is filed."
+		text = "It is " + nearly(off) + aheadWord(p.ClockOff) + " Times that it sends are put right by that, and its readings are filed."
 	case p.ClockOff != 0:
 		text = "It is " + nearly(off) + aheadWord(p.ClockOff) + " That is too far to put right: readings with such times wait in quarantine, where they are looked at for emergencies."
 	case p.ClockJump != 0:
-		title, do = "The clock of "+what+" was changed", "Look why: by hand, or an empty battery. What was measured around then may be uncertain by as much."
+		title, do = "The clock of "+what+" was changed", "Ask why: was it set by hand, or was its battery empty? When its readings of around then were measured is uncertain by as much."
 	default:
 		title = "Times that " + what + " sent cannot be right"
-		do = "Look at what was refused. If its clock was reset, have the date and time set; if a program sent old measurements, nothing is wrong with a clock."
+		do = "Look at what was refused. If its clock was reset, have the date and time set; if a program sent old measurements, nothing is wrong with a clock. It ends by itself when good times come."
 	}
 	if p.ClockJump != 0 {
-		text = joined(text, "It was put "+putWord(p.ClockJump)+" by "+nearly(p.ClockJump.Abs())+".")
+		text = joined(text, "It was put "+putWord(p.ClockJump)+" by "+nearly(p.ClockJump.Abs())+" between two looks.")
+		if p.ClockOff == 0 {
+			text += " It is right now."
+		}
 	}
 	if p.ClockRefused > 0 {
-		text = joined(text, countWord(p.ClockRefused, "message waits", "messages wait")+" in quarantine because of such times, looked at for emergencies.")
+		text = joined(text, countWord(p.ClockRefused, "message waits", "messages wait")+" in quarantine because of times that cannot be. Emergencies are looked for in them all the same.")
 	}
 	return title, text, do
 }

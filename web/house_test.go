@@ -43,6 +43,7 @@ type house struct {
 	boxes    *boxes        // kits and devices
 	folder   *folder       // certificates of devices
 	troubles *troubles     // what is wrong with devices, and what they are asked
+	lot      *lot          // what is parked
 	broken   error         // what every answer of the record is, when it is away
 }
 
@@ -54,6 +55,7 @@ func newHouse(now time.Time) *house {
 	h.boxes = newBoxes(h)
 	h.folder = &folder{now: h.clock}
 	h.troubles = &troubles{house: h}
+	h.lot = &lot{house: h}
 	h.expected = &expectations{house: h, plans: map[vital.UID]*measuring.History{}}
 	for i, who := range []struct {
 		login, name string

@@ -193,7 +193,9 @@ func (w *Web) quarantinePage(c *fiber.Ctx, status int, notice noticeView) error 
 	actor := session.Actor(ctx)
 	view := quarantineView{Device: strings.TrimSpace(c.Query("device")), Reason: c.Query("reason"), Settled: c.Query("settled") != "", CanRetry: may(actor, account.EnrolDevice), Notice: notice}
 	list, err := w.Quarantine.List(ctx, actor, devices.RefusalFilter{Device: view.Device, Reason: vital.Reason(view.Reason), Settled: view.Settled})
-	if err != nil {
+	if fault.Is(err, fault.NotFound) { // no device of the name that somebody typed
+		status, view.Notice = session.Status(err), noticeView{Bad: true, Text: sentence(fault.MessageOf(err))}
+	} else if err != nil {
 		return err
 	}
 	k := clock{now: w.Now(), zone: w.Zone}

@@ -92,6 +92,8 @@ func (t *troubles) trouble(ana account.Patient) {
 				HeardAt: ago(time.Hour), BatteryLowAt: ago(5 * time.Hour), HasBattery: true, Battery: 12}, Clock: devices.ClockFact{Trouble: devices.ClockTrouble{Wrong: 50 * time.Hour, Since: ago(3 * time.Hour)}}},
 			{Device: 2, Name: "gw-1", Model: "Gateway", Sensor: 20, SensorName: "gw-1"},
 			{Device: 2, Name: "gw-1", Model: "Gateway", Sensor: 21, SensorName: "scale-1", Wearers: who, Silence: devices.Silence{From: ago(6 * time.Hour), Slots: 2, Explained: true}},
+			{Device: 4, Name: "meter-1", Model: "Meter", Sensor: 40, SensorName: "meter-1", Clock: devices.ClockFact{Trouble: devices.ClockTrouble{Jumped: 3 * time.Hour, JumpedAt: ago(2 * time.Hour)}}},
+			{Device: 5, Name: "phone-1", Model: "Phone", Sensor: 50, SensorName: "phone-1", Clock: devices.ClockFact{Refused: 2, Since: ago(5 * time.Hour), Newest: ago(time.Hour)}},
 			{Device: 3, Name: "scale-2", Model: "Scale", Sensor: 30, SensorName: "scale-2", Silence: devices.Silence{From: ago(26 * time.Hour), Slots: 2}},
 		},
 		Incidents: []devices.Incident{{UID: "i", Kind: devices.GatewayOut, Device: 2, Name: "gw-1", Why: devices.WhySilent, From: ago(8 * time.Hour), OpenedAt: ago(6 * time.Hour), Explains: 6}},
@@ -106,6 +108,7 @@ func TestTheDeskSeesWhatIsWrongAndWhatToDoNext(t *testing.T) {
 	desk := visit(t, app, "desk")
 	_, page := desk.get("/devices/problems")
 	wants(t, page, "The gateway gw-1 is not heard", "nothing comes of 6 people", "The clock of cuff-1 is wrong", "behind", "The battery of cuff-1 is low", "12 % are left", "have the battery changed",
+		"The clock of meter-1 was changed", "put back by 3 h between two looks. It is right now", "Times that phone-1 sent cannot be right", "2 messages wait in quarantine", "ends by itself",
 		"Nothing came from scale-2", "2 expected measurements passed with nothing", f.ana.Name)
 	if strings.Contains(words(page), "scale-1") {
 		t.Error("what the outage explains stands beside it")

@@ -19,6 +19,7 @@ import (
 	"hale/devices"
 	"hale/devices/downlink"
 	"hale/fault"
+	"hale/safe"
 	"hale/vital"
 	"hale/web"
 )
@@ -31,7 +32,9 @@ func (h *house) app(t *testing.T) *fiber.App {
 	kits, types, desk := h.boxes.services()
 	screens := web.New(web.Config{
 		Certificates: h.folder.service(), Kits: kits, Types: types, Desk: desk, Problems: &devices.Problems{Book: h.troubles}, Commands: &downlink.CommandDesk{Book: h.troubles},
-		Directory: &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Now: h.clock},
+		Inbox: &safe.Inbox{Book: h.lot}, Quarantine: &devices.Quarantine{Book: h.lot}, Claimed: &alerts.ClaimedReds{Book: h.lot, Now: h.clock},
+		Unverified: &alerts.Watchlist{Book: h.lot, Now: h.clock},
+		Directory:  &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Now: h.clock},
 		Charts: h, Sessions: keeper, Log: log, Now: h.clock, Schedules: h.expected.schedules(), Technique: h.expected.technique(), Counts: &devices.Counts{Book: h.expected, Now: h.clock},
 	})
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, Immutable: true, ErrorHandler: func(c *fiber.Ctx, err error) error {

@@ -18,10 +18,11 @@ import (
 
 // teamsView is the list of care teams.
 type teamsView struct {
-	Error  string
-	Manage bool
-	Staff  bool // the reader makes accounts
-	Teams  []teamLine
+	Error   string
+	Manage  bool
+	Staff   bool // the reader makes accounts
+	Notices bool // the reader says where notices are sent
+	Teams   []teamLine
 }
 
 type teamLine struct {
@@ -121,7 +122,7 @@ func (w *Web) teamsPage(c *fiber.Ctx, problem string) error {
 	if err != nil {
 		return err
 	}
-	view := teamsView{Error: problem, Manage: may(actor, account.ManageTeams), Staff: w.Staffing != nil && may(actor, account.ManageStaff)}
+	view := teamsView{Error: problem, Manage: may(actor, account.ManageTeams), Staff: w.Staffing != nil && may(actor, account.ManageStaff), Notices: w.Webhooks != nil && may(actor, account.ManageWebhooks)}
 	for i := range list {
 		line, err := w.teamLine(c, &list[i])
 		if err != nil {

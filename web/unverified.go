@@ -3,6 +3,7 @@ package web
 import (
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ func (w *Web) mountUnverified(get, post func(string, fiber.Handler)) {
 	if w.Unverified == nil {
 		return
 	}
+	get("/unverified", w.unverifiedEnded)
 	get("/unverified/:id", w.unverified)
 	post("/unverified/:id/acknowledge", w.unverifiedAct)
 	post("/unverified/:id/claim", w.unverifiedAct)
@@ -55,7 +57,10 @@ type unverifiedView struct {
 	Open       bool
 	CanTake    bool
 	Inbox      bool
+	Filing     bool // somebody has said whose it is: it is being filed
 	// Of the page alone.
+	All     []partView // what it stands for, where that is not all said
+	Log     []entryView
 	Who     string
 	Choices []patientLine
 	Error   string
@@ -82,9 +87,7 @@ func viewUnverified(u *alerts.Unverified, k clock, csrf string) unverifiedView {
 	}
 	switch {
 	case u.State == alerts.Closed:
-		v.Closed = map[alerts.Closing]string{
-			alerts.ClosedAsClaimed: "said whose it is", alerts.ClosedAsNotReal: "not real", alerts.ClosedAsHandled: "handled",
-		}[u.Closing] + ", " + u.ClosedBy + " " + k.short(u.ClosedAt)
+		v.Closed = closingWords(u.Closing, u.ClosedBy, u.Place) + ", " + k.short(u.ClosedAt)
 	case u.AckInForce(k.now):
 		v.TakenBy, v.TakenUntil = u.AckName+" looks after it", k.at(u.AckUntil)
 	case u.Loud(k.now):
@@ -94,6 +97,7 @@ func viewUnverified(u *alerts.Unverified, k clock, csrf string) unverifiedView {
 	}
 	v.CanTake = v.Open && v.TakenBy == ""
 	for _, h := range u.Holders {
+		v.Filing = v.Filing || v.Open && v.Inbox && h.How == "claimed"
 		v.Holders = append(v.Holders, holderView{h.Patient, h.Name, h.Number, holderWords(h, k)})
 	}
 	return v
@@ -122,6 +126,9 @@ func unverifiedValues(u *alerts.Unverified) string {
 	d, ok := vital.Define(u.Metric)
 	if !ok {
 		return ""
+	}
+	if n := len(u.Values); (n > 1 || n == 1 && len(d.Components) == 1) && !slices.ContainsFunc(u.Values, math.IsNaN) && !u.Unitless && u.Beyond == 0 {
+		return valueWords(u.Metric, u.Values)
 	}
 	var parts []string
 	for i, v := range u.Values {
@@ -249,7 +256,9 @@ func (w *Web) unverifiedPage(c *fiber.Ctx, status int, wrong string, choices []p
 	if err != nil {
 		return err
 	}
-	v := viewUnverified(&u, clock{now: w.Now(), zone: w.Zone}, s.CSRF)
+	k := clock{now: w.Now(), zone: w.Zone}
+	v := viewUnverified(&u, k, s.CSRF)
+	v.tell(&u, k)
 	v.Error, v.Choices, v.Who = wrong, choices, c.FormValue("who")
 	c.Status(status)
 	return w.page(c, "unverified", "Unverified red", "board", v)

@@ -19,6 +19,7 @@ import (
 	"hale/devices/credential"
 	"hale/devices/downlink"
 	"hale/devices/measuring"
+	"hale/push"
 	"hale/safe"
 )
 
@@ -32,6 +33,7 @@ type Config struct {
 	Teams     *account.Teams // no pages of care teams when nil; with Rosters
 	Rosters   *account.Rosters
 	Staffing  *account.Staffing // no pages of accounts when nil
+	Webhooks  *push.Channels    // no pages of where notices are sent when nil
 	// Emergencies is the way to a record outside one's care; no page when nil.
 	Emergencies      *account.Emergency
 	Factors          Factors              // no page for second factors when nil
@@ -138,6 +140,7 @@ func (w *Web) Mount(app *fiber.App) {
 	w.mountGaps(get)
 	w.mountTeams(get, post)
 	w.mountStaff(get, post)
+	w.mountWebhooks(get, post)
 	w.mountGlass(get, post)
 	w.mountSafe(app, get, post)
 	w.mountErasures(get, post)

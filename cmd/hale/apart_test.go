@@ -203,4 +203,5 @@ func TestADeviceThatConnectsToAnotherEdgeHasOneSessionAndNoOldWill(t *testing.T)
 		t.Fatal(err)
 	}
 	stored(2)
+	anEdgeThatKnowsNothingOfAReturnMixesNobodyUp(t, a)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"hale/account/guess"
 	"hale/authority"
 	"hale/devices/credential"
 	"hale/fault"

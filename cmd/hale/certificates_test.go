@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -84,31 +83,28 @@ func paired(t *testing.T, answer map[string]any, key *ecdsa.PrivateKey) *tls.Cer
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 }
 
-// signedBy is the signature of a certificate's key over a request.
-func signedBy(t *testing.T, shown *tls.Certificate, request []byte) []byte {
-	t.Helper()
-	block, _ := pem.Decode(request)
-	sum := sha256.Sum256(block.Bytes)
-	key, ok := shown.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok {
-		t.Fatal("a key of another kind")
-	}
-	b, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 // enters connects a device that shows a certificate and has no password, and returns the code of the CONNACK.
 func (c *certifiedHouse) enters(t *testing.T, uid string, shown *tls.Certificate) (conn *tls.Conn, code byte) {
+	t.Helper()
+	return c.connects(t, append([]byte("\x00\x04MQTT\x04\x02\x00\x3c"), named16(uid)...), *shown)
+}
+
+// entersBy connects a device that has a password and shows no certificate.
+func (c *certifiedHouse) entersBy(t *testing.T, uid, secret string) (conn *tls.Conn, code byte) {
+	t.Helper()
+	body := append([]byte("\x00\x04MQTT\x04\xc2\x00\x3c"), named16(uid)...)
+	return c.connects(t, append(append(body, named16(uid)...), named16(secret)...))
+}
+
+// connects sends a CONNECT of less than 128 bytes.
+func (c *certifiedHouse) connects(t *testing.T, body []byte, shown ...tls.Certificate) (conn *tls.Conn, code byte) {
 	t.Helper()
 	pool := x509.NewCertPool()
 	trust, err := os.ReadFile(c.told.CA)
 	if err != nil || !pool.AppendCertsFromPEM(trust) {
 		t.Fatalf("the file of authorities: %v", err)
 	}
-	dialer := &tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, Certificates: []tls.Certificate{*shown}}}
+	dialer := &tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, Certificates: shown}}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	plain, err := dialer.DialContext(ctx, "tcp", c.told.MQTTS)
@@ -120,7 +116,6 @@ func (c *certifiedHouse) enters(t *testing.T, uid string, shown *tls.Certificate
 	if !ok {
 		t.Fatal("no TLS")
 	}
-	body := append([]byte("\x00\x04MQTT\x04\x02\x00\x3c"), named16(uid)...)
 	if _, err := conn.Write(append([]byte{0x10, byte(len(body))}, body...)); err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +159,17 @@ func ends(t *testing.T, conn *tls.Conn, why string) {
 	}
 }
 
+// endsNow is ends for what the desk has just done, and must be felt within a second.
+func endsNow(t *testing.T, conn *tls.Conn, why string) {
+	t.Helper()
+	answered := time.Now()
+	ends(t, conn, why)
+	took := time.Since(answered)
+	if t.Logf("%s: the session ended %v after the answer", why, took.Round(time.Millisecond)); took > time.Second {
+		t.Errorf("%s: the session ended %v after the answer, more than a second", why, took)
+	}
+}
+
 func TestDevicesWithCertificates(t *testing.T) {
 	t.Parallel()
 	_, told := up(t, dataDir(t), "--no-demo")
@@ -195,10 +201,10 @@ func TestDevicesWithCertificates(t *testing.T) {
 	t.Log("renewal by the device itself, and revocation while it is connected")
 	next := certs.Key(t)
 	csr := certs.Request(t, "cuff-1", next)
-	ask := map[string]any{"device": "cuff-1", "csr": string(csr), "certificate": string(certs.PEM(first.Leaf)), "signature": signedBy(t, first, csr)}
+	ask := map[string]any{"device": "cuff-1", "csr": string(csr), "certificate": string(certs.PEM(first.Leaf)), "signature": certs.Signature(t, first, csr)}
 	nobody := &certifiedHouse{told: told}
 	second := paired(t, nobody.must(t, http.StatusCreated, "POST", "/v1/renew", ask), next)
-	ask["signature"] = signedBy(t, second, csr)
+	ask["signature"] = certs.Signature(t, second, csr)
 	if status, _ := nobody.ask(t, "POST", "/v1/renew", ask); status != http.StatusUnauthorized {
 		t.Errorf("signed by another key: %d", status)
 	}
@@ -212,7 +218,7 @@ func TestDevicesWithCertificates(t *testing.T) {
 		t.Errorf("the device has %v", list)
 	}
 	c.must(t, http.StatusNoContent, "DELETE", "/v1/devices/cuff-1/certificates/"+printIn(second), nil)
-	ends(t, renewed, "its certificate was revoked")
+	endsNow(t, renewed, "its certificate was revoked")
 	if _, code := c.enters(t, "cuff-1", second); code != 4 {
 		t.Errorf("with a revoked one: code %d", code)
 	}
@@ -222,7 +228,7 @@ func TestDevicesWithCertificates(t *testing.T) {
 
 	t.Log("a maker's certificate that ends while it is in use")
 	maker := certs.New(t, "maker")
-	c.must(t, http.StatusCreated, "POST", "/v1/authorities", map[string]any{"kind": "device", "name": "Maker", "certificate": string(certs.PEM(maker.Certificate))})
+	trusted := c.must(t, http.StatusCreated, "POST", "/v1/authorities", map[string]any{"kind": "device", "name": "Maker", "certificate": string(certs.PEM(maker.Certificate))})
 	short := maker.Issue(t, certs.Leaf{Name: "cuff-2", To: time.Now().Add(8 * time.Second)})
 	c.must(t, http.StatusCreated, "POST", "/v1/devices/cuff-2/certificates", map[string]any{"certificate": string(certs.PEM(short.Leaf))})
 	brief, code := c.enters(t, "cuff-2", &short)
@@ -238,6 +244,26 @@ func TestDevicesWithCertificates(t *testing.T) {
 		t.Errorf("ending are %s", text)
 	}
 
+	t.Log("an authority that is trusted no more, and a device that is taken out of use")
+	long := maker.Issue(t, certs.Leaf{Name: "cuff-1"})
+	c.must(t, http.StatusCreated, "POST", "/v1/devices/cuff-1/certificates", map[string]any{"certificate": string(certs.PEM(long.Leaf))})
+	vouched, code := c.enters(t, "cuff-1", &long)
+	if code != 0 {
+		t.Fatalf("with the maker's: code %d", code)
+	}
+	id, _ := trusted["id"].(string)
+	c.must(t, http.StatusNoContent, "DELETE", "/v1/authorities/"+id, nil)
+	endsNow(t, vouched, "its authority was revoked")
+	secretly, code := c.entersBy(t, "cuff-2", other.secret)
+	if code != 0 {
+		t.Fatalf("with a password: code %d", code)
+	}
+	c.must(t, http.StatusNoContent, "DELETE", "/v1/devices/cuff-2", nil)
+	endsNow(t, secretly, "the device with a password was revoked")
+	if _, code := c.entersBy(t, "cuff-2", other.secret); code != 4 {
+		t.Errorf("with the password of a revoked device: code %d", code)
+	}
+
 	t.Log("a claim certificate")
 	batches := certs.New(t, "batches")
 	factory := batches.Issue(t, certs.Leaf{Name: "SN-3"})
@@ -245,7 +271,7 @@ func TestDevicesWithCertificates(t *testing.T) {
 	c.must(t, http.StatusCreated, "POST", "/v1/authorities", map[string]any{"kind": "claim", "name": "Maker's factory", "certificate": string(certs.PEM(batches.Certificate))})
 	own := certs.Key(t)
 	csr = certs.Request(t, "SN-3", own)
-	claim := map[string]any{"serial": "SN-3", "csr": string(csr), "certificate": string(certs.PEM(factory.Leaf)), "signature": signedBy(t, &factory, csr)}
+	claim := map[string]any{"serial": "SN-3", "csr": string(csr), "certificate": string(certs.PEM(factory.Leaf)), "signature": certs.Signature(t, &factory, csr)}
 	if status, _ := nobody.ask(t, "POST", "/v1/claim", claim); status != http.StatusUnauthorized {
 		t.Errorf("before the desk has said so: %d", status)
 	}
@@ -265,7 +291,7 @@ func TestDevicesWithCertificates(t *testing.T) {
 	}
 	sends(t, claimed, "cuff-3", reading)
 	csr = certs.Request(t, "SN-3", certs.Key(t))
-	claim["csr"], claim["signature"] = string(csr), signedBy(t, &factory, csr)
+	claim["csr"], claim["signature"] = string(csr), certs.Signature(t, &factory, csr)
 	if status, _ := nobody.ask(t, "POST", "/v1/claim", claim); status != http.StatusConflict {
 		t.Errorf("a second time: %d", status)
 	}

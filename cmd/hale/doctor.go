@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"hale/authority"
+	"hale/devices"
 	"hale/fault"
+	"hale/postgres"
 	"hale/postgres/embedded"
 	"hale/stream"
 )
@@ -28,7 +30,7 @@ func (c *doctorCommand) Run(p *program) error {
 	}
 	findings := embedded.Check(databaseConfig(p, dir, false))
 	findings = append(findings, checkPort(p, "HTTP port", defaultHTTP), checkPort(p, "MQTT port", defaultMQTT), checkPort(p, "MQTTS port", defaultMQTTS), checkStreamSpace(dir))
-	findings = append(findings, checkAuthority(dir, time.Now()))
+	findings = append(findings, checkAuthority(dir, time.Now()), checkClocks(p, dir))
 	if c.Cert != "" || c.Key != "" {
 		findings = append(findings, checkCertificate(c.Cert, c.Key, time.Now()))
 	}
@@ -75,6 +77,25 @@ func checkAuthority(dir string, now time.Time) embedded.Finding {
 		f.OK, f.Detail = true, "will be made by `hale up`"
 	default:
 		f.OK, f.Detail = true, "good until "+ends.Format(time.DateOnly)+", followed by another in time"
+	}
+	return f
+}
+
+// checkClocks tells of the clocks of devices. One that is wrong keeps nothing from starting.
+func checkClocks(p *program, dir string) embedded.Finding {
+	f := embedded.Finding{Name: "clocks of devices", OK: true}
+	running, err := findRunning(p.ctx, dir)
+	if err != nil {
+		f.Detail = "not known while `hale up` is not running"
+		return f
+	}
+	switch n, err := (postgres.Operator{AdminURL: running.Database}).Clocks(p.ctx); {
+	case err != nil:
+		f.Detail = "not known: " + err.Error()
+	case n == devices.ClockCount{}:
+		f.Detail = "none is known to be wrong"
+	default:
+		f.Detail = fmt.Sprintf("%d off, %d unsure after a change, %d sent times that were refused: see Devices, Problems", n.Off, n.Unsure, n.Refused)
 	}
 	return f
 }

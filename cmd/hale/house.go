@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ import (
 	"hale/ingest/bridge"
 	"hale/ingest/edge"
 	"hale/postgres"
+	"hale/push"
 	"hale/safe"
 	"hale/stream"
 	"hale/vital"
@@ -73,29 +75,32 @@ type house struct {
 
 	others *bridge.Config // brokers of role bridge, without what the house adds
 
-	secondKey *signin.Key       // of second factors; nil: none here
-	forgets   forgetting        // of role process
-	ways      signInWays        // of staff, besides logins of this installation
-	pairs     pairFlags         // what a device is told when it is paired
-	renewals  chan renewal      // of the doors of devices
-	paces     paceFlags         // of the doors of devices
-	signer    credential.Signer // of devices' certificates, with role api; nil: none are signed here
+	secondKey *signin.Key  // of second factors; nil: none here
+	forgets   forgetting   // of role process
+	ways      signInWays   // of staff, besides logins of this installation
+	pairs     pairFlags    // what a device is told when it is paired
+	renewals  chan renewal // of the doors of devices
+	paces     paceFlags    // of the doors of devices
+	// webhookNetworks may be sent to besides public addresses.
+	webhookNetworks []netip.Prefix
+	signer          credential.Signer // of devices' certificates, with role api; nil: none are signed here
 
 	zone   *time.Location
 	number string // whom to call in an emergency
 	log    *slog.Logger
 
-	registry  *prometheus.Registry
-	app       *postgres.App
-	work      *postgres.Work
-	canary    *alerts.CanaryWatch
-	processor *alerts.Processor
-	edge      *edge.Server
-	taken     *edge.Paces // of devices, by all doors together
-	cache     *devices.Cache
-	core      *ingest.Core
-	bridge    *bridge.Bridge
-	server    *api.Server // of role api
+	registry   *prometheus.Registry
+	app        *postgres.App
+	work       *postgres.Work
+	canary     *alerts.CanaryWatch
+	processor  *alerts.Processor
+	dispatcher *push.Dispatcher // of role process
+	edge       *edge.Server
+	taken      *edge.Paces // of devices, by all doors together
+	cache      *devices.Cache
+	core       *ingest.Core
+	bridge     *bridge.Bridge
+	server     *api.Server // of role api
 }
 
 // renewals is how often a lease is renewed within its length: one late renewal must not lose a partition.
@@ -187,6 +192,9 @@ func (h *house) checks(ctx context.Context) []api.Check {
 		list = append(list, api.Check{Name: "registry", OK: reachable, Alarm: !h.has(roleEdge) && !h.has(roleBridge)})
 	}
 	list = append(list, h.checkBridge(ctx)...)
+	if h.dispatcher != nil {
+		list = append(list, h.checkWebhooks(ctx))
+	}
 	return append(list, h.checkCanary())
 }
 
@@ -221,6 +229,7 @@ func partitionMissing(s alerts.PartitionStatus) string {
 // processing judges what the stream holds, and keeps partitions and stream in order.
 func (h *house) processing() []stage {
 	judged := newProcessorMetrics(h.registry)
+	h.dispatcher = h.newDispatcher()
 	h.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "hale_copy_violations_total", Help: "Batches redone because COPY met a reading that was there already.",
 	}, func() float64 { return float64(h.work.CopyViolations()) }))
@@ -234,7 +243,7 @@ func (h *house) processing() []stage {
 			return r, nil
 		},
 		Identity:  func(context.Context) (string, error) { return h.stream.Identity(), nil },
-		Announcer: announcer{h.conn.Feed(), h.log},
+		Announcer: nudging{announcer{h.conn.Feed(), h.log}, h.dispatcher},
 		Owner:     h.owner,
 		Lease:     h.lease,
 		Renew:     h.lease / renewals,
@@ -252,9 +261,10 @@ func (h *house) processing() []stage {
 		}},
 		{name: "janitor of the stream", run: janitor.Run},
 		h.sealing(),
+		h.dispatching(),
 		{name: "watchman of teams", run: (&account.Watchman{Store: h.work, Log: h.log}).Run},
 		{name: "withdrawer", run: (&safe.Withdrawer{Store: h.work, Log: h.log}).Run},
-		{name: "raiser of unverified reds", run: (&alerts.Raiser{Store: h.work, Announcer: announcer{h.conn.Feed(), h.log}, Log: h.log}).Run},
+		{name: "raiser of unverified reds", run: (&alerts.Raiser{Store: h.work, Announcer: nudging{announcer{h.conn.Feed(), h.log}, h.dispatcher}, Log: h.log}).Run},
 		{name: "technician", run: (&measuring.Technician{Store: h.work, Log: h.log}).Run},
 		{name: "lookout for devices", run: (&devices.Lookout{Store: h.work, Log: h.log}).Run},
 		{name: "asker for consents", run: (&consent.Asker{Store: h.work, Log: h.log}).Run},
@@ -377,15 +387,18 @@ func (h *house) answering() []stage {
 	withdrawals := &safe.Withdrawals{People: h.app, Book: h.app, Looks: looks}
 	inbox := &safe.Inbox{Book: h.app, Refiles: refiles, Looks: looks}
 	unverified := &alerts.Watchlist{Book: h.app, Claimer: claimer{inbox}, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
+	webhooks := &push.Channels{Book: h.app, Endpoints: h.newWebhooks()}
 	pages := web.New(h.ways.onScreens(web.Config{
-		Teams: teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
+		Webhooks: webhooks,
+		Teams:    teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
 		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Claimed: &alerts.ClaimedReds{Book: h.app, Looks: looks, Now: time.Now}, Inbox: inbox, Quarantine: refused, Withdrawals: withdrawals,
 		Kits: kits, Types: types, Desk: desk,
 		Problems: problems, Commands: commands, Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Credentials: credentials, Certificates: certificates, Ways: h.deviceWays, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: refiles, Merges: merges, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
-		Kits: kits, Types: types,
+		Webhooks: webhooks,
+		Kits:     kits, Types: types,
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Commands: commands, Problems: problems, Credentials: credentials, Ways: h.deviceWays, Certificates: certificates,
 		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: refused, Withdrawals: withdrawals,
 		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,

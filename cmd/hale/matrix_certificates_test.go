@@ -77,7 +77,7 @@ func asksToClaim(t *testing.T, w *town, p person, c class) map[string]string {
 	if err != nil {
 		t.Error(err)
 	}
-	asks["signature"] = base64.StdEncoding.EncodeToString(signedBy(t, &shown, []byte(strings.ReplaceAll(asks["csr"], `\n`, "\n"))))
+	asks["signature"] = base64.StdEncoding.EncodeToString(certs.Signature(t, &shown, []byte(strings.ReplaceAll(asks["csr"], `\n`, "\n"))))
 	asks["shown"] = inJSON(certs.PEM(shown.Leaf))
 	return asks
 }

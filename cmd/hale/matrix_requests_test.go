@@ -40,6 +40,7 @@ func special() map[string]question {
 	maps.Copy(all, specialOfParked())
 	maps.Copy(all, specialOfCertificates())
 	maps.Copy(all, specialOfPresence())
+	maps.Copy(all, specialOfWebhooks())
 	return all
 }
 
@@ -373,7 +374,7 @@ func (w *town) things(p person, c class) map[string]string {
 		"mine": townUID("session", p.number()), "code": townCode(k, own), "began": w.began.Format(time.RFC3339), "number": strconv.Itoa(n),
 		"me": strconv.Itoa(p.number()), "newcode": w.codes[k%len(w.codes)], "opens": shareCode(n), "request_number": strconv.Itoa(requestNumber(c)),
 		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"), "now_local": time.Now().In(w.home).Format("2006-01-02T15:04"),
-		"pause": townUID("pause", n), "doubt": townUID("doubt", n), "command": townUID("command", n),
+		"pause": townUID("pause", n), "doubt": townUID("doubt", n), "command": townUID("command", n), "webhook": townUID("webhook", n),
 		"print": printOf(deviceName(n)), "authority": townUID("authority", n),
 		"tomorrow": time.Now().Add(24 * time.Hour).Format(time.DateOnly),
 		"twin":     townUID("patient", one(k, (c+1)%2)), "now": at(0), "soon": at(time.Hour), "later": at(90 * 24 * time.Hour),
@@ -383,7 +384,7 @@ func (w *town) things(p person, c class) map[string]string {
 // aboutPatient are the words that make a request one about a patient.
 func aboutPatient() []string {
 	return []string{"patient", "alert", "device", "kit", "team", "spareteam", "member", "joiner", "session", "key", "glass", "shift", "caregiver", "grant", "consent", "refile", "merge",
-		"share", "correction", "item", "pause", "doubt", "identifier", "erasure", "request", "double", "import"}
+		"share", "correction", "item", "pause", "doubt", "identifier", "erasure", "request", "double", "import", "webhook"}
 }
 
 // known is somebody of the scene who can sign in.
@@ -397,7 +398,7 @@ func (p person) known() person {
 // byCollection says what a parameter of a path names: by what stands before it.
 func byCollection() map[string]string {
 	return map[string]string{
-		"kits": "{kit}", "about": "{device}",
+		"kits": "{kit}", "about": "{device}", "webhooks": "{webhook}",
 		"patients": "{patient}", "alerts": "{alert}", "devices": "{device}", "limits": "heart_rate", "teams": "{team}", "sessions": "{session}", "keys": "{key}",
 		"break-glass": "{glass}", "shifts": "{shift}", "members": "{member}", "caregivers": "{caregiver}", "grants": "{grant}", "refiles": "{refile}", "merges": "{merge}",
 		"safe": "{patient}", "shares": "{share}", "corrections": "{correction}", "private": "{item}", "identifiers": "{identifier}", "erasures": "{erasure}", "pauses": "{pause}", "doubts": "{doubt}", "requests": "{request}",

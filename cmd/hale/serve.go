@@ -34,7 +34,7 @@ type serveCommand struct {
 	Lease       time.Duration `help:"How long a silent process keeps its partitions (role process); the same for all processes, for the canary's alarm waits that long." default:"30s" env:"HALE_LEASE"`
 	Canary      time.Duration `help:"Time between two beats of each edge's canary, the same for all processes. Alarm when none has come through for six of them, and for the lease with 2 s and two beats." default:"5s" env:"HALE_CANARY"`
 	Zone        string        `help:"Time zone of the staff, for example Europe/Ljubljana (default: this machine's)." placeholder:"ZONE" env:"HALE_ZONE"`
-	SecondKey   string        `name:"second-factor-key" help:"File with the key that the secrets of second factors are kept under (role api), the same for all processes: 32 bytes in base64." placeholder:"FILE" env:"HALE_SECOND_FACTOR_KEY"`
+	SecondKey   string        `name:"second-factor-key" help:"File with the key that the secrets of second factors (role api) and of webhooks (roles api and process) are kept under, the same for all processes: 32 bytes in base64." placeholder:"FILE" env:"HALE_SECOND_FACTOR_KEY"`
 	Emergency   string        `help:"Number to call in an emergency; it stands on every page." default:"112" env:"HALE_EMERGENCY_NUMBER"`
 	AuditKey    string        `name:"audit-key" help:"File with the key that signs the audit trail (role process), made when it is missing; the same for all processes. Its public half is written beside it. Without it nothing is signed." placeholder:"FILE" env:"HALE_AUDIT_KEY"`
 	databasePassword
@@ -44,6 +44,7 @@ type serveCommand struct {
 	eraseFlags
 	pairFlags
 	paceFlags
+	noticeFlags
 
 	DeviceAuthority string `name:"device-authority" help:"Directory of the authority that signs devices' client certificates (role api), made when it is missing. Without it none are signed here." placeholder:"DIR" env:"HALE_DEVICE_AUTHORITY"`
 }
@@ -107,6 +108,10 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	networks, err := c.noticeFlags.webhookNetworks()
+	if err != nil {
+		return err
+	}
 	registry := newRegistry()
 	conn, err := stream.Dial(p.ctx, c.NATS, stream.Config{Name: owner, Credentials: c.NATSCreds, Log: p.log, Metrics: registry})
 	if err != nil {
@@ -122,7 +127,7 @@ func (c *serveCommand) Run(p *program) error {
 		database: postgres.Config{URL: func(string) string { return c.Database }, SetRole: true, Log: p.log},
 		others:   others,
 		sealKey:  sealKey, secondKey: secondKey, ways: ways, forgets: forgetting{ledger: c.kept("")},
-		pairs: c.pairFlags, paces: c.paceFlags, signer: signer,
+		pairs: c.pairFlags, paces: c.paceFlags, signer: signer, webhookNetworks: networks,
 		cert: cert, https: c.HTTPS, strict: c.HTTPS, proxies: proxies, balancers: balancers,
 	}
 	if err := c.listen(p.ctx, h); err != nil {

@@ -45,6 +45,7 @@ type upCommand struct {
 	eraseFlags
 	pairFlags
 	paceFlags
+	noticeFlags
 }
 
 // announcement is what `up` tells when it is ready, and what it leaves in its data directory while it runs.
@@ -207,6 +208,9 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		return err
 	}
 	h.paces = c.paceFlags
+	if h.webhookNetworks, err = c.noticeFlags.webhookNetworks(); err != nil {
+		return err
+	}
 	if h.signer, err = deviceSigner(p, filepath.Join(told.Data, deviceAuthorityName)); err != nil {
 		return err
 	}

@@ -291,7 +291,7 @@ func TestDoctorAndBadArgumentsSayWhatToMend(t *testing.T) {
 		}
 		return ""
 	}
-	if code := run(t.Context(), []string{"doctor", "--data", dataDir(t)}, &out, &errs, env); code != 0 || !strings.Contains(out.String(), "PostgreSQL") {
+	if code := run(t.Context(), []string{"doctor", "--data", dataDir(t)}, &out, &errs, env); code != 0 || !strings.Contains(out.String(), "PostgreSQL") || !strings.Contains(out.String(), "clocks of devices            not known while") {
 		t.Errorf("doctor ended with %d:\n%s%s", code, out.String(), errs.String())
 	}
 	nowhere := func(key string) string {

@@ -63,9 +63,12 @@ func (m *History) Newest() int {
 	return m.Versions[len(m.Versions)-1].Number
 }
 
-// Plan returns what is expected of the patient.
+// Plan returns what is expected of the patient. Of one who is known under another record nothing is: the readings are there.
 func (m *History) Plan() Plan {
 	p := Plan{Zone: vital.ZoneOrUTC(m.Patient.Zone)}
+	if m.Patient.State == account.Merged {
+		return p
+	}
 	for i := range m.Versions {
 		p.Versions = append(p.Versions, m.Versions[i].Schedule)
 	}

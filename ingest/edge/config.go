@@ -100,7 +100,7 @@ type Limits struct {
 	ChunkWithin          time.Duration // for each 16 KiB of a packet that has begun; 30 s
 	WriteWithin          time.Duration // for each write; 30 s, since a long receipt on a slow line takes a while
 	DrainWithin          time.Duration // for outstanding acknowledgements when the server stops; 10 s
-	WatchEvery           time.Duration // how often credentials of live connections are checked again; 500 ms
+	WatchEvery           time.Duration // how often credentials of live connections are checked again; 200 ms
 	RollCallEvery        time.Duration // how often an edge tells the others again who is connected to it; 30 s
 	AnswerWithin         time.Duration // how long the answer of another edge is good; 2 s
 	WrongSecretFor       time.Duration // delay of the first CONNACK 4 to an address, doubling up to 64 times; 50 ms
@@ -155,7 +155,7 @@ func (l Limits) withDefaults() Limits {
 	within(&l.ChunkWithin, 30*time.Second)
 	within(&l.WriteWithin, 30*time.Second)
 	within(&l.DrainWithin, 10*time.Second)
-	within(&l.WatchEvery, 500*time.Millisecond)
+	within(&l.WatchEvery, 200*time.Millisecond)
 	within(&l.RollCallEvery, 30*time.Second)
 	within(&l.AnswerWithin, 2*time.Second)
 	within(&l.WrongSecretFor, 50*time.Millisecond)

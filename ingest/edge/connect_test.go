@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 // TestWhoIsRevokedWhileConnectingIsHungUpOn: the look at the secret was before, and the watch over who is connected did
@@ -71,4 +74,45 @@ func TestARefusalIsHeardByWhoGoesOnSending(t *testing.T) {
 	if got, err := io.ReadAll(d); err != nil || string(got) != "\x20\x02\x00\x04" {
 		t.Errorf("received %x, %v", got, err)
 	}
+}
+
+// TestWhoGuessesFromOneAddressIsHungUpOnAndAnotherAddressIsNot: the answers to wrong secrets wait, so many of an address at once.
+func TestWhoGuessesFromOneAddressIsHungUpOnAndAnotherAddressIsNot(t *testing.T) {
+	t.Parallel()
+	h := open(t, Limits{WrongSecretFor: time.Hour}, &recorder{always: accepted})
+	wrong := func() *packets.ConnectPacket {
+		c := hello("d1")
+		c.Password = []byte("wrong")
+		return c
+	}
+	const guesser, other = "127.0.0.2", "127.0.0.1"
+	held := make([]raw, strikesWaiting)
+	for i := range held {
+		held[i] = h.dialFrom(t, guesser)
+		held[i].send(wrong())
+	}
+	waiting := func(address string) int {
+		h.throttle.mu.Lock()
+		defer h.throttle.mu.Unlock()
+		if s := h.throttle.strikes[netip.MustParsePrefix(address+"/32")]; s != nil {
+			return s.waiting
+		}
+		return 0
+	}
+	eventually(t, "their answers wait", func() bool { return waiting(guesser) == strikesWaiting })
+	more := h.dialFrom(t, guesser)
+	more.send(wrong())
+	more.closed() // without an answer
+	there := h.dialFrom(t, other)
+	there.send(wrong())
+	eventually(t, "its answer waits too, for its own mistake", func() bool { return waiting(other) == 1 })
+	for _, address := range []string{other, guesser} { // one of many behind that address may have an old secret
+		r := h.dialFrom(t, address)
+		if code := r.answered(hello("d2")); code != 0 {
+			t.Errorf("the right secret from %s: code %d", address, code)
+		}
+		r.send(message("hale/v1/d2/readings", 1, 1, "a reading"))
+		r.expect(ack("PUBACK", 1))
+	}
+	held[0].quiet(50 * time.Millisecond)
 }

@@ -29,8 +29,14 @@ type papers struct {
 // certificate besides.
 func withPapers(t *testing.T) papers {
 	t.Helper()
+	return withPapersWatched(t, 0)
+}
+
+// withPapersWatched is withPapers with an edge that looks as often at who is connected as it is told; 0: all the time.
+func withPapersWatched(t *testing.T, every time.Duration) papers {
+	t.Helper()
 	p := papers{maker: certs.New(t, "maker")}
-	p.house = openDoors(t, Limits{WrongSecretFor: time.Millisecond}, &recorder{always: accepted}, Listener{}, Listener{TLS: selfSigned(t)})
+	p.house = openDoors(t, Limits{WrongSecretFor: time.Millisecond, WatchEvery: every}, &recorder{always: accepted}, Listener{}, Listener{TLS: selfSigned(t)})
 	p.d1 = p.maker.Issue(t, certs.Leaf{Name: "d1"})
 	p.write(func(s *devices.Snapshot) {
 		s.Authorities = map[vital.OrgID][]*devices.Authority{1: {authorityOf(p.maker, "maker", devices.ForDevices)}}
@@ -199,31 +205,43 @@ func TestACertificateThatMayBeNewWaitsForTheRegistry(t *testing.T) {
 func TestALiveSessionEndsWithWhatLetItIn(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		change func(p papers)
-		cause  cause
+		change   func(p papers)
+		cause    cause
+		bySecret bool
 	}{
-		"the certificate is revoked": {func(p papers) { p.write(func(s *devices.Snapshot) { s.Devices["d1"].Certificates[0].Revoked = true }) }, causeRevoked},
-		"its authority is revoked":   {func(p papers) { p.write(func(s *devices.Snapshot) { s.Authorities[1][0].Revoked = true }) }, causeRevoked},
-		"the device is revoked":      {func(p papers) { p.write(func(s *devices.Snapshot) { s.Devices["d1"].Revoked = true }) }, causeRevoked},
-		"the certificate ends":       {func(p papers) { p.clock.Store(int64(25 * time.Hour)) }, causeExpired},
+		"the certificate is revoked":            {func(p papers) { p.write(func(s *devices.Snapshot) { s.Devices["d1"].Certificates[0].Revoked = true }) }, causeRevoked, false},
+		"its authority is revoked":              {func(p papers) { p.write(func(s *devices.Snapshot) { s.Authorities[1][0].Revoked = true }) }, causeRevoked, false},
+		"the device is revoked":                 {func(p papers) { p.write(func(s *devices.Snapshot) { s.Devices["d1"].Revoked = true }) }, causeRevoked, false},
+		"the certificate ends":                  {func(p papers) { p.clock.Store(int64(25 * time.Hour)) }, causeExpired, false},
+		"the device with a password is revoked": {func(p papers) { p.write(func(s *devices.Snapshot) { s.Devices["d1"].Revoked = true }) }, causeRevoked, true},
+		"the device with a password is paired":  {func(p papers) { p.write(func(s *devices.Snapshot) { s.Devices["d1"].SecretHash[0]++ }) }, causeRevoked, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := withPapers(t)
-			one, two := p.show(t, &p.d1), p.show(t, nil)
-			if one.answered(nameless("d1")) != 0 || two.answered(hello("d2")) != 0 {
+			p := withPapersWatched(t, New(Config{}).limits.WatchEvery) // as an edge does that nobody has told otherwise
+			shown, says := &p.d1, nameless
+			if c.bySecret {
+				shown, says = nil, hello
+			}
+			one, two := p.show(t, shown), p.show(t, nil)
+			if one.answered(says("d1")) != 0 || two.answered(hello("d2")) != 0 {
 				t.Fatal("they are not let in")
 			}
 			p.write(func(*devices.Snapshot) {}) // a change of something else
 			eventually(t, "that was looked at", func() bool { return p.connected("d1").device.Load() == p.registry.Load().Devices["d1"] })
 			one.ping()
+			changed := time.Now()
 			c.change(p)
 			one.closed()
+			took := time.Since(changed)
+			if t.Logf("%s: the session ended %v later", name, took.Round(time.Millisecond)); took > time.Second {
+				t.Errorf("the session ended %v later, more than a second", took)
+			}
 			eventually(t, "the cause is counted", func() bool { return counted(t, p.metrics.closed.WithLabelValues(string(c.cause))) == 1 })
 			two.ping()
-			again := p.show(t, &p.d1)
-			if code := again.answered(nameless("d1")); code != byte(codeCredentials) {
+			again := p.show(t, shown)
+			if code := again.answered(says("d1")); code != byte(codeCredentials) {
 				t.Errorf("it comes back and hears %d", code)
 			}
 		})

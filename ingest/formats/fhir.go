@@ -11,7 +11,8 @@ import (
 	"hale/vital"
 )
 
-// FHIR reads an Observation of FHIR R4, or a Bundle of them, of which each entry stands alone.
+// FHIR reads an Observation of FHIR R4, or a Bundle of them, of which each entry stands alone. An entry without its Bundle is read too:
+// that is how one is kept that was refused, and decoded again.
 func FHIR(src []byte) Message {
 	root, no := parse(src)
 	if no == nil {
@@ -20,7 +21,10 @@ func FHIR(src []byte) Message {
 	if no != nil {
 		return refused(no)
 	}
-	if kind := root.get("resourceType"); kind == nil || kind.kind != text || kind.raw != "Bundle" {
+	switch kind := root.get("resourceType"); {
+	case kind == nil && root.get("resource") != nil:
+		return entry(root)
+	case kind == nil || kind.kind != text || kind.raw != "Bundle":
 		return resource(root)
 	}
 	return bundle(root)

@@ -24,6 +24,7 @@ func parsed(r *node) (o fhir.Observation, first *Refusal) {
 		if src = withoutMember(src, member); src == nil {
 			return fhir.Observation{}, first
 		}
+		delete(r.members, member) // nobody looks there for what was left out
 		o = fhir.Observation{}
 	}
 }

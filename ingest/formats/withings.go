@@ -14,7 +14,7 @@ import (
 const unknownSlot = 255
 
 // Withings reads the answer of "Measure - Getmeas": groups of measures, each a whole number and a power of ten in a unit that its
-// type fixes.
+// type fixes. A group without its answer is read too: that is how one is kept that was refused, and decoded again.
 func Withings(src []byte) Message {
 	root, no := parse(src)
 	if no == nil {
@@ -22,6 +22,9 @@ func Withings(src []byte) Message {
 	}
 	if no != nil {
 		return refused(no)
+	}
+	if root.get("status") == nil && root.get("measures") != nil {
+		return group(root)
 	}
 	status, no := root.need("status", number)
 	if no != nil {

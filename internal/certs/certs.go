@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -175,4 +176,20 @@ func ServerFile(tb testing.TB, server *tls.Config) string {
 		tb.Fatal(err)
 	}
 	return path
+}
+
+// Signature is what the key of a certificate signs over a request in PEM, as whoever shows the certificate sends it.
+func Signature(tb testing.TB, shown *tls.Certificate, request []byte) []byte {
+	tb.Helper()
+	block, _ := pem.Decode(request)
+	key, ok := shown.PrivateKey.(*ecdsa.PrivateKey)
+	if block == nil || !ok {
+		tb.Fatal("no request, or a key of another kind")
+	}
+	sum := sha256.Sum256(block.Bytes)
+	b, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
 }

@@ -31,14 +31,14 @@ CREATE TABLE unverified (
     historic         boolean NOT NULL,
     opened_at        timestamptz NOT NULL,
     deadline_at      timestamptz CHECK ((deadline_at IS NULL) = historic),
-    next_action_at   timestamptz,       -- when nobody looks after it any more; of a claimed one: what else waits is to be screened again
+    next_action_at   timestamptz,       -- when nobody looks after it any more; of a closed one: what it stood for besides is to be opened anew
     loud_at          timestamptz,       -- since when it is overdue
     state            text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'acknowledged', 'closed')),
     ack_by           bigint,
     ack_name         text NOT NULL DEFAULT '',
     ack_until        timestamptz,
     closed_at        timestamptz,
-    closing          text NOT NULL DEFAULT '' CHECK (closing IN ('', 'claimed', 'not_real', 'handled')),
+    closing          text NOT NULL DEFAULT '' CHECK (closing IN ('', 'claimed', 'not_real', 'handled', 'dismissed', 'taken_back', 'read_again')),
     closed_name      text NOT NULL DEFAULT '',
     note             text NOT NULL DEFAULT '',
     version          integer NOT NULL DEFAULT 1,
@@ -73,7 +73,7 @@ CREATE TABLE unverified_entry (
     org_id        integer NOT NULL,
     id            bigint NOT NULL DEFAULT nextval('timeline_id_seq'),
     unverified_id bigint NOT NULL,
-    kind          text NOT NULL CHECK (kind IN ('opened', 'repeated', 'worsened', 'overdue', 'acknowledged', 'claimed', 'closed')),
+    kind          text NOT NULL CHECK (kind IN ('opened', 'worsened', 'overdue', 'acknowledged', 'claimed', 'closed', 'dismissed', 'taken_back', 'read_again')),
     recorded_at   timestamptz NOT NULL,
     actor_id      bigint,
     actor_name    text NOT NULL DEFAULT '',
@@ -87,6 +87,44 @@ CREATE TABLE unverified_entry (
 );
 CREATE INDEX unverified_entry_of ON unverified_entry (org_id, unverified_id, id);
 CREATE INDEX unverified_entry_recorded ON unverified_entry (org_id, recorded_at, id);
+
+-- The values that a row stands for, each where it is parked, and what became of it. A row ends when the one that it shows has ended; those
+-- that still wait are opened anew then.
+CREATE TABLE unverified_value (
+    org_id        integer NOT NULL,
+    id            bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    unverified_id bigint NOT NULL,
+    sensor_id     bigint NOT NULL,
+    metric        smallint NOT NULL,
+    sent_at       timestamptz,      -- with sensor, metric and tie the key of what waits or is stored; null of what was refused
+    tie           bigint,
+    quarantine_id bigint,           -- where it was refused
+    place         text NOT NULL CHECK (place IN ('inbox', 'quarantine', 'record')),
+    why           text NOT NULL,
+    level         smallint NOT NULL CHECK (level IN (2, 3)),
+    ground        text NOT NULL CHECK (ground IN ('extreme', 'limit', 'beyond', 'unit')),
+    vals          float8[] NOT NULL, -- as of the row
+    unitless      boolean NOT NULL,
+    badness       float8 NOT NULL,
+    findings      integer NOT NULL,
+    reading_id    bigint,
+    measured_at   timestamptz,      -- null: not known
+    received_at   timestamptz NOT NULL,
+    times         integer NOT NULL DEFAULT 1, -- the same bytes without a time, received again
+    left_at       timestamptz,      -- since when it waits no more where it was parked
+    became        text NOT NULL DEFAULT '' CHECK (became IN ('', 'claimed', 'not_real', 'handled', 'dismissed', 'taken_back', 'read_again')),
+    by_name       text NOT NULL DEFAULT '',
+    note          text NOT NULL DEFAULT '',
+    ended_at      timestamptz,      -- since when nobody has to look at it; of a claimed one: its patient was judged by it
+    PRIMARY KEY (org_id, id),
+    CHECK ((sent_at IS NULL) = (tie IS NULL) AND (sent_at IS NULL) = (place = 'quarantine')),
+    FOREIGN KEY (org_id, unverified_id) REFERENCES unverified (org_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id)
+);
+CREATE INDEX unverified_value_of ON unverified_value (unverified_id, id);
+CREATE INDEX unverified_value_waiting ON unverified_value (sensor_id) WHERE ended_at IS NULL;
+CREATE INDEX unverified_value_left ON unverified_value (left_at) WHERE left_at IS NOT NULL AND ended_at IS NULL;
+CREATE INDEX unverified_value_refused ON unverified_value (quarantine_id) WHERE ended_at IS NULL;
 
 -- What a device or a person took back. The key is that of reading, so that what is sent again does not bring it back.
 CREATE TABLE withdrawn_reading (
@@ -159,6 +197,7 @@ ALTER TABLE quarantine ADD COLUMN settled_at timestamptz; -- since when it waits
 
 -- What people wrote and what was measured is in no statistics of columns.
 ALTER TABLE unverified ALTER COLUMN ack_name SET STATISTICS 0, ALTER COLUMN closed_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN place SET STATISTICS 0, ALTER COLUMN why SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0;
+ALTER TABLE unverified_value ALTER COLUMN by_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN why SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0;
 ALTER TABLE unverified_entry ALTER COLUMN actor_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0;
 ALTER TABLE timeline ALTER COLUMN retracts SET STATISTICS 0;
 ALTER TABLE episode ALTER COLUMN retracted SET STATISTICS 0;
@@ -176,29 +215,30 @@ GRANT SELECT (claims) ON refile TO hale_work;
 ALTER TABLE outbox DROP CONSTRAINT outbox_about;
 ALTER TABLE outbox ADD CONSTRAINT outbox_about CHECK (patient_id IS NOT NULL OR audience IN ('privacy_officer', 'manager') OR topic LIKE 'unverified.%');
 
-SELECT isolate(t) FROM unnest(ARRAY['unverified', 'unverified_person', 'unverified_entry', 'withdrawn_reading']::regclass[]) t;
+SELECT isolate(t) FROM unnest(ARRAY['unverified', 'unverified_person', 'unverified_entry', 'unverified_value', 'withdrawn_reading']::regclass[]) t;
 SELECT keep_to_patients('unverified_person'), keep_to_patients('withdrawn_reading');
 -- An emergency of nobody is every nurse's; a patient finds in the copy of their record what was said to be theirs.
 SELECT keep_to_views('unverified', '{SELECT}', '{staff,patient}', $$(SELECT current_setting('app.view', true) = 'staff')
     OR EXISTS (SELECT FROM unverified_person p WHERE p.org_id = unverified.org_id AND p.unverified_id = unverified.id AND p.how = 'claimed')$$);
 SELECT keep_to_views('unverified_person', '{SELECT}', '{staff,patient}');
-SELECT keep_to_views('unverified_entry', '{SELECT}', '{staff}');
+SELECT keep_to_views('unverified_entry', '{SELECT}', '{staff}'), keep_to_views('unverified_value', '{SELECT,UPDATE}', '{staff}'), keep_to_views('unverified_value', '{INSERT,DELETE}', '{}');
 SELECT keep_to_views('withdrawn_reading', '{SELECT}', '{staff,patient}');
 SELECT keep_to_views('unverified', '{UPDATE}', '{staff}'), keep_to_views('unverified', '{INSERT,DELETE}', '{}');
 SELECT keep_to_views(t, '{INSERT}', '{staff}') FROM unnest(ARRAY['unverified_person', 'unverified_entry']::regclass[]) t;
 SELECT keep_to_views(t, '{UPDATE,DELETE}', '{}') FROM unnest(ARRAY['unverified_person', 'unverified_entry']::regclass[]) t;
 SELECT keep_to_views('withdrawn_reading', '{INSERT,UPDATE,DELETE}', '{}');
 
-GRANT SELECT ON unverified, unverified_person, unverified_entry, withdrawn_reading TO hale_app, hale_work;
-GRANT INSERT ON unverified, unverified_person, unverified_entry TO hale_work;
+GRANT SELECT ON unverified, unverified_person, unverified_entry, unverified_value, withdrawn_reading TO hale_app, hale_work;
+GRANT INSERT ON unverified, unverified_person, unverified_entry, unverified_value TO hale_work;
 GRANT INSERT ON unverified_person, unverified_entry TO hale_app;
-GRANT UPDATE ON unverified TO hale_work;
+GRANT UPDATE ON unverified, unverified_value TO hale_work;
+GRANT UPDATE (left_at, became, by_name, note, ended_at) ON unverified_value TO hale_app; -- what became of it, not what was measured
 GRANT UPDATE (state, ack_by, ack_name, ack_until, next_action_at, loud_at, closing, closed_at, closed_name, note, version) ON unverified TO hale_app; -- what a person says, not what was measured
 GRANT UPDATE (patient_id, assignment_id) ON withdrawn_reading TO hale_work; -- a merge
 GRANT UPDATE (state, settled_at, settled_by, settled_why) ON inbox TO hale_app, hale_work;
 GRANT UPDATE (tried_at, tried_by, accepted, refused_again, settled_at) ON quarantine TO hale_app;
 GRANT USAGE ON SEQUENCE timeline_id_seq TO hale_app, hale_work;
-GRANT SELECT, DELETE ON unverified, unverified_person, unverified_entry, withdrawn_reading TO hale_migrate;
+GRANT SELECT, DELETE ON unverified, unverified_person, unverified_entry, unverified_value, withdrawn_reading TO hale_migrate;
 GRANT SELECT, INSERT ON reading, withdrawn_reading TO hale_migrate;
 GRANT DELETE ON reading TO hale_migrate;
 RESET ROLE;

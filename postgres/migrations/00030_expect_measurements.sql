@@ -89,7 +89,7 @@ SELECT keep_to_views(t, '{SELECT}', '{staff,patient}') FROM unnest(ARRAY['measur
 SELECT keep_to_views(t, '{INSERT,UPDATE,DELETE}', '{staff}') FROM unnest(ARRAY['measurement_schedule', 'measurement_pause', 'technique_doubt']::regclass[]) t;
 GRANT SELECT, INSERT ON measurement_schedule, measurement_pause TO hale_app;
 GRANT UPDATE (ended_at, ended_by) ON measurement_pause TO hale_app;
-GRANT SELECT, UPDATE (answer, note, answered_at, answered_id, answered_name, answered_role) ON technique_doubt TO hale_app;
+GRANT SELECT, UPDATE (answer, note, answered_at, answered_id, answered_name, answered_role, patient_id) ON technique_doubt TO hale_app; -- patient_id: a merge
 GRANT SELECT ON measurement_schedule, measurement_pause, technique_doubt TO hale_work;
 GRANT INSERT ON technique_doubt TO hale_work;
 RESET ROLE;

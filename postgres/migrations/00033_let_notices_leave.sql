@@ -59,7 +59,7 @@ CREATE TABLE delivery (
     PRIMARY KEY (org_id, id),
     UNIQUE (org_id, outbox_id, channel_id),
     CHECK ((state = 'waiting') = (settled_at IS NULL)),
-    FOREIGN KEY (org_id, outbox_id) REFERENCES outbox (org_id, id) ON DELETE CASCADE, -- an erased person's notices go with all that is known of them
+    FOREIGN KEY (org_id, outbox_id) REFERENCES outbox (org_id, id) ON DELETE CASCADE, -- it is nothing without its notice
     FOREIGN KEY (org_id, channel_id) REFERENCES channel (org_id, id)
 );
 CREATE INDEX delivery_due ON delivery (org_id, channel_id, urgency, next_action_at) WHERE state = 'waiting';

@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"crypto/x509"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -119,6 +120,7 @@ func TestWhatATryComesTo(t *testing.T) {
 	t.Parallel()
 	roots := x509.NewCertPool()
 	handle := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // that the client is gone shows only behind the body
 		switch r.URL.Path {
 		case "/slow":
 			<-r.Context().Done()

@@ -183,7 +183,7 @@ func reasonOf(err error) push.Reason {
 	switch {
 	case errors.Is(err, errAddress):
 		return push.BadAddress
-	case errors.As(err, &verification), errors.As(err, &record), errors.As(err, &alert):
+	case errors.As(err, &verification), errors.As(err, &record), errors.As(err, &alert), errors.Is(err, http.ErrSchemeMismatch):
 		return push.NotTrusted
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return push.TimedOut

@@ -1,0 +1,269 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hale/account"
+	"hale/alerts"
+	"hale/vital"
+)
+
+// Values that an unverified red stands for leave the place where they were parked: they are marked in the transaction in which they do
+// (leaveInbox, leaveByKey, leaveQuarantine), and the unverified red ends beside it (endUnverifieds), once somebody has them.
+
+const leaveInbox = `
+UPDATE unverified_value v SET left_at = $2, became = $3, by_name = $4, note = $5 FROM inbox i
+WHERE v.sensor_id = $1 AND v.place = 'inbox' AND v.left_at IS NULL AND v.ended_at IS NULL
+    AND (i.sensor_id, i.metric, i.sent_at, i.tie) = (v.sensor_id, v.metric, v.sent_at, v.tie) AND i.state = CASE $3 WHEN 'claimed' THEN 'claimed' ELSE 'dismissed' END`
+
+// An average that has an owner now is stored, and no limit judges it: it is nobody's who would be called, and stays on the list.
+const storeAverages = `
+WITH stored AS (
+    UPDATE unverified_value v SET place = 'record', why = 'averaged' FROM inbox i
+    WHERE v.sensor_id = $1 AND v.place = 'inbox' AND v.left_at IS NULL AND v.ended_at IS NULL AND v.findings & $2 <> 0
+        AND (i.sensor_id, i.metric, i.sent_at, i.tie) = (v.sensor_id, v.metric, v.sent_at, v.tie) AND i.state = 'claimed'
+    RETURNING v.org_id, v.unverified_id, v.reading_id
+), told AS (
+    INSERT INTO unverified_person (org_id, unverified_id, patient_id, how) SELECT DISTINCT s.org_id, s.unverified_id, $3::bigint, 'claimed' FROM stored s ON CONFLICT DO NOTHING
+)
+UPDATE unverified u SET place = 'record', why = 'averaged', version = u.version + 1 FROM stored s WHERE u.id = s.unverified_id AND u.reading_id = s.reading_id AND u.state <> 'closed'`
+
+// leaveByKey is of one that a device or a person took back, wherever it is by now.
+const leaveByKey = `
+UPDATE unverified_value SET left_at = $5, became = 'taken_back', by_name = '', note = '' WHERE sensor_id = $1 AND metric = $2 AND sent_at = $3 AND tie = $4 AND ended_at IS NULL`
+
+const leaveByReading = `
+UPDATE unverified_value SET left_at = $4, became = 'taken_back', by_name = $5, note = $6 WHERE metric = $1 AND reading_id = $2 AND measured_at = $3 AND ended_at IS NULL`
+
+const leaveQuarantine = `
+UPDATE unverified_value v SET left_at = $2, became = 'read_again', by_name = $3 FROM quarantine q
+WHERE q.uid = $1 AND v.quarantine_id = q.id AND v.left_at IS NULL AND v.ended_at IS NULL`
+
+// What a claim was undone of waits again, and is opened anew if it had ended.
+const backInInbox = `
+WITH back AS (
+    UPDATE unverified_value v SET left_at = NULL, ended_at = NULL, became = '', by_name = '', note = '', place = 'inbox', why = i.reason FROM inbox i
+    WHERE v.sensor_id = $1 AND (v.became = 'claimed' AND v.place = 'inbox' OR v.ended_at IS NULL AND v.place = 'record')
+        AND (i.sensor_id, i.metric, i.sent_at, i.tie) = (v.sensor_id, v.metric, v.sent_at, v.tie) AND i.state = 'waiting'
+    RETURNING v.unverified_id)
+UPDATE unverified u SET next_action_at = $2 FROM back b WHERE u.id = b.unverified_id AND u.state = 'closed'`
+
+// What was decoded again comes as any reading: so long it has until it waits or is judged.
+const readAgainWithin = 10 * time.Second
+
+// judgedByIt says of a value that was claimed that it is filed, and that its patient was judged by it: the refile has ended, and no change
+// that it led to waits for the processor.
+const judgedByIt = `NOT EXISTS (SELECT FROM situation_change c WHERE c.patient_id = r.patient_id AND c.rejudge_from <= r.measured_at)
+    AND NOT EXISTS (SELECT FROM refile f WHERE f.org_id = v.org_id AND f.sensor_id = v.sensor_id AND f.target_id = r.patient_id AND f.source_id IS NULL AND f.ended_at IS NULL)`
+
+const valueColumns = `v.id, v.place, v.why, v.level, v.ground, v.vals, v.unitless, v.badness, v.findings, coalesce(v.reading_id, 0), v.measured_at, v.received_at, v.times, v.became, v.by_name, v.note,
+    v.left_at, v.ended_at`
+
+// The worst first, as alerts.Shown has it.
+const listValues = `
+SELECT ` + valueColumns + `, false, 0::bigint FROM unverified_value v WHERE v.unverified_id = $1 ORDER BY v.ended_at IS NOT NULL, v.ground = 'beyond', v.badness DESC, v.id LIMIT $2`
+
+const fromValues = `
+FROM unverified_value v LEFT JOIN reading r ON v.became = 'claimed' AND v.ended_at IS NULL AND (r.sensor_id, r.metric, r.sent_at, r.tie) = (v.sensor_id, v.metric, v.sent_at, v.tie)
+`
+
+// settled is $1 the time: somebody has it, or it was put aside or taken back. See alerts.UnverifiedValue.
+const settled = `v.left_at IS NOT NULL AND v.ended_at IS NULL AND CASE v.became WHEN 'claimed' THEN r.id IS NULL OR ` + judgedByIt + ` WHEN 'read_again' THEN v.left_at <= $1::timestamptz - $2::interval ELSE true END`
+
+const standingValues = `SELECT ` + valueColumns + `, ` + settled + `, coalesce(r.patient_id, 0) ` + fromValues + ` WHERE v.unverified_id = $3 AND v.ended_at IS NULL ORDER BY v.id`
+
+func scanValue(row pgx.CollectableRow) (alerts.UnverifiedValue, error) {
+	var v alerts.UnverifiedValue
+	var findings int32
+	var measured, left, ended *time.Time
+	err := row.Scan(&v.ID, &v.Place, &v.Why, &v.Level, &v.Ground, &v.Values, &v.Unitless, &v.Badness, &findings, &v.Reading, &measured, &v.ReceivedAt, &v.Times, &v.Became, &v.By, &v.Note,
+		&left, &ended, &v.Settled, &v.Patient)
+	v.Findings, v.ReceivedAt = vital.Finding(uint32(findings)), v.ReceivedAt.UTC()
+	v.MeasuredAt, v.LeftAt, v.EndedAt = timeOf(measured), timeOf(left), timeOf(ended)
+	return v, err
+}
+
+func readValues(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]alerts.UnverifiedValue, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list the values of an unverified red: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanValue)
+	if err != nil {
+		return nil, fmt.Errorf("list the values of an unverified red: %w", err)
+	}
+	return list, nil
+}
+
+// dueUnverifieds are those of which a value has left and is settled. One is taken by one process.
+const dueUnverifieds = `
+SELECT u.id, u.org_id, u.uid::text FROM unverified u WHERE u.state <> 'closed' AND u.id IN (SELECT v.unverified_id ` + fromValues + ` WHERE ` + settled + `)
+ORDER BY u.id LIMIT 20 FOR UPDATE OF u SKIP LOCKED`
+
+// endUnverifieds ends the unverified reds of which the value has an owner who was judged by it, was put aside or was taken back, and opens
+// anew what these, or such as a person has closed, stood for besides.
+func endUnverifieds(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event, error) {
+	rows, err := tx.Query(ctx, dueUnverifieds, now, readAgainWithin)
+	if err != nil {
+		return nil, fmt.Errorf("find unverified reds that have ended: %w", err)
+	}
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d endingRed, err error) {
+		err = row.Scan(&d.id, &d.org, &d.uid)
+		return d, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find unverified reds that have ended: %w", err)
+	}
+	var events []alerts.Event
+	for _, d := range due {
+		values, err := readValues(ctx, tx, standingValues, now, readAgainWithin, d.id)
+		if err != nil {
+			return nil, err
+		}
+		told, err := d.write(ctx, tx, alerts.EndOf(values), now)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, told)
+	}
+	rest, err := openRests(ctx, tx, now)
+	return append(events, rest...), err
+}
+
+// endingRed is an unverified red of which a value has ended.
+type endingRed struct {
+	id  int64
+	org vital.OrgID
+	uid vital.UID
+}
+
+const endedValue = `UPDATE unverified_value SET ended_at = $2 WHERE id = $1`
+
+func (d *endingRed) write(ctx context.Context, tx pgx.Tx, e alerts.Ended, now time.Time) (alerts.Event, error) {
+	event := alerts.Event{Org: d.org, Alert: d.uid, Unverified: true}
+	q := &pgx.Batch{}
+	if e.Closing != "" {
+		q.Queue(closeUnverified, d.id, string(e.Closing), now, e.By, e.Note, e.Rest)
+	}
+	q.Queue(`SELECT version FROM unverified WHERE id = $1`, d.id).QueryRow(func(row pgx.Row) error { return row.Scan(&event.Version) })
+	if err := tx.SendBatch(ctx, q).Close(); err != nil {
+		return event, fmt.Errorf("end an unverified red: %w", err)
+	}
+	q = &pgx.Batch{}
+	for _, v := range e.Values {
+		q.Queue(endedValue, v.ID, now)
+		if v.Patient != 0 {
+			q.Queue(insertUnverifiedPerson, int32(d.org), d.id, int64(v.Patient), "claimed", nil, nil)
+		}
+		q.Queue(insertUnverifiedEntry, int32(d.org), d.id, string(v.Became), now, nil, v.By, "", v.Values, v.Note, event.Version).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&event.ID) })
+		// Of a person only where somebody said whose it is: the trail of a patient tells of nobody's values.
+		q.Queue(insertAudit, auditArgs(account.Audit{Org: d.org, At: now, Action: "unverified red ended", Patient: v.Patient, Object: "unverified " + string(d.uid), Detail: string(v.Became)})...)
+	}
+	if err := tx.SendBatch(ctx, q).Close(); err != nil {
+		return event, fmt.Errorf("log the end of an unverified red: %w", err)
+	}
+	return event, nil
+}
+
+// Closed ones that stood for others besides. Whatever is asked of the sensor meanwhile holds nothing back: what a claim that is under way
+// files ends by itself.
+const closedWithRest = `
+UPDATE unverified u SET next_action_at = NULL
+WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state = 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 20 FOR UPDATE SKIP LOCKED)
+RETURNING u.id, u.org_id, u.device_id, u.sensor_id, u.metric, u.side, u.historic`
+
+// openRests opens anew what closed ones stood for and what still waits: each found red when it came, it needs no second screening.
+func openRests(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event, error) {
+	rows, err := tx.Query(ctx, closedWithRest, now)
+	if err != nil {
+		return nil, fmt.Errorf("find what is left of unverified reds: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*hit, error) {
+		h := &hit{suspect: &suspect{}}
+		err := row.Scan(&h.restOf, &h.org, &h.device, &h.sensor, &h.Metric, &h.Side, &h.past)
+		return h, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find what is left of unverified reds: %w", err)
+	}
+	var rests []*hit
+	for _, h := range all {
+		values, err := readValues(ctx, tx, standingValues, now, readAgainWithin, h.restOf)
+		if err != nil {
+			return nil, err
+		}
+		if len(values) > 0 {
+			rests = append(rests, h.rest(values))
+		}
+	}
+	slices.SortFunc(rests, inOrder)
+	return openAll(ctx, tx, now, rests)
+}
+
+// rest is the hit of the values that a closed unverified red leaves behind.
+func (h *hit) rest(values []alerts.UnverifiedValue) *hit {
+	var left *hit
+	for i := range values {
+		v := &values[i]
+		s := *h.suspect
+		s.findings, s.reading, s.measured, s.received, s.place, s.why = v.Findings, v.Reading, v.MeasuredAt, v.ReceivedAt, v.Place, v.Why
+		one := alerts.Screened{Level: v.Level, Ground: v.Ground, Side: h.Side, Values: v.Values, Unitless: v.Unitless, Badness: v.Badness}
+		if left == nil {
+			left = &hit{suspect: &s, Screened: one, past: h.past, restOf: h.restOf}
+		}
+		left.take(&s, &one)
+		left.times += v.Times - 1
+	}
+	left.values = nil // they are there already
+	return left
+}
+
+// valuesOf returns so many of the values that an unverified red stands for, those first that have not ended, and the worst of them.
+func valuesOf(ctx context.Context, tx pgx.Tx, id int64, most int) ([]alerts.UnverifiedValue, error) {
+	return readValues(ctx, tx, listValues, id, most)
+}
+
+const logEntries = `SELECT kind, recorded_at, actor_name, vals, note FROM unverified_entry WHERE unverified_id = $1 ORDER BY id LIMIT $2`
+
+func logOfUnverified(ctx context.Context, tx pgx.Tx, id int64, most int) ([]alerts.UnverifiedEntry, error) {
+	rows, err := tx.Query(ctx, logEntries, id, most)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of an unverified red: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e alerts.UnverifiedEntry, err error) {
+		err = row.Scan(&e.Kind, &e.At, &e.By, &e.Values, &e.Note)
+		e.At = e.At.UTC()
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the log of an unverified red: %w", err)
+	}
+	return list, nil
+}
+
+// leave marks what of a sensor's inbox has just been claimed (by whom, for whom) or put aside (and why).
+func leave(ctx context.Context, tx pgx.Tx, sensor int64, now time.Time, became alerts.Closing, by, why string) error {
+	_, err := tx.Exec(ctx, leaveInbox, sensor, now, string(became), by, why)
+	return wrapped(err, "mark what waits no more")
+}
+
+// leave marks what the step has filed: it ends as unverified once its patient was judged by it. What it took back waits again.
+func (r *refiling) unpark(ctx context.Context, tx pgx.Tx) error {
+	switch {
+	case r.source == 0:
+		if _, err := tx.Exec(ctx, storeAverages, int64(r.sensor), int32(vital.NotJudged), int64(r.target)); err != nil {
+			return fmt.Errorf("mark averages that are stored now: %w", err)
+		}
+		return leave(ctx, tx, int64(r.sensor), r.now, alerts.ClosedAsClaimed, r.askedBy, "")
+	case r.target == 0:
+		_, err := tx.Exec(ctx, backInInbox, int64(r.sensor), r.now)
+		return wrapped(err, "mark what waits again")
+	}
+	return nil
+}
