@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"hale/account"
-	"hale/account/guess"
 	"hale/api"
 	"hale/api/session"
 	"hale/devices"
@@ -86,7 +85,7 @@ func TestWhoGuessesFromOneAddressWaitsAndAnotherAddressDoesNot(t *testing.T) {
 		c.Session = &session.Keeper{SignIn: door{}, Proxies: proxies}
 		c.Credentials = credential.NewCredentials(nil, shut{}, noon)
 		c.Ways = func(string) (credential.Ways, error) { return credential.Ways{}, nil }
-		c.Certificates = &credential.Certificates{Door: shut{}, Now: noon, Guesses: guess.NewAddresses(credential.FreeGuesses)}
+		c.Certificates = &credential.Certificates{Door: shut{}, Now: noon, Guesses: credential.NewGuesses()}
 	}))
 	request := func(name string) string { return string(certs.Request(t, name, certs.Key(t))) }
 	factory := certs.New(t, "maker").Issue(t, certs.Leaf{Name: "SN-1"})

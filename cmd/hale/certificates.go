@@ -3,7 +3,6 @@ package main
 import (
 	"time"
 
-	"hale/account/guess"
 	"hale/authority"
 	"hale/devices/credential"
 	"hale/fault"
@@ -60,6 +59,6 @@ func deviceSigner(p *program, dir string) (credential.Signer, error) {
 func (h *house) newCertificates() *credential.Certificates {
 	return &credential.Certificates{
 		Book: h.app, Authorities: h.app, Claims: h.app, Door: h.app, Signer: h.signer, Now: time.Now, Changed: h.registryChanged,
-		Guesses: guess.NewAddresses(credential.FreeGuesses),
+		Guesses: credential.NewGuesses(),
 	}
 }

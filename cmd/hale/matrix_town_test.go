@@ -99,12 +99,16 @@ func newTownOver(t *testing.T, way func(postgres.Config) postgres.Config) *town 
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
+	flow, err := conn.Ensure(ctx, stream.StreamConfig{MaxBytes: 64 << 20}) // what an app sends, and what is decoded again, goes there; nobody judges it
+	if err != nil {
+		t.Fatal(err)
+	}
 	door, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.base = "http://" + door.Addr().String()
-	w.server = &house{roles: []string{roleAPI}, owner: "town", database: way(w.db.Config()), conn: conn, signer: townSigner(t), http: door, registry: registry, number: "112", zone: time.UTC, log: log,
+	w.server = &house{roles: []string{roleAPI}, owner: "town", database: way(w.db.Config()), conn: conn, stream: flow, signer: townSigner(t), http: door, registry: registry, number: "112", zone: time.UTC, log: log,
 		pairs: pairFlags{DeviceURL: []string{"mqtts://hale.example.org:8883"}}}
 	if w.server.secondKey, err = ownSecondKey(t.TempDir()); err != nil {
 		t.Fatal(err)
@@ -410,6 +414,7 @@ func (in *inhabitants) patient(k int, c class, at time.Time) {
 	in.spares(k, c, at)
 	in.add("assignment", field{"org_id", org}, field{"id", id}, field{"sensor_id", id}, field{"patient_id", id}, field{"from_at", at}, field{"to_at", at.Add(30 * time.Minute)}, field{"created_at", at})
 	in.kit(org, id, at)
+	in.parked(k, c, at)
 	in.add("reading", field{"sensor_id", id}, field{"metric", int(vital.HeartRate)}, field{"sent_at", at}, field{"tie", 1}, field{"org_id", org}, field{"patient_id", id},
 		field{"assignment_id", id}, field{"device_id", id}, field{"id", id}, field{"measured_at", at}, field{"received_at", at}, field{"value", 173.0},
 		field{"mantissa", 173}, field{"exponent", 0}, field{"unit", int(vital.PerMinute)}, field{"findings", 0}, field{"has_sequence", false})

@@ -38,6 +38,9 @@ const (
 // FreeGuesses is how many wrong codes of one address cost no wait: an office may stand behind it.
 const FreeGuesses = 30
 
+// NewGuesses returns the count of wrong words by address that one door keeps.
+func NewGuesses() *guess.Addresses { return guess.NewAddresses(FreeGuesses) }
+
 // PairingPage is what the QR code of a pairing code opens in a browser; the code stands behind the #.
 const PairingPage = "/pair"
 
@@ -150,7 +153,7 @@ type Credentials struct {
 
 // NewCredentials returns the credentials of a record.
 func NewCredentials(book CredentialBook, door CredentialDoor, now func() time.Time) *Credentials {
-	return &Credentials{book: book, door: door, now: now, guesses: guess.NewAddresses(FreeGuesses), broker: guess.NewAddresses(FreeGuesses), shown: guess.NewKnown()}
+	return &Credentials{book: book, door: door, now: now, guesses: NewGuesses(), broker: NewGuesses(), shown: guess.NewKnown()}
 }
 
 // GivenSecret is a secret, shown this once.

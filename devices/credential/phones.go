@@ -25,7 +25,7 @@ type Phones struct {
 
 // NewPhones returns a door that lets nobody wait yet.
 func NewPhones(current func() (*devices.Snapshot, bool), now func() time.Time) *Phones {
-	return &Phones{Current: current, Guesses: guess.NewAddresses(FreeGuesses), Now: now}
+	return &Phones{Current: current, Guesses: NewGuesses(), Now: now}
 }
 
 // Knock returns the device that shows its name and secret. Whoever is none is told fault.Unauthenticated, after too many wrong
