@@ -375,6 +375,7 @@ func (w *town) things(p person, c class) map[string]string {
 		"me": strconv.Itoa(p.number()), "newcode": w.codes[k%len(w.codes)], "opens": shareCode(n), "request_number": strconv.Itoa(requestNumber(c)),
 		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"), "now_local": time.Now().In(w.home).Format("2006-01-02T15:04"),
 		"box": boxName(boxOf(k, c)), "red": townUID("red", n), "refused": townUID("refused", n),
+		"ourbox": boxName(boxOf(k, own)), "ourred": townUID("red", one(k, own)),
 		"pause": townUID("pause", n), "doubt": townUID("doubt", n), "command": townUID("command", n), "webhook": townUID("webhook", n),
 		"print": printOf(deviceName(n)), "authority": townUID("authority", n),
 		"tomorrow": time.Now().Add(24 * time.Hour).Format(time.DateOnly),
@@ -545,5 +546,6 @@ func (a reply) plain(q question, things map[string]string) string {
 			text = strings.ReplaceAll(text, thing, "{"+word+"}")
 		}
 	}
-	return regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(text, "")
+	// What is not a patient's is there for all classes, and the answer before may have changed it.
+	return regexp.MustCompile(`Content-Length: \d+|name="version" value="\d+"`).ReplaceAllString(text, "")
 }
