@@ -220,16 +220,20 @@ func (f *follower) occurs(o occurrence) {
 	if o.Condition > f.open.Level {
 		entry.Kind, entry.Level, level = EntryWorsened, o.Condition, o.Condition
 	}
-	if f.open.State == Acknowledged && level > f.open.AckLevel && (!entry.Historic || entry.Contact) {
+	// Nothing that the alert told of stands any more: who took it, or was told, took or was told what never was.
+	void := f.open.Retraction(f.open.Last) != nil
+	if f.open.State == Acknowledged && (level > f.open.AckLevel || void) && (!entry.Historic || entry.Contact) {
 		// The alert may show this level already, by a reading that came late; whoever has it took a lesser one.
-		entry.Kind, entry.Level, entry.Breaks = EntryWorsened, level, true
+		if entry.Kind, entry.Level, entry.Breaks = EntryWorsened, level, true; void {
+			entry.Note = "what was acknowledged stands no more"
+		}
 	}
 	paged, taken := f.open.Paged, f.open.AckInForce(f.now) && !entry.Breaks
 	f.append(entry)
 	told := entry
 	told.Level = level
 	switch {
-	case entry.Historic || taken || level <= paged:
+	case entry.Historic || taken || level <= paged && !void:
 	case paged == None: // until now everything in this episode came too late to page
 		f.notify(push.AlertOpened, told, o.Mark)
 	default:

@@ -12,7 +12,7 @@ import (
 type Suspect struct {
 	Metric vital.Metric
 	Sent   []vital.Quantity // as read, in the order of the metric's components; a unit may be missing
-	Beyond vital.Beyond     // the device found a value outside of what it can measure
+	Beyond vital.Beyond     // the device found a value outside of what it can measure, or Sent is a bound of what it found
 	At     time.Time        // when it was measured, as far as that is known
 }
 
@@ -54,7 +54,7 @@ func Screen(s Suspect, rules []Rule) (hit Screened, ok bool) {
 	if !known {
 		return Screened{}, false
 	}
-	if dangerous(s.Metric, s.Beyond) {
+	if !s.Beyond.Bound() && dangerous(s.Metric, s.Beyond) {
 		return Screened{Level: Extreme, Ground: GroundBeyond, Side: s.Beyond, Values: []float64{}}, true
 	}
 	for _, values := range readings(&d, s.Sent) {
@@ -95,7 +95,7 @@ func screen(s Suspect, values []float64, rules []Rule) (Screened, bool) {
 		if d.Metric != s.Metric {
 			continue
 		}
-		if low, high = sides(&d.Version, s.Metric, values); max(low, high) == Extreme {
+		if low, high = s.sides(&d.Version, values); max(low, high) == Extreme {
 			hit.Level, hit.Ground = Extreme, GroundExtreme
 			hit.take(s.Metric, low, high)
 			return hit, true
@@ -107,13 +107,26 @@ func screen(s Suspect, values []float64, rules []Rule) (Screened, bool) {
 			continue
 		}
 		if v, in := r.InForce(s.At); in {
-			l, h := sides(v, s.Metric, values)
+			l, h := s.sides(v, values)
 			low, high = max(low, l), max(high, h)
 		}
 	}
 	hit.Level, hit.Ground = max(low, high), GroundLimit
 	hit.take(s.Metric, low, high)
 	return hit, hit.Level >= Red
+}
+
+// sides judges the values by a version. Of a bound that side alone is known on which what was measured lies.
+func (s *Suspect) sides(v *Version, values []float64) (low, high Level) {
+	low, high = sides(v, s.Metric, values)
+	switch s.Beyond {
+	case vital.Under:
+		high = 0
+	case vital.Over:
+		low = 0
+	case vital.Below, vital.Above:
+	}
+	return low, high
 }
 
 // sides judges by the low bounds of the version alone, and by the high ones.

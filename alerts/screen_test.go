@@ -49,6 +49,12 @@ func TestWhatIsParkedIsScreenedForEmergencies(t *testing.T) {
 		"glucose of 2.5 without a unit can only be mmol/L":               {of(vital.Glucose, q(25, -1, vital.NoUnit)), alerts.Extreme, alerts.GroundExtreme},
 		"glucose of 5.6 without a unit is a good one":                    {suspect: of(vital.Glucose, q(56, -1, vital.NoUnit))},
 		"a saturation of 72 without a unit can only be percent":          {of(vital.OxygenSat, q(72, 0, vital.NoUnit)), alerts.Extreme, alerts.GroundExtreme},
+		"below 70 % is red, whatever it was":                             {alerts.Suspect{Metric: vital.OxygenSat, Beyond: vital.Under, Sent: []vital.Quantity{q(70, 0, vital.Percent)}, At: at}, alerts.Extreme, alerts.GroundExtreme},
+		"below 98 % says nothing":                                        {suspect: alerts.Suspect{Metric: vital.OxygenSat, Beyond: vital.Under, Sent: []vital.Quantity{q(98, 0, vital.Percent)}, At: at}},
+		"a heart rate above 200 is red":                                  {alerts.Suspect{Metric: vital.HeartRate, Beyond: vital.Over, Sent: []vital.Quantity{q(200, 0, vital.PerMinute)}, At: at}, alerts.Extreme, alerts.GroundExtreme},
+		"a heart rate above 30 says nothing":                             {suspect: alerts.Suspect{Metric: vital.HeartRate, Beyond: vital.Over, Sent: []vital.Quantity{q(30, 0, vital.PerMinute)}, At: at}},
+		"a heart rate below 200 says nothing":                            {suspect: alerts.Suspect{Metric: vital.HeartRate, Beyond: vital.Under, Sent: []vital.Quantity{q(200, 0, vital.PerMinute)}, At: at}},
+		"a bound without a number says nothing":                          {suspect: alerts.Suspect{Metric: vital.HeartRate, Beyond: vital.Under, At: at}},
 		"nothing was read":                                               {suspect: of(vital.OxygenSat)},
 	} {
 		t.Run(name, func(t *testing.T) {

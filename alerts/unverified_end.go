@@ -24,7 +24,7 @@ type UnverifiedValue struct {
 	MeasuredAt time.Time // zero: not known
 	ReceivedAt time.Time
 	Times      int
-	Became     Closing // "": nothing yet. It is told from LeftAt on, and ends it at EndedAt
+	Became     Closing // "": nothing yet. It ends it at EndedAt; ClosedAsDismissed without LeftAt: put aside by somebody who may not end it
 	By, Note   string  // who did that, and why
 	LeftAt     time.Time
 	EndedAt    time.Time
@@ -37,9 +37,14 @@ type UnverifiedValue struct {
 // number reports whether the device could measure it at all.
 func (v *UnverifiedValue) number() bool { return v.Ground != GroundBeyond }
 
+// worseThan reports whether it is the worse: a number before one that the device could not measure.
+func (v *UnverifiedValue) worseThan(o *UnverifiedValue) bool {
+	return v.number() && !o.number() || v.number() == o.number() && v.Badness > o.Badness
+}
+
 // UnverifiedEntry is one line of the log of an unverified red.
 type UnverifiedEntry struct {
-	Kind   string // opened, worsened, overdue, acknowledged, claimed, closed, dismissed, taken_back, read_again
+	Kind   string // opened, worsened, overdue, acknowledged, claimed, closed, dismissed, brought_back, taken_back, read_again
 	At     time.Time
 	By     string // empty: Hale
 	Values []float64
@@ -54,7 +59,7 @@ func Shown(values []UnverifiedValue) *UnverifiedValue {
 		v := &values[i]
 		switch {
 		case !v.EndedAt.IsZero():
-		case worst == nil, v.number() && !worst.number(), v.number() == worst.number() && v.Badness > worst.Badness:
+		case worst == nil, v.worseThan(worst):
 			worst = v
 		}
 	}
@@ -63,7 +68,7 @@ func Shown(values []UnverifiedValue) *UnverifiedValue {
 
 // Ended is what is to be written of an unverified red of whose values some have left the place where they were parked.
 type Ended struct {
-	Values  []*UnverifiedValue // that end with it, each told in the log
+	Values  []*UnverifiedValue // that end with it, told in the log by Acts
 	Closing Closing            // the red itself ends so; "": it still shows one that waits
 	By      string
 	Note    string
@@ -101,4 +106,14 @@ func EndOf(values []UnverifiedValue) Ended {
 	}
 	e.Rest = slices.ContainsFunc(values, func(v UnverifiedValue) bool { return v.EndedAt.IsZero() && !v.Settled })
 	return e
+}
+
+// Claimed are the ids of the values that were claimed, each with whose it is.
+func (e *Ended) Claimed() (values, patients []int64) {
+	for _, v := range e.Values {
+		if v.Patient != 0 {
+			values, patients = append(values, v.ID), append(patients, int64(v.Patient))
+		}
+	}
+	return values, patients
 }

@@ -114,3 +114,14 @@ func Withdrawn(e *Episode, by account.Actor, r Retraction, why string, now time.
 	after := e.Apply(entry)
 	return EpisodeChange{Episode: &after, Entries: []Entry{entry}}
 }
+
+// StandsAgain returns an alert with the entry that a reading of which it said that its device took it back stands: the device has sent it
+// again in the place of what it sent since.
+func StandsAgain(e *Episode, reading Mark, now time.Time) EpisodeChange {
+	entry := Entry{
+		Kind: EntryAnnotated, RecordedAt: now, Evaluator: Evaluator, Cause: CauseWithdrawn, Reading: reading, Retracts: []Retraction{{Reading: reading, How: Restored, At: now}},
+		Note: "the reading measured at " + reading.At.UTC().Format("2006-01-02 15:04:05") + " UTC stands again: the device amended it back",
+	}
+	after := e.Apply(entry)
+	return EpisodeChange{Episode: &after, Entries: []Entry{entry}}
+}

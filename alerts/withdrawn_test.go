@@ -137,3 +137,53 @@ func TestARetractionIsKept(t *testing.T) {
 		t.Error("somebody is to get in touch because of a reading that does not stand")
 	}
 }
+
+// TestAnAcknowledgementEndsWithWhatItWasGivenTo: what comes after all that an alert told of was taken back is told anew, and is its worst.
+func TestAnAcknowledgementEndsWithWhatItWasGivenTo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		act   alerts.EntryKind
+		first []alerts.Point
+		back  []int
+		next  float64
+		state alerts.State
+		tells int // notices by the next reading
+		worst float64
+	}{
+		{"all was taken back", alerts.EntryAcknowledged, []alerts.Point{pulse(1, 128)}, []int{1}, 124, alerts.Open, 1, 124},
+		{"all was taken back, of an alert that nobody took", "", []alerts.Point{pulse(1, 128)}, []int{1}, 124, alerts.Open, 1, 124},
+		{"another is left", alerts.EntryAcknowledged, []alerts.Point{pulse(1, 125), pulse(2, 128)}, []int{2}, 124, alerts.Acknowledged, 0, 125},
+		{"nothing was taken back", alerts.EntryAcknowledged, []alerts.Point{pulse(1, 128)}, nil, 124, alerts.Acknowledged, 0, 128},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			now := epoch().Add(5 * time.Minute)
+			r, d := newRecord(pulseRule()), alerts.NewDecider(0)
+			for _, p := range c.first {
+				if _, err := r.take(d, p.ReceivedAt, 1, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.act != "" {
+				r.amend(r.openEpisode(11), alerts.Entry{Kind: c.act, RecordedAt: now, Actor: ana(), Until: now.Add(time.Hour)})
+				d.Forget()
+			}
+			r.back(now, account.Actor{}, c.back...)
+			if _, err := r.take(d, now, 2); err != nil {
+				t.Fatal(err)
+			}
+			told := len(r.notices)
+			for i, p := range []alerts.Point{pulse(10, c.next), pulse(11, c.next)} {
+				if _, err := r.take(d, p.ReceivedAt, 3+i, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e := r.episodes[len(r.episodes)-1]
+			if e.State != c.state || len(r.notices)-told != c.tells || e.WorstValues[0] != c.worst {
+				t.Errorf("%s, %d more notices, worst %v; want %s, %d, %v", e.State, len(r.notices)-told, e.WorstValues, c.state, c.tells, c.worst)
+			}
+			r.checkPure(t)
+		})
+	}
+}

@@ -3,10 +3,11 @@ package alerts
 import "hale/vital"
 
 // worst reports whether the reading lies further beyond the limits than every one that the open episode has counted: at
-// a worse level or, at the same one, further beyond its bound. Of an episode whose worst is not known none is.
+// a worse level or, at the same one, further beyond its bound. Of an episode whose worst is not known none is; where the worst was taken
+// back and none is left, it is.
 func (f *follower) worst(o occurrence) bool {
 	e := f.open
-	if e.Last.Before(o.Mark) && f.rule.discounts(e) {
+	if e.Last.Before(o.Mark) && (f.rule.discounts(e) || e.Retraction(e.Worst) != nil) {
 		return true
 	}
 	return !e.Worst.IsZero() && f.worse(o, e.WorstLevel, e.WorstValues, e.WorstGrounds)

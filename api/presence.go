@@ -23,7 +23,7 @@ type commandBody struct {
 	CreatedAt time.Time             `json:"created_at"`
 	NotAfter  time.Time             `json:"not_after" doc:"From then on it is stale and never delivered"`
 	By        string                `json:"by"`
-	State     downlink.CommandState `json:"state" enum:"queued,sent,done,failed,expired,withdrawn" doc:"done and failed are the device's words"`
+	State     downlink.CommandState `json:"state" enum:"queued,sent,done,failed,expired,withdrawn,cancelled" doc:"done and failed are the device's words; cancelled: it changed hands or was taken out of use, see detail"`
 	HeldUntil *time.Time            `json:"held_until,omitempty" doc:"Quiet hours at home hold it back until then"`
 	SentAt    *time.Time            `json:"sent_at,omitempty" doc:"The latest time"`
 	Times     int                   `json:"times" doc:"How often it was sent: whenever the device begins to listen, until it says what became of it"`

@@ -115,7 +115,7 @@ type slotBody struct {
 	Opens   time.Time  `json:"opens"`
 	Due     time.Time  `json:"due"`
 	Closes  time.Time  `json:"closes"`
-	Cover   string     `json:"cover" enum:"measured,other_time,ahead,due,missed,not_arrived,clock_wrong,paused,hospital" doc:"other_time: measured on that day outside of every window; ahead: not yet open; due: open; not_arrived: what would have brought it has not been heard since"`
+	Cover   string     `json:"cover" enum:"measured,other_time,ahead,due,missed,not_arrived,clock_wrong,paused,hospital" doc:"other_time: measured on that day outside of every window; ahead: not yet open; due: open; not_arrived: what would have brought it has not been heard since, or it opened and closed within an outage of a gateway or the platform"`
 	At      *time.Time `json:"at,omitempty" doc:"When it was measured, to the minute"`
 }
 

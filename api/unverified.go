@@ -60,7 +60,7 @@ type unverifiedValueBody struct {
 	Times      int        `json:"times" doc:"The same bytes without a time, received again, count up"`
 	MeasuredAt *time.Time `json:"measured_at,omitempty"`
 	ReceivedAt time.Time  `json:"received_at"`
-	Became     string     `json:"became,omitempty" enum:"claimed,not_real,handled,dismissed,taken_back,read_again" doc:"Left out while it waits"`
+	Became     string     `json:"became,omitempty" enum:"claimed,not_real,handled,dismissed,taken_back,read_again" doc:"Left out while it waits; dismissed without ended_at: put aside by somebody who may not end it"`
 	By         string     `json:"by,omitempty"`
 	Note       string     `json:"note,omitempty"`
 	EndedAt    *time.Time `json:"ended_at,omitempty"`
@@ -68,7 +68,7 @@ type unverifiedValueBody struct {
 
 type unverifiedEntryBody struct {
 	At     time.Time  `json:"at"`
-	Kind   string     `json:"kind" enum:"opened,worsened,overdue,acknowledged,claimed,closed,dismissed,taken_back,read_again"`
+	Kind   string     `json:"kind" enum:"opened,worsened,overdue,acknowledged,claimed,closed,dismissed,brought_back,taken_back,read_again"`
 	By     string     `json:"by,omitempty" doc:"Left out: Hale"`
 	Values []*float64 `json:"values,omitempty"`
 	Note   string     `json:"note,omitempty"`

@@ -32,10 +32,11 @@ type webhookBody struct {
 
 func webhookOf(c *push.Channel, now time.Time) webhookBody {
 	s := &c.Standing
+	trouble, _ := c.Trouble(now)
 	return webhookBody{
 		ID: c.UID, Name: c.Name, URL: c.URL, Topics: listed(c.Topics), Severities: listed(c.Severities), Audiences: listed(c.Audiences), MadeBy: c.CreatedBy, CreatedAt: c.CreatedAt,
 		DisabledAt: at(c.DisabledAt), DisabledWhy: c.DisabledWhy, OldUntil: at(c.OldUntil),
-		Waiting: s.Waiting, Oldest: at(s.Oldest), DeliveredAt: at(s.DeliveredAt), GivenUp: s.GivenUp, Trouble: c.Trouble(now),
+		Waiting: s.Waiting, Oldest: at(s.Oldest), DeliveredAt: at(s.DeliveredAt), GivenUp: s.GivenUp, Trouble: trouble,
 	}
 }
 

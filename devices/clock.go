@@ -37,6 +37,11 @@ type ClockSpan struct {
 	vital.Clock
 	From time.Time // the first look, by our time
 	Last time.Time // the newest look that agreed
+
+	// Told is the offset that edges were told last, as of the span, and ToldAt when: it outlives the span that it was told of. Zero says
+	// that they were told nothing.
+	Told   time.Duration
+	ToldAt time.Time
 }
 
 // Clocks is what is known of one clock over time, ordered by From. It is never changed in place.
@@ -57,8 +62,9 @@ func (c Clocks) Hear(l vital.ClockLook) (next Clocks, anew bool) {
 			return append(slices.Clone(c[:n-1]), last), false
 		}
 		c = c[max(0, n+1-mostSpans):]
+		return append(slices.Clone(c), ClockSpan{Clock: l.Clock, From: l.At, Last: l.At, Told: last.Told, ToldAt: last.ToldAt}), true
 	}
-	return append(slices.Clone(c), ClockSpan{Clock: l.Clock, From: l.At, Last: l.At}), true
+	return Clocks{{Clock: l.Clock, From: l.At, Last: l.At}}, true
 }
 
 // These bound what other edges are told of a clock that changes all the time: each time they read the whole registry again. A change is
@@ -68,17 +74,20 @@ const (
 	tellEvery  = time.Minute
 )
 
-// News reports whether the newest span is to be told to edges that were told of those before as this said. The first of a clock is when
-// they would read its times otherwise. The digits of a local clock are as good as any zone's until somebody has looked.
-func (c Clocks) News(local bool) bool {
-	last := -1
-	for i := range c {
-		switch {
-		case last < 0 && (local || c[i].Offset.Abs() > ClockTolerance), last >= 0 && apart(c[i].Offset, c[last].Offset) > tellChange && c[i].From.Sub(c[last].From) >= tellEvery:
-			last = i
-		}
+// Tell reports after a look whether edges are to be told of the newest span, and returns what is known with that they were. The first of
+// a clock is when they would read its times otherwise. The digits of a local clock are as good as any zone's until somebody has looked.
+func (c Clocks) Tell(local bool) (next Clocks, news bool) {
+	newest := c[len(c)-1]
+	if newest.ToldAt.IsZero() {
+		news = local || newest.Offset.Abs() > ClockTolerance
+	} else {
+		news = apart(newest.Offset, newest.Told) > tellChange && newest.Last.Sub(newest.ToldAt) >= tellEvery
 	}
-	return last >= 0 && last == len(c)-1
+	if !news {
+		return c, false
+	}
+	newest.Told, newest.ToldAt = newest.Offset, newest.Last
+	return append(slices.Clone(c[:len(c)-1]), newest), true
 }
 
 // At returns by how much a time that this clock showed, and that arrived at received, is wrong; ok is false when nobody has looked

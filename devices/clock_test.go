@@ -323,6 +323,7 @@ func TestEdgesAreToldOfAClockWhenItMatters(t *testing.T) {
 		"changed":                            {false, []looked{{0, time.Hour}, {time.Hour, 0}}, []int{0, 1}},
 		"another at each look, all the time": {false, []looked{{0, time.Hour}, {20 * time.Second, 2 * time.Hour}, {40 * time.Second, 3 * time.Hour}, {time.Minute, 4 * time.Hour}, {80 * time.Second, 0}}, []int{0, 3}},
 		"right first, and then not":          {false, []looked{{0, 0}, {time.Second, time.Minute}}, []int{1}},
+		"changed too soon, and left so":      {false, []looked{{0, time.Hour}, {20 * time.Second, 0}, {time.Hour, 0}, {2 * time.Hour, 0}}, []int{0, 2}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -330,13 +331,43 @@ func TestEdgesAreToldOfAClockWhenItMatters(t *testing.T) {
 			var clocks devices.Clocks
 			var news []int
 			for i, l := range c.looks {
-				var anew bool
-				if clocks, anew = clocks.Hear(look(ten().Add(l.at), l.offset)); anew && clocks.News(c.local) {
+				var told bool
+				clocks, _ = clocks.Hear(look(ten().Add(l.at), l.offset))
+				if clocks, told = clocks.Tell(c.local); told {
 					news = append(news, i)
 				}
 			}
 			if diff := cmp.Diff(c.want, news); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A cheap clock loses a little between two looks, for ever: what edges know of it is never further off than they are promised, however
+// many of its offsets have been forgotten.
+func TestEdgesKnowOfAClockThatDriftsForEver(t *testing.T) {
+	t.Parallel()
+	for _, step := range []time.Duration{-31, 8, 12, 15, 20, 31, 45, 100} {
+		step *= time.Second
+		t.Run(step.String(), func(t *testing.T) {
+			t.Parallel()
+			var clocks devices.Clocks
+			var edges time.Duration // what they put right by
+			times := 0
+			for i := range 200 {
+				offset := time.Duration(i) * step
+				var told bool
+				clocks, _ = clocks.Hear(look(ten().Add(time.Duration(i)*time.Hour), offset))
+				if clocks, told = clocks.Tell(false); told {
+					edges, times = clocks[len(clocks)-1].Offset, times+1
+				}
+				if off := (offset - edges).Abs(); off > time.Minute+devices.ClockTolerance {
+					t.Fatalf("at look %d the edges are wrong by %s, told %d times", i, off, times)
+				}
+			}
+			if most := int(200*step.Abs()/time.Minute) + 2; times > min(most, 200) {
+				t.Errorf("they were told %d times", times)
 			}
 		})
 	}

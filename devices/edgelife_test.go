@@ -56,7 +56,7 @@ func TestConnectionsEndWithTheLeaseOfTheirEdge(t *testing.T) {
 	// What is expected after the edge died is the outage's doing, and what had passed before it is not.
 	d := connectedAt(&devices.EdgeLife{SeenAt: at(-0.9), MissedAt: at(-0.1)})
 	for i := range d.Missed {
-		d.Missed[i].Slots, d.Missed[i].LastOpens, d.Missed[i].LastCloses = 2, at(-0.5), at(-0.2)
+		d.Missed[i].Add(devices.Passed{Opens: at(-0.5), Closes: at(-0.2)})
 	}
 	all, silent := devices.Outages(1, devices.Watched{Devices: []devices.WatchedDevice{d}}, nine())
 	if len(all) != 1 || !all[0].From.Equal(at(-0.9)) || silent[0].Explained {

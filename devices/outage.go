@@ -45,6 +45,12 @@ type Incident struct {
 // Explaining reports whether the incident says why something did not come that was expected until closes.
 func (i *Incident) Explaining(closes time.Time) bool { return i.To.IsZero() && closes.After(i.From) }
 
+// explained reports whether the incident, which is over, says for good why nothing came of a slot: all of it lay within. That of a single
+// device does not: one that connects only when somebody measures, and comes back with nothing, has measured nothing.
+func (i *Incident) explained(s Passed) bool {
+	return i.Kind != DeviceOut && !i.To.IsZero() && !s.Opens.Before(i.From) && !s.Closes.After(i.To)
+}
+
 // Rules of an outage.
 const (
 	// manyDevices that fall silent at once, and at least half of those that were there, are no device's trouble [J].
@@ -59,6 +65,7 @@ const (
 type Watched struct {
 	Devices []WatchedDevice
 	Open    []Incident // of the organisation
+	Over    []Incident // that ended within LookBack
 	// Platform is what the installation itself is known to lack; "" for nothing. Since says since when.
 	Platform IncidentWhy
 	Since    time.Time
@@ -84,6 +91,31 @@ type Missed struct {
 	Slots   int
 
 	LastOpens, LastCloses time.Time // the same of the last of them
+
+	Passed []Passed // each of them
+}
+
+// Passed is a slot that passed with nothing.
+type Passed struct{ Opens, Closes time.Time }
+
+// Add counts one more slot, later than all before.
+func (m *Missed) Add(s Passed) {
+	if m.Slots++; m.Slots == 1 {
+		m.Opens, m.Closes = s.Opens, s.Closes
+	}
+	m.LastOpens, m.LastCloses = s.Opens, s.Closes
+	m.Passed = append(m.Passed, s)
+}
+
+// beside returns what was missed outside of the incidents of the device, or of the platform, that are over.
+func (m *Missed) beside(incidents []Incident, device vital.DeviceID) Missed {
+	rest := Missed{Sensor: m.Sensor, Metric: m.Metric, Patient: m.Patient}
+	for _, s := range m.Passed {
+		if !slices.ContainsFunc(incidents, func(i Incident) bool { return (i.Kind == PlatformOut || i.Device == device) && i.explained(s) }) {
+			rest.Add(s)
+		}
+	}
+	return rest
 }
 
 // Silence is that of a sensor something was expected and did not come, as the last look found it: it is replaced every minute. A rule
@@ -97,6 +129,7 @@ type Silence struct {
 	Slots  int
 	// Explained is that every one of the slots closed after an incident began that is open: of the platform, or of what speaks for the
 	// sensor. A slot that had passed before is not its doing. It is taken back by the look that finds the incident over.
+	// What lay all within an outage of more than one device that is over is no silence.
 	Explained bool
 }
 
@@ -113,6 +146,16 @@ func (d *WatchedDevice) end(now time.Time) {
 // there reports whether the device is connected. Where it is not known whether its edge lives, what was not heard for a day is not.
 func (d *WatchedDevice) there(now time.Time) bool {
 	return !d.ConnectedAt.IsZero() && d.LeftAt.IsZero() && (d.Life != nil || now.Sub(d.HeardAt) < outOfToday)
+}
+
+// heardSince reports whether the device was heard after its connection ended: it sends over HTTP, which is no connection. An edge that
+// was killed may have taken something since it renewed its lease.
+func (d *WatchedDevice) heardSince() bool {
+	ended := d.LeftAt
+	if d.cut {
+		ended = ended.Add(EdgeLease)
+	}
+	return d.HeardAt.After(ended)
 }
 
 // last is when the device was known to be there last: heard, or connected.
@@ -217,9 +260,14 @@ func (w *Watched) silences(org vital.OrgID, incidents []Incident) []Silence {
 	}
 	known := map[part]*Silence{}
 	var list []*Silence
+	over := slices.Concat(w.Over, incidents)
 	for k := range w.Devices {
 		d := &w.Devices[k]
-		for _, m := range d.Missed {
+		for _, missed := range d.Missed {
+			m := missed.beside(over, d.Device)
+			if m.Slots == 0 {
+				continue
+			}
 			explained := slices.ContainsFunc(incidents, func(i Incident) bool {
 				return (i.Kind == PlatformOut || i.Device == d.Device) && i.Explaining(m.Closes)
 			})
@@ -280,7 +328,7 @@ func (w *Watched) manySilent(open *Incident, now time.Time) (IncidentWhy, time.T
 		switch {
 		case !d.there(now) && now.Sub(d.last()) >= outOfToday && (open == nil || d.last().Before(open.From)):
 			// It was not there before either.
-		case d.Vanished && !d.LeftAt.IsZero() && now.Sub(d.LeftAt) >= goneFor || d.out(now):
+		case d.Vanished && !d.LeftAt.IsZero() && now.Sub(d.LeftAt) >= goneFor && !d.heardSince() || d.out(now):
 			lost = append(lost, d.last())
 		default:
 			others++

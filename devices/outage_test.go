@@ -14,7 +14,9 @@ func nine() time.Time { return time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC) }
 
 // missed is a slot from seven to eight that passed with nothing.
 func missed(sensor vital.SensorID, patient vital.PatientID) devices.Missed {
-	return devices.Missed{Sensor: sensor, Patient: patient, Opens: nine().Add(-2 * time.Hour), Closes: nine().Add(-time.Hour), LastOpens: nine().Add(-2 * time.Hour), LastCloses: nine().Add(-time.Hour), Slots: 1}
+	m := devices.Missed{Sensor: sensor, Patient: patient}
+	m.Add(devices.Passed{Opens: nine().Add(-2 * time.Hour), Closes: nine().Add(-time.Hour)})
+	return m
 }
 
 func lastHeard(id vital.DeviceID, at time.Time, all ...devices.Missed) devices.WatchedDevice {
@@ -59,8 +61,24 @@ func TestAGatewayWithSixPatientsIsOneIncident(t *testing.T) {
 	if len(ended) != 1 || !ended[0].To.Equal(six.HeardAt) || ended[0].UID != "a" {
 		t.Errorf("heard again: %+v", ended)
 	}
-	if silent[0].Explained {
-		t.Error("the gateway is there, and what is missing is still explained by it")
+	if len(silent) != 0 {
+		t.Errorf("all that is missing lay within the outage: %+v", silent)
+	}
+	// So it stays, and what passes with nothing from then on is the people's.
+	w := devices.Watched{Devices: []devices.WatchedDevice{six}, Over: ended}
+	if _, silent = devices.Outages(1, w, nine().Add(time.Hour)); len(silent) != 0 {
+		t.Errorf("later: %+v", silent)
+	}
+	more := devices.Passed{Opens: nine(), Closes: nine().Add(30 * time.Minute)} // heard meanwhile
+	w.Devices[0].Missed[0].Add(more)
+	if _, silent = devices.Outages(1, w, nine().Add(time.Hour)); len(silent) != 1 || silent[0].Slots != 1 || !silent[0].From.Equal(more.Opens) || silent[0].Explained {
+		t.Errorf("missed after it: %+v", silent)
+	}
+	// A device that is alone, and comes back with nothing, has measured nothing.
+	w.Devices[0].Missed = w.Devices[0].Missed[1:2]
+	w.Over[0].Kind = devices.DeviceOut
+	if _, silent = devices.Outages(1, w, nine().Add(time.Hour)); len(silent) != 1 {
+		t.Errorf("of a single device: %+v", silent)
 	}
 }
 
@@ -124,6 +142,41 @@ func TestManySilentDevicesAreOneIncidentOfThePlatform(t *testing.T) {
 	}
 }
 
+func TestWhoComesBackOverHTTPIsBack(t *testing.T) {
+	t.Parallel()
+	gone := nine().Add(-20 * time.Minute)
+	killed := &devices.EdgeLife{SeenAt: gone, MissedAt: gone.Add(time.Minute)}
+	for name, life := range map[string]*devices.EdgeLife{"each said its last will": nil, "their edge was killed": killed} {
+		var w devices.Watched
+		for i := range 5 {
+			d := lastHeard(vital.DeviceID(i+1), gone.Add(-time.Minute))
+			d.ConnectedAt, d.Life = gone.Add(-time.Hour), life
+			if life == nil {
+				d.LeftAt, d.Vanished = gone, true
+			} else {
+				d.HeardAt = gone.Add(4 * time.Second) // after the newest renewal
+			}
+			w.Devices = append(w.Devices, d)
+		}
+		w.Open, _ = devices.Outages(1, w, nine())
+		if len(w.Open) != 1 || w.Open[0].Why != devices.WhyManySilent {
+			t.Fatalf("%s: %+v", name, w.Open)
+		}
+		w.Open[0].UID = "p"
+		for i := range w.Devices {
+			w.Devices[i].HeardAt = nine().Add(time.Minute)
+		}
+		all, _ := devices.Outages(1, w, nine().Add(2*time.Minute))
+		if len(all) != 1 || !all[0].To.Equal(nine().Add(2*time.Minute)) {
+			t.Errorf("%s: all are heard again, and the incident is %+v", name, all)
+		}
+		w.Open = nil
+		if all, _ = devices.Outages(1, w, nine().Add(time.Hour)); len(all) != 0 {
+			t.Errorf("%s: nothing was expected of them since they were heard: %+v", name, all)
+		}
+	}
+}
+
 func TestAnEdgeThatIsMissedExplainsWhatDoesNotCome(t *testing.T) {
 	t.Parallel()
 	w := devices.Watched{
@@ -139,6 +192,7 @@ func TestAnEdgeThatIsMissedExplainsWhatDoesNotCome(t *testing.T) {
 	before := missed(1, 1)
 	before.Opens, before.Closes = w.Since.Add(-2*time.Hour), w.Since.Add(-time.Hour)
 	before.LastOpens, before.LastCloses = before.Opens, before.Closes
+	before.Passed = []devices.Passed{{Opens: before.Opens, Closes: before.Closes}}
 	w.Devices[0].Missed = []devices.Missed{before}
 	if all, silent := devices.Outages(1, w, nine()); all[0].Explains != 0 || silent[0].Explained {
 		t.Errorf("%+v, silent %+v", all, silent)

@@ -8,7 +8,8 @@ import (
 	"hale/vital"
 )
 
-// MaxSlot is the highest number of a user slot. 255 means that the device does not know who used it (Bluetooth SIG).
+// MaxSlot is the highest number of a user slot. 255 means that the device does not know who used it (Bluetooth SIG):
+// such a reading waits, whoever holds the sensor (vital.UserUnsure).
 const MaxSlot = 254
 
 // slotMark stands in the name of a user slot between the name of the shared sensor and the number, as in "cuff-1:2". No

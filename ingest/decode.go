@@ -1,11 +1,13 @@
 package ingest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"strings"
 	"time"
 
 	"hale/devices"
+	"hale/ingest/formats"
 	"hale/vital"
 )
 
@@ -40,6 +42,7 @@ type decoder struct {
 	ungranted *refusal
 
 	originals []vital.Original
+	outermost formats.Outermost[vital.Refused] // of a message that is refused as a whole
 }
 
 // forget makes the decoder ready for another message, and lets go of this one's bytes.
@@ -98,10 +101,39 @@ func (d *decoder) body() {
 		err = s.end()
 	}
 	if err != nil {
-		d.readings, d.refused, d.told = d.readings[:0], d.refused[:0], d.told[:0]
-		d.wanted = false
-		d.refuseWhole(refuse(vital.ReasonUnparsable, "%s", err))
+		d.refuseAll(refuse(vital.ReasonUnparsable, "%s", err))
 	}
+}
+
+// refuseAll refuses a message that cannot be taken apart: once, or once for each of the outermost numbers that were read of it, since they
+// may be an emergency.
+func (d *decoder) refuseAll(no *refusal) {
+	d.fold()
+	d.wanted = false
+	found := d.outermost.All()
+	if len(found) == 0 {
+		d.refuseWhole(no)
+	}
+	for i := range found {
+		one := *no
+		one.beyond, one.read = found[i].Beyond, found[i].Read
+		d.refuseWhole(&one)
+	}
+	d.told = d.told[:1]
+}
+
+// fold lets go of the elements that were taken, but for the outermost of their numbers.
+func (d *decoder) fold() {
+	for i := range d.readings {
+		r := d.readings[i]
+		d.outermost.See(r.Metric, r.Sent[:r.N], 0, vital.Refused{Read: &r})
+	}
+	for i := range d.refused {
+		if no := d.refused[i]; no.Read != nil {
+			d.outermost.See(no.Read.Metric, no.Read.Sent[:no.Read.N], no.Beyond, vital.Refused{Read: no.Read, Beyond: no.Beyond})
+		}
+	}
+	d.readings, d.refused, d.told = d.readings[:0], d.refused[:0], d.told[:0]
 }
 
 // end reports what stands behind the message's value.
@@ -122,16 +154,20 @@ func (d *decoder) elements(s *scanner) error {
 		return s.wrong("a message is an object or a list of objects")
 	}
 	more, err := s.enter(']')
+	var tooMany error
 	for index := 0; more && err == nil; index++ {
 		if index == maxElements {
-			return &syntaxError{s.at, "the list has more than 1000 elements; send it in parts"}
+			tooMany = &syntaxError{s.at, "the list has more than 1000 elements; send it in parts"}
+		}
+		if tooMany != nil { // its numbers are read all the same
+			d.fold()
 		}
 		if err = d.one(s, index); err != nil {
-			return err
+			break
 		}
 		more, err = s.more(']')
 	}
-	return err
+	return cmp.Or(tooMany, err)
 }
 
 // one takes one element: it becomes a reading or a refusal. The error is one of syntax.
@@ -154,6 +190,9 @@ func (d *decoder) one(s *scanner, index int) error {
 	r := &d.readings[len(d.readings)-1]
 	if no := d.admit(d.normalise(e, r), r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
+		if e.earlier != nil {
+			d.firstOf(e, no, s.src[start:s.at], index)
+		}
 		d.refuseElement(s.src[start:s.at], index, no)
 		return nil
 	}
@@ -161,11 +200,30 @@ func (d *decoder) one(s *scanner, index int) error {
 	return nil
 }
 
+// firstOf reads an element in which a field stands twice, and which was refused as if the last were meant, as if the first were. Where its
+// numbers are others it is refused for these too: either may be an emergency.
+func (d *decoder) firstOf(e *element, last *refusal, raw []byte, index int) {
+	first := e.asFirst()
+	r := vital.Reading{ReceivedAt: d.received}
+	no := d.normalise(&first, &r)
+	switch {
+	case no == nil || no.read == nil:
+	case last.read == nil:
+		last.read, last.beyond = no.read, no.beyond
+	case last.read.Metric != no.read.Metric || last.read.Sent != no.read.Sent || last.beyond != no.beyond:
+		d.refuseElement(raw, index, no)
+		d.told = d.told[:len(d.told)-1] // the sender is told once
+	}
+}
+
 // address says whose the reading is: by the sensor that measured it and the time when it did, never by the payload.
 func (d *decoder) address(r *vital.Reading) {
 	r.Org, r.Device = d.device.Org, d.device.ID
 	if d.message.Mapping != nil {
 		r.Findings |= vital.ThroughBroker
+	}
+	if r.Findings&vital.UserUnsure != 0 {
+		return // the device is not sure whose it is
 	}
 	a, ok, _ := d.snapshot.OwnerWithin(r.Sensor, r.MeasuredAt, r.Unsure(), r.ReceivedAt)
 	if !ok || a.Org != d.device.Org {

@@ -44,8 +44,9 @@ type element struct {
 	metric, unit, time, seq, slot, receipt token
 	amounts                                [parts]amount
 	findings                               vital.Finding
-	twice                                  string // a field that stands more than once
-	timePath                               string // where the time stands, with a mapping
+	twice                                  string   // a field that stands more than once
+	earlier                                *element // as it was found before that
+	timePath                               string   // where the time stands, with a mapping
 	seen                                   uint16
 }
 
@@ -63,10 +64,44 @@ const (
 
 // see notes a field and remembers the first that came twice: which of the two was meant is not for us to guess.
 func (e *element) see(bit uint16, name string) {
-	if e.seen&bit != 0 && e.twice == "" {
-		e.twice = name
+	if e.seen&bit != 0 {
+		e.again(name)
 	}
 	e.seen |= bit
+}
+
+func (e *element) again(name string) {
+	if e.twice == "" {
+		e.twice = name
+		before := *e
+		e.earlier = &before
+	}
+}
+
+// asFirst returns the element as it is if, of what stands twice, the first is meant.
+func (e *element) asFirst() element {
+	first := *e
+	for _, f := range [...]struct{ to, from *token }{
+		{&first.metric, &e.earlier.metric}, {&first.unit, &e.earlier.unit}, {&first.time, &e.earlier.time}, {&first.seq, &e.earlier.seq}, {&first.slot, &e.earlier.slot},
+	} {
+		f.to.unless(f.from)
+	}
+	for p := range first.amounts {
+		a, before := &first.amounts[p], &e.earlier.amounts[p]
+		a.value.unless(&before.value)
+		a.unit.unless(&before.unit)
+		if before.value.kind != absent {
+			a.nested = before.nested
+		}
+	}
+	return first
+}
+
+// unless replaces the token by an earlier one where there is one.
+func (t *token) unless(earlier *token) {
+	if earlier.kind != absent {
+		*t = *earlier
+	}
 }
 
 // element takes an object and fills e. The error is one of syntax: everything else can be told of this element alone.
@@ -170,8 +205,8 @@ func (s *scanner) amount(e *element, a *amount) error {
 }
 
 func (e *element) once(field *token, v token, name string) {
-	if field.kind != absent && e.twice == "" {
-		e.twice = name
+	if field.kind != absent {
+		e.again(name)
 	}
 	*field = v
 }

@@ -73,8 +73,12 @@ func (d *decoder) fill(r *vital.Reading, t *formats.Draft) *refusal {
 		r.Tie = vital.TieOf(t.Measured())
 	}
 	at, noTime := momentOf(t.Time)
-	s := said{moment: at, slot: slot{t.Slot, t.HasSlot}, wrong: [4]*refusal{noTime}}
-	if t.Standing == vital.EnteredInError { // it need not repeat what it takes back, and may repeat it in any form
+	s := said{moment: at, slot: slot{t.Slot, t.HasSlot}, wrong: [5]*refusal{noTime}}
+	if t.Standing == vital.EnteredInError { // it need not repeat what it takes back, and may repeat it in any form: also a time that cannot be
+		if noTime == nil && d.clock(s, r) == nil {
+			return nil
+		}
+		s.moment = moment{}
 		return d.clock(s, r)
 	}
 	return d.settle(w, r, s)

@@ -180,6 +180,12 @@ func TestStandings(t *testing.T) {
 	if taken.N != 0 || taken.Sent != [3]vital.Quantity{} || taken.HasSequence || taken.Tie != amended.More.Name || taken.More.Standing != vital.EnteredInError {
 		t.Errorf("entered in error became %+v %+v", taken, taken.More)
 	}
+	for _, time := range []string{"2000-01-01T00:00:00Z", "2030-01-01T00:00:00Z", "2026-11", "2026-13-40"} { // its name alone says what it takes back
+		again := strings.Replace(observation("entered-in-error", "61", name), "2026-11-21T07:25:00+00:00", time, 1)
+		if r := oneReading(t, message("hale/v1/cuff-7/fhir", again)); r.N != 0 || r.More.Name != amended.More.Name || !r.MeasuredAt.Equal(r.ReceivedAt) {
+			t.Errorf("entered in error, of %s, became %+v", time, r)
+		}
+	}
 	const average = `{"header":{"id":"f1","creation_date_time":"2026-11-21T07:20:00Z","schema_id":{"namespace":"omh","name":"heart-rate","version":"2.0"}},` +
 		`"body":{"heart_rate":{"value":190,"unit":"beats/min"},"descriptive_statistic":"average","effective_time_frame":{"time_interval":` +
 		`{"start_date_time":"2026-11-21T06:00:00Z","end_date_time":"2026-11-21T07:00:00Z"}}}}`
@@ -252,6 +258,20 @@ func TestTheSlotOfAUserIsASensorOfItsOwn(t *testing.T) {
 		"a user who is not known":               {readings, heart(`,"slot":3`), own, 0},
 		"a sensor that does not know its users": {readings, heart(`,"slot":255`), own, 0},
 		"no user":                               {readings, heart(""), own, 0},
+	}
+	alone := registry()
+	for name, c := range map[string]struct{ topic, payload string }{
+		"our own format":   {readings, heart(`,"slot":255`)},
+		"bytes":            {"hale/v1/cuff-7/gatt/2A9D", octets(t, "04 B836 FF")},
+		"another's weight": {"hale/v1/cuff-7/withings", `{"status":0,"body":{"measuregrps":[{"grpid":17,"attrib":1,"date":1795245600,"category":1,"measures":[{"value":70,"type":1,"unit":0}]}]}}`},
+	} {
+		records, receipt := core.Decode(alone, message(c.topic, c.payload))
+		if receipt.Accepted != 1 || records[0].Reading.Sensor != own || records[0].Reading.Patient != 0 || records[0].Reading.Findings&vital.UserUnsure == 0 {
+			t.Errorf("%s of a user who is not sure, of a sensor that one person holds: told %+v, became %+v", name, receipt, records[0].Reading)
+		}
+	}
+	if records, _ := core.Decode(alone, message(readings, heart(`,"slot":1`))); records[0].Reading.Patient == 0 {
+		t.Error("what a user sent whom the device knows waits, although one person holds the sensor")
 	}
 	for name, c := range cases {
 		records, receipt := core.Decode(s, message(c.topic, c.payload))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"hale/devices"
 	"hale/vital"
 )
 
@@ -35,7 +36,7 @@ const timeField = "time"
 type said struct {
 	moment moment
 	slot   slot
-	wrong  [4]*refusal
+	wrong  [5]*refusal
 }
 
 // slot is the user of a sensor that several share, where one was named.
@@ -89,6 +90,9 @@ func (d *decoder) clock(s said, r *vital.Reading) *refusal {
 	}
 	r.SentAt = at.UTC().Truncate(time.Microsecond)
 	r.Sensor, _ = d.snapshot.OfSlot(d.sensor, s.slot.number, s.slot.there, r.SentAt)
+	if s.slot.there && s.slot.number > devices.MaxSlot {
+		r.Findings |= vital.UserUnsure
+	}
 	no := d.timed(s.moment, r)
 	if no == nil {
 		no = possible(s.moment, r)

@@ -29,19 +29,23 @@ func refuse(reason vital.Reason, format string, args ...any) *refusal {
 // normalise turns an element into the parts of a reading that the device knows: what, how much, when, and what it
 // noticed. r holds ReceivedAt already; what could be read of a refused element stands in it.
 func (d *decoder) normalise(e *element, r *vital.Reading) *refusal {
+	var twice *refusal
 	if e.twice != "" {
-		return refuse(vital.ReasonUnparsable, "%q stands more than once in one object; send each field once", e.twice)
+		twice = refuse(vital.ReasonUnparsable, "%q stands more than once in one object; send each field once", e.twice)
 	}
 	w, no := d.metric(e)
 	if no != nil {
-		return no
+		return cmp.Or(twice, no)
 	}
 	r.Metric, r.Findings = w.Metric, e.findings
 	noNumber := d.quantities(e, w, r)
+	if twice != nil && noNumber != nil {
+		twice.beyond = noNumber.beyond
+	}
 	at, noTime := e.moment()
 	user, noSlot := e.slotOf()
 	noTie := sequence(e, r) // its tie is a hash of all that was sent
-	return d.settle(w, r, said{moment: at, slot: user, wrong: [...]*refusal{noNumber, noTime, noSlot, noTie}})
+	return d.settle(w, r, said{moment: at, slot: user, wrong: [...]*refusal{twice, noNumber, noTime, noSlot, noTie}})
 }
 
 func (v *vocabulary) metric(e *element) (*word, *refusal) {

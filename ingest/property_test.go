@@ -34,7 +34,7 @@ func drawElement(t *rapid.T, n int) (element string, good bool) {
 	case "bad unit":
 		return fmt.Sprintf(`{"seq":%d,"metric":"heart_rate","value":61,"unit":"mmHg"}`, n), false
 	case "twice":
-		return beat + `,"value":61,"value":62}`, false
+		return beat + `,"value":61,"value":61}`, false
 	}
 	return fmt.Sprintf(`"\"seq\":%d,"`, n), false
 }

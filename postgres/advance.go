@@ -54,7 +54,7 @@ type change struct {
 // transaction (together.go).
 //
 // Lock order: cursor rows by partition; of each batch readings, inbox, what stands beside readings, withdrawals by key, what was refused;
-// unverified reds by sensor, metric and side with their log; tracks and episodes, situation changes, canaries, outbox, timeline; and of who
+// unverified reds by sensor, metric and side, and then their values and log; tracks and episodes, situation changes, canaries, outbox, timeline; and of who
 // was heard devices, firmware of sensors, sensors, commands and clocks, each in the order of the keys; the registry's version. What is of
 // one patient or device is of one partition, so that its cursor row keeps others away; unverified reds, notices, what was heard of a shared
 // gateway and the version are everybody's, and only their order keeps two batches from waiting for each other.
@@ -289,6 +289,7 @@ type sifted struct {
 	canaries   []*vital.Canary
 	statuses   []*vital.Status
 	originals  []*vital.Original
+	again      []*vital.Reading // of what the batch holds twice: those that amend
 	withdrawn  []*vital.Reading // take back what was sent before: they have no number
 	notes      []*vital.Reading // said beside the measurement of a sequence number: they have no number
 	duplicates int
@@ -328,7 +329,9 @@ func sift(records []vital.Record) sifted {
 		case conflicting(first, r):
 			s.refused = append(s.refused, conflict(r))
 		default:
-			s.duplicates++
+			if s.duplicates++; r.More != nil && r.More.Standing == vital.Amended {
+				s.again = append(s.again, r)
+			}
 		}
 	}
 	s.readings = kept

@@ -85,6 +85,22 @@ func (a *App) Channels(ctx context.Context, actor account.Actor) (list []push.Ch
 	return list, at, err
 }
 
+const teamChannels = `SELECT ` + channelColumns + ` WHERE 'team' = ANY(c.audiences) AND (c.disabled_at IS NULL OR c.disabled_at > $2) ORDER BY lower(c.name), c.id`
+
+// ChannelsToTeams lists the channels by which care teams are told. See push.TroubleBook. It is Hale that looks: whoever counts on
+// being told need not see where notices are sent.
+func (a *App) ChannelsToTeams(ctx context.Context, actor account.Actor) (list []push.Channel, at time.Time, err error) {
+	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+		at = now
+		rows, err := readChannels(ctx, tx, now, teamChannels)
+		for i := range rows {
+			list = append(list, rows[i].Channel)
+		}
+		return err
+	})
+	return list, at, err
+}
+
 const insertChannel = `
 INSERT INTO channel (org_id, uid, name, url, topics, severities, audiences, secret, created_at, created_by, created_name)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`

@@ -9,16 +9,28 @@ import (
 
 	"hale/account"
 	"hale/alerts"
+	"hale/vital"
 )
 
-const claimedOwners = `
-SELECT u.id, p.id, p.uid::text, p.org_id, p.name, p.number, p.state, ` + relationColumns + patientTables + `
-    JOIN unverified_person h ON h.org_id = p.org_id AND h.patient_id = p.id AND h.how = 'claimed'
-    JOIN unverified u ON u.org_id = h.org_id AND u.id = h.unverified_id AND u.state = 'closed' AND u.closing = 'claimed'
-WHERE ($1::uuid IS NULL OR p.uid = $1) AND ($2::timestamptz IS NULL OR u.closed_at >= $2) AND (NOT $3 OR u.place <> 'inbox')
-ORDER BY u.closed_at DESC, u.id DESC LIMIT $4`
+// Whose it is, is said of each value: an unverified red may stand for those of several people.
 
-const unverifiedByID = selectUnverified + `WHERE u.id = ANY($1) ORDER BY u.closed_at DESC, u.id DESC`
+const insertClaimed = `
+INSERT INTO unverified_person (org_id, unverified_id, patient_id, how, value_id)
+SELECT $1, $2, x.patient_id, 'claimed', x.value_id FROM unnest($3::bigint[], $4::bigint[]) AS x (patient_id, value_id) ON CONFLICT DO NOTHING`
+
+// stillClaimed holds of a value v and of whom h it was said to be, while it stands with them: what was filed is theirs for as long as the
+// reading is, neither filed elsewhere nor taken back.
+const stillClaimed = `h.how = 'claimed' AND v.became = 'claimed' AND v.ended_at IS NOT NULL AND (v.place = 'quarantine' OR EXISTS (
+    SELECT FROM reading r WHERE r.sensor_id = v.sensor_id AND r.metric = v.metric AND r.sent_at = v.sent_at AND r.tie = v.tie AND (v.place = 'record' OR r.patient_id = h.patient_id)))`
+
+const claimedReds = `
+SELECT u.uid::text, d.uid, s.uid, u.metric, u.side, ` + valueColumns + `, p.id, p.uid::text, p.org_id, p.name, p.number, p.state, ` + relationColumns + patientTables + `
+    JOIN unverified_person h ON h.org_id = p.org_id AND h.patient_id = p.id
+    JOIN unverified_value v ON v.org_id = h.org_id AND v.id = h.value_id AND ` + stillClaimed + `
+    JOIN unverified u ON u.org_id = v.org_id AND u.id = v.unverified_id
+    JOIN device d ON d.org_id = u.org_id AND d.id = u.device_id JOIN sensor s ON s.org_id = u.org_id AND s.id = u.sensor_id
+WHERE ($1::uuid IS NULL OR p.uid = $1) AND ($2::timestamptz IS NULL OR v.ended_at >= $2) AND (NOT $3 OR v.place <> 'inbox')
+ORDER BY v.ended_at DESC, v.id DESC LIMIT $4`
 
 // Claimed returns claimed reds with whose they are said to be. See alerts.ClaimedBook.
 func (a *App) Claimed(ctx context.Context, actor account.Actor, f alerts.ClaimedFilter) ([]alerts.ClaimedRed, error) {
@@ -32,33 +44,50 @@ func (a *App) Claimed(ctx context.Context, actor account.Actor, f alerts.Claimed
 	}
 	var list []alerts.ClaimedRed
 	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
-		rows, err := tx.Query(ctx, claimedOwners, patient, nullTime(f.Since), f.Unjudged, f.Limit)
+		rows, err := tx.Query(ctx, claimedReds, patient, nullTime(f.Since), f.Unjudged, f.Limit)
+		if err == nil {
+			list, err = pgx.CollectRows(rows, scanClaimed)
+		}
 		if err != nil {
 			return fmt.Errorf("list claimed reds: %w", err)
-		}
-		owners, ids := map[int64]account.Patient{}, []int64(nil)
-		var id int64
-		var p account.Patient
-		var glass *time.Time
-		_, err = pgx.ForEachRow(rows, []any{&id, &p.ID, &p.UID, &p.Org, &p.Name, &p.Number, &p.State, &p.Relation.Team, &glass, &p.Relation.Shared}, func() error {
-			p.Relation.Glass = timeOf(glass)
-			owners[id], ids = p, append(ids, id)
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("list claimed reds: %w", err)
-		}
-		if rows, err = tx.Query(ctx, unverifiedByID, ids); err != nil {
-			return fmt.Errorf("list claimed reds: %w", err)
-		}
-		all, err := pgx.CollectRows(rows, scanUnverified)
-		if err != nil {
-			return fmt.Errorf("list claimed reds: %w", err)
-		}
-		for i := range all {
-			list = append(list, alerts.ClaimedRed{Unverified: all[i], Owner: owners[all[i].ID]})
 		}
 		return nil
 	})
 	return list, err
+}
+
+func scanClaimed(row pgx.CollectableRow) (alerts.ClaimedRed, error) {
+	var c alerts.ClaimedRed
+	var id, reading int64
+	var badness float64
+	var findings int32
+	var side vital.Beyond
+	var measured, left, ended, glass *time.Time
+	u, p := &c.Unverified, &c.Owner
+	err := row.Scan(&u.UID, &u.Device, &u.Sensor, &u.Metric, &side, &id, &u.Place, &u.Why, &u.Level, &u.Ground, &u.Values, &u.Unitless, &badness, &findings, &reading, &measured, &u.ReceivedAt,
+		&u.Times, &u.Closing, &u.ClosedBy, &u.Note, &left, &ended, &p.ID, &p.UID, &p.Org, &p.Name, &p.Number, &p.State, &p.Relation.Team, &glass, &p.Relation.Shared)
+	if u.Ground == alerts.GroundBeyond {
+		u.Beyond = side
+	}
+	u.Org, u.State, u.Findings, u.ReceivedAt = p.Org, alerts.Closed, vital.Finding(uint32(findings)), u.ReceivedAt.UTC()
+	u.MeasuredAt, u.ClosedAt, p.Relation.Glass = timeOf(measured), timeOf(ended), timeOf(glass)
+	return c, err
+}
+
+// claimShown writes down of the value that an unverified red shows whose it was said to be, and why, and returns which it is; 0: all have
+// ended.
+func claimShown(ctx context.Context, tx pgx.Tx, u *alerts.Unverified, act alerts.UnverifiedAct) (int64, error) {
+	values, err := valuesOf(ctx, tx, u.ID, 1) // the worst of those that have not ended, where there is one
+	if err != nil {
+		return 0, err
+	}
+	shown := alerts.Shown(values)
+	if shown == nil {
+		return 0, nil
+	}
+	if _, err := tx.Exec(ctx, insertClaimed, int32(u.Org), u.ID, []int64{int64(act.Claimed)}, []int64{shown.ID}); err != nil {
+		return 0, fmt.Errorf("write down whose an unverified red is: %w", err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE unverified_value SET note = $2 WHERE id = $1`, shown.ID, act.Note)
+	return shown.ID, wrapped(err, "write down whose an unverified red is")
 }

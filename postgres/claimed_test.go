@@ -46,10 +46,10 @@ func TestAClaimedRedStandsWithItsPatient(t *testing.T) {
 	r.judgeAll(t, other)
 	r.look(t, 0) // what was filed and judged ends by itself
 	list, err := reds.Of(t.Context(), r.nurse, other.UID)
-	if err != nil || len(list) != 1 { // what was filed ends once it was judged (alerts.EndOf)
+	if err != nil || len(list) != 2 || !list[0].Filed() || list[0].Values[0] != 72 || list[0].Note != "Her cuff." { // the newest first: what was filed ends once it was judged
 		t.Fatalf("on her page: %+v, %v", list, err)
 	}
-	if c := list[0]; c.Filed() || c.Metric != vital.BloodPressure || c.Owner.ID != other.ID || c.ClosedBy != r.nurse.Name || c.Note != "Her cuff." {
+	if c := list[1]; c.Filed() || c.Metric != vital.BloodPressure || c.Owner.ID != other.ID || c.ClosedBy != r.nurse.Name || c.Note != "Her cuff." {
 		t.Errorf("%+v", c)
 	}
 	lately, err := reds.Lately(t.Context(), r.nurse)

@@ -13,16 +13,17 @@ import (
 	"hale/vital"
 )
 
-const clockColumns = `sensor_id, local, from_at, last_at, offset_us, unsure_us, method`
+const clockColumns = `sensor_id, local, from_at, last_at, offset_us, unsure_us, method, told_us, told_at`
 const allClocks = `SELECT ` + clockColumns + ` FROM sensor_clock ORDER BY sensor_id, local, from_at`
 const clocksOfSensors = `SELECT ` + clockColumns + ` FROM sensor_clock WHERE sensor_id = ANY($1) ORDER BY sensor_id, local, from_at`
 
 // A sensor that is not there any more keeps nothing, and stops nothing.
 const insertClock = `
-INSERT INTO sensor_clock (org_id, sensor_id, local, from_at, last_at, offset_us, unsure_us, method, device_id)
-SELECT s.org_id, s.id, $3, $4, $4, $5, $6, $7, $8 FROM sensor s WHERE s.org_id = $1 AND s.id = $2 ON CONFLICT DO NOTHING`
+INSERT INTO sensor_clock (org_id, sensor_id, local, from_at, last_at, offset_us, unsure_us, method, device_id, told_us, told_at)
+SELECT s.org_id, s.id, $3, $4, $4, $5, $6, $7, $8, $9, $10 FROM sensor s WHERE s.org_id = $1 AND s.id = $2 ON CONFLICT DO NOTHING`
 const dropClocks = `DELETE FROM sensor_clock WHERE org_id = $1 AND sensor_id = $2 AND local = $3 AND from_at < $4`
 const seeClock = `UPDATE sensor_clock SET last_at = $5 WHERE org_id = $1 AND sensor_id = $2 AND local = $3 AND from_at = $4 AND last_at < $5`
+const tellClock = `UPDATE sensor_clock SET told_us = $5, told_at = $6 WHERE org_id = $1 AND sensor_id = $2 AND local = $3 AND from_at = $4`
 
 // queueClocks notes what devices said of clocks, in the order of the sensors, and makes the edges look when they must know. It
 // comes last in a transaction, for the registry's version is everybody's.
@@ -51,15 +52,20 @@ func queueClocks(ctx context.Context, tx statements, last *pgx.Batch, jobs []*jo
 	for _, s := range told {
 		key := devices.ClockKey{Sensor: s.Sensor, Local: s.Look.Local}
 		after, anew := known[key].Hear(*s.Look)
+		after, news := after.Tell(key.Local)
+		tell = tell || news
 		known[key] = after
 		now := after[len(after)-1]
-		if !anew {
-			last.Queue(seeClock, int32(s.Org), int64(s.Sensor), key.Local, now.From, now.Last)
+		if anew {
+			last.Queue(insertClock, int32(s.Org), int64(s.Sensor), key.Local, now.From, now.Offset.Microseconds(), now.Uncertainty.Microseconds(),
+				int16(now.Method), int64(s.Device), now.Told.Microseconds(), nullTime(now.ToldAt))
+			last.Queue(dropClocks, int32(s.Org), int64(s.Sensor), key.Local, after[0].From)
 			continue
 		}
-		last.Queue(insertClock, int32(s.Org), int64(s.Sensor), key.Local, now.From, now.Offset.Microseconds(), now.Uncertainty.Microseconds(), int16(now.Method), int64(s.Device))
-		last.Queue(dropClocks, int32(s.Org), int64(s.Sensor), key.Local, after[0].From)
-		tell = tell || after.News(key.Local)
+		last.Queue(seeClock, int32(s.Org), int64(s.Sensor), key.Local, now.From, now.Last)
+		if news { // another offset that came too soon after they had been told
+			last.Queue(tellClock, int32(s.Org), int64(s.Sensor), key.Local, now.From, now.Told.Microseconds(), now.ToldAt)
+		}
 	}
 	if tell {
 		last.Queue(bumpRegistry)
@@ -81,10 +87,11 @@ func readClocks(ctx context.Context, q querier, which string, args ...any) (map[
 	all := map[devices.ClockKey]devices.Clocks{}
 	var key devices.ClockKey
 	var span devices.ClockSpan
-	var offset, unsure int64
+	var offset, unsure, told int64
 	var method int16
-	_, err = pgx.ForEachRow(rows, []any{&key.Sensor, &key.Local, &span.From, &span.Last, &offset, &unsure, &method}, func() error {
-		one := devices.ClockSpan{From: utcOf(span.From), Last: utcOf(span.Last)}
+	var toldAt *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&key.Sensor, &key.Local, &span.From, &span.Last, &offset, &unsure, &method, &told, &toldAt}, func() error {
+		one := devices.ClockSpan{From: utcOf(span.From), Last: utcOf(span.Last), Told: time.Duration(told) * time.Microsecond, ToldAt: timeOf(toldAt)}
 		one.Clock = vital.Clock{
 			Offset: time.Duration(offset) * time.Microsecond, Uncertainty: time.Duration(unsure) * time.Microsecond,
 			Method: vital.ClockMethod(method),

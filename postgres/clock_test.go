@@ -57,7 +57,7 @@ func TestEveryEdgeKnowsHowWrongAClockIs(t *testing.T) {
 	clock := func(offset time.Duration) vital.Clock {
 		return vital.Clock{Offset: offset, Method: vital.ClockCoincident, Uncertainty: 11 * time.Second}
 	}
-	want := devices.Clocks{{Clock: clock(3 * time.Second), From: at(0), Last: at(0)}, {Clock: clock(-37 * time.Minute), From: at(10), Last: at(20)}}
+	want := devices.Clocks{{Clock: clock(3 * time.Second), From: at(0), Last: at(0)}, {Clock: clock(-37 * time.Minute), From: at(10), Last: at(20), Told: -37 * time.Minute, ToldAt: at(10)}}
 	if diff := cmp.Diff(want, s.Clocks[devices.ClockKey{Sensor: r.device.Own}]); diff != "" {
 		t.Error(diff)
 	}
@@ -86,6 +86,12 @@ func TestEveryEdgeKnowsHowWrongAClockIs(t *testing.T) {
 	}
 	if n := r.count(t, `SELECT count(*) FROM sensor_clock`); n > 16 {
 		t.Errorf("%d spans of one clock are kept", n)
+	}
+	told := version()
+	r.advance(t, r.clockTold(32, 39*time.Hour))
+	r.advance(t, r.clockTold(34, 39*time.Hour))
+	if v := version(); v != told+1 {
+		t.Errorf("what was too soon to be told before moved the version from %d to %d", told, v)
 	}
 }
 

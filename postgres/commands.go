@@ -23,6 +23,18 @@ const homesOf = `(SELECT coalesce(array_agg(DISTINCT p.zone), '{}') FROM assignm
       AND (w.id = c.sensor_id OR w.parent_id = c.sensor_id OR s.device_id IS NOT NULL AND EXISTS (
           SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id))))`
 
+// heldAt are those who have anything that a command (c) for a sensor (s) is noticed at, at a time.
+func heldAt(at string) string {
+	return `(SELECT coalesce(array_agg(DISTINCT a.patient_id ORDER BY a.patient_id), '{}') FROM assignment a JOIN sensor w ON w.org_id = a.org_id AND w.id = a.sensor_id
+    WHERE a.org_id = c.org_id AND a.from_at <= ` + at + ` AND (a.to_at IS NULL OR a.to_at > ` + at + `) AND (a.to_at IS NULL OR a.to_at > a.from_at)
+      AND (w.id = c.sensor_id OR w.parent_id = c.sensor_id OR s.device_id IS NOT NULL AND EXISTS (
+          SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id))))`
+}
+
+// sameHands asks whether whoever has it at $1 had it when the command was made. Giving and taking cancel what is open (cancel_commands);
+// this is for what begins or ends by the clock, and for what was being asked while it changed hands.
+func sameHands() string { return heldAt("$1") + ` = ` + heldAt("c.created_at") }
+
 const commandColumns = `c.uid::text, d.uid, s.uid, c.kind, c.payload, c.urgent, c.created_at, c.not_after, c.author_name, c.state, c.sent_at, c.times, c.settled_at, c.detail, ` + homesOf
 
 const fromCommands = ` FROM device_command c JOIN device d ON d.org_id = c.org_id AND d.id = c.device_id JOIN sensor s ON s.org_id = c.org_id AND s.id = c.sensor_id `
@@ -69,6 +81,13 @@ const findSpeaker = `
 SELECT d.id, d.revoked_at IS NOT NULL, s.id FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.uid = $2
 WHERE d.uid = $1 AND (s.device_id = d.id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.sensor_id = s.id))
 FOR SHARE OF d`
+
+// holdHands keeps everybody from giving or taking what a command is noticed at, until it is stored: who had it then is who has it now.
+const holdHands = `
+SELECT 1 FROM sensor w WHERE w.id IN (SELECT x.id FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.uid = $2
+    JOIN sensor x ON x.org_id = d.org_id AND (s.id IN (x.id, x.parent_id) OR s.device_id = d.id AND EXISTS (
+        SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.sensor_id IN (x.id, x.parent_id))) WHERE d.uid = $1)
+ORDER BY w.id FOR SHARE`
 const homesFor = `SELECT ` + homesOf + ` FROM (SELECT d.org_id, d.id AS device_id, $3::bigint AS sensor_id FROM device d WHERE d.id = $2) c JOIN sensor s ON s.org_id = c.org_id AND s.id = c.sensor_id`
 const insertCommand = `
 INSERT INTO device_command (org_id, uid, device_id, sensor_id, kind, payload, urgent, created_at, not_after, author_id, author_name)
@@ -80,6 +99,9 @@ func (a *App) AddCommand(ctx context.Context, actor account.Actor, c downlink.Co
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var device, sensor int64
 		var revoked bool
+		if _, err := tx.Exec(ctx, holdHands, c.Device, c.Sensor); err != nil {
+			return fmt.Errorf("hold the sensors: %w", err)
+		}
 		switch err := tx.QueryRow(ctx, findSpeaker, c.Device, c.Sensor).Scan(&device, &revoked, &sensor); {
 		case errors.Is(err, pgx.ErrNoRows):
 			return fault.New(fault.NotFound, "there is no device %q that speaks for %q", c.Device, c.Sensor)
@@ -173,15 +195,17 @@ func (a *App) WithdrawCommand(ctx context.Context, actor account.Actor, device s
 // mostOpen bounds the commands that an edge knows; the others follow when these are settled.
 const mostOpen = 10_000
 
-const openCommands = `SELECT ` + commandColumns + fromCommands + `WHERE c.settled_at IS NULL AND c.not_after > $1 AND d.revoked_at IS NULL ORDER BY c.id LIMIT $2`
+func openCommands() string {
+	return `SELECT ` + commandColumns + fromCommands + `WHERE c.settled_at IS NULL AND c.not_after > $1 AND d.revoked_at IS NULL AND ` + sameHands() + ` ORDER BY c.id LIMIT $2`
+}
 
-// OpenCommands returns the commands that are open and not stale. See devices.Orders for this and CommandsSent.
+// OpenCommands returns the commands that are open and not stale, of devices that are in the hands in which they were. See devices.Orders for this and CommandsSent.
 func (w *Work) OpenCommands(ctx context.Context) ([]downlink.Command, time.Time, error) {
 	now, err := w.Clock(ctx)
 	if err != nil {
 		return nil, now, err
 	}
-	rows, err := w.pool.Query(ctx, openCommands, now, mostOpen)
+	rows, err := w.pool.Query(ctx, openCommands(), now, mostOpen)
 	if err != nil {
 		return nil, now, classify(fmt.Errorf("read the open commands: %w", err))
 	}
@@ -189,7 +213,10 @@ func (w *Work) OpenCommands(ctx context.Context) ([]downlink.Command, time.Time,
 	return list, now, classify(err)
 }
 
-const commandsSent = `UPDATE device_command SET state = 'sent', sent_at = $2, times = times + 1 WHERE uid = ANY ($1::uuid[]) AND settled_at IS NULL`
+// commandsSent waits for nobody: one that is being settled just now is no longer open.
+const commandsSent = `
+UPDATE device_command SET state = 'sent', sent_at = $2, times = times + 1
+WHERE id IN (SELECT c.id FROM device_command c WHERE c.uid = ANY ($1::uuid[]) AND c.settled_at IS NULL FOR UPDATE SKIP LOCKED)`
 
 // CommandsSent notes that commands were sent.
 func (w *Work) CommandsSent(ctx context.Context, ids []vital.UID, at time.Time) error {
@@ -210,3 +237,38 @@ WITH expired AS (
     RETURNING c.org_id, c.uid, c.kind)
 INSERT INTO audit (org_id, at, actor_name, actor_role, action, object, detail)
 SELECT e.org_id, $1, 'Hale', '', 'command expired', 'command ' || e.uid, e.kind FROM expired e`
+
+// cancelPassed cancels what was asked of a device that has come into other hands since, by the clock.
+func cancelPassed() string {
+	return `
+WITH passed AS (
+    UPDATE device_command u SET state = 'cancelled', settled_at = $1, detail = 'it changed hands' WHERE u.id IN (
+        SELECT c.id` + fromCommands + `WHERE c.settled_at IS NULL AND NOT (` + sameHands() + `) ORDER BY c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED)
+    RETURNING u.org_id, u.uid, u.kind)
+INSERT INTO audit (org_id, at, actor_name, actor_role, action, object, detail)
+SELECT p.org_id, $1, 'Hale', '', 'command cancelled', 'command ' || p.uid, p.kind || ': it changed hands' FROM passed p`
+}
+
+const cancelOpen = `
+UPDATE device_command u SET state = 'cancelled', settled_at = $2, detail = $3 WHERE u.id IN (
+    SELECT c.id FROM device_command c JOIN device d ON d.org_id = c.org_id AND d.id = c.device_id WHERE d.uid = ANY($1) AND c.settled_at IS NULL
+    ORDER BY c.id FOR NO KEY UPDATE OF c) RETURNING u.uid::text, u.kind, (SELECT d.uid FROM device d WHERE d.org_id = u.org_id AND d.id = u.device_id)`
+
+// cancelCommands settles what is open of devices, because of what the actor does with them.
+func cancelCommands(ctx context.Context, tx pgx.Tx, actor account.Actor, list []string, why string, now time.Time) error {
+	rows, err := tx.Query(ctx, cancelOpen, list, now, why)
+	if err != nil {
+		return fmt.Errorf("cancel commands: %w", err)
+	}
+	type one struct{ UID, Kind, Device string }
+	cancelled, err := pgx.CollectRows(rows, pgx.RowToStructByPos[one])
+	if err != nil {
+		return fmt.Errorf("cancel commands: %w", err)
+	}
+	for _, c := range cancelled {
+		if err := noteCommand(ctx, tx, actor, now, "cancel command", c.Device, vital.UID(c.UID), c.Kind+": "+why); err != nil {
+			return err
+		}
+	}
+	return nil
+}

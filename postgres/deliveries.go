@@ -161,7 +161,7 @@ func settleChannel(ctx context.Context, tx pgx.Tx, p *push.Parcel, o push.Outcom
 }
 
 const troubledChannels = `
-SELECT count(DISTINCT c.id) FROM channel c WHERE c.disabled_at IS NULL AND (
+SELECT count(*) FROM channel c WHERE c.disabled_why = 'gone' AND c.disabled_at > $2 OR c.disabled_at IS NULL AND (
     EXISTS (SELECT FROM delivery d WHERE d.org_id = c.org_id AND d.channel_id = c.id AND d.state = 'waiting' AND d.created_at < $1)
     OR EXISTS (SELECT FROM delivery d WHERE d.org_id = c.org_id AND d.channel_id = c.id AND d.state = 'given_up' AND d.settled_at > $2
         AND NOT EXISTS (SELECT FROM delivery n WHERE n.org_id = c.org_id AND n.channel_id = c.id AND n.state = 'delivered' AND n.settled_at > d.settled_at)))`

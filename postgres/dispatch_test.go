@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,29 +15,32 @@ import (
 
 	"hale/account"
 	"hale/alerts"
-	"hale/fault"
 	"hale/internal/receiver"
 	"hale/push"
-	"hale/push/webhook"
 	"hale/vital"
 )
 
 // sending is a record with one channel to a receiver, and the ways to hand notices to it.
 type sending struct {
 	*record
-	at      *receiver.Receiver
-	client  *webhook.Client
+	at     *receiver.Receiver
+	client interface {
+		push.Sender
+		push.Endpoints
+	}
 	desk    *push.Channels
 	channel push.Channel
 	secret  string
 	ahead   atomic.Int64 // how far the clock of the dispatchers is ahead of the record's, in nanoseconds
 	owed    int
+	every   time.Duration // between two looks of a dispatcher
+	looked  chan struct{} // hears of looks, when somebody listens
 }
 
 func newSending(t *testing.T, c push.Channel) *sending {
 	t.Helper()
 	s := &sending{record: newRecord(t), at: receiver.New(t), client: receiver.Client(t)}
-	s.desk = &push.Channels{Book: s.app, Endpoints: s.client}
+	s.desk = &push.Channels{Book: s.app, Troubles: s.app, Endpoints: s.client}
 	s.channel, s.secret = s.add(t, c)
 	s.at.Trust(s.secret)
 	return s
@@ -73,7 +75,12 @@ func (s *store) Plan(ctx context.Context, now time.Time, most int) (int, error) 
 }
 
 func (s *store) ClaimDeliveries(ctx context.Context, c push.Claiming) ([]*push.Parcel, error) {
-	return s.work.ClaimDeliveries(ctx, c)
+	list, err := s.work.ClaimDeliveries(ctx, c)
+	select {
+	case s.looked <- struct{}{}:
+	default:
+	}
+	return list, err
 }
 
 func (s *store) Settle(ctx context.Context, p *push.Parcel, o push.Outcome, now time.Time) error {
@@ -86,7 +93,7 @@ func (s *store) Settle(ctx context.Context, p *push.Parcel, o push.Outcome, now 
 // dispatcher returns a process that hands notices over.
 func (s *sending) dispatcher() (*push.Dispatcher, *store) {
 	own := &store{sending: s}
-	return push.NewDispatcher(push.DispatcherConfig{Store: own, Sender: s.client, Log: slog.New(slog.DiscardHandler), Jitter: func() float64 { return 0.5 }}), own
+	return push.NewDispatcher(push.DispatcherConfig{Store: own, Sender: s.client, Every: s.every, Log: slog.New(slog.DiscardHandler), Jitter: func() float64 { return 0.5 }}), own
 }
 
 // round has a dispatcher look once, and waits for what it sends off.
@@ -124,6 +131,17 @@ func (s *sending) newest(t *testing.T) push.Delivery {
 		t.Fatal("there is no delivery")
 	}
 	return list[0]
+}
+
+// trouble is what is wrong with the channel after a while.
+func (s *sending) trouble(t *testing.T, after time.Duration) string {
+	t.Helper()
+	list, at, err := s.desk.List(t.Context(), s.nurse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	what, _ := list[0].Trouble(at.Add(after))
+	return what
 }
 
 func TestARedReadingLeavesTheHouseSignedAndNamesNobody(t *testing.T) {
@@ -237,7 +255,16 @@ func (s *sending) newestOf(t *testing.T, state push.State) (n int) {
 func TestSeveralDispatchersSendEachNoticeOnce(t *testing.T) {
 	t.Parallel()
 	s := newSending(t, push.Channel{})
+	s.every, s.looked = 20*time.Millisecond, make(chan struct{})
 	const notices = 120
+	arrived := make(chan struct{})
+	s.at.Answer(func(w http.ResponseWriter, _ int) { // not before somebody has looked for what is due
+		select {
+		case <-s.looked:
+		case <-arrived:
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for range 3 {
@@ -252,6 +279,7 @@ func TestSeveralDispatchersSendEachNoticeOnce(t *testing.T) {
 		s.owe(t, notices/4, push.AlertOpened, "red")
 	}
 	s.at.Wait(t, notices)
+	close(arrived)
 	stop()
 	all.Wait()
 	times := s.at.IDs()
@@ -286,9 +314,8 @@ func TestAReceiverThatIsAwayIsTriedAgainEverMoreRarely(t *testing.T) {
 		id = one.UID
 		s.pass(wait + 100*time.Millisecond)
 	}
-	list, at, err := s.desk.List(t.Context(), s.nurse)
-	if err != nil || list[0].Trouble(at) != "" || list[0].Trouble(at.Add(2*push.LateAfter)) == "" {
-		t.Errorf("trouble is %q now and %q in two minutes: %v", list[0].Trouble(at), list[0].Trouble(at.Add(2*push.LateAfter)), err)
+	if now, later := s.trouble(t, 0), s.trouble(t, 2*push.LateAfter); now != "" || later != "notices do not get through" {
+		t.Errorf("trouble is %q now and %q in two minutes", now, later)
 	}
 	s.at.Answer(nil)
 	s.round(t, d)
@@ -306,9 +333,14 @@ func TestANoticeIsGivenUpAfterADayAndPeopleSeeIt(t *testing.T) {
 	s.pass(push.GiveUpAfter)
 	s.round(t, d)
 	one := s.newest(t)
-	list, at, err := s.desk.List(t.Context(), s.nurse)
-	if err != nil || one.State != push.GivenUp || one.Reason != push.TooOld || list[0].Trouble(at) == "" {
-		t.Errorf("%+v, with the trouble %q: %v", one, list[0].Trouble(at), err)
+	if trouble := s.trouble(t, 0); one.State != push.GivenUp || one.Reason != push.TooOld || trouble != "notices were given up" {
+		t.Errorf("%+v, with the trouble %q", one, trouble)
+	}
+	s.exec(t, `UPDATE delivery SET settled_at = clock_timestamp() WHERE state = 'given_up'`) // the clock of the dispatcher is ahead
+	nina := s.nurse
+	nina.Role = account.Nurse
+	if list, err := s.desk.InTrouble(t.Context(), nina); err != nil || len(list) != 1 || list[0].Name != s.channel.Name {
+		t.Errorf("a nurse is told %+v: %v", list, err)
 	}
 	if n, err := s.work.TroubledChannels(t.Context()); err != nil || n != 1 {
 		t.Errorf("%d channels are in trouble: %v", n, err)
@@ -316,8 +348,8 @@ func TestANoticeIsGivenUpAfterADayAndPeopleSeeIt(t *testing.T) {
 	s.at.Answer(nil)
 	s.owe(t, 1, push.AlertOpened, "red")
 	s.round(t, d)
-	if list, at, err = s.desk.List(t.Context(), s.nurse); err != nil || list[0].Trouble(at.Add(push.GiveUpAfter)) != "" {
-		t.Errorf("a later one got through, and the trouble is still %q: %v", list[0].Trouble(at), err)
+	if trouble := s.trouble(t, time.Hour); trouble != "" {
+		t.Errorf("a later one got through, and the trouble is still %q", trouble)
 	}
 }
 
@@ -399,6 +431,9 @@ func TestAReceiverThatIsGoneDisablesItsChannel(t *testing.T) {
 	if n := s.count(t, `SELECT count(*) FROM audit WHERE action = 'webhook gone'`); n != 1 {
 		t.Errorf("%d rows of it in the trail", n)
 	}
+	if told, err := s.desk.InTrouble(t.Context(), s.nurse); err != nil || len(told) != 1 {
+		t.Errorf("the board tells of %+v: %v", told, err)
+	}
 	s.owe(t, 1, push.AlertOpened, "red")
 	s.round(t, d)
 	if n := len(s.deliveries(t)); n != 20 {
@@ -435,146 +470,5 @@ func TestWhatMustNotBeToldAnyMoreDoesNotLeave(t *testing.T) {
 				t.Errorf("%+v after %d messages", one, sent)
 			}
 		})
-	}
-}
-
-func TestASlowReceiverKeepsNoOtherWaiting(t *testing.T) {
-	t.Parallel()
-	s := newSending(t, push.Channel{})
-	other := receiver.New(t)
-	slow, release := s.at, make(chan struct{})
-	slow.Answer(func(w http.ResponseWriter, _ int) { <-release })
-	s.at = other
-	_, secret := s.add(t, push.Channel{Name: "Voice"})
-	other.Trust(secret)
-	d, _ := s.dispatcher()
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	t.Cleanup(func() { // also when it fails: the slow receiver waits for it
-		stop()
-		close(release)
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	go func() { ended <- d.Run(ctx) }()
-	s.owe(t, 30, push.AlertOpened, "red")
-	other.Wait(t, 30)
-	if n := len(slow.Messages()); n == 0 || n > 8 {
-		t.Errorf("%d messages are on their way to the slow one", n)
-	}
-}
-
-func TestTheMostUrgentGoesFirst(t *testing.T) {
-	t.Parallel()
-	s := newSending(t, push.Channel{})
-	d, _ := s.dispatcher()
-	s.owe(t, 20, push.AlertOpened, "yellow")
-	s.owe(t, 1, push.AlertOpened, "extreme")
-	s.round(t, d)
-	if !slices.ContainsFunc(s.at.Messages(), func(m receiver.Message) bool { return m.Body.Data.Severity == "extreme" }) {
-		t.Error("the extreme waits behind the yellow")
-	}
-}
-
-func TestSecretsAreShownOnceAndOverlap(t *testing.T) {
-	t.Parallel()
-	s := newSending(t, push.Channel{})
-	d, _ := s.dispatcher()
-	try := func(secret string, want bool) {
-		t.Helper()
-		s.at.Trust(secret)
-		before := len(s.at.Messages())
-		if _, err := s.desk.Test(t.Context(), s.nurse, s.channel.UID); err != nil {
-			t.Fatal(err)
-		}
-		s.round(t, d)
-		if got := len(s.at.Messages()) > before; got != want {
-			t.Errorf("a message verified: %t, want %t", got, want)
-		}
-	}
-	try(s.secret, true)
-	if m := s.at.Messages()[0]; m.Body.Type != push.ChannelTested || m.Body.Data.Patient != "" {
-		t.Errorf("a test says %s", m.Raw)
-	}
-	_, next, err := s.desk.Rotate(t.Context(), s.nurse, s.channel.UID)
-	if err != nil || next == s.secret || !strings.HasPrefix(next, "whsec_") {
-		t.Fatalf("the next secret begins with %.6s: %v", next, err)
-	}
-	try(s.secret, true)
-	try(next, true)
-	if _, _, err := s.desk.Rotate(t.Context(), s.nurse, s.channel.UID); !fault.Is(err, fault.Conflict) {
-		t.Errorf("a third secret while two sign: %v", err)
-	}
-	s.pass(24*time.Hour + time.Second)
-	s.exec(t, `UPDATE delivery SET state = 'cancelled', settled_at = clock_timestamp() WHERE state = 'waiting'`)
-	s.exec(t, `UPDATE channel SET old_until = clock_timestamp() - interval '1 second'`)
-	s.ahead.Store(0)
-	try(s.secret, false)
-	try(next, true)
-	if kept := s.text(t, `SELECT string_agg(c::text || d::text || a::text, ' ') FROM channel c, delivery d, audit a`); strings.Contains(kept, next) || strings.Contains(kept, strings.TrimPrefix(next, "whsec_")) {
-		t.Error("a secret stands in the record as it is shown")
-	}
-}
-
-func TestWhoManagesChannels(t *testing.T) {
-	t.Parallel()
-	s := newSending(t, push.Channel{})
-	nurse := s.nurse
-	nurse.Role = account.Nurse
-	if _, _, err := s.desk.List(t.Context(), nurse); !fault.Is(err, fault.Forbidden) {
-		t.Errorf("a nurse lists channels: %v", err)
-	}
-	away := s.staff(t, "Away", "eve")
-	if list, _, err := s.desk.List(t.Context(), away); err != nil || len(list) != 0 {
-		t.Errorf("another organisation sees %v: %v", list, err)
-	}
-	for name, act := range map[string]func() error{
-		"disable": func() error { _, err := s.desk.Disable(t.Context(), away, s.channel.UID); return err },
-		"rotate":  func() error { _, _, err := s.desk.Rotate(t.Context(), away, s.channel.UID); return err },
-		"test":    func() error { _, err := s.desk.Test(t.Context(), away, s.channel.UID); return err },
-		"look":    func() error { _, err := s.desk.Deliveries(t.Context(), away, s.channel.UID, 0); return err },
-	} {
-		if err := act(); !fault.Is(err, fault.NotFound) {
-			t.Errorf("%s of another organisation's: %v", name, err)
-		}
-	}
-	if _, _, err := s.desk.Add(t.Context(), s.nurse, push.Channel{Name: "PAGERS", URL: s.at.URL}); !fault.Is(err, fault.Conflict) {
-		t.Errorf("a second channel of the same name: %v", err)
-	}
-	for name, c := range map[string]push.Channel{
-		"no name":               {URL: s.at.URL},
-		"a topic of nobody":     {Name: "x", URL: s.at.URL, Topics: []push.Topic{"alert.shouted"}},
-		"a severity of nobody":  {Name: "x", URL: s.at.URL, Severities: []string{"blue"}},
-		"an audience of nobody": {Name: "x", URL: s.at.URL, Audiences: []push.Audience{"press"}},
-		"a private address":     {Name: "x", URL: "https://10.0.0.1/hale"},
-		"plain HTTP":            {Name: "x", URL: "http://pager.example.org/"},
-	} {
-		if _, _, err := s.desk.Add(t.Context(), s.nurse, c); !fault.Is(err, fault.Invalid) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for range 2 {
-		if c, err := s.desk.Disable(t.Context(), s.nurse, s.channel.UID); err != nil || c.Enabled() {
-			t.Errorf("disabled: %+v, %v", c, err)
-		}
-	}
-	if n := s.count(t, `SELECT count(*) FROM audit WHERE action = 'disable webhook'`); n != 1 {
-		t.Errorf("%d rows say that it was disabled", n)
-	}
-	if _, err := s.desk.Test(t.Context(), s.nurse, s.channel.UID); !fault.Is(err, fault.Conflict) {
-		t.Errorf("a test of a disabled channel: %v", err)
-	}
-}
-
-func TestAnErasedPersonsNoticesAndDeliveriesGo(t *testing.T) {
-	t.Parallel()
-	s := newSending(t, push.Channel{})
-	d, _ := s.dispatcher()
-	s.owe(t, 2, push.AlertOpened, "red")
-	s.round(t, d)
-	s.exec(t, `DELETE FROM outbox`)
-	if n := s.count(t, `SELECT count(*) FROM delivery`); n != 0 {
-		t.Errorf("%d deliveries of erased notices are left", n)
 	}
 }

@@ -271,9 +271,9 @@ INSERT INTO measurement_schedule (org_id, patient_id, number, effective_from, li
 INSERT INTO measurement_pause (org_id, uid, patient_id, kind, from_at, reason, author_name, created_at) VALUES (1, gen_random_uuid(), $P, 'hospital', '2026-01-01Z', 'NEEDLE fell', 'x', '2026-01-01Z');
 INSERT INTO technique_doubt (org_id, uid, patient_id, sensor_id, metric, sent_at, tie, measured_at, reading_id, kind, compared, raised_at, answer, note, answered_at) SELECT 1, gen_random_uuid(), $P, s.id, 4, '2026-01-01Z', 1, '2026-01-01Z', 1, 'other_person', '{78.1}', '2026-01-01Z', 'theirs', 'NEEDLE it is', '2026-01-01Z' FROM sensor s LIMIT 1;
 INSERT INTO unverified (org_id, uid, device_id, sensor_id, metric, level, ground, vals, badness, findings, received_at, last_received_at, place, why, historic, opened_at, deadline_at, state, closed_at, closing, note) SELECT 1, gen_random_uuid(), d.id, s.id, 3, 3, 'extreme', '{72}', 1, 0, '2026-01-01Z', '2026-01-01Z', 'quarantine', 'unit', false, '2026-01-01Z', '2026-01-01Z', 'closed', '2026-01-01Z', 'claimed', 'NEEDLE was it' FROM sensor s JOIN device d ON d.id = s.device_id LIMIT 1;
-INSERT INTO unverified_person (org_id, unverified_id, patient_id, how) SELECT 1, u.id, $P, 'claimed' FROM unverified u;
 INSERT INTO unverified_entry (org_id, unverified_id, kind, recorded_at, note, version) SELECT 1, u.id, 'claimed', '2026-01-01Z', 'NEEDLE was it', 1 FROM unverified u;
 INSERT INTO unverified_value (org_id, unverified_id, sensor_id, metric, place, why, level, ground, vals, unitless, badness, findings, received_at, note) SELECT 1, u.id, u.sensor_id, 3, 'quarantine', 'unit', 3, 'extreme', '{72}', false, 1, 0, '2026-01-01Z', 'NEEDLE was it' FROM unverified u;
+INSERT INTO unverified_person (org_id, unverified_id, patient_id, how, value_id) SELECT 1, v.unverified_id, $P, 'claimed', v.id FROM unverified_value v;
 INSERT INTO withdrawn_reading SELECT r.*, '2026-01-01Z', 'entered_in_error', NULL, 'x', 'nurse', 'NEEDLE was it not' FROM reading r LIMIT 1;
 INSERT INTO reading_more (org_id, sensor_id, metric, sent_at, tie, facts) SELECT 1, r.sensor_id, r.metric, r.sent_at, r.tie, '[{"name": "note", "value": "NEEDLE was lying"}]' FROM reading r;
 INSERT INTO reading_note (org_id, sensor_id, metric, tie, received_at, facts) SELECT DISTINCT ON (r.sensor_id) 1, r.sensor_id, 7, 8, r.received_at, '[{"name": "meal", "value": "NEEDLE"}]' FROM reading r;
@@ -284,6 +284,9 @@ INSERT INTO kit_holder (org_id, kit_id, patient_id, from_at, to_at) SELECT 1, k.
 INSERT INTO device_command (org_id, uid, device_id, sensor_id, kind, payload, urgent, created_at, not_after, author_name) SELECT 1, gen_random_uuid(), r.device_id, r.sensor_id, 'text', '{"text": "NEEDLE, please rest"}', false, r.received_at, r.received_at + interval '1 hour', 'x' FROM reading r;
 INSERT INTO device_problem_mark (org_id, device_id, sensor_id, kind, since_at, state, note, by_name, at) SELECT 1, r.device_id, r.sensor_id, 'silent', r.received_at, 'seen', 'NEEDLE is away', 'x', r.received_at FROM reading r;
 INSERT INTO device_presence (org_id, device_id, heard_at, status_at, status) SELECT 1, r.device_id, r.received_at, r.received_at, '{"note": "NEEDLE is asleep"}' FROM reading r ON CONFLICT (org_id, device_id) DO UPDATE SET status_at = excluded.status_at, status = excluded.status;
+INSERT INTO channel (org_id, uid, name, url, topics, severities, audiences, secret, created_at, created_name) VALUES (1, gen_random_uuid(), 'pager', 'https://pager.example.org/', '{}', '{}', '{team}', 's', '2026-01-01Z', 'x');
+INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at) VALUES (1, $P, 'alert.opened', 'away', 'red', '2026-01-01Z');
+INSERT INTO delivery (org_id, uid, outbox_id, channel_id, urgency, created_at, next_action_at) SELECT 1, gen_random_uuid(), o.id, c.id, 1, o.created_at, o.created_at FROM outbox o, channel c;
 INSERT INTO audit (org_id, at, actor_name, actor_role, action, patient_id) VALUES (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'look', $P), (1, '2026-01-01Z', 'NEEDLE daughter', 'caregiver', 'sign in', NULL), (1, '2026-01-01Z', 'Shared niece', 'caregiver', 'look', $O);
 `
 

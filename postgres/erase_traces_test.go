@@ -267,7 +267,7 @@ FROM assignment a JOIN sensor n ON n.id = a.sensor_id JOIN patient p ON p.id = a
 
 // wordsOfHale are the columns of text, in tables that erasure touches, in which stand only words that Hale itself has chosen.
 const wordsOfHale = `{state,kind,purpose,choice,scopes,language,asked_role,actor_role,made_role,how,closing,ended,next_step,step,stream,class,classes,ground,
-    asked,field,outcome,audience,cancelled_for,severity,topic,sex,zone,source,system,use,from_when,to_when,reason,problem,form,cause,what,csrf,issuer,action,session_uid}`
+    asked,field,outcome,audience,cancelled_for,severity,topic,sex,zone,source,system,use,from_when,to_when,reason,problem,form,cause,what,csrf,issuer,action,session_uid,origin,edge,became,place}`
 
 // TestThePlannerSamplesNobodysWords checks that a column of text which may hold a name, a number or a sentence about a person is kept from
 // the planner's statistics: what stands there outlives what was deleted. A new one is of Hale's own words, or gets SET STATISTICS 0.

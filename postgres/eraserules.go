@@ -80,6 +80,21 @@ const theirUnverified = `(SELECT u.id FROM unverified u WHERE u.org_id = $1 AND 
     AND coalesce(u.measured_at, u.received_at) >= s.from_at AND (s.to_at IS NULL OR coalesce(u.measured_at, u.received_at) < s.to_at))
   OR EXISTS (SELECT FROM unverified_person n WHERE n.org_id = u.org_id AND n.unverified_id = u.id AND n.how = 'claimed' AND n.patient_id ` + inPeople + `)))`
 
+// theirValue holds of an unverified value v of their sensors in their time, or said to be theirs. One row may stand for those of several.
+const theirValue = `(EXISTS (SELECT FROM ` + theirSpans + ` AND v.sensor_id = s.sensor_id
+    AND coalesce(v.measured_at, v.received_at) >= s.from_at AND (s.to_at IS NULL OR coalesce(v.measured_at, v.received_at) < s.to_at))
+  OR EXISTS (SELECT FROM unverified_person n WHERE n.org_id = v.org_id AND n.value_id = v.id AND n.how = 'claimed' AND n.patient_id ` + inPeople + `))`
+
+// eraseUnverified keeps a row that stands for values of others besides: it shows the worst of these from then on.
+const eraseUnverified = `WITH others AS (
+    SELECT DISTINCT ON (v.unverified_id) v.* FROM unverified_value v WHERE v.org_id = $1 AND v.unverified_id IN ` + theirUnverified + ` AND NOT ` + theirValue + `
+    ORDER BY v.unverified_id, v.ended_at IS NOT NULL, v.ground = 'beyond', v.badness DESC, v.id
+), shown AS (
+    UPDATE unverified u SET level = o.level, ground = o.ground, vals = o.vals, unitless = o.unitless, badness = o.badness, findings = o.findings, reading_id = o.reading_id,
+        measured_at = o.measured_at, received_at = o.received_at, place = o.place, why = o.why, note = '', version = u.version + 1
+    FROM others o WHERE u.org_id = $1 AND u.id = o.unverified_id)
+DELETE FROM unverified u WHERE u.org_id = $1 AND u.id IN ` + theirUnverified + ` AND u.id NOT IN (SELECT o.unverified_id FROM others o)`
+
 // measuredRules are what was measured.
 func measuredRules() []eraseRule {
 	return []eraseRule{
@@ -94,10 +109,9 @@ AND NOT EXISTS (SELECT FROM inbox i WHERE i.sensor_id = m.sensor_id AND i.metric
 AND o.org_id = $1 AND o.last_received_at >= s.from_at
 AND (p.device_id = o.device_id AND strpos(o.topic, '/sensors/') = 0 OR strpos(o.topic, '/sensors/' || p.uid || '/') > 0)`, "messages of their sensors as they were sent, also what came late: they are kept for days only"},
 		{"withdrawal", string(safe.ClassReadings), `DELETE FROM withdrawal w USING ` + theirSpans + ` AND w.org_id = $1 AND w.sensor_id = s.sensor_id AND w.sent_at >= s.from_at AND (s.to_at IS NULL OR w.sent_at < s.to_at)`, "what their devices took back, and when it was measured"},
-		{"unverified_value", string(safe.ClassReadings), `DELETE FROM unverified_value v WHERE v.org_id = $1 AND (v.unverified_id IN ` + theirUnverified + ` OR EXISTS (SELECT FROM ` + theirSpans + ` AND v.sensor_id = s.sensor_id
-    AND coalesce(v.measured_at, v.received_at) >= s.from_at AND (s.to_at IS NULL OR coalesce(v.measured_at, v.received_at) < s.to_at)))`, "what the rows below stand for"},
 		{"unverified_entry", string(safe.ClassReadings), `DELETE FROM unverified_entry WHERE org_id = $1 AND unverified_id IN ` + theirUnverified, "the log of the row below"},
-		{"unverified", string(safe.ClassReadings), `DELETE FROM unverified WHERE org_id = $1 AND id IN ` + theirUnverified, "unverified values of their sensors, and those that were said to be theirs"},
+		{"unverified", string(safe.ClassReadings), eraseUnverified, "unverified values of their sensors, and those that were said to be theirs"},
+		{"unverified_value", string(safe.ClassReadings), `DELETE FROM unverified_value v WHERE v.org_id = $1 AND ` + theirValue, "theirs of a row that stands for others besides"},
 		deleted("unverified_person", safe.ClassReadings, "that a value might have been theirs"),
 		deleted("withdrawn_reading", safe.ClassReadings, "what was measured and taken back"),
 		deleted("technique_doubt", safe.ClassReadings, "what was doubtful about a reading"),

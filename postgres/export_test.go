@@ -21,6 +21,14 @@ func ReadingQueries() map[string]string {
 	}
 }
 
+// LeavingQueries are the statements on unverified values that leave, for the test that counts what they read.
+func LeavingQueries() map[string]string {
+	return map[string]string{
+		"values by key": valuesByKey, "lock": lockUnverifieds, "leave the inbox": leaveInbox, "store averages": storeAverages, "back in inbox": backInInbox,
+		"wait again": waitAgain, "due": dueUnverifieds, "values of it": standingValues, "end values": endedValues,
+	}
+}
+
 // Patient lets small batches wait for their turn, and for their group, however slow the machine is.
 func (w *Work) Patient() { w.convoy.wait, w.convoy.commit = time.Minute, time.Minute }
 

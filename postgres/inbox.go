@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
-	"hale/alerts"
 	"hale/fault"
 	"hale/safe"
 	"hale/vital"
@@ -27,6 +26,9 @@ func (a *App) waitsFor(ctx context.Context, org vital.OrgID, w safe.Wish) error 
 			return fmt.Errorf("look at what waits: %w", err)
 		}
 		if !some {
+			if err := mayBeBroughtBack(ctx, tx, w); err != nil {
+				return err
+			}
 			return fault.New(fault.Conflict, "nothing of the sensor %q that can be claimed waits there any more", w.Sensor)
 		}
 		return nil
@@ -89,9 +91,14 @@ SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at
 FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id JOIN device d ON d.org_id = i.org_id AND d.id = i.device_id
 WHERE i.state = 'waiting' GROUP BY i.sensor_id, s.uid, d.uid, d.model, i.reason ORDER BY max(i.received_at) DESC LIMIT $1`
 
-const newestWaiting = `
+const parkedOf = `
 SELECT i.metric, i.measured_at, i.received_at, i.findings, i.mantissa, i.exponent, i.unit, i.mantissa2, i.exponent2, i.unit2, i.mantissa3, i.exponent3, i.unit3
-FROM inbox i WHERE i.sensor_id = $1 AND i.reason = $2 AND i.state = 'waiting' ORDER BY i.measured_at DESC LIMIT 12`
+FROM inbox i WHERE i.sensor_id = $1 AND i.reason = $2 AND `
+
+const (
+	newestWaiting = parkedOf + `i.state = 'waiting' ORDER BY i.measured_at DESC LIMIT 12`
+	newestAside   = parkedOf + `i.state = 'dismissed' AND i.settled_at = $3 ORDER BY i.measured_at DESC LIMIT 12`
+)
 
 // Waiting lists what waits. See safe.InboxBook. What belongs to nobody is read in the view of the organisation; whose it may be, in the
 // actor's own.
@@ -115,7 +122,7 @@ func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]sa
 			return fmt.Errorf("list what waits: %w", err)
 		}
 		for i := range list {
-			if list[i].Readings, err = readWaiting(ctx, tx, sensors[i], list[i].Reason); err != nil {
+			if list[i].Readings, err = readParked(ctx, tx, newestWaiting, sensors[i], list[i].Reason); err != nil {
 				return err
 			}
 			no, err := deniedOf(ctx, tx, sensors[i], list[i].Reason)
@@ -140,8 +147,8 @@ func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]sa
 	return list, err
 }
 
-func readWaiting(ctx context.Context, tx pgx.Tx, sensor int64, reason string) ([]safe.Parked, error) {
-	rows, err := tx.Query(ctx, newestWaiting, sensor, reason)
+func readParked(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]safe.Parked, error) {
+	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read what waits: %w", err)
 	}
@@ -166,7 +173,8 @@ func readWaiting(ctx context.Context, tx pgx.Tx, sensor int64, reason string) ([
 
 const dismissWaiting = `
 UPDATE inbox SET state = 'dismissed', settled_at = $6, settled_by = $7, settled_why = $8
-WHERE sensor_id = $1 AND state = 'waiting' AND ($2 = '' OR reason = $2) AND measured_at >= $3 AND measured_at < $4 AND org_id = $5`
+WHERE sensor_id = $1 AND state = 'waiting' AND ($2 = '' OR reason = $2) AND measured_at >= $3 AND measured_at < $4 AND org_id = $5
+RETURNING metric, sent_at, tie`
 
 // Dismiss puts readings aside. See safe.InboxBook.
 func (a *App) Dismiss(ctx context.Context, actor account.Actor, d safe.Dismissal) (int, error) {
@@ -179,14 +187,18 @@ func (a *App) Dismiss(ctx context.Context, actor account.Actor, d safe.Dismissal
 		case err != nil:
 			return fmt.Errorf("find sensor: %w", err)
 		}
-		tag, err := tx.Exec(ctx, dismissWaiting, sensor, d.Reason, d.From, d.To, int32(actor.Org), now, actor.Name, d.Why)
+		rows, err := tx.Query(ctx, dismissWaiting, sensor, d.Reason, d.From, d.To, int32(actor.Org), now, actor.Name, d.Why)
 		if err != nil {
 			return fmt.Errorf("put aside what waits: %w", err)
 		}
-		if n = int(tag.RowsAffected()); n == 0 {
+		k := &keyList{}
+		if err := k.collect(rows, vital.SensorID(sensor)); err != nil {
+			return fmt.Errorf("put aside what waits: %w", err)
+		}
+		if n = len(k.ties); n == 0 {
 			return nil
 		}
-		if err := leave(ctx, tx, sensor, now, alerts.ClosedAsDismissed, actor.Name, d.Why); err != nil {
+		if err := aside(ctx, tx, actor, k, now, d.Why); err != nil {
 			return err
 		}
 		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "dismiss from the inbox", Object: "sensor " + d.Sensor, Detail: fmt.Sprintf("%d readings", n)})

@@ -109,6 +109,9 @@ func (a *App) Revoke(ctx context.Context, actor account.Actor, uid string) error
 		if tag.RowsAffected() == 0 {
 			return nil
 		}
+		if err := cancelCommands(ctx, tx, actor, []string{uid}, "the device was taken out of use", now); err != nil {
+			return err
+		}
 		if err := writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "revoke device", Object: "device " + uid}); err != nil {
 			return err
 		}

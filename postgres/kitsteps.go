@@ -149,6 +149,11 @@ func (k *loadedKit) carryOut(ctx context.Context, tx pgx.Tx, actor account.Actor
 	if err := k.contents(ctx, tx, actor.Org, step, now); err != nil {
 		return err
 	}
+	if step.What == devices.KitRetire {
+		if err := k.silence(ctx, tx, actor, now); err != nil {
+			return err
+		}
+	}
 	if step.End {
 		if err := k.takeBack(ctx, tx, actor, now); err != nil {
 			return err
@@ -166,6 +171,15 @@ func (k *loadedKit) carryOut(ctx context.Context, tx pgx.Tx, actor account.Actor
 		return nil
 	}
 	return touchRegistry(ctx, tx)
+}
+
+// silence cancels what the devices of a kit that is retired are asked.
+func (k *loadedKit) silence(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time) error {
+	var list []string
+	for i := range k.Items {
+		list = append(list, k.Items[i].Device)
+	}
+	return cancelCommands(ctx, tx, actor, list, "the kit was retired", now)
 }
 
 // contents changes what is in the kit, and what was confirmed of it.

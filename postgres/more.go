@@ -230,7 +230,8 @@ func (w *Work) KeepOriginals(ctx context.Context) error {
 	return nil
 }
 
-// parkedSlot is why a reading waits whose sensor several people share, and that tells of none of them, or of one who is not known.
+// parkedSlot is why a reading waits whose sensor several people share, and that tells of none of them, or of one who is not known; and one
+// of which the device says that it is not sure whose it is (vital.UserUnsure), whoever holds the sensor.
 const parkedSlot = "slot"
 
 const sharedSensors = `SELECT DISTINCT parent_id FROM sensor WHERE (org_id, parent_id) IN (SELECT * FROM unnest($1::integer[], $2::bigint[]))`

@@ -50,6 +50,9 @@ func settleOwners(ctx context.Context, tx statements, partition int, now time.Ti
 			// Revoked holds behind an edge that has not heard of it yet.
 			r.Patient, r.Assignment, r.Epoch = 0, 0, 0
 			p.unowned, p.reasons[r] = append(p.unowned, r), parkedRevoked
+		} else if r.Findings&vital.UserUnsure != 0 {
+			r.Patient, r.Assignment, r.Epoch = 0, 0, 0
+			p.unowned, p.reasons[r] = append(p.unowned, r), parkedSlot
 		} else if e, ok := known.epochs[r.Assignment]; ok && e == r.Epoch && r.Patient != 0 {
 			p.owned = append(p.owned, r)
 			p.judgedElsewhere(r, partition)

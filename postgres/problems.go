@@ -11,6 +11,7 @@ import (
 
 	"hale/account"
 	"hale/devices"
+	"hale/devices/measuring"
 	"hale/vital"
 )
 
@@ -241,38 +242,44 @@ func (a *App) Incidents(ctx context.Context, actor account.Actor, limit int) (li
 	return list, err
 }
 
-// metricsOut are the metrics that a patient's sensors brought within a month, for which a device speaks that is out, and since when.
+// metricsOut are the metrics that a patient's sensors brought within a month, for which a device speaks that is out, and since when; and
+// those for which one spoke that was out since a moment ($5), but for the outage of a single device (see
+// devices.Incident).
 const metricsOut = `
-SELECT m.metric, min(i.from_at) FROM incident i
-JOIN assignment a ON a.org_id = i.org_id AND a.patient_id = $1 AND a.from_at <= $2 AND (a.to_at IS NULL OR a.to_at > $2)
+SELECT DISTINCT m.metric, i.from_at, i.to_at FROM incident i CROSS JOIN LATERAL (SELECT coalesce(i.to_at, $2::timestamptz) AS last) e
+JOIN assignment a ON a.org_id = i.org_id AND a.patient_id = $1 AND a.from_at <= e.last AND (a.to_at IS NULL OR a.to_at > e.last)
 JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id
 JOIN sensor w ON w.org_id = a.org_id AND w.id = coalesce(s.parent_id, s.id)
 CROSS JOIN unnest($3::smallint[], $4::text[]) AS m (metric, code)
-WHERE i.to_at IS NULL
+WHERE (i.to_at IS NULL OR i.to_at > $5 AND i.kind <> 'device')
   AND (i.device_id IS NULL OR i.device_id = w.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = i.org_id AND g.device_id = i.device_id AND g.sensor_id = w.id))
   AND (i.device_id IS NULL
     OR EXISTS (SELECT FROM device_type t WHERE t.org_id = w.org_id AND t.id = w.type_id AND m.code = ANY (t.metrics))
-    OR EXISTS (SELECT FROM ` + readingSeen + ` r WHERE r.sensor_id = s.id AND r.metric = m.metric AND r.sent_at BETWEEN $2::timestamptz - interval '30 days' AND $2::timestamptz + interval '1 day')
-    OR (SELECT count(DISTINCT b.sensor_id) FROM assignment b WHERE b.org_id = a.org_id AND b.patient_id = $1 AND b.from_at <= $2 AND (b.to_at IS NULL OR b.to_at > $2)) = 1)
-GROUP BY m.metric`
+    OR EXISTS (SELECT FROM ` + readingSeen + ` r WHERE r.sensor_id = s.id AND r.metric = m.metric AND r.sent_at BETWEEN e.last - interval '30 days' AND e.last + interval '1 day')
+    OR (SELECT count(DISTINCT b.sensor_id) FROM assignment b WHERE b.org_id = a.org_id AND b.patient_id = $1 AND b.from_at <= e.last AND (b.to_at IS NULL OR b.to_at > e.last)) = 1)
+ORDER BY m.metric, i.from_at`
 
-// SilentOf says of a patient since when whatever brings their readings of a metric has not been heard, because of an outage that lasts:
-// what was measured since then may still come. See devices.Schedules.Silent.
-func (a *App) SilentOf(ctx context.Context, actor account.Actor, patient vital.PatientID) (map[vital.Metric]time.Time, error) {
-	all := map[vital.Metric]time.Time{}
+// SilentOf says of a patient when, since from, whatever brings their readings of a metric was not heard, because of an outage. See
+// measuring.Schedules.Silent.
+func (a *App) SilentOf(ctx context.Context, actor account.Actor, patient vital.PatientID, from time.Time) (map[vital.Metric][]measuring.Away, error) {
+	all := map[vital.Metric][]measuring.Away{}
 	var metrics []int16
 	var codes []string
 	for _, d := range vital.Metrics() {
 		metrics, codes = append(metrics, int16(d.Metric)), append(codes, d.Code)
 	}
 	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
-		rows, err := tx.Query(ctx, metricsOut, int64(patient), now, metrics, codes)
+		rows, err := tx.Query(ctx, metricsOut, int64(patient), now, metrics, codes, from)
 		if err != nil {
 			return fmt.Errorf("read what is out: %w", err)
 		}
 		var metric vital.Metric
-		var since time.Time
-		_, err = pgx.ForEachRow(rows, []any{&metric, &since}, func() error { all[metric] = since.UTC(); return nil })
+		var began time.Time
+		var to *time.Time
+		_, err = pgx.ForEachRow(rows, []any{&metric, &began, &to}, func() error {
+			all[metric] = append(all[metric], measuring.Away{From: began.UTC(), To: timeOf(to)})
+			return nil
+		})
 		return err
 	})
 	return all, err

@@ -52,17 +52,20 @@ func (a *App) Refusals(ctx context.Context, actor account.Actor, f devices.Refus
 		if err != nil {
 			return fmt.Errorf("list what was refused: %w", err)
 		}
-		wearers, err = wearersOf(ctx, tx, list)
+		uids := []string{}
+		if f.Device != "" { // that there is nothing is shown of them, too
+			uids = append(uids, f.Device)
+		}
+		for i := range list {
+			uids = append(uids, list[i].Device)
+		}
+		wearers, err = wearersOf(ctx, tx, uids)
 		return err
 	})
 	return list, wearers, err
 }
 
-func wearersOf(ctx context.Context, tx pgx.Tx, list []devices.Refusal) ([]vital.PatientID, error) {
-	uids := make([]string, len(list))
-	for i := range list {
-		uids[i] = list[i].Device
-	}
+func wearersOf(ctx context.Context, tx pgx.Tx, uids []string) ([]vital.PatientID, error) {
 	rows, err := tx.Query(ctx, wearersOfDevices, uids)
 	if err != nil {
 		return nil, fmt.Errorf("find who wears the devices: %w", err)
@@ -82,7 +85,7 @@ func (a *App) Refusal(ctx context.Context, actor account.Actor, uid vital.UID) (
 		if h, err = oneByUID(ctx, tx, uid, "refused message", selectRefusal+`WHERE q.uid = $1`, scanRefusal); err != nil {
 			return err
 		}
-		wearers, err = wearersOf(ctx, tx, []devices.Refusal{h})
+		wearers, err = wearersOf(ctx, tx, []string{h.Device})
 		return err
 	})
 	return h, wearers, err

@@ -16,6 +16,7 @@ type movedReading struct {
 	alerts.Mark
 	metric vital.Metric
 	sent   time.Time
+	tie    int64 // of what was parked; 0: not asked for
 }
 
 func scanMoved(row pgx.CollectableRow) (movedReading, error) {
@@ -76,7 +77,7 @@ func (w *Work) move(ctx context.Context, tx pgx.Tx, r *refiling, most int) ([]mo
 		if err != nil || len(moved) == 0 {
 			return moved, err
 		}
-		return moved, r.unpark(ctx, tx)
+		return moved, r.unpark(ctx, tx, moved)
 	}
 	var rows pgx.Rows
 	var err error
@@ -95,7 +96,7 @@ func (w *Work) move(ctx context.Context, tx pgx.Tx, r *refiling, most int) ([]mo
 	if len(moved) == 0 {
 		return nil, nil
 	}
-	return moved, r.unpark(ctx, tx)
+	return moved, r.unpark(ctx, tx, moved)
 }
 
 const claimParked = `
@@ -140,7 +141,7 @@ func (w *Work) claimParked(ctx context.Context, tx pgx.Tx, r *refiling, most int
 	}
 	moved := make([]movedReading, len(filed))
 	for i, row := range filed {
-		moved[i] = movedReading{Mark: alerts.Mark{At: row.MeasuredAt, ID: row.id}, metric: row.Metric, sent: row.SentAt}
+		moved[i] = movedReading{Mark: alerts.Mark{At: row.MeasuredAt, ID: row.id}, metric: row.Metric, sent: row.SentAt, tie: row.Tie}
 	}
 	return moved, nil
 }

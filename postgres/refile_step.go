@@ -45,9 +45,10 @@ WHERE org_id = $1 AND id = $2`
 
 // StepRefile carries out one bounded step of a refile. See safe.RefileStore.
 //
-// Lock order: cursor rows by partition, the sensor's row, the refile's row, assignments, readings, episodes, situation
-// changes, the registry's version: as a batch, and as whoever assigns a sensor. Every batch that could file a reading of the
-// sensor or judge either patient comes wholly before the step or wholly after it (ADR 0021).
+// Lock order: cursor rows by partition, the sensor's row, the refile's row, assignments, readings, inbox, unverified reds by sensor, metric
+// and side and then their values (standing), episodes, situation changes, the registry's version: as a batch, and as whoever assigns a
+// sensor. Every batch that could file a reading of the sensor or judge either patient comes wholly before the step or wholly after it
+// (ADR 0021).
 func (w *Work) StepRefile(ctx context.Context, now time.Time, most int) (safe.RefileStep, error) {
 	if err := w.ensureParkedMonths(ctx); err != nil {
 		return safe.RefileStep{}, err

@@ -24,18 +24,19 @@ type withdrawnOne struct {
 	instead *alerts.Instead // of one that was amended
 }
 
-// insteadOf is the newest reading of the patient that the sensor sent as a correction under that name.
+// insteadOf is the newest reading of the patient that the sensor sent as a correction under that name; what stands again ($7 to $9) is one.
 const insteadOf = `
 SELECT r.measured_at, r.id, r.value, r.value2, r.value3
 FROM reading_more m JOIN reading r ON r.org_id = m.org_id AND r.sensor_id = m.sensor_id AND r.metric = m.metric AND r.sent_at = m.sent_at AND r.tie = m.tie
-WHERE m.org_id = $1 AND m.sensor_id = $2 AND m.name = $3 AND m.standing = 1 AND m.metric = $4 AND r.patient_id = $5 AND r.received_at >= $6
+WHERE m.org_id = $1 AND m.sensor_id = $2 AND m.name = $3 AND m.metric = $4 AND r.patient_id = $5
+    AND (m.standing = 1 AND r.received_at >= $6 OR (m.metric, m.sent_at, m.tie) = ($7, $8, $9))
 ORDER BY r.received_at DESC, r.id DESC LIMIT 1`
 
 // instead returns what stands in the place of a reading that was amended; nil when that is not the patient's, or waits.
 func (w *withdrawing) instead(ctx context.Context, tx pgx.Tx, o *withdrawnOne) (*alerts.Instead, error) {
 	var found alerts.Instead
 	values, scan := threeValues()
-	err := tx.QueryRow(ctx, insteadOf, int32(w.org), int64(w.sensor), w.name, int16(o.metric), int64(o.patient), w.received).
+	err := tx.QueryRow(ctx, insteadOf, int32(w.org), int64(w.sensor), w.name, int16(o.metric), int64(o.patient), w.received, int16(w.metric), w.sent, w.tie).
 		Scan(append([]any{&found.Reading.At, &found.Reading.ID}, scan...)...)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

@@ -30,7 +30,7 @@ func mayInView(view, does, table string, ofPatient bool) bool {
 
 // throughThePatient reports whether rows that are about nobody are within a view only by somebody who wears what they tell of.
 func throughThePatient(view, table string) bool {
-	return slices.Contains([]string{"patient", "caregiver"}, view) && slices.Contains([]string{"device", "sensor", "gateway_grant", "kit", "unverified"}, table)
+	return slices.Contains([]string{"patient", "caregiver"}, view) && slices.Contains([]string{"device", "sensor", "gateway_grant", "kit"}, table)
 }
 
 // apart are the views, besides that of an organisation, for which a command on a table is.
@@ -91,7 +91,7 @@ func apart() map[string]string {
 		"SELECT measurement_pause":    "staff patient",
 		"SELECT technique_doubt":      "staff patient",
 		"SELECT withdrawn_reading":    "staff patient",
-		"SELECT unverified":           "staff patient",
+		"SELECT unverified":           "staff",
 		"SELECT unverified_person":    "staff patient",
 		"SELECT unverified_entry":     "staff",
 		"SELECT unverified_value":     "staff",

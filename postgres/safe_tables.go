@@ -59,8 +59,8 @@ func exportedTables() []exportedTable {
 		{name: "measurement_pause", columns: "uid, kind, from_at, to_at, reason, author_name, created_at, ended_at, ended_by", own: true},
 		{name: "technique_doubt", columns: "uid, metric, measured_at, reading_id, kind, compared, apart, raised_at, answer, note, answered_at, answered_name, answered_role", own: true},
 		{name: "unverified_person", columns: "metric, level, values, measured_at, received_at, times, said_by, note", own: true,
-			from: `(SELECT metric_code(u.metric) AS metric, u.level, array_to_string(u.vals, ' ') AS values, u.measured_at, u.received_at, u.times, u.closed_name AS said_by, u.note
-			FROM unverified_person h JOIN unverified u ON u.org_id = h.org_id AND u.id = h.unverified_id WHERE h.patient_id = $1 AND h.how = 'claimed' ORDER BY u.id) t`},
+			from: `(SELECT metric_code(v.metric) AS metric, v.level, array_to_string(v.vals, ' ') AS values, v.measured_at, v.received_at, v.times, v.by_name AS said_by, v.note
+			FROM unverified_person h JOIN unverified_value v ON v.org_id = h.org_id AND v.id = h.value_id AND ` + stillClaimed + ` WHERE h.patient_id = $1 ORDER BY v.id) t`},
 		{name: "withdrawn_reading", columns: "metric, measured_at, received_at, value, value2, value3, withdrawn_at, how, by_name, why", own: true,
 			from: `(SELECT metric_code(w.metric) AS metric, w.measured_at, w.received_at, w.value, w.value2, w.value3, w.withdrawn_at, w.how, w.by_name, w.why FROM withdrawn_reading w
 			WHERE w.patient_id = $1 ORDER BY w.withdrawn_at, w.id) t`},

@@ -59,7 +59,7 @@ func (a *App) Unverifieds(ctx context.Context, actor account.Actor, f alerts.Unv
 
 const holdersOfUnverified = `
 SELECT h.unverified_id, h.patient_id, p.uid::text, p.name, p.number, h.how, h.from_at, h.to_at FROM unverified_person h JOIN patient p ON p.org_id = h.org_id AND p.id = h.patient_id
-WHERE h.unverified_id = ANY($1) ORDER BY h.unverified_id, array_position(ARRAY['claimed', 'holds', 'held', 'near'], h.how), h.from_at DESC NULLS LAST, h.patient_id`
+WHERE h.unverified_id = ANY($1) AND NOT EXISTS (SELECT FROM unverified_person o WHERE (o.org_id, o.unverified_id, o.patient_id, o.how) = (h.org_id, h.unverified_id, h.patient_id, h.how) AND o.id < h.id) ORDER BY h.unverified_id, array_position(ARRAY['claimed', 'holds', 'held', 'near'], h.how), h.from_at DESC NULLS LAST, h.patient_id`
 
 // fillHolders adds whose they may be, as far as the view of the transaction goes.
 func fillHolders(ctx context.Context, tx pgx.Tx, list []alerts.Unverified) error {
@@ -123,7 +123,7 @@ UPDATE unverified SET state = 'closed', closing = $2, closed_at = $3, closed_nam
 
 // What a person ends is ended with all that it stands for, which they were shown; what is claimed, alone.
 const endValues = `
-UPDATE unverified_value SET left_at = coalesce(left_at, $2), ended_at = $2, became = $3, by_name = $4 WHERE unverified_id = $1 AND ended_at IS NULL AND ($5 = 0 OR id = $5)`
+UPDATE unverified_value SET left_at = coalesce(left_at, $2), ended_at = $2, became = $3, by_name = $4, note = $6 WHERE unverified_id = $1 AND ended_at IS NULL AND ($5 = 0 OR id = $5)`
 
 // AmendUnverified lets a person act on an unverified red. See alerts.UnverifiedBook.
 func (a *App) AmendUnverified(ctx context.Context, actor account.Actor, uid vital.UID, decide func(u alerts.Unverified, now time.Time) (alerts.UnverifiedAct, error)) (alerts.Unverified, []alerts.Event, error) {
@@ -177,10 +177,13 @@ func (a *App) AmendUnverified(ctx context.Context, actor account.Actor, uid vita
 }
 
 func writeUnverified(ctx context.Context, tx pgx.Tx, actor account.Actor, u *alerts.Unverified, act alerts.UnverifiedAct, now time.Time) error {
+	var only int64 // of what is claimed, the value that was shown
 	if act.Claimed != 0 {
-		if _, err := tx.Exec(ctx, insertUnverifiedPerson, int32(u.Org), u.ID, int64(act.Claimed), "claimed", nil, nil); err != nil {
-			return fmt.Errorf("write down whose an unverified red is: %w", err)
+		shown, err := claimShown(ctx, tx, u, act)
+		if err != nil {
+			return err
 		}
+		only = shown
 	}
 	if act.Claimed != 0 && act.Kind == alerts.EntryAcknowledged { // said now, and it stays when it ends by itself
 		if _, err := tx.Exec(ctx, `UPDATE unverified SET note = $2 WHERE id = $1`, u.ID, act.Note); err != nil {
@@ -197,17 +200,7 @@ func writeUnverified(ctx context.Context, tx pgx.Tx, actor account.Actor, u *ale
 		_, err := tx.Exec(ctx, `UPDATE unverified SET version = version + 1 WHERE id = $1`, u.ID)
 		return wrapped(err, "write down whose an unverified red is")
 	}
-	var only int64
-	if act.Claimed != 0 {
-		values, err := valuesOf(ctx, tx, u.ID, 1) // the worst of those that have not ended, where there is one
-		if err != nil {
-			return err
-		}
-		if shown := alerts.Shown(values); shown != nil {
-			only = shown.ID
-		}
-	}
-	if _, err := tx.Exec(ctx, endValues, u.ID, now, string(act.Closing), actor.Name, only); err != nil {
+	if _, err := tx.Exec(ctx, endValues, u.ID, now, string(act.Closing), actor.Name, only, act.Note); err != nil {
 		return fmt.Errorf("end the values of an unverified red: %w", err)
 	}
 	_, err := tx.Exec(ctx, closeUnverified, u.ID, string(act.Closing), now, actor.Name, act.Note, act.Claimed != 0)
@@ -227,31 +220,37 @@ UPDATE unverified u SET loud_at = $1, next_action_at = NULL, state = 'open', ver
 WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state <> 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 RETURNING u.org_id, u.id, u.uid::text, u.level, u.version`
 
-// RaiseOverdue ends the unverified reds of which the value is elsewhere by now, makes those loud at which nobody has looked in time, and
-// owes a notice of each of these. Neither holds the other up. See alerts.Raiser.
+// mostEnded is how many unverified reds one look ends or opens anew.
+const mostEnded = 20
+
+// RaiseOverdue makes those loud at which nobody has looked in time, and owes a notice of each of these; ends the unverified reds of which
+// the value is elsewhere by now, and opens anew what these stood for besides. What is overdue comes first, and each that ends has a
+// transaction of its own: however many values it stands for, the others and the batches go on. See alerts.Raiser.
 func (w *Work) RaiseOverdue(ctx context.Context, now time.Time) ([]alerts.Event, error) {
 	var events []alerts.Event
 	var failed []error
-	for i, do := range []func(context.Context, pgx.Tx, time.Time) ([]alerts.Event, error){endUnverifieds, raiseOverdue} {
-		what := [...]string{"end unverified reds", "raise overdue unverified reds"}[i]
-		var told []alerts.Event
-		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
-			told, err = do(ctx, tx, now)
-			return err
-		})
-		if err != nil {
-			failed = append(failed, classify(fmt.Errorf("%s: %w", what, err)))
-			continue
+	for i, do := range []func(context.Context, pgx.Tx, time.Time) ([]alerts.Event, bool, error){raiseOverdue, endUnverified, openRest} {
+		what := [...]string{"raise overdue unverified reds", "end unverified reds", "open unverified reds anew"}[i]
+		for more, n := true, 0; more && n < mostEnded; n++ {
+			var told []alerts.Event
+			err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
+				told, more, err = do(ctx, tx, now)
+				return err
+			})
+			if err != nil {
+				failed = append(failed, classify(fmt.Errorf("%s: %w", what, err)))
+				break
+			}
+			events = append(events, told...)
 		}
-		events = append(events, told...)
 	}
 	return events, errors.Join(failed...)
 }
 
-func raiseOverdue(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event, error) {
+func raiseOverdue(ctx context.Context, tx pgx.Tx, now time.Time) (events []alerts.Event, more bool, err error) {
 	rows, err := tx.Query(ctx, overdueUnverified, now)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	type due struct {
 		org     vital.OrgID
@@ -265,9 +264,8 @@ func raiseOverdue(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event
 		return d, err
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var events []alerts.Event
 	q := &pgx.Batch{}
 	for _, d := range list {
 		e := alerts.Event{Org: d.org, Alert: d.uid, Version: d.version, Unverified: true}
@@ -279,5 +277,5 @@ func raiseOverdue(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event
 		q.Queue(insertUnverifiedNotice, int32(d.org), string(push.UnverifiedOverdue), fmt.Sprintf("%s/%d", d.uid, d.version), d.level.String(), now)
 		q.Queue(insertAudit, auditArgs(account.Audit{Org: d.org, At: now, Action: "unverified red overdue", Object: "unverified " + string(d.uid)})...)
 	}
-	return events, tx.SendBatch(ctx, q).Close()
+	return events, false, tx.SendBatch(ctx, q).Close() // the next look goes on
 }

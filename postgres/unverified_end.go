@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,24 +14,7 @@ import (
 )
 
 // Values that an unverified red stands for leave the place where they were parked: they are marked in the transaction in which they do
-// (leaveInbox, leaveByKey, leaveQuarantine), and the unverified red ends beside it (endUnverifieds), once somebody has them.
-
-const leaveInbox = `
-UPDATE unverified_value v SET left_at = $2, became = $3, by_name = $4, note = $5 FROM inbox i
-WHERE v.sensor_id = $1 AND v.place = 'inbox' AND v.left_at IS NULL AND v.ended_at IS NULL
-    AND (i.sensor_id, i.metric, i.sent_at, i.tie) = (v.sensor_id, v.metric, v.sent_at, v.tie) AND i.state = CASE $3 WHEN 'claimed' THEN 'claimed' ELSE 'dismissed' END`
-
-// An average that has an owner now is stored, and no limit judges it: it is nobody's who would be called, and stays on the list.
-const storeAverages = `
-WITH stored AS (
-    UPDATE unverified_value v SET place = 'record', why = 'averaged' FROM inbox i
-    WHERE v.sensor_id = $1 AND v.place = 'inbox' AND v.left_at IS NULL AND v.ended_at IS NULL AND v.findings & $2 <> 0
-        AND (i.sensor_id, i.metric, i.sent_at, i.tie) = (v.sensor_id, v.metric, v.sent_at, v.tie) AND i.state = 'claimed'
-    RETURNING v.org_id, v.unverified_id, v.reading_id
-), told AS (
-    INSERT INTO unverified_person (org_id, unverified_id, patient_id, how) SELECT DISTINCT s.org_id, s.unverified_id, $3::bigint, 'claimed' FROM stored s ON CONFLICT DO NOTHING
-)
-UPDATE unverified u SET place = 'record', why = 'averaged', version = u.version + 1 FROM stored s WHERE u.id = s.unverified_id AND u.reading_id = s.reading_id AND u.state <> 'closed'`
+// (leaveInbox, leaveByKey, leaveQuarantine), and the unverified red ends beside it (endUnverified), once somebody has them.
 
 // leaveByKey is of one that a device or a person took back, wherever it is by now.
 const leaveByKey = `
@@ -43,15 +26,6 @@ UPDATE unverified_value SET left_at = $4, became = 'taken_back', by_name = $5, n
 const leaveQuarantine = `
 UPDATE unverified_value v SET left_at = $2, became = 'read_again', by_name = $3 FROM quarantine q
 WHERE q.uid = $1 AND v.quarantine_id = q.id AND v.left_at IS NULL AND v.ended_at IS NULL`
-
-// What a claim was undone of waits again, and is opened anew if it had ended.
-const backInInbox = `
-WITH back AS (
-    UPDATE unverified_value v SET left_at = NULL, ended_at = NULL, became = '', by_name = '', note = '', place = 'inbox', why = i.reason FROM inbox i
-    WHERE v.sensor_id = $1 AND (v.became = 'claimed' AND v.place = 'inbox' OR v.ended_at IS NULL AND v.place = 'record')
-        AND (i.sensor_id, i.metric, i.sent_at, i.tie) = (v.sensor_id, v.metric, v.sent_at, v.tie) AND i.state = 'waiting'
-    RETURNING v.unverified_id)
-UPDATE unverified u SET next_action_at = $2 FROM back b WHERE u.id = b.unverified_id AND u.state = 'closed'`
 
 // What was decoded again comes as any reading: so long it has until it waits or is judged.
 const readAgainWithin = 10 * time.Second
@@ -68,8 +42,11 @@ const valueColumns = `v.id, v.place, v.why, v.level, v.ground, v.vals, v.unitles
 const listValues = `
 SELECT ` + valueColumns + `, false, 0::bigint FROM unverified_value v WHERE v.unverified_id = $1 ORDER BY v.ended_at IS NOT NULL, v.ground = 'beyond', v.badness DESC, v.id LIMIT $2`
 
+// The LIMIT has each reading looked up by its key.
 const fromValues = `
-FROM unverified_value v LEFT JOIN reading r ON v.became = 'claimed' AND v.ended_at IS NULL AND (r.sensor_id, r.metric, r.sent_at, r.tie) = (v.sensor_id, v.metric, v.sent_at, v.tie)
+FROM unverified_value v LEFT JOIN LATERAL (
+    SELECT f.id, f.patient_id, f.measured_at FROM reading f
+    WHERE v.became = 'claimed' AND v.ended_at IS NULL AND f.sensor_id = v.sensor_id AND f.metric = v.metric AND f.sent_at = v.sent_at AND f.tie = v.tie LIMIT 1) r ON true
 `
 
 // settled is $1 the time: somebody has it, or it was put aside or taken back. See alerts.UnverifiedValue.
@@ -103,36 +80,28 @@ func readValues(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]al
 // dueUnverifieds are those of which a value has left and is settled. One is taken by one process.
 const dueUnverifieds = `
 SELECT u.id, u.org_id, u.uid::text FROM unverified u WHERE u.state <> 'closed' AND u.id IN (SELECT v.unverified_id ` + fromValues + ` WHERE ` + settled + `)
-ORDER BY u.id LIMIT 20 FOR UPDATE OF u SKIP LOCKED`
+ORDER BY u.id LIMIT 1 FOR UPDATE OF u SKIP LOCKED`
 
-// endUnverifieds ends the unverified reds of which the value has an owner who was judged by it, was put aside or was taken back, and opens
-// anew what these, or such as a person has closed, stood for besides.
-func endUnverifieds(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event, error) {
-	rows, err := tx.Query(ctx, dueUnverifieds, now, readAgainWithin)
+// endUnverified ends an unverified red of which the value has an owner who was judged by it, was put aside or was taken back, and reports
+// whether there was one.
+func endUnverified(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event, bool, error) {
+	var d endingRed
+	switch err := tx.QueryRow(ctx, dueUnverifieds, now, readAgainWithin).Scan(&d.id, &d.org, &d.uid); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("find an unverified red that has ended: %w", err)
+	}
+	values, err := readValues(ctx, tx, standingValues, now, readAgainWithin, d.id)
 	if err != nil {
-		return nil, fmt.Errorf("find unverified reds that have ended: %w", err)
+		return nil, false, err
 	}
-	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d endingRed, err error) {
-		err = row.Scan(&d.id, &d.org, &d.uid)
-		return d, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find unverified reds that have ended: %w", err)
+	end := alerts.EndOf(values)
+	if len(end.Values) == 0 {
+		return nil, false, nil // somebody took it on in this moment
 	}
-	var events []alerts.Event
-	for _, d := range due {
-		values, err := readValues(ctx, tx, standingValues, now, readAgainWithin, d.id)
-		if err != nil {
-			return nil, err
-		}
-		told, err := d.write(ctx, tx, alerts.EndOf(values), now)
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, told)
-	}
-	rest, err := openRests(ctx, tx, now)
-	return append(events, rest...), err
+	told, err := d.write(ctx, tx, end, now)
+	return []alerts.Event{told}, true, err
 }
 
 // endingRed is an unverified red of which a value has ended.
@@ -142,7 +111,7 @@ type endingRed struct {
 	uid vital.UID
 }
 
-const endedValue = `UPDATE unverified_value SET ended_at = $2 WHERE id = $1`
+const endedValues = `UPDATE unverified_value SET ended_at = $2 WHERE id = ANY($1)`
 
 func (d *endingRed) write(ctx context.Context, tx pgx.Tx, e alerts.Ended, now time.Time) (alerts.Event, error) {
 	event := alerts.Event{Org: d.org, Alert: d.uid, Unverified: true}
@@ -155,15 +124,18 @@ func (d *endingRed) write(ctx context.Context, tx pgx.Tx, e alerts.Ended, now ti
 		return event, fmt.Errorf("end an unverified red: %w", err)
 	}
 	q = &pgx.Batch{}
-	for _, v := range e.Values {
-		q.Queue(endedValue, v.ID, now)
-		if v.Patient != 0 {
-			q.Queue(insertUnverifiedPerson, int32(d.org), d.id, int64(v.Patient), "claimed", nil, nil)
-		}
-		q.Queue(insertUnverifiedEntry, int32(d.org), d.id, string(v.Became), now, nil, v.By, "", v.Values, v.Note, event.Version).
+	ids := make([]int64, len(e.Values))
+	for i, v := range e.Values {
+		ids[i] = v.ID
+	}
+	q.Queue(endedValues, ids, now)
+	claimed, whose := e.Claimed()
+	q.Queue(insertClaimed, int32(d.org), d.id, whose, claimed)
+	for _, act := range e.Acts() {
+		q.Queue(insertUnverifiedEntry, int32(d.org), d.id, string(act.Became), now, nil, act.By, "", act.Values, act.Note(), event.Version).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&event.ID) })
 		// Of a person only where somebody said whose it is: the trail of a patient tells of nobody's values.
-		q.Queue(insertAudit, auditArgs(account.Audit{Org: d.org, At: now, Action: "unverified red ended", Patient: v.Patient, Object: "unverified " + string(d.uid), Detail: string(v.Became)})...)
+		q.Queue(insertAudit, auditArgs(account.Audit{Org: d.org, At: now, Action: "unverified red ended", Patient: act.Patient, Object: "unverified " + string(d.uid), Detail: act.Detail()})...)
 	}
 	if err := tx.SendBatch(ctx, q).Close(); err != nil {
 		return event, fmt.Errorf("log the end of an unverified red: %w", err)
@@ -175,35 +147,25 @@ func (d *endingRed) write(ctx context.Context, tx pgx.Tx, e alerts.Ended, now ti
 // files ends by itself.
 const closedWithRest = `
 UPDATE unverified u SET next_action_at = NULL
-WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state = 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 20 FOR UPDATE SKIP LOCKED)
+WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state = 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING u.id, u.org_id, u.device_id, u.sensor_id, u.metric, u.side, u.historic`
 
-// openRests opens anew what closed ones stood for and what still waits: each found red when it came, it needs no second screening.
-func openRests(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event, error) {
-	rows, err := tx.Query(ctx, closedWithRest, now)
-	if err != nil {
-		return nil, fmt.Errorf("find what is left of unverified reds: %w", err)
+// openRest opens anew what a closed one stood for and what still waits, and reports whether there was one: it was found red when it came,
+// and needs no second screening. One at a time: what it locks is in the order in which batches do.
+func openRest(ctx context.Context, tx pgx.Tx, now time.Time) ([]alerts.Event, bool, error) {
+	h := &hit{suspect: &suspect{}}
+	switch err := tx.QueryRow(ctx, closedWithRest, now).Scan(&h.restOf, &h.org, &h.device, &h.sensor, &h.Metric, &h.Side, &h.past); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("find what is left of an unverified red: %w", err)
 	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*hit, error) {
-		h := &hit{suspect: &suspect{}}
-		err := row.Scan(&h.restOf, &h.org, &h.device, &h.sensor, &h.Metric, &h.Side, &h.past)
-		return h, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find what is left of unverified reds: %w", err)
+	values, err := readValues(ctx, tx, standingValues, now, readAgainWithin, h.restOf)
+	if err != nil || len(values) == 0 {
+		return nil, err == nil, err
 	}
-	var rests []*hit
-	for _, h := range all {
-		values, err := readValues(ctx, tx, standingValues, now, readAgainWithin, h.restOf)
-		if err != nil {
-			return nil, err
-		}
-		if len(values) > 0 {
-			rests = append(rests, h.rest(values))
-		}
-	}
-	slices.SortFunc(rests, inOrder)
-	return openAll(ctx, tx, now, rests)
+	told, err := openAll(ctx, tx, now, []*hit{h.rest(values)})
+	return told, true, err
 }
 
 // rest is the hit of the values that a closed unverified red leaves behind.
@@ -245,25 +207,4 @@ func logOfUnverified(ctx context.Context, tx pgx.Tx, id int64, most int) ([]aler
 		return nil, fmt.Errorf("read the log of an unverified red: %w", err)
 	}
 	return list, nil
-}
-
-// leave marks what of a sensor's inbox has just been claimed (by whom, for whom) or put aside (and why).
-func leave(ctx context.Context, tx pgx.Tx, sensor int64, now time.Time, became alerts.Closing, by, why string) error {
-	_, err := tx.Exec(ctx, leaveInbox, sensor, now, string(became), by, why)
-	return wrapped(err, "mark what waits no more")
-}
-
-// leave marks what the step has filed: it ends as unverified once its patient was judged by it. What it took back waits again.
-func (r *refiling) unpark(ctx context.Context, tx pgx.Tx) error {
-	switch {
-	case r.source == 0:
-		if _, err := tx.Exec(ctx, storeAverages, int64(r.sensor), int32(vital.NotJudged), int64(r.target)); err != nil {
-			return fmt.Errorf("mark averages that are stored now: %w", err)
-		}
-		return leave(ctx, tx, int64(r.sensor), r.now, alerts.ClosedAsClaimed, r.askedBy, "")
-	case r.target == 0:
-		_, err := tx.Exec(ctx, backInInbox, int64(r.sensor), r.now)
-		return wrapped(err, "mark what waits again")
-	}
-	return nil
 }

@@ -87,9 +87,16 @@ func hitsOf(list []suspect, holders map[vital.SensorID][]holder, rules map[vital
 	return all
 }
 
-// inOrder is the order in which rows are locked, the same for everybody who writes them.
+// inOrder is the order in which rows are locked, the same for everybody who writes them (lockUnverifieds).
 func inOrder(a, b *hit) int {
-	return cmp.Or(cmp.Compare(a.sensor, b.sensor), cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Side, b.Side), a.received.Compare(b.received))
+	historic := 0
+	switch {
+	case a.past && !b.past:
+		historic = 1
+	case b.past && !a.past:
+		historic = -1
+	}
+	return cmp.Or(cmp.Compare(a.sensor, b.sensor), cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Side, b.Side), historic, a.received.Compare(b.received))
 }
 
 // whose says of each possible holder how, at the moment of the value. One stands once, by the nearest way.
@@ -116,6 +123,8 @@ func whose(s *suspect, all []holder) []holder {
 // openUnverified counts up what is open, keeping the worst; hushes what a person has just called not real; or opens a new one. Too low
 // and too high are two emergencies: what is open or closed of one side says nothing of the other. A first number after values that the
 // device could not even measure calls again, and so it does after "not real": it is better known. So is one with a unit.
+// The version counts whatever the row shows anew, so that nobody acts on a value that they were not shown; it calls again (called_version)
+// for a worse level, and for any worse value than the one that somebody looks after: nobody knows whether both are of one person.
 const openUnverified = `
 WITH before AS (SELECT o.version FROM unverified o WHERE o.sensor_id = $4 AND o.metric = $5 AND o.historic = $20 AND o.side = $24 AND o.state <> 'closed'), hushed AS (
     UPDATE unverified u SET times = u.times + $17, last_received_at = greatest(u.last_received_at, $16)
@@ -142,10 +151,11 @@ ON CONFLICT (sensor_id, metric, historic, side) WHERE state <> 'closed' DO UPDAT
     why = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.why ELSE u.why END,
     badness = CASE WHEN cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness) THEN excluded.badness ELSE u.badness END,
     level = greatest(u.level, excluded.level),
-    version = u.version + (excluded.level > u.level OR cardinality(u.vals) = 0 AND cardinality(excluded.vals) > 0)::int,
-    state = CASE WHEN (excluded.level > u.level OR cardinality(u.vals) = 0 AND cardinality(excluded.vals) > 0) THEN 'open' ELSE u.state END,
-    next_action_at = CASE WHEN (excluded.level > u.level OR cardinality(u.vals) = 0 AND cardinality(excluded.vals) > 0) AND NOT u.historic THEN least(excluded.deadline_at, u.deadline_at) ELSE u.next_action_at END
-RETURNING u.id, u.uid::text, u.version, u.times = $17, u.version > coalesce((SELECT b.version FROM before b), u.version)`
+    version = u.version + (excluded.level > u.level OR excluded.beyond NOT IN (0, u.beyond) OR cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness))::int,
+    called_version = CASE WHEN (excluded.level > u.level OR cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness AND u.state = 'acknowledged')) THEN u.version + 1 ELSE u.called_version END,
+    state = CASE WHEN (excluded.level > u.level OR cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness AND u.state = 'acknowledged')) THEN 'open' ELSE u.state END,
+    next_action_at = CASE WHEN (excluded.level > u.level OR cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness AND u.state = 'acknowledged')) AND NOT u.historic THEN least(excluded.deadline_at, u.deadline_at) ELSE u.next_action_at END
+RETURNING u.id, u.uid::text, u.version, u.times = $17, u.called_version = u.version AND u.version > coalesce((SELECT b.version FROM before b), u.version)`
 
 const insertUnverifiedPerson = `
 INSERT INTO unverified_person (org_id, unverified_id, patient_id, how, from_at, to_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`

@@ -14,10 +14,13 @@ import (
 	"hale/vital"
 )
 
-// ExpireCommands settles commands that are stale at now. See devices.PresenceStore for this and LookAtPresence.
+// ExpireCommands settles commands that are stale at now, or whose device has come into other hands. See devices.PresenceStore for this and LookAtPresence.
 func (w *Work) ExpireCommands(ctx context.Context, now time.Time) error {
 	if _, err := w.pool.Exec(ctx, expireCommands, now); err != nil {
 		return classify(fmt.Errorf("expire commands: %w", err))
+	}
+	if _, err := w.pool.Exec(ctx, cancelPassed(), now); err != nil {
+		return classify(fmt.Errorf("cancel commands: %w", err))
 	}
 	return nil
 }
@@ -125,6 +128,15 @@ func (w *Work) watched(ctx context.Context, tx pgx.Tx, now time.Time) (map[vital
 	}
 	for _, i := range open {
 		of(i.Org).Open = append(of(i.Org).Open, i)
+	}
+	over, err := readIncidents(ctx, tx, `i.to_at > $1`, now.Add(-devices.LookBack))
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range over {
+		if one := all[i.Org]; one != nil {
+			one.Over = append(one.Over, i)
+		}
 	}
 	why, since, err := platformSign(ctx, tx, now)
 	for _, one := range all {
@@ -294,13 +306,18 @@ func scanIncident(row pgx.CollectableRow) (devices.Incident, error) {
 
 // openIncidents reads those that last, within what the transaction sees.
 func openIncidents(ctx context.Context, tx statements) ([]devices.Incident, error) {
-	rows, err := tx.Query(ctx, `SELECT `+incidentColumns+` WHERE i.to_at IS NULL ORDER BY i.from_at, i.id`)
+	return readIncidents(ctx, tx, `i.to_at IS NULL`)
+}
+
+// readIncidents reads those of which something is so.
+func readIncidents(ctx context.Context, tx statements, where string, args ...any) ([]devices.Incident, error) {
+	rows, err := tx.Query(ctx, `SELECT `+incidentColumns+` WHERE `+where+` ORDER BY i.from_at, i.id`, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read open incidents: %w", err)
+		return nil, fmt.Errorf("read incidents: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, scanIncident)
 	if err != nil {
-		return nil, fmt.Errorf("read open incidents: %w", err)
+		return nil, fmt.Errorf("read incidents: %w", err)
 	}
 	return list, nil
 }

@@ -19,83 +19,6 @@ import (
 	"hale/vital"
 )
 
-// mostWithdrawals is how many withdrawals of one device may be open: a Bundle of FHIR takes back a thousand at once, and nobody waits for more
-// than that of one device.
-const mostWithdrawals = 1000
-
-// What was carried out is not asked again. Returned is what is beyond the bound, by its place in the arrays.
-const askWithdrawals = `
-WITH asked AS (
-    SELECT DISTINCT ON (org, sensor, name, standing, sent, tie) *
-    FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::smallint[], $7::timestamptz[], $8::bigint[], $9::timestamptz[])
-        WITH ORDINALITY u (org, sensor, device, name, standing, metric, sent, tie, received, place)
-    ORDER BY org, sensor, name, standing, sent, tie, place
-), open AS MATERIALIZED (
-    SELECT w.org_id, w.device_id, count(*) AS of_device FROM withdrawal w
-    WHERE w.state = 'asked' AND (w.org_id, w.device_id) IN (SELECT org, device FROM asked) GROUP BY w.org_id, w.device_id
-), fresh AS (
-    SELECT a.*, coalesce(o.of_device, 0) + row_number() OVER (PARTITION BY a.org, a.device ORDER BY a.place) AS nth
-    FROM asked a LEFT JOIN open o ON o.org_id = a.org AND o.device_id = a.device
-    WHERE NOT EXISTS (SELECT FROM withdrawal w WHERE w.org_id = a.org AND w.sensor_id = a.sensor AND w.name = a.name AND w.standing = a.standing AND w.sent_at = a.sent
-        AND w.tie = a.tie AND w.state <> 'unknown')
-), noted AS (
-    INSERT INTO withdrawal AS w (org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, next_action_at)
-    SELECT org, sensor, device, name, standing, metric, sent, tie, received, $10 FROM fresh WHERE nth <= $11 ORDER BY org, sensor, name, standing, sent, tie
-    ON CONFLICT (org_id, sensor_id, name, standing, sent_at, tie) DO UPDATE
-    SET state = 'asked', attempts = 0, received_at = excluded.received_at, next_action_at = excluded.next_action_at WHERE w.state = 'unknown'
-)
-SELECT place FROM fresh WHERE nth > $11 ORDER BY place`
-
-// askWithdrawals notes what the batch amends and takes back, and returns what is too much for one device. It is carried out beside the
-// batches (StepWithdrawal): whose the reading is, and which partition judges it, is known only once it is found.
-func (j *job) askWithdrawals(ctx context.Context, tx statements, now time.Time) ([]*vital.Refused, error) {
-	var asked []*vital.Reading
-	ask := func(r *vital.Reading) {
-		if r.More != nil && r.More.Name != 0 && (r.More.Standing == vital.Amended || r.More.Standing == vital.EnteredInError) {
-			asked = append(asked, r)
-		}
-	}
-	for i := range j.filed.stored {
-		ask(j.filed.stored[i].Reading)
-	}
-	for _, r := range slices.Concat(j.filed.parkedFirst, j.sifted.withdrawn) {
-		ask(r)
-	}
-	if len(asked) == 0 {
-		return nil, nil
-	}
-	rows, err := tx.Query(ctx, askWithdrawals, append(withdrawalArrays(asked), now, mostWithdrawals)...)
-	if err != nil {
-		return nil, fmt.Errorf("note what is taken back: %w", err)
-	}
-	beyond, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return nil, fmt.Errorf("note what is taken back: %w", err)
-	}
-	tooMuch := make([]*vital.Refused, len(beyond))
-	for i, place := range beyond {
-		r := asked[place-1]
-		w := withdrawing{org: r.Org, device: r.Device, name: r.More.Name, standing: r.More.Standing, received: r.ReceivedAt}
-		tooMuch[i] = w.refused(fmt.Sprintf("the device amends or takes back more than %d measurements at once: what it names was left as it is", mostWithdrawals))
-	}
-	return tooMuch, nil
-}
-
-func withdrawalArrays(asked []*vital.Reading) []any {
-	n := len(asked)
-	orgs, standings, metrics := make([]int32, n), make([]int16, n), make([]int16, n)
-	sensors, gateways, names, ties := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	sent, received := make([]time.Time, n), make([]time.Time, n)
-	for i, r := range asked {
-		orgs[i], sensors[i], gateways[i], names[i], ties[i] = int32(r.Org), int64(r.Sensor), int64(r.Device), r.More.Name, r.Tie
-		standings[i], metrics[i], sent[i], received[i] = int16(r.More.Standing), int16(r.Metric), r.SentAt, r.ReceivedAt
-		if r.SentAt.IsZero() {
-			sent[i] = time.Unix(0, 0)
-		}
-	}
-	return []any{orgs, sensors, gateways, names, standings, metrics, sent, ties, received}
-}
-
 // withdrawing is a withdrawal as the process role carries it out.
 type withdrawing struct {
 	id       int64
@@ -146,21 +69,24 @@ UPDATE withdrawal SET attempts = attempts + 1, next_action_at = $3::timestamptz 
 // withdrawalAttempts is after how many looks what is named counts as never sent: about four minutes.
 const withdrawalAttempts = 8
 
-// named are the readings of that name which were received before, stored, taken back already, or waiting: by the key. What takes the
-// place of one is not among them.
+// named are the readings of that name, stored, taken back already, or waiting, by the key: what was sent as measured, whenever it came,
+// and what was amended before. What takes the place of one is not among them; what a later amendment says is, and is spared.
 const named = `
-SELECT m.sensor_id, m.metric, m.sent_at, m.tie, r.id IS NOT NULL, coalesce(i.state = 'waiting', false)
+SELECT m.sensor_id, m.metric, m.sent_at, m.tie, r.id IS NOT NULL, coalesce(i.state IN ('waiting', 'dismissed'), false),
+    EXISTS (SELECT FROM withdrawal l WHERE l.org_id = m.org_id AND l.sensor_id = m.sensor_id AND l.name = m.name AND l.standing = 1 AND l.metric = m.metric
+        AND l.sent_at = m.sent_at AND l.tie = m.tie AND l.received_at > $8)
 FROM reading_more m
     LEFT JOIN reading r ON r.sensor_id = m.sensor_id AND r.metric = m.metric AND r.sent_at = m.sent_at AND r.tie = m.tie AND r.org_id = m.org_id
     LEFT JOIN inbox i ON i.sensor_id = m.sensor_id AND i.metric = m.metric AND i.sent_at = m.sent_at AND i.tie = m.tie
     LEFT JOIN withdrawn_reading w ON w.sensor_id = m.sensor_id AND w.metric = m.metric AND w.sent_at = m.sent_at AND w.tie = m.tie
 WHERE m.org_id = $1 AND m.name = $3 AND m.sensor_id IN (SELECT s.id FROM sensor s WHERE s.org_id = $1 AND (s.id = $2 OR s.parent_id = $2))
-    AND NOT ($4 = 1 AND m.metric = $5 AND m.sent_at = $6 AND m.tie = $7) AND coalesce(r.received_at, i.received_at, w.received_at) <= $8`
+    AND NOT ($4 = 1 AND m.metric = $5 AND m.sent_at = $6 AND m.tie = $7) AND num_nonnulls(r.id, i.id, w.id) > 0
+    AND (m.standing <> 1 OR coalesce(r.received_at, i.received_at, w.received_at) <= $8)`
 
 const withdrawReading = `SELECT patient_id, id, measured_at FROM withdraw_reading($1, $2, $3, $4, $5, $6, NULL, '', '', '', $7)`
 
 const putAside = `
-UPDATE inbox SET state = 'dismissed', settled_at = $5, settled_by = 'the device', settled_why = 'taken back by the device' WHERE sensor_id = $1 AND metric = $2 AND sent_at = $3 AND tie = $4 AND state = 'waiting'`
+UPDATE inbox SET state = 'dismissed', settled_at = $5, settled_by = '` + byDevice + `', settled_why = '` + takenBackBy + `' WHERE sensor_id = $1 AND metric = $2 AND sent_at = $3 AND tie = $4 AND state IN ('waiting', 'dismissed')`
 
 // StepWithdrawal carries out the withdrawals that are due, withdrawalsAtOnce at most; found is false when there is none. What fails is
 // tried again after the lease, and stops nothing else.
@@ -205,6 +131,8 @@ func takeBack(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, ids []int64
 	if err != nil {
 		return fmt.Errorf("lock withdrawals: %w", err)
 	}
+	// What was said last is what stands.
+	slices.SortStableFunc(list, func(a, b withdrawing) int { return a.received.Compare(b.received) })
 	for i := range list {
 		if err := list[i].carryOut(ctx, tx); err != nil {
 			return err
@@ -215,27 +143,34 @@ func takeBack(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, ids []int64
 
 func (w *withdrawing) carryOut(ctx context.Context, tx pgx.Tx) error {
 	type entry struct {
-		sensor          vital.SensorID
-		metric          vital.Metric
-		sent            time.Time
-		tie             int64
-		stored, waiting bool
+		sensor                  vital.SensorID
+		metric                  vital.Metric
+		sent                    time.Time
+		tie                     int64
+		stored, waiting, spared bool
+	}
+	restored, err := w.restore(ctx, tx)
+	if err != nil {
+		return err
 	}
 	rows, err := tx.Query(ctx, named, int32(w.org), int64(w.sensor), w.name, int16(w.standing), int16(w.metric), w.sent, w.tie, w.received)
 	if err != nil {
 		return fmt.Errorf("find what is taken back: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e entry, err error) {
-		err = row.Scan(&e.sensor, &e.metric, &e.sent, &e.tie, &e.stored, &e.waiting)
+		err = row.Scan(&e.sensor, &e.metric, &e.sent, &e.tie, &e.stored, &e.waiting, &e.spared)
 		return e, err
 	})
 	if err != nil {
 		return fmt.Errorf("find what is taken back: %w", err)
 	}
-	if len(list) == 0 {
+	if len(list) == 0 && !restored {
 		return w.notFound(ctx, tx)
 	}
 	for _, e := range list {
+		if e.spared {
+			continue
+		}
 		if _, err := tx.Exec(ctx, leaveByKey, int64(e.sensor), int16(e.metric), e.sent, e.tie, w.now); err != nil {
 			return fmt.Errorf("mark what is taken back: %w", err)
 		}
@@ -283,7 +218,10 @@ func (w *withdrawing) notFound(ctx context.Context, tx pgx.Tx) error {
 
 // refused is how a withdrawal stands in quarantine: its message was decoded long ago.
 func (w *withdrawing) refused(why string) *vital.Refused {
-	raw := fmt.Appendf(nil, "%s of what was sent under the name with the hash %d", strings.ReplaceAll(w.how(), "_", " "), w.name)
+	raw := fmt.Appendf(nil, "%s of what was sent under the name with the hash %d: %s", strings.ReplaceAll(w.how(), "_", " "), w.name, w.metric)
+	if w.sent.Unix() > 0 {
+		raw = fmt.Appendf(raw, ", of %s", w.sent.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
 	return &vital.Refused{Org: w.org, Device: w.device, ReceivedAt: w.received, Reason: vital.ReasonName, Detail: why, Raw: raw, Length: int64(len(raw)), Hash: sha256.Sum256(raw)}
 }
 

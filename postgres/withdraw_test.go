@@ -98,3 +98,114 @@ func TestWithdrawalsAreCarriedOutOnceEach(t *testing.T) {
 		t.Errorf("%v, %v", found, err)
 	}
 }
+
+// standing are the systolic pressures that stand in the record, and those that were taken back.
+func (r *record) standing(t *testing.T) string {
+	t.Helper()
+	return r.text(t, `SELECT coalesce((SELECT string_agg(value::text, ',' ORDER BY value) FROM reading), '') || ' not ' ||
+		coalesce((SELECT string_agg(value::text, ',' ORDER BY value) FROM withdrawn_reading), '')`)
+}
+
+// said is what a device says of one measurement under one name, so many minutes after it began.
+func (r *record) said(after int, systolic int64, standing vital.Standing) vital.Record {
+	rec := r.named(r.pressure(30, systolic, 80), "obs-1", standing)
+	if standing == vital.EnteredInError {
+		rec = r.inError(30, "obs-1")
+	}
+	rec.Reading.ReceivedAt = since().Add(30*time.Minute + time.Duration(after)*time.Minute)
+	return rec
+}
+
+// TestWhatADeviceSaysLastOfAMeasurementStands in whatever order it comes, with the withdrawals carried out after each or at the end, and
+// in one batch.
+func TestWhatADeviceSaysLastOfAMeasurementStands(t *testing.T) {
+	t.Parallel()
+	type word struct {
+		systolic int64
+		standing vital.Standing
+	}
+	const final, amended, inError = vital.Final, vital.Amended, vital.EnteredInError
+	for name, c := range map[string]struct {
+		words []word
+		want  string
+	}{
+		"a correction back to the first value":                    {[]word{{161, final}, {164, amended}, {161, amended}}, "161 not 164"},
+		"a correction back and forth":                             {[]word{{161, final}, {164, amended}, {161, amended}, {164, amended}}, "164 not 161"},
+		"an amendment to the value that was entered in error":     {[]word{{161, final}, {0, inError}, {161, amended}}, "161 not "},
+		"entered in error again":                                  {[]word{{161, final}, {0, inError}, {161, amended}, {0, inError}}, " not 161"},
+		"the first value, sent again as it was":                   {[]word{{161, final}, {164, amended}, {161, final}}, "164 not 161"},
+		"entered in error before it comes":                        {[]word{{0, inError}, {190, final}}, " not 190"},
+		"an amendment before what it amends":                      {[]word{{170, amended}, {190, final}}, "170 not 190"},
+		"two amendments before what they amend":                   {[]word{{170, amended}, {175, amended}, {190, final}}, "175 not 170,190"},
+		"an amendment after entered in error, before what it was": {[]word{{0, inError}, {170, amended}, {190, final}}, "170 not 190"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, each := range []bool{true, false} {
+				r := newRecord(t)
+				for i, w := range c.words {
+					r.advance(t, r.said(i+1, w.systolic, w.standing))
+					if each {
+						r.withdrawAll(t)
+					}
+				}
+				r.withdrawAll(t)
+				if got := r.standing(t); got != c.want {
+					t.Errorf("carried out after each (%v): %q stand, want %q", each, got, c.want)
+				}
+				if n := r.count(t, `SELECT count(*) FROM withdrawal WHERE state = 'unknown'`) + r.count(t, `SELECT count(*) FROM quarantine`); n != 0 {
+					t.Errorf("%d count as never sent", n)
+				}
+			}
+			r := newRecord(t)
+			var all []vital.Record
+			for i, w := range c.words {
+				all = append(all, r.said(i+1, w.systolic, w.standing))
+			}
+			r.advance(t, all...)
+			r.withdrawAll(t)
+			if got := r.standing(t); got != c.want {
+				t.Errorf("in one batch: %q stand, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestWhatWasNamedInVainIsMetWhenItComes long after the looks for it have ended.
+func TestWhatWasNamedInVainIsMetWhenItComes(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.said(1, 0, vital.EnteredInError))
+	now := r.now(t)
+	for range 20 {
+		if _, err := r.work.StepWithdrawal(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(10 * time.Minute)
+	}
+	if n := r.count(t, `SELECT count(*) FROM quarantine WHERE reason = 'name' AND convert_from(raw, 'UTF8') LIKE '%blood_pressure, of 20%'`); n != 1 {
+		t.Error("what was named in vain is not in quarantine, or not to be found by it")
+	}
+	r.advance(t, r.said(300, 190, vital.Final))
+	r.withdrawAll(t)
+	if got := r.standing(t); got != " not 190" {
+		t.Errorf("%q stand", got)
+	}
+}
+
+// TestAnAmendmentBackIsToldByTheAlert and judged: the alert tells of it again.
+func TestAnAmendmentBackIsToldByTheAlert(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	for i, w := range []vital.Record{r.said(1, 192, vital.Final), r.said(2, 129, vital.Amended), r.said(3, 192, vital.Amended)} {
+		r.advance(t, w)
+		r.withdrawAll(t)
+		r.judgeAll(t, r.patient)
+		if a := r.only(t); a.Holds != (i != 1) || (len(a.Retracted) > 0) != (i == 1) {
+			t.Errorf("after word %d: %+v", i+1, a.Episode)
+		}
+	}
+	if n := r.count(t, `SELECT count(*) FROM reading WHERE value = 192 AND findings & $1 <> 0`, int64(vital.Amending)); n != 1 {
+		t.Error("that it was amended is not said")
+	}
+}

@@ -49,18 +49,31 @@ const (
 	TroubleFor = 24 * time.Hour
 )
 
-// Trouble says in words what is wrong with the channel; "" when nothing is.
-func (c *Channel) Trouble(now time.Time) string {
+// Gone is why a channel was disabled when its receiver answered 410.
+const Gone = "gone"
+
+// Trouble says in words what is wrong with the channel, and since when; "" when nothing is. That its receiver is gone is said for
+// TroubleFor.
+func (c *Channel) Trouble(now time.Time) (what string, since time.Time) {
 	s := &c.Standing
 	switch {
+	case c.DisabledWhy == Gone && now.Sub(c.DisabledAt) < TroubleFor:
+		return "the receiver answers that it is gone, and nothing is sent to it", c.DisabledAt
 	case !c.Enabled():
-		return ""
+		return "", time.Time{}
 	case s.GivenUp > 0 && !s.DeliveredAt.After(s.GivenUpAt):
-		return "notices were given up"
+		return "notices were given up", s.GivenUpAt
 	case s.Waiting > 0 && now.Sub(s.Oldest) > LateAfter:
-		return "notices do not get through"
+		return "notices do not get through", s.Oldest
 	}
-	return ""
+	return "", time.Time{}
+}
+
+// Trouble is a channel to the care team that does not get through.
+type Trouble struct {
+	Name  string // of the channel
+	What  string
+	Since time.Time
 }
 
 // The bounds of a channel.

@@ -23,6 +23,13 @@ type ChannelBook interface {
 	Deliveries(ctx context.Context, actor account.Actor, uid vital.UID, most int) ([]Delivery, error)
 }
 
+// TroubleBook is the record as those who count on being told need it.
+type TroubleBook interface {
+	// ChannelsToTeams returns the organisation's channels that get notices for care teams, with how they do, and when that was. The
+	// actor need not manage them.
+	ChannelsToTeams(ctx context.Context, actor account.Actor) ([]Channel, time.Time, error)
+}
+
 // Endpoints knows where notices may be sent, and makes the secrets that they are signed with.
 type Endpoints interface {
 	// Check says what is wrong with a URL: fault.Invalid.
@@ -46,6 +53,7 @@ const overlap = 24 * time.Hour
 // Channels manages the channels of an organisation.
 type Channels struct {
 	Book      ChannelBook
+	Troubles  TroubleBook
 	Endpoints Endpoints
 }
 
@@ -55,6 +63,22 @@ func (c *Channels) List(ctx context.Context, actor account.Actor) ([]Channel, ti
 		return nil, time.Time{}, err
 	}
 	return c.Book.Channels(ctx, actor)
+}
+
+// InTrouble returns the channels to care teams that do not get through, for whoever answers alerts: until it is mended, people are
+// to be told by other means.
+func (c *Channels) InTrouble(ctx context.Context, actor account.Actor) ([]Trouble, error) {
+	if err := account.Allow(actor, account.HandleAlert, nil); err != nil {
+		return nil, err
+	}
+	list, now, err := c.Troubles.ChannelsToTeams(ctx, actor)
+	var all []Trouble
+	for i := range list {
+		if what, since := list[i].Trouble(now); what != "" {
+			all = append(all, Trouble{list[i].Name, what, since})
+		}
+	}
+	return all, err
 }
 
 // Add makes a channel and returns it with its secret, which is shown this once.

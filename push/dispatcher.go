@@ -94,7 +94,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(cmp.Or(d.Every, lookEvery))
 	defer tick.Stop()
 	for {
-		d.failing(ctx, "look", "the outbox cannot be looked at just now", d.RunOnce(ctx))
+		d.failing(ctx, d.RunOnce(ctx), "look", func(err error) { d.Log.Error("the outbox cannot be looked at just now", "error", err) })
 		rested := time.After(restFor)
 		select {
 		case <-ctx.Done():
@@ -174,7 +174,7 @@ func (d *Dispatcher) sendOff(ctx context.Context, channel int64, batch []*Parcel
 func (d *Dispatcher) try(ctx context.Context, p *Parcel) {
 	now, err := d.Store.Clock(ctx)
 	if err != nil {
-		d.failing(ctx, "settle", "a delivery cannot be settled; it is tried again", err)
+		d.failing(ctx, err, "settle", d.unsettled)
 		return
 	}
 	o := Outcome{State: Cancelled, Reason: p.mayNot()}
@@ -187,7 +187,7 @@ func (d *Dispatcher) try(ctx context.Context, p *Parcel) {
 	if err == nil {
 		err = d.Store.Settle(ctx, p, o, now)
 	}
-	d.failing(ctx, "settle", "a delivery cannot be settled; it is tried again", err)
+	d.failing(ctx, err, "settle", d.unsettled)
 	if err == nil {
 		d.report(p, o, now)
 	}
@@ -213,8 +213,12 @@ func (d *Dispatcher) report(p *Parcel, o Outcome, now time.Time) {
 	}
 }
 
-// failing logs what fails once, until it works again.
-func (d *Dispatcher) failing(ctx context.Context, what, message string, err error) {
+func (d *Dispatcher) unsettled(err error) {
+	d.Log.Error("a delivery cannot be settled; it is tried again", "error", err)
+}
+
+// failing has what fails said once, until it works again.
+func (d *Dispatcher) failing(ctx context.Context, err error, what string, say func(error)) {
 	if err == nil {
 		d.mu.Lock()
 		delete(d.ill, what)
@@ -222,7 +226,7 @@ func (d *Dispatcher) failing(ctx context.Context, what, message string, err erro
 		return
 	}
 	if ctx.Err() == nil {
-		d.once(what, func() { d.Log.Error(message, "error", err) })
+		d.once(what, func() { say(err) })
 	}
 }
 

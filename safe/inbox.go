@@ -41,6 +41,25 @@ type InboxBook interface {
 	// Dismiss puts aside what waits of the sensor for the reason, measured in [from, to), and returns how many readings that were. They
 	// stay, and what is sent again meets them. An unknown sensor is fault.NotFound.
 	Dismiss(ctx context.Context, actor account.Actor, d Dismissal) (int, error)
+	// Aside lists what was put aside and can be brought back, the newest first.
+	Aside(ctx context.Context, actor account.Actor, limit int) ([]Aside, error)
+	// BringBack lets what was put aside wait again, and returns how many readings that were. What stood for an unverified red is on the list
+	// again. An unknown sensor is fault.NotFound.
+	BringBack(ctx context.Context, actor account.Actor, r Return) (int, error)
+}
+
+// Aside are readings of one sensor that one person put aside at one time.
+type Aside struct {
+	Waiting        // why they had waited; suggestions are none
+	By, Why string // who put them aside
+	At      time.Time
+}
+
+// Return says what was put aside and is to wait again.
+type Return struct {
+	Sensor   string
+	From, To time.Time // measured
+	At       time.Time // put aside; zero: at any time
 }
 
 // Dismissal says what nobody is to look for an owner of.
@@ -109,6 +128,37 @@ func (b *Inbox) Dismiss(ctx context.Context, actor account.Actor, d Dismissal) (
 	n, err := b.Book.Dismiss(ctx, actor, d)
 	if err == nil && n == 0 {
 		err = fault.New(fault.Conflict, "nothing of the sensor %q waits there any more", d.Sensor)
+	}
+	return n, err
+}
+
+// ListAside returns what was put aside, the newest first. What its device took back is not among it.
+func (b *Inbox) ListAside(ctx context.Context, actor account.Actor) ([]Aside, error) {
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return nil, err
+	}
+	list, err := b.Book.Aside(ctx, actor, mostWaiting)
+	if err != nil {
+		return nil, err
+	}
+	return list, b.Looks.Saw(ctx, actor, "inbox", "")
+}
+
+// BringBack lets what was put aside wait again, whoever put it aside. See InboxBook.
+func (b *Inbox) BringBack(ctx context.Context, actor account.Actor, r Return) (int, error) {
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return 0, err
+	}
+	r.From, r.To, r.At = r.From.UTC().Truncate(time.Microsecond), r.To.UTC().Truncate(time.Microsecond), r.At.UTC().Truncate(time.Microsecond)
+	switch {
+	case r.Sensor == "":
+		return 0, fault.New(fault.Invalid, "sensor: say of which")
+	case r.From.IsZero() || !r.To.After(r.From):
+		return 0, fault.New(fault.Invalid, "from, to: say which readings, by when they were measured")
+	}
+	n, err := b.Book.BringBack(ctx, actor, r)
+	if err == nil && n == 0 {
+		err = fault.New(fault.Conflict, "nothing of the sensor %q that was put aside is there any more", r.Sensor)
 	}
 	return n, err
 }

@@ -90,11 +90,17 @@ const NotJudged = Averaged
 // Beyond is on which side of its range a device found a value that it could not measure; 0 when it did not.
 type Beyond int8
 
-// The sides.
+// The sides. With Under and Over it was not the device's range: the number that was sent is a bound, and what was measured lies below it, or
+// above ("<70 %").
 const (
 	Below Beyond = -1
 	Above Beyond = 1
+	Under Beyond = -2
+	Over  Beyond = 2
 )
+
+// Bound reports whether the number that was sent is a bound of what was measured.
+func (b Beyond) Bound() bool { return b == Under || b == Over }
 
 // Status is what is known of a device, or of one sensor that it speaks for, beside measurements: it travels to the record like
 // a reading does.

@@ -44,13 +44,16 @@ const (
 	Amending
 	// Claimed marks a reading that had waited for an owner until a person said whose it is.
 	Claimed
+	// UserUnsure marks a reading of which the device itself says that it does not know whose it is, or may be another user's: it waits until
+	// a person has said so, whoever holds the sensor.
+	UserUnsure
 )
 
 // Names returns the findings by the names that they have in messages and in the API, in the order of their bits.
 func (f Finding) Names() []string {
 	names := [...]string{
 		"irregular_pulse", "body_movement", "cuff_loose", "poor_signal", "low_perfusion", "time_assumed", "historic", "pulse_dropped", "trust_broker",
-		"finding_unclear", "disputed", "time_local", "time_corrected", "averaged", "amending", "claimed",
+		"finding_unclear", "disputed", "time_local", "time_corrected", "averaged", "amending", "claimed", "user_unsure",
 	}
 	var all []string
 	for bit, name := range names {

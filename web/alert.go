@@ -171,8 +171,12 @@ func viewEntry(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
 		}
 		if e.Renews() {
 			line.Text, line.Level = renewedWord(key)+reading, viewLevel(e.Level)
-			if e.Cause == alerts.CauseTaken {
+			switch e.Cause {
+			case alerts.CauseTaken:
 				line.Text = "What is left of its readings" + reading
+			case alerts.CauseWithdrawn:
+				line.Text = "Judged anew without what was taken back" + reading
+			case alerts.CauseReturned, alerts.CauseRuleOff, alerts.CauseRule, alerts.CauseLate, alerts.CauseBrought:
 			}
 		}
 	case alerts.EntryAcknowledged:

@@ -25,6 +25,7 @@ type boardView struct {
 	Unverified []unverifiedView
 	Inbox      bool     // the reader says whose readings are that wait
 	Watch      bool     // the reader is shown unverified reds
+	Untold     []string // one line for each way by which care teams are told, and are not just now
 	Outages    []string // one line for each that lasts: what it explains is not missed
 	Waiting    []caseView
 	Taken      []caseView
@@ -288,6 +289,9 @@ func (w *Web) boardView(c *fiber.Ctx) (boardView, error) {
 	view.Inbox = w.Inbox != nil && may(s.Actor, account.Refile)
 	if n := len(view.Unverified); n > 0 {
 		view.Summary += fmt.Sprintf(", %d unverified", n)
+	}
+	if view.Untold, err = w.untoldLines(ctx, s.Actor); err != nil {
+		return boardView{}, err
 	}
 	if view.Outages, err = w.outageLines(ctx, s.Actor); err != nil {
 		return boardView{}, err

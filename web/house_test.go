@@ -42,6 +42,7 @@ type house struct {
 	expected *expectations // what patients are to measure
 	boxes    *boxes        // kits and devices
 	folder   *folder       // certificates of devices
+	pigeons  *pigeons      // where notices are sent
 	troubles *troubles     // what is wrong with devices, and what they are asked
 	lot      *lot          // what is parked
 	broken   error         // what every answer of the record is, when it is away
@@ -54,6 +55,7 @@ func newHouse(now time.Time) *house {
 	}
 	h.boxes = newBoxes(h)
 	h.folder = &folder{now: h.clock}
+	h.pigeons = &pigeons{now: h.clock}
 	h.troubles = &troubles{house: h}
 	h.lot = &lot{house: h}
 	h.expected = &expectations{house: h, plans: map[vital.UID]*measuring.History{}}

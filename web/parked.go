@@ -25,6 +25,7 @@ func (w *Web) mountParked(get, post func(string, fiber.Handler)) {
 		get("/devices/inbox", func(c *fiber.Ctx) error { return w.inboxPage(c, http.StatusOK, inboxView{}) })
 		post("/devices/inbox/claim", w.inboxClaim)
 		post("/devices/inbox/dismiss", w.inboxDismiss)
+		post("/devices/inbox/bring-back", w.inboxBringBack)
 	}
 	if w.Quarantine != nil {
 		get("/devices/quarantine", func(c *fiber.Ctx) error { return w.quarantinePage(c, http.StatusOK, noticeView{}) })
@@ -35,6 +36,7 @@ func (w *Web) mountParked(get, post func(string, fiber.Handler)) {
 // inboxView is what waits for an owner.
 type inboxView struct {
 	Groups  []waitingView
+	Aside   []asideView
 	Desk    bool // the reader sees the other pages of devices
 	Notice  noticeView
 	Choices []patientLine
@@ -52,6 +54,14 @@ type waitingView struct {
 	Readings                   []parkedLine
 	Suggestions                []suggestionLine
 	Claimable                  bool
+}
+
+// asideView is what somebody put aside at one time.
+type asideView struct {
+	waitingView
+	By, Reason string
+	Put        moment
+	At         string // as the form sends it
 }
 
 type parkedLine struct {
@@ -77,6 +87,14 @@ func (w *Web) inboxPage(c *fiber.Ctx, status int, view inboxView) error {
 	view.Desk = may(actor, account.SeeDevices)
 	for i := range list {
 		view.Groups = append(view.Groups, viewWaiting(&list[i], k))
+	}
+	aside, err := w.Inbox.ListAside(ctx, actor)
+	if err != nil {
+		return err
+	}
+	for i := range aside {
+		g := &aside[i]
+		view.Aside = append(view.Aside, asideView{viewWaiting(&g.Waiting, k), g.By, g.Why, k.at(g.At), g.At.Format(time.RFC3339Nano)})
 	}
 	c.Status(status)
 	return w.page(c, "inbox", "Unassigned readings", "devices", view)
@@ -144,6 +162,27 @@ func (w *Web) inboxDismiss(c *fiber.Ctx) error {
 	from, to, err := spanOf(c)
 	if err == nil {
 		_, err = w.Inbox.Dismiss(c.UserContext(), actor, safe.Dismissal{Sensor: c.FormValue("sensor"), Reason: c.FormValue("waits"), From: from, To: to, Why: c.FormValue("why")})
+	}
+	if err == nil {
+		return c.Redirect("/devices/inbox", http.StatusSeeOther)
+	}
+	return w.inboxWrong(c, inboxView{}, err)
+}
+
+func (w *Web) inboxBringBack(c *fiber.Ctx) error {
+	actor := session.Actor(c.UserContext())
+	if err := account.Allow(actor, account.Refile, nil); err != nil {
+		return err
+	}
+	from, to, err := spanOf(c)
+	var at time.Time
+	if put := c.FormValue("at"); err == nil && put != "" {
+		if at, err = time.Parse(time.RFC3339Nano, put); err != nil {
+			err = fault.New(fault.Invalid, "the page has changed: look at it again")
+		}
+	}
+	if err == nil {
+		_, err = w.Inbox.BringBack(c.UserContext(), actor, safe.Return{Sensor: c.FormValue("sensor"), From: from, To: to, At: at})
 	}
 	if err == nil {
 		return c.Redirect("/devices/inbox", http.StatusSeeOther)

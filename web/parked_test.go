@@ -23,6 +23,7 @@ type lot struct {
 	*house
 	mu      sync.Mutex
 	waiting []safe.Waiting
+	aside   []safe.Aside
 	refused []devices.Refusal
 	reds    []alerts.Unverified
 	claimed []alerts.ClaimedRed
@@ -40,6 +41,26 @@ func (l *lot) Dismiss(_ context.Context, _ account.Actor, d safe.Dismissal) (int
 	before := len(l.waiting)
 	l.waiting = slices.DeleteFunc(l.waiting, func(w safe.Waiting) bool { return w.Sensor == d.Sensor && w.Reason == d.Reason })
 	return before - len(l.waiting), nil
+}
+
+func (l *lot) Aside(context.Context, account.Actor, int) ([]safe.Aside, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.aside), nil
+}
+
+func (l *lot) BringBack(_ context.Context, _ account.Actor, r safe.Return) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := len(l.aside)
+	l.aside = slices.DeleteFunc(l.aside, func(g safe.Aside) bool {
+		if g.Sensor != r.Sensor || !g.At.Equal(r.At) || g.First.Before(r.From) || !g.Last.Before(r.To) {
+			return false
+		}
+		l.waiting = append(l.waiting, g.Waiting)
+		return true
+	})
+	return before - len(l.aside), nil
 }
 
 func (l *lot) Refusals(_ context.Context, _ account.Actor, f devices.RefusalFilter) ([]devices.Refusal, []vital.PatientID, error) {
@@ -117,6 +138,11 @@ func (l *lot) fill(ana, bert account.Patient) {
 			}},
 		{Sensor: "cuff-9", Device: "cuff-9", Model: "Cuff", Reason: "revoked", Count: 1, First: ago(time.Hour), Last: ago(time.Hour)},
 	}
+	l.aside = []safe.Aside{{
+		Waiting: safe.Waiting{Sensor: "ox-of-the-ward-3", Device: "gateway-0017", Model: "Nonin 3230", Reason: "no_owner", Count: 2, First: ago(26 * time.Hour), Last: ago(25 * time.Hour),
+			Readings: []safe.Parked{{Metric: vital.OxygenSat, Values: []float64{71}, MeasuredAt: ago(25 * time.Hour), ReceivedAt: ago(25 * time.Hour)}, {Metric: vital.OxygenSat, Values: []float64{97}, MeasuredAt: ago(26 * time.Hour), ReceivedAt: ago(25 * time.Hour)}}},
+		By: "Dora Desk", Why: "The wrong line was clicked.", At: ago(24 * time.Hour),
+	}}
 	l.refused = []devices.Refusal{
 		{UID: "q1", Device: "cuff-1", Topic: "hale/v1/cuff-1/readings", Reason: vital.ReasonUnit, Detail: "unit: name one, for example mm[Hg]", Raw: []byte(`{"metric":"blood_pressure","values":{"systolic":210,"diastolic":140},"measured_at":"2026-11-21T08:00:00Z","sequence":12345678}`),
 			Length: 127, ReceivedAt: ago(3 * time.Hour), LastAt: ago(time.Hour), Times: 4, TriedAt: ago(2 * time.Hour), TriedBy: "Dora Desk", RefusedAgain: "unit: name one, for example mm[Hg]"},
@@ -163,6 +189,36 @@ func TestWhatIsParkedIsShownWithWhoseItMayBe(t *testing.T) {
 	wants(t, page, "There is no device", `value="no-such"`)
 	_, page = nurse.get("/unverified/u2")
 	wants(t, page, "Blood pressure: 250/140 mmHg", "was refused: its time cannot be", "will stand on their page as claimed")
+}
+
+// TestWhatWasPutAsideIsShownAndBroughtBack.
+func TestWhatWasPutAsideIsShownAndBroughtBack(t *testing.T) {
+	t.Parallel()
+	f := furnish(t)
+	f.lot.fill(f.ana, f.people[1])
+	desk := visit(t, f.app(t), "desk")
+	_, page := desk.get("/devices/inbox")
+	wants(t, page, "Put aside 1", "ox-of-the-ward-3: 2 readings, put aside by Dora Desk", "The wrong line was clicked.", "71 %", "nobody held the sensor then", "Bring back")
+	form := desk.form(page, "/devices/inbox/bring-back")
+	if answer, page := desk.post("/devices/inbox/bring-back", form); answer.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d %s", answer.StatusCode, words(page))
+	}
+	_, page = desk.get("/devices/inbox")
+	wants(t, page, "ox-of-the-ward-3 2")
+	if strings.Contains(page, "Put aside <span") {
+		t.Error("it is still put aside")
+	}
+	answer, page := desk.post("/devices/inbox/bring-back", form)
+	if answer.StatusCode != http.StatusConflict {
+		t.Errorf("brought back twice: %d", answer.StatusCode)
+	}
+	wants(t, page, "that was put aside is there any more")
+	f.lot.reds[0].Note = alerts.AsideNote("Dora Desk", "A test at the desk.")
+	nurse := visit(t, f.app(t), "mira")
+	for _, path := range []string{"/", "/unverified/u1"} {
+		_, page = nurse.get(path)
+		wants(t, page, "Put aside in the inbox by Dora Desk: A test at the desk.")
+	}
 }
 
 // TestWhatBecameOfAnUnverifiedRedCanBeLookedUp: it does not vanish from the board without a word.

@@ -243,6 +243,7 @@ func findingWords(f vital.Finding) []string {
 		{vital.Averaged, "an average over a time, which no limit judges"},
 		{vital.Amending, "sent as a correction of an earlier one"},
 		{vital.Claimed, "claimed: it had waited until somebody said whose it is"},
+		{vital.UserUnsure, "the device was not sure which of its users it was"},
 	}
 	var found []string
 	for _, w := range words {

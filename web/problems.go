@@ -330,6 +330,12 @@ func viewCommand(c *downlink.Command, k clock) commandView {
 		}
 	case downlink.CommandWithdrawn:
 		v.State = "taken back"
+	case downlink.CommandCancelled:
+		v.State, v.Detail = "cancelled", ""
+		v.Text += " Cancelled " + k.at(c.SettledAt).When + ": " + c.Detail + "."
+		if c.Times > 0 {
+			v.Text += " It had been sent before; the device may have done it."
+		}
 	}
 	return v
 }

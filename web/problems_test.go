@@ -170,6 +170,12 @@ func TestTheDeskAsksSomethingOfADevice(t *testing.T) {
 	if answer, _ := desk.get("/devices/nobody/commands"); answer.StatusCode != http.StatusNotFound {
 		t.Errorf("no such device: %d", answer.StatusCode)
 	}
+	f.troubles.commands = []downlink.Command{{
+		ID: "c9", Device: "cuff-1", Sensor: "cuff-1", Kind: downlink.ShowText, Text: "Please rest", State: downlink.CommandCancelled, By: "Dora", CreatedAt: f.clock(),
+		SettledAt: f.clock(), NotAfter: f.clock(), Times: 1, Detail: "it changed hands",
+	}}
+	_, page = desk.get("/devices/cuff-1/commands")
+	wants(t, page, "cancelled", ": it changed hands. It had been sent before")
 }
 
 func TestThePagesOfProblemsFitAPhoneAndReadAloud(t *testing.T) {
@@ -179,6 +185,7 @@ func TestThePagesOfProblemsFitAPhoneAndReadAloud(t *testing.T) {
 	f.troubles.commands = []downlink.Command{
 		{ID: "c2", Device: "cuff-1", Sensor: "cuff-1", Kind: downlink.ShowText, Text: "Please sit down and measure again", State: downlink.CommandFailed, By: "Dora", CreatedAt: f.clock(), SettledAt: f.clock(), NotAfter: f.clock(), Times: 1, Detail: "no display"},
 		{ID: "c1", Device: "cuff-1", Sensor: "cuff-1", Kind: downlink.MeasureNow, State: downlink.CommandQueued, By: "Dora", CreatedAt: f.clock(), NotAfter: f.clock().Add(time.Hour)},
+		{ID: "c0", Device: "cuff-1", Sensor: "cuff-1", Kind: downlink.ShowText, Text: "Please rest", State: downlink.CommandCancelled, By: "Dora", CreatedAt: f.clock(), SettledAt: f.clock(), NotAfter: f.clock(), Times: 1, Detail: "it changed hands"},
 	}
 	address := f.serve(t)
 	fitAPhoneAndReadAloud(t, browser.Start(t), address, "admin", map[string]string{"pres-problems": "/devices/problems", "pres-commands": "/devices/cuff-1/commands", "pres-board": "/"})

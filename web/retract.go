@@ -26,6 +26,9 @@ func undoneWords(m vital.Metric, r *alerts.Retraction, k clock) string {
 	case alerts.NotHere:
 		return "somebody else's, as " + who + " said" + when
 	case alerts.Restored:
+		if r.By == "" {
+			return "stands again: amended back by the device" + when
+		}
 		return "theirs after all, as " + who + " said" + when
 	}
 	return string(r.How)

@@ -186,7 +186,7 @@ func coverWords(c *measuring.Covered, k clock) (sign, text string) {
 	case measuring.CoverMissed:
 		return "✕", "missed"
 	case measuring.CoverSilent:
-		return "?", "not arrived: the device has not been heard since"
+		return "?", "not arrived: the device was not heard, or there was an outage"
 	case measuring.CoverClock:
 		return "!", "something came whose clock cannot be right"
 	case measuring.CoverPaused:

@@ -57,7 +57,8 @@ type unverifiedView struct {
 	Open       bool
 	CanTake    bool
 	Inbox      bool
-	Filing     bool // somebody has said whose it is: it is being filed
+	Filing     bool   // somebody has said whose it is: it is being filed
+	Aside      string // open, though somebody who may not end it has put it aside in the inbox
 	// Of the page alone.
 	All     []partView // what it stands for, where that is not all said
 	Log     []entryView
@@ -94,6 +95,9 @@ func viewUnverified(u *alerts.Unverified, k clock, csrf string) unverifiedView {
 		v.Loud = "overdue by " + span(k.now.Sub(u.Deadline))
 	case !u.Historic:
 		v.Deadline = span(u.Deadline.Sub(k.now)) + " left to look at it"
+	}
+	if aside := u.Aside(); aside != "" {
+		v.Aside = sentence(aside)
 	}
 	v.CanTake = v.Open && v.TakenBy == ""
 	for _, h := range u.Holders {
@@ -192,7 +196,7 @@ func waitsWords(reason string) string {
 	case "refiled":
 		return "somebody said that it is not whose it was filed under"
 	case "slot":
-		return "several people share the device, and which of them it was is not said"
+		return "the device has several users, and which of them it was is not said or not sure"
 	case "clock_uncertain":
 		return "the device's clock is not sure, and the sensor changed hands around that time"
 	}

@@ -32,7 +32,7 @@ func (v *unverifiedView) tell(u *alerts.Unverified, k clock) {
 	for i := range u.All {
 		p := &u.All[i]
 		one := partView{Values: parkedWords(u, p.Ground, p.Values, p.Unitless), Waits: placeWords(&alerts.Unverified{Place: p.Place, Why: p.Why}), Measured: k.at(p.MeasuredAt), Received: k.at(p.ReceivedAt)}
-		if !p.EndedAt.IsZero() {
+		if !p.EndedAt.IsZero() || p.Became == alerts.ClosedAsDismissed {
 			one.Became = closingWords(p.Became, p.By, p.Place)
 		}
 		if p.Note != "" && one.Became != "" {
@@ -82,7 +82,7 @@ func closingWords(c alerts.Closing, by string, place alerts.Place) string {
 func happenedWords(kind string) string {
 	return map[string]string{
 		"opened": "It came", "worsened": "It became worse, or is better known", "overdue": "Nobody had looked at it in time", "acknowledged": "Acknowledged", "claimed": "Whose it is was said",
-		"closed": "Ended", "dismissed": "Put aside in the inbox", "taken_back": "Taken back", "read_again": "Decoded again and accepted",
+		"closed": "Ended", "dismissed": "Put aside in the inbox", "brought_back": "Brought back to wait in the inbox", "taken_back": "Taken back", "read_again": "Decoded again and accepted",
 	}[kind]
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -89,18 +90,14 @@ type channelView struct {
 
 func channelOf(c *push.Channel, k clock) channelView {
 	s := &c.Standing
+	trouble, since := c.Trouble(k.now)
 	v := channelView{
-		ID: c.UID, Name: c.Name, URL: c.URL, Host: c.URL, By: c.CreatedBy, Made: k.at(c.CreatedAt), Disabled: k.at(c.DisabledAt), Gone: c.DisabledWhy == "gone",
-		Old: k.at(c.OldUntil), Trouble: sentence(c.Trouble(k.now)), Waiting: s.Waiting, GivenUp: s.GivenUp, Delivered: k.at(s.DeliveredAt),
+		ID: c.UID, Name: c.Name, URL: c.URL, Host: c.URL, By: c.CreatedBy, Made: k.at(c.CreatedAt), Disabled: k.at(c.DisabledAt), Gone: c.DisabledWhy == push.Gone,
+		Old: k.at(c.OldUntil), Trouble: sentence(trouble), Since: k.at(since), Waiting: s.Waiting, GivenUp: s.GivenUp, Delivered: k.at(s.DeliveredAt),
 	}
 	if u, err := url.Parse(c.URL); err == nil && u.Host != "" {
 		v.Host = u.Host
 	}
-	since := s.GivenUpAt
-	if s.Waiting > 0 && (since.IsZero() || s.Oldest.Before(since)) {
-		since = s.Oldest
-	}
-	v.Since = k.at(since)
 	var topics, levels, audiences []string
 	for _, t := range c.Topics {
 		topics = append(topics, topicWords(t))
@@ -183,6 +180,20 @@ func (w *Web) webhooksPage(c *fiber.Ctx, view webhooksView) error {
 		view.For = append(view.For, tickBox{string(a), audienceWords(a), slices.Contains(view.Audiences, string(a))})
 	}
 	return w.page(c, "webhooks", "Where notices are sent", "teams", view)
+}
+
+// untoldLines says by which ways care teams are not told just now. Whoever answers alerts counts on them.
+func (w *Web) untoldLines(ctx context.Context, actor account.Actor) ([]string, error) {
+	if w.Webhooks == nil || !may(actor, account.HandleAlert) {
+		return nil, nil
+	}
+	list, err := w.Webhooks.InTrouble(ctx, actor)
+	k := clock{now: w.Now(), zone: w.Zone}
+	var lines []string
+	for _, t := range list {
+		lines = append(lines, t.Name+": "+t.What+", since "+k.at(t.Since).Exact+". Do not count on being called by it, and tell others by other means.")
+	}
+	return lines, err
 }
 
 // ticked returns the values of the boxes of a name that were ticked.
@@ -273,16 +284,17 @@ func (w *Web) webhookPage(c *fiber.Ctx, view webhookView) error {
 
 func deliveryOf(d *push.Delivery, k clock) deliveryView {
 	v := deliveryView{
-		ID: d.UID, What: string(d.Topic), Severity: d.Severity, At: k.at(d.CreatedAt), Good: d.State == push.Delivered, Bad: d.State == push.GivenUp,
+		ID: d.UID, What: strings.NewReplacer(".", " ", "_", " ").Replace(string(d.Topic)), Severity: d.Severity, At: k.at(d.CreatedAt), Good: d.State == push.Delivered, Bad: d.State == push.GivenUp,
 		Why: reasonWords(d.Reason, d.Status), Next: k.at(d.NextAt),
 	}
 	switch d.State {
 	case push.Waiting:
 		v.State = "waits"
 	case push.Delivered:
-		v.State, v.Took = "delivered", "after "+strings.TrimSuffix(d.SettledAt.Sub(d.CreatedAt).Round(time.Second).String(), "m0s")
-		if after := d.SettledAt.Sub(d.CreatedAt); after < time.Minute {
-			v.Took = "after " + strconv.FormatFloat(max(after, 0).Seconds(), 'f', 1, 64) + " s"
+		after := max(d.SettledAt.Sub(d.CreatedAt), 0)
+		v.State, v.Took = "delivered", "after "+strconv.Itoa(int(after.Minutes()))+" min"
+		if after < time.Minute {
+			v.Took = "after " + strconv.FormatFloat(after.Seconds(), 'f', 1, 64) + " s"
 		}
 	case push.GivenUp:
 		v.State = "given up"

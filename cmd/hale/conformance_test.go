@@ -92,6 +92,8 @@ func TestAMissedBodyOrResourceIsTold(t *testing.T) {
 		"a body that should fail and does not": {"omh", "step-count/1.0/shouldFail/a.json", `{"step_count":1}`},
 		"a body that should pass and does not": {"omh", "step-count/1.0/shouldPass/a.json", `{"step_count":"1"}`},
 		"a reason that names no field":         {"omh", "step-count/1.0/shouldFail/a.json", `[`},
+		"a schema that nobody knows":           {"omh", "blood_pressure/3.0/shouldPass/a.json", `{}`},
+		"a version that nobody knows":          {"omh", "step-count/9.0/shouldFail/a.json", `{}`},
 		"a body that lies anywhere":            {"omh", "step-count/1.0/a.json", `{"step_count":1}`},
 		"an Observation that cannot be read": {"fhir", "a.json", `{"resourceType":"Observation","status":"final",` +
 			`"code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"valueString":"1"}`},

@@ -387,7 +387,7 @@ func (h *house) answering() []stage {
 	withdrawals := &safe.Withdrawals{People: h.app, Book: h.app, Looks: looks}
 	inbox := &safe.Inbox{Book: h.app, Refiles: refiles, Looks: looks}
 	unverified := &alerts.Watchlist{Book: h.app, Claimer: claimer{inbox}, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
-	webhooks := &push.Channels{Book: h.app, Endpoints: h.newWebhooks()}
+	webhooks := &push.Channels{Book: h.app, Troubles: h.app, Endpoints: h.newWebhooks()}
 	pages := web.New(h.ways.onScreens(web.Config{
 		Webhooks: webhooks,
 		Teams:    teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,

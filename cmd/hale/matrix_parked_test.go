@@ -14,8 +14,11 @@ func boxOf(scene int, c class) int { return townFirst + scene*100 + 80 + int(c) 
 
 func boxName(number int) string { return fmt.Sprintf("box-%d", number) }
 
-// parked is what each of the three lists of what is parked has: a reading that waits for an owner, the unverified red of it, and a message
-// that was refused.
+// townAside keeps the numbers of what was put aside apart.
+const townAside = 1_000_000
+
+// parked is what each of the lists of what is parked has: a reading that waits for an owner, the unverified red of it, one that was put
+// aside, and a message that was refused.
 func (in *inhabitants) parked(k int, c class, at time.Time) {
 	org, patient, box := orgOf(k, c), one(k, c), boxOf(k, c)
 	measured := at.Add(20 * time.Minute)
@@ -24,7 +27,11 @@ func (in *inhabitants) parked(k int, c class, at time.Time) {
 	in.add("assignment", field{"org_id", org}, field{"id", box}, field{"sensor_id", box}, field{"patient_id", patient}, field{"from_at", at}, field{"to_at", at.Add(10 * time.Minute)}, field{"created_at", at})
 	in.add("inbox", field{"sensor_id", box}, field{"metric", int(vital.OxygenSat)}, field{"sent_at", measured}, field{"tie", 1}, field{"org_id", org}, field{"device_id", box}, field{"id", box},
 		field{"measured_at", measured}, field{"received_at", measured}, field{"mantissa", 72}, field{"exponent", 0}, field{"unit", int(vital.Percent)}, field{"findings", 0},
-		field{"has_sequence", false}, field{"reason", "no_owner"})
+		field{"has_sequence", false}, field{"reason", "no_owner"}, field{"state", "waiting"}, field{"settled_at", nil}, field{"settled_by", ""}, field{"settled_why", ""})
+	in.add("inbox", field{"sensor_id", box}, field{"metric", int(vital.OxygenSat)}, field{"sent_at", at.Add(15 * time.Minute)}, field{"tie", 1}, field{"org_id", org}, field{"device_id", box},
+		field{"id", box + townAside}, field{"measured_at", at.Add(15 * time.Minute)}, field{"received_at", measured}, field{"mantissa", 97}, field{"exponent", 0}, field{"unit", int(vital.Percent)},
+		field{"findings", 0}, field{"has_sequence", false}, field{"reason", "no_owner"}, field{"state", "dismissed"}, field{"settled_at", measured}, field{"settled_by", "Somebody"},
+		field{"settled_why", "A test."})
 	in.add("unverified", field{"org_id", org}, field{"id", box}, field{"uid", townUID("red", patient)}, field{"device_id", box}, field{"sensor_id", box}, field{"metric", int(vital.OxygenSat)},
 		field{"level", 3}, field{"ground", "extreme"}, field{"side", -1}, field{"vals", []float64{72}}, field{"badness", 1.0}, field{"findings", 0}, field{"measured_at", measured},
 		field{"received_at", measured}, field{"last_received_at", measured}, field{"place", "inbox"}, field{"why", "no_owner"}, field{"historic", false}, field{"opened_at", measured},
@@ -51,6 +58,8 @@ func specialOfParked() map[string]question {
 		"POST /v1/inbox/dismiss":                           {json: `{"sensor":"{box}","from":"{began}","to":"{now}","why":"A test."}`},
 		"POST /devices/inbox/claim":                        {form: "sensor={ourbox}&from={began}&to={now}&patient={patient}&reason=She+says+so."},
 		"POST /devices/inbox/dismiss":                      {form: "sensor={box}&from={began}&to={now}&why=A+test."},
+		"POST /v1/inbox/bring-back":                        {json: `{"sensor":"{box}","from":"{began}","to":"{now}"}`},
+		"POST /devices/inbox/bring-back":                   {form: "sensor={box}&from={began}&to={now}"},
 		"GET /v1/quarantine/:id":                           {path: "/v1/quarantine/{refused}"},
 		"POST /v1/quarantine/:id/retry":                    {path: "/v1/quarantine/{refused}/retry"},
 		"POST /devices/quarantine/:id/retry":               {path: "/devices/quarantine/{refused}/retry"},

@@ -108,7 +108,7 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	networks, err := c.noticeFlags.webhookNetworks()
+	networks, err := c.webhookNetworks()
 	if err != nil {
 		return err
 	}

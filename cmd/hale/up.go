@@ -208,7 +208,7 @@ func (c *upCommand) withStream(ctx context.Context, p *program, server *embedded
 		return err
 	}
 	h.paces = c.paceFlags
-	if h.webhookNetworks, err = c.noticeFlags.webhookNetworks(); err != nil {
+	if h.webhookNetworks, err = c.webhookNetworks(); err != nil {
 		return err
 	}
 	if h.signer, err = deviceSigner(p, filepath.Join(told.Data, deviceAuthorityName)); err != nil {

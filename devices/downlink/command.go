@@ -49,6 +49,7 @@ const (
 	CommandFailed    CommandState = "failed"
 	CommandExpired   CommandState = "expired"
 	CommandWithdrawn CommandState = "withdrawn"
+	CommandCancelled CommandState = "cancelled" // nobody took it back: the device changed hands, or is out of use
 )
 
 // Open reports whether it may still be sent.
@@ -85,7 +86,7 @@ type Command struct {
 	SentAt    time.Time // last; zero: never
 	Times     int       // sent
 	SettledAt time.Time
-	Detail    string           // in the device's words
+	Detail    string           // in the device's words, or why it was cancelled
 	Homes     []*time.Location // clocks of the homes in which it would be noticed
 }
 

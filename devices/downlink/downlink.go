@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 
 // Orders is the record as the Sender needs it.
 type Orders interface {
-	// OpenCommands returns the commands that are open and not stale, the oldest first, and the time of the record.
+	// OpenCommands returns the commands that are open and not stale, and whose device is with whom it was with when they were made,
+	// the oldest first, and the time of the record.
 	OpenCommands(ctx context.Context) (open []Command, now time.Time, err error)
 	// CommandsSent notes that they were sent.
 	CommandsSent(ctx context.Context, ids []vital.UID, at time.Time) error
@@ -20,7 +22,7 @@ type Orders interface {
 
 // Sender brings commands to the devices that are connected to one edge: when they are made, and all that are open whenever a
 // device begins to listen. A command goes at least once, with its id; none goes from its not-after on, nor into somebody's night.
-// It knows the open commands while the record is away.
+// Right before it sends it asks the record: a device may have changed hands a moment ago. While the record is away nothing goes.
 type Sender struct {
 	Orders  Orders
 	Deliver func(device string, payload []byte) bool // false: it is not connected here, or does not listen
@@ -84,15 +86,24 @@ func (d *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// runOnce looks for new commands, when it is to, and sends what is to be sent: of a device that has begun to listen all that are
-// open, of the others those that were not sent since they did.
+// runOnce looks for new commands, when it is to or when something may have to be sent, and sends what is to be sent: of a device that
+// has begun to listen all that are open, of the others those that were not sent since they did.
 func (d *Sender) runOnce(ctx context.Context, look bool) {
 	d.mu.Lock()
 	asks := d.asks
 	d.asks = map[string]bool{}
 	d.mu.Unlock()
-	if look {
-		d.refresh(ctx)
+	for i := 0; i < len(d.open) && !look; i++ {
+		look = asks[d.open[i].Device]
+	}
+	if !look && !d.failed {
+		return // nothing is known that they are asked
+	}
+	if !d.refresh(ctx) {
+		d.mu.Lock()
+		maps.Copy(d.asks, asks) // they still listen when the record is there again
+		d.mu.Unlock()
+		return
 	}
 	now := d.now()
 	var sent []vital.UID
@@ -112,15 +123,15 @@ func (d *Sender) runOnce(ctx context.Context, look bool) {
 	}
 }
 
-// refresh reads the open commands; those that are known stay when it cannot.
-func (d *Sender) refresh(ctx context.Context) {
+// refresh reads the open commands, and reports whether it could.
+func (d *Sender) refresh(ctx context.Context) bool {
 	open, now, err := d.Orders.OpenCommands(ctx)
 	if err != nil {
 		if !d.failed && ctx.Err() == nil {
 			d.Log.Warn("commands for devices cannot be read", "error", err)
 		}
 		d.failed = true
-		return
+		return false
 	}
 	d.failed, d.open, d.ahead = false, open, now.Sub(d.clock())
 	known := make(map[vital.UID]bool, len(open))
@@ -130,6 +141,7 @@ func (d *Sender) refresh(ctx context.Context) {
 		}
 	}
 	d.sent = known
+	return true
 }
 
 // now is the time of the record, as far as it is known.

@@ -16,7 +16,7 @@ const (
 	CoverAhead     Cover = "ahead"       // it has not opened yet
 	CoverDue       Cover = "due"         // it is open
 	CoverMissed    Cover = "missed"      // nothing was measured, as far as anybody knows
-	CoverSilent    Cover = "not_arrived" // what would have brought it has not been heard since
+	CoverSilent    Cover = "not_arrived" // what would have brought it was not heard
 	CoverClock     Cover = "clock_wrong" // something came whose clock cannot be right
 	CoverPaused    Cover = "paused"
 	CoverHospital  Cover = "hospital"
@@ -53,11 +53,22 @@ type Mark struct {
 type Seen struct {
 	Measured []Mark // stored readings, by the time of measurement
 	Pauses   []Pause
-	// Silent says since when whatever brings a patient's readings of a metric has not been heard: what was measured since then may
-	// still come. A metric is missing when it is heard.
-	Silent map[vital.Metric]time.Time
+	// Silent says when whatever brings a patient's readings of a metric was not heard.
+	Silent map[vital.Metric][]Away
 	// Clock are arrivals that wait in quarantine because their clock cannot be right.
 	Clock []Mark
+}
+
+// Away is a time in which something was not heard. What was measured since it began may still come while it lasts, when To is zero. When it
+// is over, what was expected all within it is explained by it, until a reading comes.
+type Away struct{ From, To time.Time }
+
+// explains reports whether nothing is known of a slot because of it.
+func (a Away) explains(s *Slot) bool {
+	if a.To.IsZero() {
+		return a.From.Before(s.Closes)
+	}
+	return !s.Opens.Before(a.From) && !s.Closes.After(a.To)
 }
 
 // Covered is a slot and what became of it; At is when it was measured.
@@ -143,8 +154,10 @@ func (k *Seen) without(s *Slot, now time.Time) Cover {
 	if now.Before(s.Closes) {
 		return CoverDue
 	}
-	if since, silent := k.Silent[s.Metric]; silent && since.Before(s.Closes) {
-		return CoverSilent
+	for _, a := range k.Silent[s.Metric] {
+		if a.explains(s) {
+			return CoverSilent
+		}
 	}
 	return CoverMissed
 }

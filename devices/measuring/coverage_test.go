@@ -27,8 +27,11 @@ func TestWhatBecomesOfASlot(t *testing.T) {
 		}
 		return []measuring.Pause{p}
 	}
-	silent := func(since string) map[vital.Metric]time.Time {
-		return map[vital.Metric]time.Time{vital.BloodPressure: at(since)}
+	silent := func(since string) map[vital.Metric][]measuring.Away {
+		return map[vital.Metric][]measuring.Away{vital.BloodPressure: {{From: at(since)}}}
+	}
+	away := func(from, to string) map[vital.Metric][]measuring.Away {
+		return map[vital.Metric][]measuring.Away{vital.BloodPressure: {{From: at("01:00"), To: at("02:00")}, {From: at(from), To: at(to)}}}
 	}
 	for name, c := range map[string]struct {
 		now    string
@@ -51,6 +54,10 @@ func TestWhatBecomesOfASlot(t *testing.T) {
 		"the gateway is not heard since noon":      {"22:30", measuring.Seen{Silent: silent("12:00")}, measuring.CoverMissed, measuring.CoverSilent},
 		"silent, but the window is still open":     {"20:30", measuring.Seen{Silent: silent("12:00")}, measuring.CoverMissed, measuring.CoverDue},
 		"silent since before the morning":          {"22:30", measuring.Seen{Silent: silent("05:00")}, measuring.CoverSilent, measuring.CoverSilent},
+		"an outage that is over":                   {"22:30", measuring.Seen{Silent: away("06:50", "22:00")}, measuring.CoverSilent, measuring.CoverSilent},
+		"a reading of it comes":                    {"22:30", measuring.Seen{Silent: away("06:50", "22:00"), Measured: measured("08:00")}, measuring.CoverMeasured, measuring.CoverSilent},
+		"it was over before the window closed":     {"22:30", measuring.Seen{Silent: away("06:50", "20:30")}, measuring.CoverSilent, measuring.CoverMissed},
+		"it began when the window was open":        {"22:30", measuring.Seen{Silent: away("07:10", "22:00")}, measuring.CoverMissed, measuring.CoverSilent},
 		"a clock that cannot be right":             {"22:30", measuring.Seen{Clock: measured("08:10")}, measuring.CoverClock, measuring.CoverMissed},
 		"a wrong clock and then a right one":       {"22:30", measuring.Seen{Clock: measured("08:10"), Measured: measured("08:20")}, measuring.CoverMeasured, measuring.CoverMissed},
 	} {

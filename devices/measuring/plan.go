@@ -70,10 +70,8 @@ func (p *Plan) Missing(seen Seen, from, now time.Time) map[vital.Metric]devices.
 			delete(all, c.Metric)
 		case CoverMissed, CoverSilent:
 			m := all[c.Metric]
-			if m.Slots++; m.Slots == 1 {
-				m.Metric, m.Opens, m.Closes = c.Metric, c.Opens, c.Closes
-			}
-			m.LastOpens, m.LastCloses = c.Opens, c.Closes
+			m.Metric = c.Metric
+			m.Add(devices.Passed{Opens: c.Opens, Closes: c.Closes})
 			all[c.Metric] = m
 		case CoverAhead, CoverDue, CoverPaused, CoverHospital:
 		}

@@ -103,8 +103,8 @@ type Schedules struct {
 	Book  ScheduleBook
 	Looks *account.Looks // nil writes nothing
 	Now   func() time.Time
-	// Silent, when set, says of a patient since when whatever brings their readings of a metric has not been heard (see Seen).
-	Silent func(ctx context.Context, actor account.Actor, patient vital.PatientID) (map[vital.Metric]time.Time, error)
+	// Silent, when set, says of a patient when, since from, whatever brings their readings of a metric was not heard (see Seen).
+	Silent func(ctx context.Context, actor account.Actor, patient vital.PatientID, from time.Time) (map[vital.Metric][]Away, error)
 }
 
 // Bounds of what people say of a schedule.
@@ -286,7 +286,7 @@ func (s *Schedules) Strip(ctx context.Context, actor account.Actor, patient vita
 	}
 	seen.Measured = marks[m.Patient.ID]
 	if s.Silent != nil {
-		if seen.Silent, err = s.Silent(ctx, actor, m.Patient.ID); err != nil {
+		if seen.Silent, err = s.Silent(ctx, actor, m.Patient.ID, strip.From); err != nil {
 			return Strip{}, err
 		}
 	}

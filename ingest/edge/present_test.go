@@ -176,7 +176,32 @@ func TestCommandsComeWhenADeviceListensAndNoneThatIsStale(t *testing.T) {
 		return o.away
 	})
 	_, again := h.listener(t, "d1")
-	eventually(t, "what is open and not stale", func() bool { return slices.Equal(again(), []string{"a"}) })
+
+	// Nothing goes that cannot be asked about; what is still open when the record is there again comes, and what was cancelled does not.
+	kept := o.command("c")
+	kept.NotAfter = longer.NotAfter
+	o.set(o.now, kept)
+	down.Nudge()
+	o.mu.Lock()
+	o.away = false
+	o.mu.Unlock()
+	down.Nudge()
+	eventually(t, "what is open and not stale", func() bool { return slices.Equal(again(), []string{"c"}) })
+}
+
+func TestWhatWasCancelledAMomentAgoIsNotSentByAnOlderList(t *testing.T) {
+	t.Parallel()
+	o := &orders{now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
+	o.set(o.now, o.command("of the one before"))
+	h, _, _ := openDown(t, o)
+	eventually(t, "a look", func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.seen > 0
+	})
+	o.set(o.now, o.command("of the next")) // it changes hands, and nobody has nudged the edge
+	_, heard := h.listener(t, "d1")
+	eventually(t, "the next one's command alone", func() bool { return slices.Equal(heard(), []string{"of the next"}) })
 }
 
 func TestCommandsKeepOutOfTheNight(t *testing.T) {

@@ -13,12 +13,10 @@ import (
 
 // FHIR reads an Observation of FHIR R4, or a Bundle of them, of which each entry stands alone. An entry without its Bundle is read too:
 // that is how one is kept that was refused, and decoded again.
-func FHIR(src []byte) Message {
-	root, no := parse(src)
-	if no == nil {
-		no = root.is(object)
-	}
-	if no != nil {
+func FHIR(src []byte) Message { return reading(src, fhirOf) }
+
+func fhirOf(root *node) Message {
+	if no := root.is(object); no != nil {
 		return refused(no)
 	}
 	switch kind := root.get("resourceType"); {
@@ -36,18 +34,18 @@ func bundle(b *node) Message {
 	if no == nil {
 		no = kind.among([]string{"transaction", "batch", "collection", "searchset"})
 	}
+	if _, there := b.members["implicitRules"]; there && no == nil {
+		no = malformed(b.at("implicitRules"), "it changes the meaning of the rest in a way that is not known here")
+	}
+	entries, none := b.need("entry", list)
+	if none != nil {
+		return refused(cmp.Or(no, none))
+	}
+	if n := len(entries.items); n == 0 || n > most {
+		no = cmp.Or(no, malformed(entries.path, "the Bundle has %d entries; send 1 to %d", n, most))
+	}
 	if no != nil {
-		return refused(no)
-	}
-	if _, there := b.members["implicitRules"]; there {
-		return refused(malformed(b.at("implicitRules"), "it changes the meaning of the rest in a way that is not known here"))
-	}
-	entries, no := b.need("entry", list)
-	if no != nil {
-		return refused(no)
-	}
-	if len(entries.items) == 0 || len(entries.items) > most {
-		return refused(malformed(entries.path, "the Bundle has %d entries; send 1 to %d", len(entries.items), most))
+		return no.list(entries.items, entry)
 	}
 	var all Message
 	for i, e := range entries.items {
@@ -89,23 +87,29 @@ func resource(r *node) Message {
 	if wrong != nil && no != nil {
 		wrong.Beyond = cmp.Or(wrong.Beyond, no.Beyond)
 	}
-	if no = cmp.Or(wrong, no); no != nil {
-		return refused(no.of(d))
+	if no = cmp.Or(wrong, no); no == nil {
+		return Message{Drafts: []Draft{d}}
 	}
-	return Message{Drafts: []Draft{d}}
+	if apart := d.apart(&o, r); len(apart.Refused) > 0 {
+		all := outer{}
+		all.one(&d, no.Beyond)
+		all.see(&apart)
+		return no.all(&all)
+	}
+	return refused(no.of(d))
 }
 
 // observed makes a measurement of an Observation; n says where it stands.
 func observed(o *fhir.Observation, n *node) (Draft, *Refusal) {
 	var d Draft
+	var first *Refusal
 	if m := o.Modifiers(); len(m) > 0 {
-		return d, malformed(n.at(m[0]), "it changes the meaning of the rest in a way that is not known here: send the Observation without it")
+		first = malformed(n.at(m[0]), "it changes the meaning of the rest in a way that is not known here: send the Observation without it")
 	}
 	d.circumstances(o)
-	var first *Refusal
 	for _, step := range []func(*fhir.Observation, *node) *Refusal{d.named, d.metricOf, d.effective, d.standing} {
 		if no := step(o, n); no != nil && d.Metric == 0 {
-			return d, no
+			return d, cmp.Or(first, no)
 		} else if no != nil {
 			first = cmp.Or(first, no)
 		}
@@ -343,66 +347,6 @@ func (d *Draft) kept(c *fhir.Component, said string) {
 	}
 }
 
-// panel takes the components of a blood pressure.
-func (d *Draft) panel(o *fhir.Observation, n *node) *Refusal {
-	if o.ValueQuantity != nil || o.ValueInteger != nil {
-		return refuse(vital.ReasonMetric, n.at("valueQuantity"), "a blood pressure has no value of its own; send systolic and diastolic as components")
-	}
-	def, _ := vital.Define(d.Metric)
-	found := map[string]int{}
-	for i := range o.Component {
-		part := ""
-		for _, w := range o.Component[i].Code.Coding {
-			if p, ok := fhir.ComponentOf(w); ok {
-				part = p
-			}
-		}
-		if part == "" || part == "mean_pressure" {
-			if part != "" {
-				o.Component[i].Code.Text = part
-			}
-			d.kept(&o.Component[i], "")
-			continue
-		}
-		if _, twice := found[part]; twice {
-			return refuse(vital.ReasonMetric, n.at("component["+strconv.Itoa(i)+"]"), "%s stands twice", part)
-		}
-		found[part] = i
-	}
-	var first *Refusal
-	for place, c := range def.Components {
-		i, there := found[c.Code]
-		if !there && c.Optional {
-			continue
-		}
-		if !there {
-			first = cmp.Or(first, d.without(o, n, c.Code))
-			continue
-		}
-		part := &o.Component[i]
-		at := &node{path: n.at("component[" + strconv.Itoa(i) + "]")}
-		q, no := value(numeric{part.ValueQuantity, nil, part.DataAbsentReason, part.Rest}, c, at)
-		if no != nil && c.Optional && part.ValueQuantity == nil {
-			continue
-		}
-		first = cmp.Or(first, no)
-		d.put(place, q)
-	}
-	if first != nil && d.Standing == vital.EnteredInError {
-		d.clear()
-		return nil
-	}
-	return first
-}
-
-// without refuses a blood pressure of which a pressure is missing.
-func (d *Draft) without(o *fhir.Observation, n *node, part string) *Refusal {
-	if o.DataAbsentReason != nil {
-		return absent(n.at("dataAbsentReason"), o.DataAbsentReason)
-	}
-	return refuse(vital.ReasonMetric, n.at("component"), "%s is missing", part)
-}
-
 // numeric is where FHIR may put a number.
 type numeric struct {
 	quantity *fhir.Quantity
@@ -437,21 +381,13 @@ func value(v numeric, c vital.Component, n *node) (vital.Quantity, *Refusal) {
 	return quantity(v.quantity, c, n.at("valueQuantity"))
 }
 
-// quantity takes a number and its unit. One whose unit is not known is returned without, beside the refusal.
-func quantity(f *fhir.Quantity, c vital.Component, path string) (q vital.Quantity, no *Refusal) {
-	switch f.Comparator {
-	case "":
-	case "<", "<=":
-		no = refuse(vital.ReasonNotANumber, path+".comparator", "%s%s is a bound and no number", f.Comparator, clipped(string(f.Value), 40))
-		no.Beyond = vital.Below
-		return q, no
-	case ">", ">=":
-		no = refuse(vital.ReasonNotANumber, path+".comparator", "%s%s is a bound and no number", f.Comparator, clipped(string(f.Value), 40))
-		no.Beyond = vital.Above
-		return q, no
-	default:
-		return q, refuse(vital.ReasonNotANumber, path+".comparator", "%s is none of FHIR R4", strconv.Quote(clipped(f.Comparator, 10)))
-	}
+// quantity takes a number and its unit. One whose unit is not known is returned without, beside the refusal; a bound is returned too.
+func quantity(f *fhir.Quantity, c vital.Component, path string) (vital.Quantity, *Refusal) {
+	q, no := plainly(f, c, path)
+	return q, cmp.Or(comparator(f, path), no)
+}
+
+func plainly(f *fhir.Quantity, c vital.Component, path string) (q vital.Quantity, no *Refusal) {
 	if f.Value == "" {
 		return q, refuse(vital.ReasonNotANumber, path+".value", "it is missing")
 	}
@@ -471,6 +407,23 @@ func quantity(f *fhir.Quantity, c vital.Component, path string) (q vital.Quantit
 	}
 	q.Unit = u
 	return q, nil
+}
+
+// comparator refuses a number that is none, but a bound of what was measured.
+func comparator(f *fhir.Quantity, path string) *Refusal {
+	beyond := vital.Over
+	switch f.Comparator {
+	case "":
+		return nil
+	case "<", "<=":
+		beyond = vital.Under
+	case ">", ">=":
+	default:
+		return refuse(vital.ReasonNotANumber, path+".comparator", "%s is none of FHIR R4", strconv.Quote(clipped(f.Comparator, 10)))
+	}
+	no := refuse(vital.ReasonNotANumber, path+".comparator", "%s%s is a bound and no number", f.Comparator, clipped(string(f.Value), 40))
+	no.Beyond = beyond
+	return no
 }
 
 func accepted(c vital.Component) string {

@@ -70,13 +70,13 @@ func unquoted(r *node) (src []byte, first *Refusal) {
 		values = append(values, c.get("valueQuantity").get("value"))
 	}
 	if !anyText(values) {
-		return r.src, nil
+		return r.json(), nil
 	}
 	var whole map[string]any
-	d := json.NewDecoder(strings.NewReader(string(r.src)))
+	d := json.NewDecoder(strings.NewReader(string(r.json())))
 	d.UseNumber()
 	if err := d.Decode(&whole); err != nil {
-		return r.src, malformed(r.path, "it cannot be read") // it was, by parse
+		return r.json(), malformed(r.path, "it cannot be read") // it was, by parse
 	}
 	components, _ := whole["component"].([]any)
 	for i, v := range values {
@@ -97,7 +97,7 @@ func unquoted(r *node) (src []byte, first *Refusal) {
 	}
 	src, err := json.Marshal(whole)
 	if err != nil {
-		return r.src, first
+		return r.json(), first
 	}
 	return src, first
 }

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -34,6 +35,9 @@ func (d *Draft) effective(o *fhir.Observation, n *node) *Refusal {
 	case "effectiveTiming":
 		no = refuse(vital.ReasonClock, n.at(form), "a schedule is no time of a measurement; send effectiveDateTime")
 	}
+	if no != nil && o.Status == "entered-in-error" { // what it takes back is known by its name
+		d.Time, no = Time{Field: d.Time.Field}, nil
+	}
 	return no
 }
 
@@ -49,7 +53,15 @@ func (d *Draft) period(p *fhir.Period, path string) (no *Refusal) {
 	if no == nil && end.Precision != d.Time.Precision {
 		return refuse(vital.ReasonClock, path+".end", "it is given less or more finely than the start; send both alike")
 	}
-	return no
+	return cmp.Or(no, d.Time.backwards())
+}
+
+// backwards refuses a span that ends before it begins.
+func (t *Time) backwards() *Refusal {
+	if t.Until.IsZero() || !t.Until.Before(t.At) {
+		return nil
+	}
+	return refuse(vital.ReasonClock, t.UntilField, "the interval ends before it begins")
 }
 
 // dateTime reads a time of any precision (http://hl7.org/fhir/R4/datatypes.html#dateTime): a year, a month or a date, which

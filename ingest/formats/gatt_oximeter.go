@@ -112,10 +112,17 @@ func (p *payload) oximeter(o *oximetry) Message {
 	case o.measurement&testing != 0:
 		return one(d, notKept("measurement_status", "byte %d: the device says that this is a test, and nobody's measurement", o.at))
 	case o.measurement&notValid != 0:
-		return one(d, refuse(vital.ReasonNotANumber, "measurement_status", "byte %d: the device says that the measurement is invalid", o.at))
+		m := o.measured(d)
+		return refuse(vital.ReasonNotANumber, "measurement_status", "byte %d: the device says that the measurement is invalid", o.at).whole(&m)
 	case o.measurement&unavailable != 0:
-		return one(d, refuse(vital.ReasonNotANumber, "measurement_status", "byte %d: the device says that the measurement is unavailable", o.at))
+		m := o.measured(d)
+		return refuse(vital.ReasonNotANumber, "measurement_status", "byte %d: the device says that the measurement is unavailable", o.at).whole(&m)
 	}
+	return o.measured(d)
+}
+
+// measured makes the measurements of the numbers.
+func (o *oximetry) measured(d Draft) Message {
 	var m Message
 	pulse := o.draft
 	pulse.Metric = vital.HeartRate

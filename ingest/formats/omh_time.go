@@ -133,15 +133,17 @@ func (d *Draft) interval(span *node, rules *schemaRules) *Refusal {
 			return no
 		}
 	}
-	if length == nil {
-		return nil
-	}
-	if start != nil {
+	switch {
+	case length == nil:
+	case start != nil:
 		d.Time.Until, no = lasting(d.Time.At, length, 1)
-	} else {
+	default:
 		d.Time.At, no = lasting(d.Time.Until, length, -1)
 	}
-	return no
+	if no == nil && length != nil && d.Time.Until.Before(d.Time.At) {
+		return refuse(vital.ReasonClock, length.path, "the interval ends before it begins")
+	}
+	return no // where both ends were sent they are kept as they were: the vectors of the standard hold one that ends before it begins
 }
 
 // longest bounds how long an interval may be; it keeps the arithmetic of times within its range.

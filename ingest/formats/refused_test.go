@@ -53,6 +53,10 @@ func TestOfWhatIsRefusedTheNumbersAreRead(t *testing.T) {
 		"FHIR: a field of another form":                {"fhir", fhir("final", ucum+`,"code":"%"`, `,"note":"ill","category":7`), "71 %"},
 		"FHIR: a component of another form":            {"fhir", fhir("final", ucum+`,"code":"%"`, `,"component":["70"]`), "71 %"},
 		"FHIR: the value is of another form":           {"fhir", fhir("final", ucum+`,"code":7`, ""), ""},
+		"FHIR: what changes the meaning of the rest":   {"fhir", fhir("final", ucum+`,"code":"%"`, `,"modifierExtension":[{"url":"http://example.org/m","valueBoolean":true}]`), "71 %"},
+		"FHIR: a history":                              {"fhir", `{"resourceType":"Bundle","type":"history","entry":[{"resource":` + fhir("final", ucum+`,"code":"%"`, "") + `}]}`, "71 %"},
+		"FHIR: a bound":                                {"fhir", fhir("final", ucum+`,"code":"%","comparator":"<"`, ""), "71 %"},
+		"FHIR: a unit twice":                           {"fhir", fhir("final", ucum+`,"code":"%","code":"%"`, ""), "71 %"},
 		"Open mHealth: a unit that is not spelled so":  {"omh", omh("oxygen-saturation", "2.0", strings.Replace(oxygen, `"%"`, `"percent"`, 1)), "66"},
 		"Open mHealth: a version that nobody knows":    {"omh", omh("oxygen-saturation", "9.0", oxygen), "66 %"},
 		"Open mHealth: a number in quotes":             {"omh", omh("oxygen-saturation", "2.0", strings.Replace(oxygen, "66", `"66"`, 1)), "66 %"},
@@ -122,9 +126,11 @@ func TestEachMeasurementOfWhatIsRefusedIsRead(t *testing.T) {
 	t.Parallel()
 	const measures = `[{"value":98,"type":54,"unit":0},{"value":22,"type":11,"unit":0}]`
 	for name, c := range map[string]struct{ format, payload, field string }{
-		"a group of Withings": {"withings", `{"status":0,"body":{"measuregrps":[{"grpid":17,"attrib":0,"date":"soon","category":1,"measures":` + measures + `}]}}`, "body.measuregrps[0].date"},
-		"an oximeter":         {"gateway", `{"time":"soon","type":"reportAttribute","data":{"value":{"spo2":98,"pulse":22}}}`, "time"},
-		"an oximeter's bytes": {"gatt:2A5E", bytesOf(t, "00 6200 1600 00"), ""},
+		"a group of Withings":               {"withings", `{"status":0,"body":{"measuregrps":[{"grpid":17,"attrib":0,"date":"soon","category":1,"measures":` + measures + `}]}}`, "body.measuregrps[0].date"},
+		"an oximeter":                       {"gateway", `{"time":"soon","type":"reportAttribute","data":{"value":{"spo2":98,"pulse":22}}}`, "time"},
+		"an oximeter's bytes":               {"gatt:2A5E", bytesOf(t, "00 6200 1600 00"), ""},
+		"an oximeter that calls it invalid": {"gatt:2A5E", bytesOf(t, "02 6200 1600 0080"), "measurement_status"},
+		"an oximeter that has none":         {"gatt:2A5E", bytesOf(t, "02 6200 1600 0020"), "measurement_status"},
 	} {
 		m, err := formats.Read(c.format, []byte(c.payload))
 		if err != nil || len(m.Drafts) != 0 || len(m.Refused) != 2 {
@@ -139,6 +145,61 @@ func TestEachMeasurementOfWhatIsRefusedIsRead(t *testing.T) {
 			read[no.Draft.Metric] = no.Draft.Sent[0].Float()
 		}
 		if diff := cmp.Diff(map[vital.Metric]float64{vital.OxygenSat: 98, vital.HeartRate: 22}, read); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestOfWhatStandsTwiceBothAreRead: which of them was meant is not known, and either may be the emergency.
+func TestOfWhatStandsTwiceBothAreRead(t *testing.T) {
+	t.Parallel()
+	const panel = `{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"85354-9"}]},"effectiveDateTime":"2026-03-29T08:01:00Z","component":[`
+	part := func(code, value string) string {
+		return `{"code":{"coding":[{"system":"http://loinc.org","code":"` + code + `"}]},"valueQuantity":{"value":` + value + `,"system":"http://unitsofmeasure.org","code":"mm[Hg]"}}`
+	}
+	point := func(value string) string {
+		return `{"header":{"id":"a","creation_date_time":"2026-02-05T07:25:00Z","schema_id":{"namespace":"omh","name":"oxygen-saturation","version":"2.0"}},` +
+			`"body":{"oxygen_saturation":{` + value + `,"unit":"%"},"effective_time_frame":{"date_time":"2026-02-05T07:25:00Z"}}}`
+	}
+	group := `{"grpid":17,"attrib":0,"date":1645943416,"category":1,"measures":[{"value":98,"type":54,"unit":0,"value":72}]}`
+	for name, c := range map[string]struct {
+		format, payload, field string
+		read                   []string
+	}{
+		"a component": {"fhir", panel + part("8480-6", "120") + "," + part("8480-6", "235") + "," + part("8462-4", "80") + "]}", "component[1]", []string{"120 80", "235"}},
+		"a bound beside a number": {"fhir", panel + part("8480-6", `250`) + "," + part("8462-4", `30,"comparator":"<"`) + "]}", "component[1].valueQuantity.comparator",
+			[]string{"250", "- 30 bound"}},
+		"a value of Open mHealth":        {"omh", point(`"value":98,"value":72`), "body.oxygen_saturation.value", []string{"98", "72"}},
+		"a value of one of several":      {"omh", "[" + point(`"value":97`) + "," + point(`"value":72,"value":98`) + "]", "[1].body.oxygen_saturation.value", []string{"72", "98"}},
+		"a value of FHIR":                {"fhir", panel + part("8480-6", `120,"value":235`) + "," + part("8462-4", "80") + "]}", "component[0].valueQuantity.value", []string{"120 80", "235 80"}},
+		"a value of Withings":            {"withings", `{"status":0,"body":{"measuregrps":[` + group + `]}}`, "body.measuregrps[0].measures[0].value", []string{"98", "72"}},
+		"a value of a gateway":           {"gateway", `{"time":1739360702,"type":"reportAttribute","data":{"value":{"blood_glucose":41,"blood_glucose":110}}}`, "data.value.blood_glucose", []string{"41", "110"}},
+		"more than a list holds, of omh": {"omh", "[" + strings.Repeat(point(`"value":97`)+",", 1000) + point(`"value":72`) + "]", "", []string{"97", "72"}},
+		"more than a Bundle holds": {"fhir", `{"resourceType":"Bundle","type":"batch","entry":[` + strings.Repeat(`{},`, 1000) + `{"resource":` + panel + part("8480-6", "235") + "," +
+			part("8462-4", "80") + "]}}]}", "entry", []string{"235 80"}},
+	} {
+		m, err := formats.Read(c.format, []byte(c.payload))
+		if err != nil || len(m.Drafts) != 0 {
+			t.Errorf("%s: %+v, %v", name, m.Drafts, err)
+			continue
+		}
+		var read []string
+		for _, no := range m.Refused {
+			if no.Field != c.field || no.Part != nil {
+				t.Errorf("%s: the field is %q of %q", name, no.Field, no.Part)
+			}
+			var words []string
+			for _, q := range no.Draft.Measured() {
+				if words = append(words, q.String()); q == (vital.Quantity{}) {
+					words[len(words)-1] = "-"
+				}
+			}
+			if no.Beyond.Bound() {
+				words = append(words, "bound")
+			}
+			read = append(read, strings.Join(words, " "))
+		}
+		if diff := cmp.Diff(c.read, read); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -164,6 +225,24 @@ func TestTheFieldOfAnObservationThatIsWrongIsNamed(t *testing.T) {
 		`"valueQuantity":{"value":"LO","system":"http://unitsofmeasure.org","code":"mg/dL"}}`))
 	if no := beyond.Refused[0]; no.Beyond != vital.Below || no.Draft == nil || no.Draft.Metric != vital.Glucose {
 		t.Errorf("LO in the place of a number: %+v", no)
+	}
+}
+
+func TestAnIntervalThatEndsBeforeItBeginsIsRefused(t *testing.T) {
+	t.Parallel()
+	sleep := func(interval string) string {
+		return `{"total_sleep_time":{"value":465,"unit":"min"},"effective_time_frame":{"time_interval":{` + interval + `}}}`
+	}
+	for sent, want := range map[string][2]string{
+		`{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"59408-5"}]},` +
+			`"effectivePeriod":{"start":"2026-11-21T07:00:00Z","end":"2026-11-20T08:00:00Z"},"valueQuantity":{"value":71,"system":"http://unitsofmeasure.org","code":"%"}}`: {"fhir", "effectivePeriod.end"},
+		sleep(`"start_date_time":"2026-11-21T07:00:00Z","duration":{"value":-5,"unit":"min"}`): {"omh:total-sleep-time:1.0", "effective_time_frame.time_interval.duration"},
+		sleep(`"end_date_time":"2026-11-21T07:00:00Z","duration":{"value":-5,"unit":"min"}`):   {"omh:total-sleep-time:1.0", "effective_time_frame.time_interval.duration"},
+	} {
+		m, err := formats.Read(want[0], []byte(sent))
+		if err != nil || len(m.Drafts) != 0 || len(m.Refused) != 1 || m.Refused[0].Reason != vital.ReasonClock || m.Refused[0].Field != want[1] || m.Refused[0].Draft.N != 1 {
+			t.Errorf("%s: %+v, %v", sent, m, err)
+		}
 	}
 }
 

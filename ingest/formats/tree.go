@@ -44,10 +44,12 @@ type node struct {
 	names   []string
 	members map[string]*node
 	items   []*node
+	twice   bool // somewhere in it a name stands twice in one object
 }
 
-// parse reads JSON as a tree. What is no JSON, or holds a name twice in one object, is refused as a whole.
-func parse(src []byte) (*node, *Refusal) {
+// parse reads JSON as a tree. What is no JSON, or holds a name twice in one object, is refused as a whole. Of the latter the tree is
+// returned too, with the first of what stands under such a name, or with the last.
+func parse(src []byte, first bool) (*node, *Refusal) {
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	if !utf8.Valid(src) {
 		return nil, refuse(vital.ReasonUnparsable, "", "the text is not UTF-8")
@@ -60,15 +62,21 @@ func parse(src []byte) (*node, *Refusal) {
 		}
 		return nil, refuse(vital.ReasonUnparsable, "", "not JSON at byte %d", at)
 	}
-	g := grower{json.NewDecoder(bytes.NewReader(src)), src}
+	g := grower{Decoder: json.NewDecoder(bytes.NewReader(src)), src: src, first: first}
 	g.UseNumber()
-	return g.grow("", 0)
+	root, no := g.grow("", 0)
+	if no != nil {
+		return nil, no
+	}
+	return root, g.twice
 }
 
 // grower makes a tree of a text.
 type grower struct {
 	*json.Decoder
-	src []byte
+	src   []byte
+	first bool     // of what stands twice the first is meant
+	twice *Refusal // of the first name that stands twice
 }
 
 func (d *grower) grow(path string, depth int) (*node, *Refusal) {
@@ -113,9 +121,6 @@ func (d *grower) fill(n *node, opened json.Delim, depth int) (*node, *Refusal) {
 			if len(path) > 300 {
 				path = clipped(path, 300)
 			}
-			if n.members[name] != nil {
-				return nil, refuse(vital.ReasonUnparsable, path, "it stands more than once in one object; send each field once")
-			}
 		}
 		child, no := d.grow(path, depth+1)
 		if no != nil {
@@ -123,9 +128,10 @@ func (d *grower) fill(n *node, opened json.Delim, depth int) (*node, *Refusal) {
 		}
 		if n.kind == list {
 			n.items = append(n.items, child)
-			continue
+		} else {
+			d.member(n, name, child, path)
 		}
-		n.names, n.members[name] = append(n.names, name), child
+		n.twice = n.twice || child.twice
 	}
 	_, err := d.Token()
 	if err != nil {
@@ -133,6 +139,58 @@ func (d *grower) fill(n *node, opened json.Delim, depth int) (*node, *Refusal) {
 	}
 	n.src = d.src[start:d.InputOffset()]
 	return n, nil
+}
+
+// member puts what stands under a name into an object.
+func (d *grower) member(n *node, name string, child *node, path string) {
+	if n.members[name] == nil {
+		n.names, n.members[name] = append(n.names, name), child
+		return
+	}
+	n.twice = true
+	if d.twice == nil {
+		d.twice = refuse(vital.ReasonUnparsable, path, "it stands more than once in one object; send each field once")
+	}
+	if !d.first {
+		n.members[name] = child
+	}
+}
+
+// json returns the text of a value: as it was sent, but where a name stands twice in it, with the one that the tree holds.
+func (n *node) json() []byte {
+	if !n.twice {
+		return n.src
+	}
+	whole, err := json.Marshal(n.value())
+	if err != nil {
+		return n.src // cannot be: it was read from JSON
+	}
+	return whole
+}
+
+func (n *node) value() any {
+	switch n.kind {
+	case null:
+	case boolean:
+		return n.raw == "true"
+	case number:
+		return json.Number(n.raw)
+	case text:
+		return n.raw
+	case list:
+		all := make([]any, len(n.items))
+		for i, item := range n.items {
+			all[i] = item.value()
+		}
+		return all
+	case object:
+		all := make(map[string]any, len(n.members))
+		for name, member := range n.members {
+			all[name] = member.value()
+		}
+		return all
+	}
+	return nil
 }
 
 // get returns a member of an object; nil when it has none, or is no object.
@@ -241,21 +299,19 @@ func clipped(s string, n int) string {
 
 // each reads a message that holds one object, or a list of them that stand alone.
 func each(src []byte, one func(*node) Message) Message {
-	root, no := parse(src)
-	if no != nil {
-		return refused(no)
-	}
-	if root.kind != list {
-		return one(root)
-	}
-	var all Message
-	if len(root.items) == 0 || len(root.items) > most {
-		return refused(malformed("", "the list has %d elements; send 1 to %d", len(root.items), most))
-	}
-	for i, item := range root.items {
-		all.join(one(item), Of{i, item.src})
-	}
-	return all
+	return reading(src, func(root *node) Message {
+		if root.kind != list {
+			return one(root)
+		}
+		var all Message
+		if len(root.items) == 0 || len(root.items) > most {
+			return malformed("", "the list has %d elements; send 1 to %d", len(root.items), most).list(root.items, one)
+		}
+		for i, item := range root.items {
+			all.join(one(item), Of{i, item.src})
+		}
+		return all
+	})
 }
 
 // join takes over what another message held, as that element.

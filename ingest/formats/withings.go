@@ -15,12 +15,10 @@ const unknownSlot = 255
 
 // Withings reads the answer of "Measure - Getmeas": groups of measures, each a whole number and a power of ten in a unit that its
 // type fixes. A group without its answer is read too: that is how one is kept that was refused, and decoded again.
-func Withings(src []byte) Message {
-	root, no := parse(src)
-	if no == nil {
-		no = root.is(object)
-	}
-	if no != nil {
+func Withings(src []byte) Message { return reading(src, withings) }
+
+func withings(root *node) Message {
+	if no := root.is(object); no != nil {
 		return refused(no)
 	}
 	if root.get("status") == nil && root.get("measures") != nil {
@@ -42,7 +40,7 @@ func Withings(src []byte) Message {
 		return refused(no)
 	}
 	if len(groups.items) == 0 || len(groups.items) > most {
-		return refused(malformed(groups.path, "it has %d groups; send 1 to %d", len(groups.items), most))
+		return malformed(groups.path, "it has %d groups; send 1 to %d", len(groups.items), most).list(groups.items, group)
 	}
 	var all Message
 	for i, g := range groups.items {

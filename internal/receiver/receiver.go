@@ -39,11 +39,11 @@ type Receiver struct {
 }
 
 // New starts a receiver on loopback, which ends with the test.
-func New(t testing.TB) *Receiver {
-	t.Helper()
+func New(tb testing.TB) *Receiver {
+	tb.Helper()
 	r := &Receiver{came: make(chan struct{}, 10_000)}
 	s := httptest.NewServer(r)
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	r.URL = s.URL + "/hale"
 	return r
 }
@@ -114,23 +114,23 @@ func (r *Receiver) Wrong() int {
 }
 
 // Wait returns when another n messages have arrived.
-func (r *Receiver) Wait(t testing.TB, n int) {
-	t.Helper()
+func (r *Receiver) Wait(tb testing.TB, n int) {
+	tb.Helper()
 	for range n {
 		select {
 		case <-r.came:
 		case <-time.After(20 * time.Second):
-			t.Fatalf("only %d messages arrived", len(r.Messages()))
+			tb.Fatalf("only %d messages arrived", len(r.Messages()))
 		}
 	}
 }
 
 // Client returns a client that may send to loopback, with a key of its own.
-func Client(t testing.TB) *webhook.Client {
-	t.Helper()
+func Client(tb testing.TB) *webhook.Client {
+	tb.Helper()
 	key, err := signin.ParseKey(signin.NewKey())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return webhook.New(webhook.Config{Sealer: key, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 }

@@ -14,6 +14,8 @@ CREATE TABLE sensor_clock (
     unsure_us   bigint NOT NULL CHECK (unsure_us >= 0), -- either way, microseconds
     method      smallint NOT NULL,
     device_id   bigint NOT NULL,      -- who told it
+    told_us     bigint NOT NULL,      -- the offset that edges were told last, by then
+    told_at     timestamptz,          -- when; null: they were told nothing
     PRIMARY KEY (org_id, sensor_id, local, from_at),
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
     FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
@@ -22,7 +24,7 @@ SELECT isolate('sensor_clock');
 SELECT keep_to_views('sensor_clock', '{SELECT}', '{staff}');
 SELECT keep_to_views('sensor_clock', '{INSERT,UPDATE,DELETE}', '{}');
 GRANT SELECT ON sensor_clock TO hale_app;
-GRANT SELECT, INSERT, DELETE, UPDATE (last_at) ON sensor_clock TO hale_work;
+GRANT SELECT, INSERT, DELETE, UPDATE (last_at, told_us, told_at) ON sensor_clock TO hale_work;
 
 -- Of what was refused for its time: whose clock it was. A gateway speaks for several.
 ALTER TABLE quarantine ADD COLUMN sensor_id bigint;

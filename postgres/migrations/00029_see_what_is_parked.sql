@@ -41,7 +41,8 @@ CREATE TABLE unverified (
     closing          text NOT NULL DEFAULT '' CHECK (closing IN ('', 'claimed', 'not_real', 'handled', 'dismissed', 'taken_back', 'read_again')),
     closed_name      text NOT NULL DEFAULT '',
     note             text NOT NULL DEFAULT '',
-    version          integer NOT NULL DEFAULT 1,
+    version          integer NOT NULL DEFAULT 1, -- what it shows, or what somebody did
+    called_version   integer NOT NULL DEFAULT 1, -- with which it called last
     PRIMARY KEY (org_id, id),
     CHECK ((state = 'closed') = (closing <> '') AND (state = 'closed') = (closed_at IS NOT NULL)),
     CHECK (state <> 'acknowledged' OR ack_by IS NOT NULL AND ack_until IS NOT NULL),
@@ -57,23 +58,27 @@ CREATE INDEX unverified_due ON unverified (next_action_at) WHERE next_action_at 
 -- Whose it may be, because they hold the sensor or held it or share the kit; and whose somebody said that it is.
 CREATE TABLE unverified_person (
     org_id        integer NOT NULL,
+    id            bigint GENERATED ALWAYS AS IDENTITY,
     unverified_id bigint NOT NULL,
     patient_id    bigint NOT NULL,
     how           text NOT NULL CHECK (how IN ('holds', 'held', 'near', 'claimed')),
+    value_id      bigint, -- which of the values was said to be theirs: a row may stand for those of several people
     from_at       timestamptz,
     to_at         timestamptz,
-    PRIMARY KEY (org_id, unverified_id, patient_id, how),
+    PRIMARY KEY (org_id, id),
     FOREIGN KEY (org_id, unverified_id) REFERENCES unverified (org_id, id) ON DELETE CASCADE,
     FOREIGN KEY (org_id, patient_id) REFERENCES patient (org_id, id)
 );
+CREATE UNIQUE INDEX unverified_person_once ON unverified_person (org_id, unverified_id, patient_id, how, coalesce(value_id, 0));
 CREATE INDEX unverified_person_of_patient ON unverified_person (patient_id);
+CREATE INDEX unverified_person_of_value ON unverified_person (value_id) WHERE value_id IS NOT NULL;
 
 -- The log. Its numbers are drawn from those of timeline: the live feed tells both in one order.
 CREATE TABLE unverified_entry (
     org_id        integer NOT NULL,
     id            bigint NOT NULL DEFAULT nextval('timeline_id_seq'),
     unverified_id bigint NOT NULL,
-    kind          text NOT NULL CHECK (kind IN ('opened', 'worsened', 'overdue', 'acknowledged', 'claimed', 'closed', 'dismissed', 'taken_back', 'read_again')),
+    kind          text NOT NULL CHECK (kind IN ('opened', 'worsened', 'overdue', 'acknowledged', 'claimed', 'closed', 'dismissed', 'brought_back', 'taken_back', 'read_again')),
     recorded_at   timestamptz NOT NULL,
     actor_id      bigint,
     actor_name    text NOT NULL DEFAULT '',
@@ -122,9 +127,10 @@ CREATE TABLE unverified_value (
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id)
 );
 CREATE INDEX unverified_value_of ON unverified_value (unverified_id, id);
-CREATE INDEX unverified_value_waiting ON unverified_value (sensor_id) WHERE ended_at IS NULL;
+CREATE INDEX unverified_value_key ON unverified_value (sensor_id, metric, sent_at, tie);
 CREATE INDEX unverified_value_left ON unverified_value (left_at) WHERE left_at IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX unverified_value_refused ON unverified_value (quarantine_id) WHERE ended_at IS NULL;
+ALTER TABLE unverified_person ADD FOREIGN KEY (org_id, value_id) REFERENCES unverified_value (org_id, id) ON DELETE CASCADE;
 
 -- What a device or a person took back. The key is that of reading, so that what is sent again does not bring it back.
 CREATE TABLE withdrawn_reading (
@@ -186,6 +192,7 @@ ALTER TABLE inbox ADD COLUMN settled_at timestamptz;
 ALTER TABLE inbox ADD COLUMN settled_by text NOT NULL DEFAULT ''; -- who put it aside
 ALTER TABLE inbox ADD COLUMN settled_why text NOT NULL DEFAULT '';
 CREATE INDEX inbox_waiting ON inbox (org_id, sensor_id, measured_at) WHERE state = 'waiting';
+CREATE INDEX inbox_put_aside ON inbox (org_id, settled_at) WHERE state = 'dismissed';
 
 -- What became of a refused message: nothing is deleted.
 ALTER TABLE quarantine ADD COLUMN uid uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE;
@@ -218,10 +225,10 @@ ALTER TABLE outbox ADD CONSTRAINT outbox_about CHECK (patient_id IS NOT NULL OR 
 SELECT isolate(t) FROM unnest(ARRAY['unverified', 'unverified_person', 'unverified_entry', 'unverified_value', 'withdrawn_reading']::regclass[]) t;
 SELECT keep_to_patients('unverified_person'), keep_to_patients('withdrawn_reading');
 -- An emergency of nobody is every nurse's; a patient finds in the copy of their record what was said to be theirs.
-SELECT keep_to_views('unverified', '{SELECT}', '{staff,patient}', $$(SELECT current_setting('app.view', true) = 'staff')
-    OR EXISTS (SELECT FROM unverified_person p WHERE p.org_id = unverified.org_id AND p.unverified_id = unverified.id AND p.how = 'claimed')$$);
+SELECT keep_to_views('unverified_value', '{SELECT}', '{staff,patient}', $$(SELECT current_setting('app.view', true) = 'staff')
+    OR EXISTS (SELECT FROM unverified_person p WHERE p.org_id = unverified_value.org_id AND p.value_id = unverified_value.id AND p.how = 'claimed')$$);
 SELECT keep_to_views('unverified_person', '{SELECT}', '{staff,patient}');
-SELECT keep_to_views('unverified_entry', '{SELECT}', '{staff}'), keep_to_views('unverified_value', '{SELECT,UPDATE}', '{staff}'), keep_to_views('unverified_value', '{INSERT,DELETE}', '{}');
+SELECT keep_to_views('unverified', '{SELECT}', '{staff}'), keep_to_views('unverified_entry', '{SELECT}', '{staff}'), keep_to_views('unverified_value', '{UPDATE}', '{staff}'), keep_to_views('unverified_value', '{INSERT,DELETE}', '{}');
 SELECT keep_to_views('withdrawn_reading', '{SELECT}', '{staff,patient}');
 SELECT keep_to_views('unverified', '{UPDATE}', '{staff}'), keep_to_views('unverified', '{INSERT,DELETE}', '{}');
 SELECT keep_to_views(t, '{INSERT}', '{staff}') FROM unnest(ARRAY['unverified_person', 'unverified_entry']::regclass[]) t;
@@ -238,7 +245,9 @@ GRANT UPDATE (patient_id, assignment_id) ON withdrawn_reading TO hale_work; -- a
 GRANT UPDATE (state, settled_at, settled_by, settled_why) ON inbox TO hale_app, hale_work;
 GRANT UPDATE (tried_at, tried_by, accepted, refused_again, settled_at) ON quarantine TO hale_app;
 GRANT USAGE ON SEQUENCE timeline_id_seq TO hale_app, hale_work;
+GRANT DELETE ON unverified_person TO hale_work; -- what is said to be theirs no more
 GRANT SELECT, DELETE ON unverified, unverified_person, unverified_entry, unverified_value, withdrawn_reading TO hale_migrate;
+GRANT UPDATE ON unverified TO hale_migrate; -- what stands for others besides shows these
 GRANT SELECT, INSERT ON reading, withdrawn_reading TO hale_migrate;
 GRANT DELETE ON reading TO hale_migrate;
 RESET ROLE;
@@ -260,6 +269,27 @@ $$;
 -- +goose StatementEnd
 REVOKE ALL ON FUNCTION withdraw_reading(integer, bigint, smallint, timestamptz, bigint, text, bigint, text, text, text, timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION withdraw_reading(integer, bigint, smallint, timestamptz, bigint, text, bigint, text, text, text, timestamptz) TO hale_work;
+
+-- +goose StatementBegin
+-- Puts back into the record what its device took out of it and now says again, with a finding more. What a person took out stays so.
+CREATE FUNCTION restore_reading(given_org integer, given_sensor bigint, given_metric smallint, given_sent timestamptz, given_tie bigint, finding integer)
+RETURNS TABLE (patient_id bigint, id bigint, measured_at timestamptz) LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH back AS (
+        DELETE FROM withdrawn_reading w WHERE w.org_id = given_org AND w.sensor_id = given_sensor AND w.metric = given_metric AND w.sent_at = given_sent AND w.tie = given_tie
+            AND w.by_id IS NULL
+        RETURNING w.*
+    ), kept AS (
+        INSERT INTO reading (sensor_id, metric, sent_at, tie, org_id, patient_id, assignment_id, device_id, id, measured_at, received_at, value, value2, value3,
+            mantissa, mantissa2, mantissa3, exponent, exponent2, exponent3, unit, unit2, unit3, findings, has_sequence)
+        SELECT b.sensor_id, b.metric, b.sent_at, b.tie, b.org_id, b.patient_id, b.assignment_id, b.device_id, b.id, b.measured_at, b.received_at, b.value, b.value2, b.value3,
+            b.mantissa, b.mantissa2, b.mantissa3, b.exponent, b.exponent2, b.exponent3, b.unit, b.unit2, b.unit3, b.findings | finding, b.has_sequence FROM back b
+        ON CONFLICT DO NOTHING
+    )
+    SELECT b.patient_id, b.id, b.measured_at FROM back b
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION restore_reading(integer, bigint, smallint, timestamptz, bigint, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION restore_reading(integer, bigint, smallint, timestamptz, bigint, integer) TO hale_work;
 
 -- +goose StatementBegin
 -- The same by a person of staff, within their view.

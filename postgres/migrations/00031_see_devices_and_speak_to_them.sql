@@ -69,7 +69,7 @@ CREATE TABLE device_silence (
     metric    smallint NOT NULL,
     from_at   timestamptz NOT NULL,                  -- when the first of the slots opened that passed since something came
     slots     integer NOT NULL CHECK (slots > 0),
-    explained boolean NOT NULL,                      -- by an incident that is open and began before the first of them closed: nobody is told of it
+    explained boolean NOT NULL,                      -- by an incident that is open and began before the first of them closed: nobody is told of it. What lay in one that is over is not here
     PRIMARY KEY (org_id, sensor_id, metric),
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id)
 );
@@ -106,11 +106,11 @@ CREATE TABLE device_command (
     not_after  timestamptz NOT NULL CHECK (not_after > created_at),
     author_id  bigint,
     author_name text NOT NULL,
-    state      text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sent', 'done', 'failed', 'expired', 'withdrawn')),
+    state      text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sent', 'done', 'failed', 'expired', 'withdrawn', 'cancelled')),
     sent_at    timestamptz,                          -- last
     times      integer NOT NULL DEFAULT 0,           -- sent
     settled_at timestamptz,
-    detail     text NOT NULL DEFAULT '',             -- in the device's words
+    detail     text NOT NULL DEFAULT '',             -- in the device's words, or why it was cancelled
     PRIMARY KEY (org_id, id),
     CHECK ((state IN ('queued', 'sent')) = (settled_at IS NULL)),
     CHECK ((sent_at IS NULL) = (times = 0)),
@@ -136,4 +136,38 @@ GRANT INSERT, UPDATE (state, settled_at, detail) ON device_command TO hale_app;
 GRANT SELECT, INSERT, UPDATE ON device_presence, sensor_presence, incident TO hale_work;
 GRANT SELECT, INSERT, DELETE ON device_silence TO hale_work;
 GRANT SELECT, UPDATE (state, sent_at, times, settled_at, detail) ON device_command TO hale_work;
+RESET ROLE;
+
+-- What was asked of a device while one person had it never reaches the next: whoever gives or takes a sensor cancels what is open of it
+-- and of the devices that speak for it, in the same transaction. A span that was over when something was asked changes nothing of it.
+-- +goose StatementBegin
+CREATE FUNCTION cancel_commands() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    until timestamptz := coalesce(NEW.to_at, 'infinity');
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF (OLD.patient_id, OLD.sensor_id, OLD.from_at, OLD.to_at) IS NOT DISTINCT FROM (NEW.patient_id, NEW.sensor_id, NEW.from_at, NEW.to_at) THEN
+            RETURN NULL;
+        END IF;
+        until := greatest(until, coalesce(OLD.to_at, 'infinity'));
+    END IF;
+    WITH concerned AS (
+        SELECT c.id FROM device_command c JOIN sensor s ON s.org_id = c.org_id AND s.id = c.sensor_id JOIN sensor w ON w.org_id = c.org_id AND w.id = NEW.sensor_id
+        WHERE c.org_id = NEW.org_id AND c.settled_at IS NULL AND c.created_at < until AND NEW.from_at <= clock_timestamp()
+          AND (c.sensor_id IN (w.id, w.parent_id) OR s.device_id IS NOT NULL AND EXISTS (
+              SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id)))
+        ORDER BY c.id FOR NO KEY UPDATE OF c),
+    cancelled AS (
+        UPDATE device_command c SET state = 'cancelled', settled_at = clock_timestamp(), detail = 'it changed hands' FROM concerned x
+        WHERE c.org_id = NEW.org_id AND c.id = x.id RETURNING c.org_id, c.uid, c.kind)
+    INSERT INTO audit (org_id, at, actor_name, actor_role, action, object, detail)
+    SELECT c.org_id, clock_timestamp(), 'Hale', '', 'command cancelled', 'command ' || c.uid, c.kind || ': it changed hands' FROM cancelled c;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION cancel_commands() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cancel_commands() TO hale_owner;
+SET LOCAL ROLE hale_owner;
+CREATE TRIGGER assignment_cancels_commands AFTER INSERT OR UPDATE OF patient_id, sensor_id, from_at, to_at ON assignment FOR EACH ROW EXECUTE FUNCTION cancel_commands();
 RESET ROLE;
