@@ -25,7 +25,7 @@ prerequisites:
 	@scripts/prerequisites.sh
 
 test: prerequisites
-	go test -p $(PARALLEL) -timeout 15m ./...
+	go test -p $(PARALLEL) -timeout 30m ./...
 
 check: test lint vet race fuzz properties
 

@@ -86,6 +86,7 @@ func unverifiedOf(u *alerts.Unverified, now time.Time) unverifiedBody {
 		b.Beyond = "below"
 	case vital.Above:
 		b.Beyond = "above"
+	case vital.Under, vital.Over: // of a bound the number stands by itself
 	}
 	if u.State == alerts.Acknowledged {
 		b.AcknowledgedBy, b.AcknowledgedUntil = u.AckName, at(u.AckUntil)

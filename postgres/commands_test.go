@@ -40,14 +40,12 @@ func TestWhatWasAskedOfADeviceNeverReachesWhoeverHasItNext(t *testing.T) {
 	d := newDepot(t)
 	ctx := t.Context()
 	next := d.addPatient(t, d.nurse, "2")
-	assign := func(t *testing.T, sensor string, from, to time.Time) {
-		t.Helper()
+	assign := func(sensor string, from, to time.Time) {
 		if _, err := d.app.Assign(ctx, d.desk, devices.Binding{Sensor: sensor, Patient: next.UID, From: from, To: to}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	must := func(t *testing.T, _ any, err error) {
-		t.Helper()
+	must := func(err error) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,48 +53,46 @@ func TestWhatWasAskedOfADeviceNeverReachesWhoeverHasItNext(t *testing.T) {
 	hands := "it changed hands"
 	for i, c := range []struct {
 		name   string
-		before func(t *testing.T, k devices.Kit, uid string)
-		change func(t *testing.T, k devices.Kit, uid string)
+		before func(k devices.Kit, uid string)
+		change func(k devices.Kit, uid string)
 		why    string
 	}{
-		{"the kit is returned", func(t *testing.T, k devices.Kit, _ string) { d.issue(t, k, d.patient) }, func(t *testing.T, k devices.Kit, _ string) {
+		{"the kit is returned", func(k devices.Kit, _ string) { d.issue(t, k, d.patient) }, func(k devices.Kit, _ string) {
 			_, err := d.kits.Return(ctx, d.desk, k.UID)
-			must(t, nil, err)
+			must(err)
 		}, hands},
-		{"the kit is issued", nil, func(t *testing.T, k devices.Kit, _ string) { d.issue(t, k, next) }, hands},
-		{"an assignment ends", func(t *testing.T, k devices.Kit, _ string) { d.issue(t, k, d.patient) }, func(t *testing.T, _ devices.Kit, uid string) {
-			n, err := d.kits.EndAssignment(ctx, d.desk, uid)
-			must(t, n, err)
+		{"the kit is issued", nil, func(k devices.Kit, _ string) { d.issue(t, k, next) }, hands},
+		{"an assignment ends", func(k devices.Kit, _ string) { d.issue(t, k, d.patient) }, func(_ devices.Kit, uid string) {
+			_, err := d.kits.EndAssignment(ctx, d.desk, uid)
+			must(err)
 		}, hands},
-		{"an assignment begins", nil, func(t *testing.T, _ devices.Kit, uid string) { assign(t, uid, time.Now(), time.Time{}) }, hands},
-		{"somebody gets a user slot", nil, func(t *testing.T, _ devices.Kit, uid string) {
-			assign(t, devices.SlotUID(uid, 2), time.Now(), time.Time{})
+		{"an assignment begins", nil, func(_ devices.Kit, uid string) { assign(uid, time.Now(), time.Time{}) }, hands},
+		{"somebody gets a user slot", nil, func(_ devices.Kit, uid string) {
+			assign(devices.SlotUID(uid, 2), time.Now(), time.Time{})
 		}, hands},
-		{"a sensor of the gateway is given away", nil, func(t *testing.T, _ devices.Kit, uid string) { assign(t, uid+"-s", time.Now(), time.Time{}) }, hands},
-		{"the kit is retired", nil, func(t *testing.T, k devices.Kit, _ string) {
+		{"a sensor of the gateway is given away", nil, func(_ devices.Kit, uid string) { assign(uid+"-s", time.Now(), time.Time{}) }, hands},
+		{"the kit is retired", nil, func(k devices.Kit, _ string) {
 			_, err := d.kits.Retire(ctx, d.desk, k.UID)
-			must(t, nil, err)
+			must(err)
 		}, "the kit was retired"},
-		{"the device is revoked", nil, func(t *testing.T, _ devices.Kit, uid string) { must(t, nil, d.app.Revoke(ctx, d.desk, uid)) }, "the device was taken out of use"},
+		{"the device is revoked", nil, func(_ devices.Kit, uid string) { must(d.app.Revoke(ctx, d.desk, uid)) }, "the device was taken out of use"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			uid := fmt.Sprintf("hub-%d", i)
-			d.enrol(t, uid, uid+"-s")
-			k := d.make(t, fmt.Sprintf("Kit %d", i), uid)
-			if c.before != nil {
-				c.before(t, k, uid)
-			}
-			asked, other := d.text(t, uid, ""), d.text(t, "cuff-1", "")
-			if !d.due(t)[asked] {
-				t.Fatal("the command is not due before")
-			}
-			c.change(t, k, uid)
-			if due := d.due(t); due[asked] || !due[other] {
-				t.Errorf("due are %v: %s is not to be, %s is", due, asked, other)
-			}
-			d.holds(t, "device_command", fmt.Sprintf("uid = '%s' AND state = 'cancelled' AND detail = '%s' AND settled_at IS NOT NULL", asked, c.why))
-			d.holds(t, "audit", fmt.Sprintf("object = 'command %s' AND action IN ('command cancelled', 'cancel command') AND detail LIKE '%%text: %s'", asked, c.why))
-		})
+		uid := fmt.Sprintf("hub-%d", i)
+		d.enrol(t, uid, uid+"-s")
+		k := d.make(t, fmt.Sprintf("Kit %d", i), uid)
+		if c.before != nil {
+			c.before(k, uid)
+		}
+		asked, other := d.text(t, uid, ""), d.text(t, "cuff-1", "")
+		if !d.due(t)[asked] {
+			t.Fatalf("%s: the command is not due before", c.name)
+		}
+		c.change(k, uid)
+		if due := d.due(t); due[asked] || !due[other] {
+			t.Errorf("%s: due are %v: %s is not to be, %s is", c.name, due, asked, other)
+		}
+		d.holds(t, "device_command", fmt.Sprintf("uid = '%s' AND state = 'cancelled' AND detail = '%s' AND settled_at IS NOT NULL", asked, c.why))
+		d.holds(t, "audit", fmt.Sprintf("object = 'command %s' AND action IN ('command cancelled', 'cancel command') AND detail LIKE '%%text: %s'", asked, c.why))
 	}
 }
 

@@ -156,6 +156,7 @@ func unverifiedValues(u *alerts.Unverified) string {
 		parts = append(parts, "below what the device can measure (LO)")
 	case vital.Above:
 		parts = append(parts, "above what the device can measure (HI)")
+	case vital.Under, vital.Over: // of a bound the number stands by itself
 	}
 	return strings.Join(parts, ", ")
 }

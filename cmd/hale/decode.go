@@ -191,6 +191,10 @@ func printMessage(p *program, m *formats.Message) {
 			fmt.Fprintln(p.out, "     the device found it higher than it can measure")
 		case vital.Below:
 			fmt.Fprintln(p.out, "     the device found it lower than it can measure")
+		case vital.Under:
+			fmt.Fprintln(p.out, "     the number is a bound: it was measured below it")
+		case vital.Over:
+			fmt.Fprintln(p.out, "     the number is a bound: it was measured above it")
 		}
 		if r.Draft != nil {
 			printFacts(p, r.Draft.Facts)

@@ -86,7 +86,7 @@ func (o *outer) see(m *Message) {
 	}
 	for i := range m.Refused {
 		f := &m.Refused[i]
-		if f.Draft != nil && !(f.NotKept && f.Draft.N == 0) {
+		if f.Draft != nil && (!f.NotKept || f.Draft.N > 0) {
 			o.one(f.Draft, f.Beyond)
 		}
 	}
