@@ -54,18 +54,19 @@ func TestAMergeCarriesWhatIsExpected(t *testing.T) {
 	if _, err := technique.Settle(t.Context(), r.nurse, list.List[0].UID, measuring.Theirs, "She wore her coat."); err != nil {
 		t.Fatal(err)
 	}
-	before, after := now.AddDate(0, 0, -10), now.AddDate(0, 0, 10)
+	noon := now.Truncate(24 * time.Hour).Add(12 * time.Hour) // no window is open then, whenever this runs
+	before, yesterday, tomorrow, after := noon.AddDate(0, 0, -10), noon.AddDate(0, 0, -1), noon.AddDate(0, 0, 1), noon.AddDate(0, 0, 10)
 	past := map[vital.PatientID]map[string]int{}
 	ahead := map[vital.PatientID]map[string]int{}
 	for _, p := range []account.Patient{r.patient, y} {
-		past[p.ID], ahead[p.ID] = r.slotsOf(t, p, before, now.AddDate(0, 0, -1)), r.slotsOf(t, p, now.AddDate(0, 0, 1), after)
+		past[p.ID], ahead[p.ID] = r.slotsOf(t, p, before, yesterday), r.slotsOf(t, p, tomorrow, after)
 	}
 
 	made := r.merge(t, r.patient, y)
-	if diff := cmp.Diff(past[y.ID], r.slotsOf(t, y, before, now.AddDate(0, 0, -1))); diff != "" {
+	if diff := cmp.Diff(past[y.ID], r.slotsOf(t, y, before, yesterday)); diff != "" {
 		t.Errorf("the past of the record that stays is another (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{"blood_pressure hospital": 9, "body_weight hospital": 9}, r.slotsOf(t, y, now.AddDate(0, 0, 1), after)); diff != "" {
+	if diff := cmp.Diff(map[string]int{"blood_pressure hospital": 9, "body_weight hospital": 9}, r.slotsOf(t, y, tomorrow, after)); diff != "" {
 		t.Errorf("what is expected of the one person (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[string]int{}, r.slotsOf(t, r.patient, before, after)); diff != "" {
@@ -93,15 +94,15 @@ func TestAMergeCarriesWhatIsExpected(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.carryOut(t, 100)
-	if diff := cmp.Diff(ahead[y.ID], r.slotsOf(t, y, now.AddDate(0, 0, 1), after)); diff != "" {
+	if diff := cmp.Diff(ahead[y.ID], r.slotsOf(t, y, tomorrow, after)); diff != "" {
 		t.Errorf("apart again, of the record that stayed (-want +got):\n%s", diff)
 	}
 	for _, p := range []account.Patient{r.patient, y} {
-		if diff := cmp.Diff(past[p.ID], r.slotsOf(t, p, before, now.AddDate(0, 0, -1))); diff != "" {
+		if diff := cmp.Diff(past[p.ID], r.slotsOf(t, p, before, yesterday)); diff != "" {
 			t.Errorf("apart again, the past of %d (-want +got):\n%s", p.ID, diff)
 		}
 	}
-	if diff := cmp.Diff(map[string]int{"body_weight missed": 9}, r.slotsOf(t, r.patient, now.AddDate(0, 0, 1), after)); diff != "" {
+	if diff := cmp.Diff(map[string]int{"body_weight missed": 9}, r.slotsOf(t, r.patient, tomorrow, after)); diff != "" {
 		t.Errorf("apart again, she is home (-want +got):\n%s", diff)
 	}
 	if sat, err := technique.Of(t.Context(), r.nurse, r.patient.UID, 0); err != nil || len(sat.Questions) != 1 {
