@@ -46,12 +46,11 @@ func (w *Web) claimedLately(ctx context.Context, s account.Session) ([]claimedVi
 
 // becameWords says whether limits judge a claimed red.
 func becameWords(c *alerts.ClaimedRed) string {
-	switch c.Place {
-	case alerts.InInbox:
+	switch {
+	case c.Filed():
 		return "it is filed among the readings, and judged by the limits"
-	case alerts.InQuarantine:
+	case c.Place == alerts.InQuarantine:
 		return "it " + placeWords(&c.Unverified) + "; it is not among the readings, and no limit judges it"
-	case alerts.InRecord:
 	}
 	return "it " + placeWords(&c.Unverified)
 }

@@ -88,9 +88,6 @@ type NEWS2 struct {
 	Risk    Risk
 }
 
-// Complete reports whether all seven inputs were known.
-func (n *NEWS2) Complete() bool { return len(n.Missing) == 0 }
-
 // Threes returns the inputs that have 3 points each by themselves, in the order of the chart.
 func (n *NEWS2) Threes() []Input {
 	return slices.DeleteFunc(Inputs(), func(i Input) bool { return n.Points[i] != single })
