@@ -180,7 +180,7 @@ func scanEntry(row pgx.CollectableRow) (alerts.Entry, error) {
 }
 
 const patientOfEpisode = `SELECT e.patient_id FROM episode e WHERE e.uid = $1`
-const lockEpisode = `SELECT 1 FROM episode e WHERE e.uid = $1 FOR UPDATE`
+const lockEpisode = `SELECT 1 FROM episode e WHERE e.uid = $1 FOR NO KEY UPDATE`
 
 // Amend lets a person act on an alert: the act, its log, its audit row and the word to the processor are one
 // transaction. See alerts.Cases.

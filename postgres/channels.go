@@ -149,7 +149,7 @@ func textsOfAny[T ~string](list []T) []string {
 }
 
 const (
-	lockChannel    = `SELECT id FROM channel WHERE uid = $1 FOR UPDATE`
+	lockChannel    = `SELECT id FROM channel WHERE uid = $1 FOR NO KEY UPDATE`
 	disableChannel = `UPDATE channel SET disabled_at = $2, disabled_why = 'person' WHERE id = $1`
 	renewSecret    = `UPDATE channel SET secret = $2, old_until = $3 WHERE id = $1`
 	insertTest     = `

@@ -216,7 +216,7 @@ func (w *Work) OpenCommands(ctx context.Context) ([]downlink.Command, time.Time,
 // commandsSent waits for nobody: one that is being settled just now is no longer open.
 const commandsSent = `
 UPDATE device_command SET state = 'sent', sent_at = $2, times = times + 1
-WHERE id IN (SELECT c.id FROM device_command c WHERE c.uid = ANY ($1::uuid[]) AND c.settled_at IS NULL FOR UPDATE SKIP LOCKED)`
+WHERE id IN (SELECT c.id FROM device_command c WHERE c.uid = ANY ($1::uuid[]) AND c.settled_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)`
 
 // CommandsSent notes that commands were sent.
 func (w *Work) CommandsSent(ctx context.Context, ids []vital.UID, at time.Time) error {
@@ -233,7 +233,7 @@ func (w *Work) CommandsSent(ctx context.Context, ids []vital.UID, at time.Time) 
 const expireCommands = `
 WITH expired AS (
     UPDATE device_command c SET state = 'expired', settled_at = c.not_after WHERE c.id IN (
-        SELECT x.id FROM device_command x WHERE x.settled_at IS NULL AND x.not_after <= $1 ORDER BY x.id LIMIT 1000 FOR UPDATE SKIP LOCKED)
+        SELECT x.id FROM device_command x WHERE x.settled_at IS NULL AND x.not_after <= $1 ORDER BY x.id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING c.org_id, c.uid, c.kind)
 INSERT INTO audit (org_id, at, actor_name, actor_role, action, object, detail)
 SELECT e.org_id, $1, 'Hale', '', 'command expired', 'command ' || e.uid, e.kind FROM expired e`
@@ -243,7 +243,7 @@ func cancelPassed() string {
 	return `
 WITH passed AS (
     UPDATE device_command u SET state = 'cancelled', settled_at = $1, detail = 'it changed hands' WHERE u.id IN (
-        SELECT c.id` + fromCommands + `WHERE c.settled_at IS NULL AND NOT (` + sameHands() + `) ORDER BY c.id LIMIT 1000 FOR UPDATE OF c SKIP LOCKED)
+        SELECT c.id` + fromCommands + `WHERE c.settled_at IS NULL AND NOT (` + sameHands() + `) ORDER BY c.id LIMIT 1000 FOR NO KEY UPDATE OF c SKIP LOCKED)
     RETURNING u.org_id, u.uid, u.kind)
 INSERT INTO audit (org_id, at, actor_name, actor_role, action, object, detail)
 SELECT p.org_id, $1, 'Hale', '', 'command cancelled', 'command ' || p.uid, p.kind || ': it changed hands' FROM passed p`

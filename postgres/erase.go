@@ -31,7 +31,7 @@ WHERE id = (SELECT e.id FROM erasure e WHERE e.due_at <= $1 AND e.lease_until <=
         AND (e.step <> '' OR NOT EXISTS (SELECT FROM refile f JOIN erased_people(e.org_id, e.patient_id) x ON x IN (f.source_id, f.target_id) WHERE f.org_id = e.org_id AND f.state IN ('asked', 'running') AND f.problem = '')
         AND NOT EXISTS (SELECT FROM episode x JOIN patient p ON p.org_id = x.org_id AND p.id = x.patient_id
             WHERE x.org_id = e.org_id AND x.patient_id = e.patient_id AND x.state <> 'closed' AND x.level >= 2 AND p.state IN ('active', 'ending')))
-    ORDER BY e.lease_until, e.due_at, e.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    ORDER BY e.lease_until, e.due_at, e.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING org_id, uid::text`
 
 // ClaimErasure takes a request that is due. See safe.EraseStore.

@@ -138,7 +138,7 @@ func (a *App) Review(ctx context.Context, actor account.Actor, uid vital.UID, fi
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var patient vital.PatientID
 		var reviewed bool
-		err := tx.QueryRow(ctx, `SELECT patient_id, reviewed_at IS NOT NULL FROM break_glass WHERE uid = $1 FOR UPDATE`, u).Scan(&patient, &reviewed)
+		err := tx.QueryRow(ctx, `SELECT patient_id, reviewed_at IS NOT NULL FROM break_glass WHERE uid = $1 FOR NO KEY UPDATE`, u).Scan(&patient, &reviewed)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no such broken glass")
 		}

@@ -125,7 +125,9 @@ const findSensor = `SELECT s.id, coalesce(s.device_id, 0) FROM sensor s WHERE s.
 const speakersOf = `
 SELECT g.device_id FROM sensor s JOIN gateway_grant g ON g.org_id = s.org_id AND g.sensor_id IN (s.id, s.parent_id) WHERE s.id = ANY($1)
 UNION SELECT o.device_id FROM sensor s JOIN sensor o ON o.org_id = s.org_id AND o.id IN (s.id, s.parent_id) WHERE s.id = ANY($1) AND o.device_id IS NOT NULL`
-const lockSensor = `SELECT 1 FROM sensor WHERE id = $1 FOR UPDATE`
+
+// NO KEY, here as everywhere: a row that refers to the sensor is written by others meanwhile.
+const lockSensor = `SELECT 1 FROM sensor WHERE id = $1 FOR NO KEY UPDATE`
 const overlapping = `SELECT from_at, to_at FROM assignment WHERE sensor_id = $1 AND from_at < coalesce($3, 'infinity'::timestamptz) AND coalesce(to_at, 'infinity') > $2 AND (to_at IS NULL OR to_at > from_at) LIMIT 1`
 const filedInSpan = `
 SELECT EXISTS (SELECT FROM reading WHERE sensor_id = $1 AND sent_at BETWEEN $2::timestamptz - $4::interval AND $3::timestamptz + $4::interval AND measured_at >= $2 AND measured_at < $3)

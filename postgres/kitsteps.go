@@ -276,7 +276,7 @@ func tellOfKit(ctx context.Context, tx pgx.Tx, actor account.Actor, k *loadedKit
 	return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "kit: " + string(step.What), Object: "kit " + string(k.UID), Detail: step.Detail})
 }
 
-const lockSensors = `SELECT 1 FROM sensor WHERE id = ANY($1) OR parent_id = ANY($1) ORDER BY id FOR UPDATE`
+const lockSensors = `SELECT 1 FROM sensor WHERE id = ANY($1) OR parent_id = ANY($1) ORDER BY id FOR NO KEY UPDATE`
 
 // lockFamily locks sensors with all their user slots, in order.
 func lockFamily(ctx context.Context, tx pgx.Tx, sensors []vital.SensorID) error {

@@ -1,10 +1,13 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"hale/alerts"
 	"hale/vital"
 )
 
@@ -44,5 +47,29 @@ func TestSensorsAreLockedInTheirOrder(t *testing.T) {
 	}
 	if n := r.count(t, `SELECT count(*) FROM sensor WHERE firmware = '1.0'`); n != len(sensors) {
 		t.Errorf("the firmware of %d sensors is written", n)
+	}
+}
+
+// A nurse says whose an unverified red is while what she claims is being filed: that holds the sensor and waits for the red. She must not
+// wait for the sensor in turn, nor whoever asks about it.
+func TestWhoClaimsARedDoesNotWaitForItsSensor(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.saturation(-60, 72, 0))
+	u := r.unverified(t, r.nurse)[0]
+	filing := r.hold(t, `SELECT 1 FROM sensor WHERE id = $1 FOR UPDATE`, int64(r.device.Own))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, _, err := r.app.AmendUnverified(ctx, r.nurse, u.UID, func(_ alerts.Unverified, now time.Time) (alerts.UnverifiedAct, error) {
+		return alerts.UnverifiedAct{Kind: alerts.EntryAcknowledged, Claimed: r.patient.ID, Note: "hers", Until: now.Add(time.Hour)}, nil
+	})
+	if err != nil {
+		t.Errorf("she waits for whoever files the sensor's readings, who waits for her: %v", err)
+	}
+	if err := filing.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := r.unverified(t, r.nurse)[0]; after.State != alerts.Acknowledged || after.Note != "hers" {
+		t.Errorf("%+v", after)
 	}
 }

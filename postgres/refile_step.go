@@ -405,7 +405,7 @@ WHERE e.org_id = $1 AND e.patient_id = $3 AND t.kind IN ('opened', 'occurred', '
 ON CONFLICT DO NOTHING
 RETURNING episode_id`
 
-const lockEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.org_id = $1 AND e.id = ANY($2) ORDER BY e.id FOR UPDATE`
+const lockEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.org_id = $1 AND e.id = ANY($2) ORDER BY e.id FOR NO KEY UPDATE`
 
 const endMerges = `
 UPDATE merge m SET state = CASE state WHEN 'running' THEN 'done' ELSE 'undone' END, ended_at = $1

@@ -135,7 +135,7 @@ func auditCorrection(ctx context.Context, tx pgx.Tx, actor account.Actor, action
 }
 
 const oneCorrection = `SELECT ` + correctionColumns + ` FROM correction c WHERE c.uid = $1`
-const lockCorrection = `SELECT 1 FROM correction WHERE uid = $1 FOR UPDATE`
+const lockCorrection = `SELECT 1 FROM correction WHERE uid = $1 FOR NO KEY UPDATE`
 const settleCorrection = `UPDATE correction SET state = $2, decided_by = $3, decided_name = $4, decided_at = $5, answer = $6 WHERE uid = $1`
 const keepOldPatient = `
 INSERT INTO patient_change (org_id, patient_id, at, actor_id, actor_name, source, field, before, after)

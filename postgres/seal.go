@@ -45,7 +45,7 @@ const beginChain = `INSERT INTO audit_chain (org_id, hash) VALUES ($1, $2) ON CO
 
 const lockChain = `
 SELECT seq, hash, number, signed, CASE WHEN signed_at > '-infinity' THEN signed_at END
-FROM audit_chain WHERE org_id = $1 FOR UPDATE SKIP LOCKED`
+FROM audit_chain WHERE org_id = $1 FOR NO KEY UPDATE SKIP LOCKED`
 
 const auditColumns = `id, at, coalesce(actor_id, 0), actor_name, actor_role, session_uid, action, salt, coalesce(patient_id, 0), object, detail, subject, coalesce(blanked::text, '')`
 

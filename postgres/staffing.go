@@ -86,7 +86,7 @@ func (a *App) onStaff(ctx context.Context, actor account.Actor, staff vital.UID,
 		e := account.Employee{UID: vital.UID(u.String())}
 		const find = `
 SELECT s.id, s.role, s.disabled_at, EXISTS (SELECT FROM staff_identity i WHERE i.org_id = s.org_id AND i.staff_id = s.id)
-FROM staff s WHERE s.uid = $1 FOR UPDATE OF s`
+FROM staff s WHERE s.uid = $1 FOR NO KEY UPDATE OF s`
 		err := tx.QueryRow(ctx, find, u).Scan(&id, &e.Role, &disabled, &e.Elsewhere)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no such member of staff")

@@ -152,7 +152,7 @@ func (a *App) onTeam(ctx context.Context, actor account.Actor, team vital.UID, f
 	}
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		var id int64
-		err := tx.QueryRow(ctx, `SELECT id FROM team WHERE uid = $1 AND ended_at IS NULL FOR UPDATE`, u).Scan(&id)
+		err := tx.QueryRow(ctx, `SELECT id FROM team WHERE uid = $1 AND ended_at IS NULL FOR NO KEY UPDATE`, u).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no such care team")
 		}

@@ -95,7 +95,7 @@ const (
 	countQuestions   = `SELECT count(*) FROM technique_doubt d` + stillTheirs + waitingStill
 	questionsOf      = selectQuestions + ` WHERE d.patient_id = (SELECT p.id FROM patient p WHERE p.uid = $1) ORDER BY d.measured_at DESC, d.id DESC LIMIT $2`
 	oneQuestion      = selectQuestions + ` WHERE d.uid = $1`
-	lockQuestion     = `SELECT answered_at IS NOT NULL, answered_name FROM technique_doubt WHERE uid = $1 FOR UPDATE`
+	lockQuestion     = `SELECT answered_at IS NOT NULL, answered_name FROM technique_doubt WHERE uid = $1 FOR NO KEY UPDATE`
 	settleQuestion   = `UPDATE technique_doubt SET answer = $2, note = $3, answered_at = $4, answered_id = $5, answered_name = $6, answered_role = $7 WHERE uid = $1`
 )
 

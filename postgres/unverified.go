@@ -111,10 +111,13 @@ func oneUnverified(ctx context.Context, tx pgx.Tx, uid vital.UID) (alerts.Unveri
 	return list[0], err
 }
 
-const lockUnverified = `SELECT 1 FROM unverified WHERE uid = $1 FOR UPDATE`
+const lockUnverified = `SELECT 1 FROM unverified WHERE uid = $1 FOR NO KEY UPDATE`
 
+// Whose it was said to be, and why, is said now, and stays when it ends by itself. In one statement: a row that is written twice in a
+// transaction is held against all that it refers to, and the sensor may be somebody's who waits for this row.
 const acknowledgeUnverified = `
-UPDATE unverified SET state = 'acknowledged', ack_by = $2, ack_name = $3, ack_until = $4::timestamptz, next_action_at = CASE WHEN historic THEN NULL ELSE $4::timestamptz END, loud_at = NULL, version = version + 1 WHERE id = $1`
+UPDATE unverified SET state = 'acknowledged', ack_by = $2, ack_name = $3, ack_until = $4::timestamptz, next_action_at = CASE WHEN historic THEN NULL ELSE $4::timestamptz END, loud_at = NULL, version = version + 1,
+    note = CASE WHEN $5 THEN $6 ELSE note END WHERE id = $1`
 
 // Of one that stands for others besides, these are opened anew (restOf): next_action_at says when.
 const closeUnverified = `
@@ -185,19 +188,14 @@ func writeUnverified(ctx context.Context, tx pgx.Tx, actor account.Actor, u *ale
 		}
 		only = shown
 	}
-	if act.Claimed != 0 && act.Kind == alerts.EntryAcknowledged { // said now, and it stays when it ends by itself
-		if _, err := tx.Exec(ctx, `UPDATE unverified SET note = $2 WHERE id = $1`, u.ID, act.Note); err != nil {
-			return fmt.Errorf("write down whose an unverified red is: %w", err)
-		}
-	}
 	switch {
 	case act.Kind == alerts.EntryAcknowledged && actor.Staff != 0:
-		_, err := tx.Exec(ctx, acknowledgeUnverified, u.ID, int64(actor.Staff), actor.Name, act.Until)
+		_, err := tx.Exec(ctx, acknowledgeUnverified, u.ID, int64(actor.Staff), actor.Name, act.Until, act.Claimed != 0, act.Note)
 		return wrapped(err, "acknowledge an unverified red")
 	case act.Kind == alerts.EntryAcknowledged && act.Claimed == 0:
 		return fault.New(fault.Forbidden, "only a person can look after it")
 	case act.Kind == alerts.EntryAcknowledged: // a program has said whose it is: it waits for the filing as it stood
-		_, err := tx.Exec(ctx, `UPDATE unverified SET version = version + 1 WHERE id = $1`, u.ID)
+		_, err := tx.Exec(ctx, `UPDATE unverified SET note = $2, version = version + 1 WHERE id = $1`, u.ID, act.Note)
 		return wrapped(err, "write down whose an unverified red is")
 	}
 	if _, err := tx.Exec(ctx, endValues, u.ID, now, string(act.Closing), actor.Name, only, act.Note); err != nil {
@@ -217,7 +215,7 @@ func wrapped(err error, what string) error {
 // overdueUnverified are those whose time has run out: of an acknowledgement, or until somebody looks. One is claimed by one process.
 const overdueUnverified = `
 UPDATE unverified u SET loud_at = $1, next_action_at = NULL, state = 'open', version = version + 1
-WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state <> 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 100 FOR UPDATE SKIP LOCKED)
+WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state <> 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING u.org_id, u.id, u.uid::text, u.level, u.version`
 
 // mostEnded is how many unverified reds one look ends or opens anew.

@@ -80,7 +80,7 @@ func readValues(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]al
 // dueUnverifieds are those of which a value has left and is settled. One is taken by one process.
 const dueUnverifieds = `
 SELECT u.id, u.org_id, u.uid::text FROM unverified u WHERE u.state <> 'closed' AND u.id IN (SELECT v.unverified_id ` + fromValues + ` WHERE ` + settled + `)
-ORDER BY u.id LIMIT 1 FOR UPDATE OF u SKIP LOCKED`
+ORDER BY u.id LIMIT 1 FOR NO KEY UPDATE OF u SKIP LOCKED`
 
 // endUnverified ends an unverified red of which the value has an owner who was judged by it, was put aside or was taken back, and reports
 // whether there was one.
@@ -147,7 +147,7 @@ func (d *endingRed) write(ctx context.Context, tx pgx.Tx, e alerts.Ended, now ti
 // files ends by itself.
 const closedWithRest = `
 UPDATE unverified u SET next_action_at = NULL
-WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state = 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+WHERE u.id IN (SELECT o.id FROM unverified o WHERE o.state = 'closed' AND o.next_action_at <= $1 ORDER BY o.next_action_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING u.id, u.org_id, u.device_id, u.sensor_id, u.metric, u.side, u.historic`
 
 // openRest opens anew what a closed one stood for and what still waits, and reports whether there was one: it was found red when it came,

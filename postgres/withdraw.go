@@ -52,13 +52,13 @@ const withdrawalLease = time.Minute
 // for the partition. What is asked for the first time comes before what is looked for again, however much a device asks.
 const claimWithdrawals = `
 UPDATE withdrawal SET next_action_at = $1::timestamptz + $2::interval
-WHERE id IN (SELECT w.id FROM withdrawal w WHERE w.state = 'asked' AND w.next_action_at <= $1 ORDER BY w.attempts, w.next_action_at, w.id LIMIT $3 FOR UPDATE SKIP LOCKED)
+WHERE id IN (SELECT w.id FROM withdrawal w WHERE w.state = 'asked' AND w.next_action_at <= $1 ORDER BY w.attempts, w.next_action_at, w.id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING id, sensor_id`
 
 // lockWithdrawals takes what this process claimed, and not another since.
 const lockWithdrawals = `
 SELECT id, org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, attempts FROM withdrawal
-WHERE id = ANY ($1) AND state = 'asked' AND next_action_at = $2::timestamptz + $3::interval ORDER BY id FOR UPDATE`
+WHERE id = ANY ($1) AND state = 'asked' AND next_action_at = $2::timestamptz + $3::interval ORDER BY id FOR NO KEY UPDATE`
 
 const endWithdrawal = `UPDATE withdrawal SET state = $3 WHERE org_id = $1 AND id = $2`
 

@@ -75,10 +75,10 @@ func (j *job) askWithdrawals(ctx context.Context, tx statements, now time.Time) 
 // asksBack returns what of the batch amends and takes back, and of each whether it is new: an amendment that brought nothing new to the
 // record is one that was sent again, or one back to what was sent before.
 func (j *job) asksBack() (asked []*vital.Reading, news []bool) {
-	known := map[*vital.Reading]bool{}
+	known := map[*vital.Reading]bool{} // of the few that do either
 	ask := func(r *vital.Reading, isNew bool) {
-		known[r] = true
-		if r.More != nil && r.More.Name != 0 && (r.More.Standing == vital.Amended || r.More.Standing == vital.EnteredInError) {
+		if takesBack(r) && !known[r] {
+			known[r] = true
 			asked, news = append(asked, r), append(news, isNew)
 		}
 	}
@@ -88,18 +88,25 @@ func (j *job) asksBack() (asked []*vital.Reading, news []bool) {
 	for _, r := range slices.Concat(j.filed.parkedFirst, j.sifted.withdrawn) {
 		ask(r, true)
 	}
-	for _, r := range slices.Concat(j.sifted.readings, j.sifted.again) {
-		if !known[r] && !r.HasSequence {
-			ask(r, false)
+	for _, list := range [][]*vital.Reading{j.sifted.readings, j.sifted.again} {
+		for _, r := range list {
+			if !r.HasSequence {
+				ask(r, false)
+			}
 		}
 	}
 	return asked, news
 }
 
+// takesBack reports whether the reading amends or takes back what was sent before under its name.
+func takesBack(r *vital.Reading) bool {
+	return r.More != nil && r.More.Name != 0 && (r.More.Standing == vital.Amended || r.More.Standing == vital.EnteredInError)
+}
+
 // namedAnew are the readings that are new to the record and may have been amended or taken back before they came.
 func (j *job) namedAnew() (list []*vital.Reading) {
 	add := func(r *vital.Reading) {
-		if r.More != nil && r.More.Name != 0 && r.More.Standing != vital.Amended && r.More.Standing != vital.EnteredInError {
+		if r.More != nil && r.More.Name != 0 && !takesBack(r) {
 			list = append(list, r)
 		}
 	}
@@ -117,7 +124,7 @@ const reopenNamed = `
 UPDATE withdrawal w SET state = 'asked', attempts = 0, next_action_at = $4 FROM (
     SELECT f.id FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS a (org, sensor, name) JOIN sensor s ON s.org_id = a.org AND s.id = a.sensor
         JOIN withdrawal f ON f.org_id = a.org AND f.sensor_id IN (a.sensor, s.parent_id) AND f.name = a.name
-    WHERE f.state <> 'done' ORDER BY f.org_id, f.sensor_id, f.name, f.standing, f.sent_at, f.tie FOR UPDATE OF f) o
+    WHERE f.state <> 'done' ORDER BY f.org_id, f.sensor_id, f.name, f.standing, f.sent_at, f.tie FOR NO KEY UPDATE OF f) o
 WHERE w.id = o.id`
 
 func reopenWithdrawals(ctx context.Context, tx statements, named []*vital.Reading, now time.Time) error {
