@@ -17,7 +17,8 @@ const mostClaimed = 50
 // ClaimedRed is an unverified red of which somebody said whose it is.
 type ClaimedRed struct {
 	Unverified
-	Owner account.Patient
+	Value int64 // UnverifiedValue.ID
+	Claim
 }
 
 // Filed reports whether it is among the readings of the patient, where limits judge it: what was refused cannot be, and of a summary

@@ -375,7 +375,7 @@ func (j *judgement) do(ctx context.Context, todo *task, fresh []Point) error {
 		if e := j.follower.open; e != nil && e.Since.Before(todo.from) {
 			rule.At = e.Since
 		}
-		if err := j.revise(ctx, revision{change: rule, cause: todo.changed(), renews: true, without: late}); err != nil {
+		if err := j.revise(ctx, revision{change: rule, cause: todo.changed(), renews: true, fewer: todo.taken || todo.withdrawn, without: late}); err != nil {
 			return err
 		}
 	}

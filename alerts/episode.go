@@ -71,6 +71,8 @@ const (
 	CauseBrought Cause = "filed here"      // readings that were filed elsewhere, or under nobody, were this person's (refile)
 
 	CauseWithdrawn Cause = "taken back" // readings were taken back, by their device or by a person (withdrawal)
+
+	CauseRefused Cause = "correction refused" // its device wants a reading changed, and what it sent for it was refused
 )
 
 // settled reports whether a person changed what is judged, by other limits or by taking readings away: then what holds no more
@@ -95,13 +97,14 @@ type Entry struct {
 	Actor       account.Actor // zero for Hale itself
 	Level       Level         // opened, occurred, worsened: the level of the reading or condition
 	Reading     Mark          // the reading it tells of; zero for acts
+	Vague       vital.Vague   // of the time of that reading
 	Values      []float64     // of that reading
 	Findings    vital.Finding // of that reading, as it is stored; not written with the entry
 	Grounds     *Grounds      // of a trend rule: the numbers that decided; nil of a limit
 	RuleVersion int           // in force for that reading
 	Historic    bool          // that reading came too late to page anybody
 	Closes      bool          // cleared: a yellow episode nobody acted on closes with its condition
-	Breaks      bool          // worsened: it ends an acknowledgement although its reading may have come late
+	Breaks      bool          // worsened: it ends an acknowledgement although its reading may have come late; annotated: so does it
 	Contact     bool          // the reading came too late to page, but is the last that is known: contact was asked for
 	Worst       bool          // no reading of the episode before lies further beyond the limits; of one that renews, none at all
 	Cause       Cause         // cleared and annotated: why
@@ -159,6 +162,8 @@ type Episode struct {
 	WorstGrounds *Grounds // of a trend rule
 	ContactAbout Mark     // the reading that contact was last asked for; zero when it never was
 
+	FirstVague, SinceVague, LastVague, WorstVague vital.Vague // how well these times are known
+
 	Occurrences int
 	AckBy       account.StaffID
 	AckName     string
@@ -202,6 +207,7 @@ func (e Episode) Apply(entry Entry) Episode {
 	case EntryOpened:
 		e.State, e.Holds, e.Level, e.Historic = Open, true, entry.Level, entry.Historic
 		e.RuleVersion, e.OpenedAt, e.First, e.Version = entry.RuleVersion, entry.RecordedAt, entry.Reading, 1
+		e.FirstVague = entry.Vague
 		e.occurred(entry)
 	case EntryOccurred:
 		e.occurred(entry)
@@ -230,6 +236,10 @@ func (e Episode) Apply(entry Entry) Episode {
 		e.noted(entry)
 	case EntryAnnotated: // others stand in the log for people to read
 		e.retracted(entry)
+		if entry.Breaks && e.State == Acknowledged {
+			e.unacknowledged()
+			e.Version++
+		}
 		if entry.Renews() {
 			e.renewed(entry)
 		}
@@ -240,7 +250,7 @@ func (e Episode) Apply(entry Entry) Episode {
 func (e *Episode) occurred(entry Entry) {
 	e.Occurrences++
 	if e.Since.IsZero() || entry.Reading.At.Before(e.Since) {
-		e.Since = entry.Reading.At
+		e.Since, e.SinceVague = entry.Reading.At, entry.Vague
 	}
 	if entry.Worst {
 		e.worstIs(entry)
@@ -256,20 +266,20 @@ func (e *Episode) occurred(entry Entry) {
 }
 
 func (e *Episode) worstIs(entry Entry) {
-	e.Worst, e.WorstLevel, e.WorstValues, e.WorstGrounds = entry.Reading, entry.Level, entry.Values, entry.Grounds
+	e.Worst, e.WorstLevel, e.WorstValues, e.WorstGrounds, e.WorstVague = entry.Reading, entry.Level, entry.Values, entry.Grounds, entry.Vague
 }
 
 func (e *Episode) lastIs(entry Entry) {
-	e.Last, e.LastValues, e.LastGrounds, e.LastVersion = entry.Reading, entry.Values, entry.Grounds, entry.RuleVersion
+	e.Last, e.LastValues, e.LastGrounds, e.LastVersion, e.LastVague = entry.Reading, entry.Values, entry.Grounds, entry.RuleVersion, entry.Vague
 }
 
-// renewed takes what another version says of a counted reading. The worst one is the last as well unless that is later; what
+// renewed takes what another version says of a counted reading. The worst one is the last as well unless that is later and stands; what
 // that version does not count any more may have been the last until now.
 func (e *Episode) renewed(entry Entry) {
 	if entry.Worst {
 		e.worstIs(entry)
 	}
-	if !entry.Worst || !entry.Reading.Before(e.Last) {
+	if !entry.Worst || !entry.Reading.Before(e.Last) || e.Retraction(e.Last) != nil {
 		e.lastIs(entry)
 	}
 }
@@ -280,7 +290,7 @@ func (e *Episode) renewed(entry Entry) {
 func (e *Episode) worsened(entry Entry) {
 	e.Level = max(e.Level, entry.Level)
 	if e.State == Acknowledged && (!entry.Historic || entry.Breaks) {
-		e.State, e.AckBy, e.AckName, e.AckAt, e.AckUntil, e.AckLevel = Open, 0, "", time.Time{}, time.Time{}, None
+		e.unacknowledged()
 	}
 	e.Version++
 	if !entry.Reading.IsZero() {
@@ -291,6 +301,10 @@ func (e *Episode) worsened(entry Entry) {
 	if !entry.Historic {
 		e.Paged = max(e.Paged, entry.Level)
 	}
+}
+
+func (e *Episode) unacknowledged() {
+	e.State, e.AckBy, e.AckName, e.AckAt, e.AckUntil, e.AckLevel = Open, 0, "", time.Time{}, time.Time{}, None
 }
 
 // contacts notes that contact was asked for. That is only ever done for the newest reading of all (follower.asks), which

@@ -178,10 +178,10 @@ func (f *follower) discovers(iv *found, unlogged []occurrence, worse bool, cause
 }
 
 // resolver returns the episode that a person resolved after the reading was measured, that told of the same interval,
-// and that was no better than the reading; nil when there is none.
+// and that was no better than the reading; nil when there is none. What may have been measured since is not resolved.
 func (f *follower) resolver(o occurrence) *Episode {
 	i := slices.IndexFunc(f.resolved, func(e *Episode) bool {
-		return o.At.Before(e.ClosedAt) && max(o.Level, o.Condition) <= e.Level &&
+		return o.latest().Before(e.ClosedAt) && max(o.Level, o.Condition) <= e.Level &&
 			!e.Last.Before(f.interval.From) && (f.interval.Open() || !f.interval.To.Before(e.First))
 	})
 	if i < 0 {
@@ -279,7 +279,7 @@ func (f *follower) clears(iv Interval, ending Step) {
 // outlived reports whether the open episode of a rule that may ask who was measured tells of an interval before this one as
 // well. The end of that one left it open for a person, who has not answered yet.
 func (f *follower) outlived(iv Interval) bool {
-	return f.rule.Form == FormReference && f.open.First.Before(iv.From)
+	return f.rule.doubts() && f.open.First.Before(iv.From)
 }
 
 // offBy says who switched the rule off.
@@ -309,7 +309,7 @@ func (f *follower) annotates(reading Mark, cause Cause, note string) {
 // told is an entry about a reading.
 func (f *follower) told(kind EntryKind, o occurrence) Entry {
 	return Entry{
-		Kind: kind, RecordedAt: f.now, Level: o.Level, Reading: o.Mark, Values: slices.Clone(o.Values), // the batch shares one array
+		Kind: kind, RecordedAt: f.now, Level: o.Level, Reading: o.Mark, Vague: o.Vague(), Values: slices.Clone(o.Values), // the batch shares one array
 		RuleVersion: o.Version, Historic: f.historic(o.Point), Grounds: o.Grounds,
 	}
 }
@@ -346,7 +346,7 @@ func (f *follower) historic(p Point) bool {
 // asks reports whether the reading asks for contact: it came too late to page but is red and the last that is known
 // of the patient.
 func (f *follower) asks(o occurrence) bool {
-	return f.historic(o.Point) && o.Level >= Red && o.Compare(f.newest) == 0 && f.now.Sub(o.At) <= ContactWithin
+	return f.historic(o.Point) && o.Level >= Red && o.Compare(f.newest) == 0 && f.now.Sub(o.latest()) <= ContactWithin
 }
 
 // contact asks for contact when the entry, just appended, does: once per episode, level and interval.

@@ -14,24 +14,25 @@ type Grounds struct {
 	Form      Form      `json:"form"`
 	Direction Direction `json:"direction,omitempty"`
 	Day       string    `json:"day"`             // of the reading
-	Value     float64   `json:"value,omitempty"` // change and reference: the day's value; moving average: the mean
+	Value     float64   `json:"value,omitempty"` // change and reference: the day's value; moving average: the mean; baseline: the reading's
 
-	Against    float64 `json:"against,omitempty"`     // change: the lowest or highest; reference: itself; moving average: the median
-	AgainstDay string  `json:"against_day,omitempty"` // change: when that was
+	Against    float64 `json:"against,omitempty"`     // change: the lowest or highest; reference: itself; moving average and baseline: the median
+	AgainstDay string  `json:"against_day,omitempty"` // change: when that was; baseline: the last day of the median
 	By         float64 `json:"by,omitempty"`          // how far Value lies from Against, in the direction
 	Name       string  `json:"name,omitempty"`        // reference: what it is
+	Spread     float64 `json:"spread,omitempty"`      // baseline: the usual spread
 
 	Unlike    bool    `json:"unlike,omitempty"`     // Value is the day's, and so far from Median that it may be somebody else's
 	Median    float64 `json:"median,omitempty"`     // of 7 days, when Unlike or MedianWas; with Unlike 0: too few days, it is far from another value of the day
 	MedianWas float64 `json:"median_was,omitempty"` // what the median was until the values became those that are usual now
 
-	Days         int       `json:"days,omitempty"`           // change: looked back on; moving average: of the mean; average: of the mean
-	DaysWith     int       `json:"days_with,omitempty"`      // moving average and average: how many of them have readings
+	Days         int       `json:"days,omitempty"`           // change: looked back on; moving average: of the mean; average: of the mean; baseline: of the median
+	DaysWith     int       `json:"days_with,omitempty"`      // moving average, average, baseline: how many of them have readings
 	LongDays     int       `json:"long_days,omitempty"`      // moving average: of the median
 	LongDaysWith int       `json:"long_days_with,omitempty"` // moving average: how many of them have readings
 	Means        []float64 `json:"means,omitempty"`          // average: per component, rounded as they are compared
 	Readings     int       `json:"readings,omitempty"`       // average: in the mean
-	Sessions     int       `json:"sessions,omitempty"`       // average: half-days with readings, each of which weighs the same; 0: of before that was so
+	Sessions     int       `json:"sessions,omitempty"`       // average, baseline: half-days with readings, each of which weighs the same; 0: of before that was so
 	Skipped      int       `json:"skipped,omitempty"`        // average: first days that were left out
 }
 
@@ -65,6 +66,8 @@ func (g *Grounds) Words(m vital.Metric) string {
 			text += ", " + done + " on " + strconv.Itoa(g.DaysWith) + " of the " + strconv.Itoa(g.Days) + " and " +
 				strconv.Itoa(g.LongDaysWith) + " of the " + counted(g.LongDays, "day")
 		}
+	case FormBaseline:
+		return g.baselineWords(m)
 	case FormAverage:
 	}
 	return text + g.doubtWords(m)

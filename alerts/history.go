@@ -21,14 +21,14 @@ type history struct {
 type gathering struct {
 	zone        string
 	from, until int  // minutes of the local day
-	whole       bool // every reading counts, in sums; else the readings of the part of the day, one by one
+	whole       bool // the readings of the part of the day, mostly all of it, count in sums; else one by one
 }
 
 type days struct {
 	gathering
 	zone     *time.Location
 	back     int32     // how many days before the newest one are kept
-	sessions []session // by date, of the whole day
+	sessions []session // by date
 	values   []single  // by date, of one date in the order of measuring
 }
 
@@ -74,7 +74,9 @@ func (t *Trend) gathering() (gathering, bool) {
 		part = t.Reference.Part
 	case t.MovingAverage != nil:
 		part = t.MovingAverage.Part
-	case t.Average != nil:
+	case t.Baseline != nil && t.Baseline.Part != nil:
+		g.whole, part = true, *t.Baseline.Part
+	case t.Average != nil, t.Baseline != nil:
 		g.whole, g.until = true, 24*60
 		return g, true
 	default:

@@ -13,6 +13,8 @@ type verdict struct {
 	judged   bool     // at least one component has both a value and a bound
 	grounds  *Grounds // of a trend that is at a level
 	date     int32    // the local day, of a trend that compares the value of a day
+	value    int64    // of a baseline: the reading in thousandths, and what was usual
+	norm     norm
 }
 
 // Judge returns how bad the reading is for this version of a limit rule. (What a trend says depends on the readings

@@ -16,6 +16,7 @@ import (
 // Limits is what people do with a patient's limits: look, and set new versions.
 type Limits struct {
 	Book  RuleBook
+	Past  Past // nil: nobody is told what is usual
 	Looks *account.Looks
 	Now   func() time.Time
 }

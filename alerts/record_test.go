@@ -114,9 +114,15 @@ func (f facts) Logged(_ context.Context, _ vital.PatientID, rule alerts.RuleID, 
 		if e.Rule != rule {
 			continue
 		}
-		for _, entry := range f.logs[e.ID] {
+		acked := 0 // so many entries stood when it was acknowledged
+		for i, entry := range f.logs[e.ID] {
+			if entry.Kind == alerts.EntryAcknowledged && e.State == alerts.Acknowledged {
+				acked = i
+			}
+		}
+		for i, entry := range f.logs[e.ID] {
 			if entry.Tells() && !entry.Reading.Before(from) {
-				told = append(told, alerts.Told{Mark: entry.Reading, Episode: e.ID})
+				told = append(told, alerts.Told{Mark: entry.Reading, Episode: e.ID, Acked: i < acked})
 			}
 		}
 	}

@@ -34,12 +34,16 @@ func (f *follower) renewed(was *Episode, after []found, logged []Told, cause Cau
 	}
 	e := f.open
 	renewsWorst := worst.Compare(e.Worst) != 0 || !reflect.DeepEqual(worst.Grounds, e.WorstGrounds) || f.rule.Kind == KindTrend && worst.Level != e.WorstLevel
-	both := renewsLast() && worst.Compare(last.Mark) == 0 && !worst.Before(e.Last) // one entry tells of both (Episode.renewed)
-	if renewsWorst || both {
-		f.renews(worst, true, cause)
+	// One entry tells of both (Episode.renewed).
+	both := worst.Compare(last.Mark) == 0 && (!worst.Before(e.Last) || e.Retraction(e.Last) != nil)
+	switch {
+	case both && (renewsWorst || renewsLast()):
+		f.renews(worst, true, "its latest reading, which is its worst", cause)
+	case renewsWorst:
+		f.renews(worst, true, "its worst reading", cause)
 	}
 	if renewsLast() {
-		f.renews(last, false, cause)
+		f.renews(last, false, "its latest reading", cause)
 	}
 }
 
@@ -75,20 +79,13 @@ func (f *follower) worstOf(counted []occurrence) occurrence {
 	return worst
 }
 
-// renews writes what is now said of a counted reading.
-func (f *follower) renews(o occurrence, worst bool, cause Cause) {
+// renews writes what is now said of a counted reading; which says which of the episode's it is.
+func (f *follower) renews(o occurrence, worst bool, which string, cause Cause) {
 	if !cause.refiled() && cause != CauseWithdrawn {
 		cause = CauseRule
 	}
-	which := "its latest reading"
-	switch {
-	case worst && o.Before(f.open.Last):
-		which = "its worst reading"
-	case worst:
-		which = "its latest reading, which is its worst"
-	}
 	f.append(Entry{
-		Kind: EntryAnnotated, RecordedAt: f.now, Level: o.Level, Reading: o.Mark, Values: slices.Clone(o.Values), Grounds: o.Grounds,
+		Kind: EntryAnnotated, RecordedAt: f.now, Level: o.Level, Reading: o.Mark, Vague: o.Vague(), Values: slices.Clone(o.Values), Grounds: o.Grounds,
 		RuleVersion: o.Version, Worst: worst, Cause: cause, Note: renewedNote(cause, o.Version, which),
 	})
 }

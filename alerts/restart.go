@@ -12,7 +12,7 @@ import (
 // still count. It lies at the beginning of a stored interval, or where the condition did not hold.
 type start struct {
 	at     Mark
-	before []Point    // the latest readings before it, since the interval before ended
+	state  Runner     // after the latest readings before it, since the interval before ended
 	stored []Interval // what is stored from there on
 }
 
@@ -36,7 +36,7 @@ func (j *judgement) restart(ctx context.Context, change Mark, without []Point) (
 	if err != nil {
 		return start{}, err
 	}
-	s.before, err = j.since(ctx, s.at, floor, without)
+	s.state, err = j.begin(ctx, s.at, floor, without)
 	return s, err
 }
 
@@ -83,6 +83,43 @@ func (j *judgement) endBefore(ctx context.Context, from Mark) (Mark, error) {
 		return Mark{}, err
 	}
 	return list[0].To, nil
+}
+
+// begin returns the state outside any interval after the readings before a mark that its window still sees, without some of this batch.
+func (j *judgement) begin(ctx context.Context, before, floor Mark, without []Point) (Runner, error) {
+	if j.track.rule.sums() {
+		return j.summed(ctx, before, without)
+	}
+	points, err := j.since(ctx, before, floor, without)
+	return j.track.begin(points), err
+}
+
+// sumPage is how many readings are in memory at once when those of weeks are summed up: a sensor that sends without a pause has
+// millions.
+const sumPage = 32_768
+
+// summed returns the state of a rule that remembers sums of half-days, for which the order of the readings is nothing.
+func (j *judgement) summed(ctx context.Context, before Mark, without []Point) (Runner, error) {
+	state := j.track.begin(nil)
+	if before.At.IsZero() {
+		return state, nil // there are none
+	}
+	for floor := (Mark{At: before.At.Add(-j.track.rule.reach()), ID: math.MinInt64}); ; {
+		points, err := j.facts.PointsBefore(ctx, j.patient.id, j.track.rule.Metric, before, floor, sumPage)
+		if err != nil {
+			return state, fmt.Errorf("read the readings of the days before: %w", err)
+		}
+		whole := len(points) < sumPage
+		if !whole {
+			before = points[0].Mark
+		}
+		for _, p := range except(points, without) {
+			state.past.take(&p)
+		}
+		if whole {
+			return state, nil
+		}
+	}
 }
 
 // since returns the readings before a mark that its window still sees, without some of this batch.
@@ -163,6 +200,7 @@ type revision struct {
 	change  Mark
 	cause   Cause
 	renews  bool    // because of another version of the rule, which may say something else of what is counted already
+	fewer   bool    // readings that were judged may be there no more
 	without []Point // of the batch: they are judged afterwards
 }
 
@@ -177,7 +215,7 @@ func (j *judgement) revise(ctx context.Context, r revision) error {
 	if err != nil {
 		return err
 	}
-	now := fold(t.begin(from.before), except(points, r.without))
+	now := fold(from.state, except(points, r.without))
 	after := intervalsOf(now.found)
 	t.state, t.ready = now.after, true
 	switch {
@@ -192,12 +230,17 @@ func (j *judgement) revise(ctx context.Context, r revision) error {
 	if !slices.EqualFunc(from.stored, after, Interval.same) {
 		j.replace(from.at, after)
 	}
-	if len(from.stored) == 0 && len(after) == 0 {
+	taken := r.fewer && j.follower.mayLoseAck()
+	if len(from.stored) == 0 && len(after) == 0 && !taken {
 		return nil
 	}
 	logged, err := j.logged(ctx, from.at)
 	if err != nil {
 		return err
+	}
+	lost := taken && j.follower.losesAck(points, logged)
+	if len(from.stored) == 0 && len(after) == 0 {
+		return nil
 	}
 	if err := j.recall(ctx, from.earliest(now.found)); err != nil {
 		return err
@@ -206,6 +249,9 @@ func (j *judgement) revise(ctx context.Context, r revision) error {
 	j.follower.revised(from.stored, now.found, logged, r.cause)
 	if r.renews && was != nil {
 		j.follower.renewed(was, now.found, logged, r.cause)
+	}
+	if lost {
+		j.follower.callsAgain(now.found)
 	}
 	return nil
 }
@@ -227,7 +273,7 @@ func (j *judgement) logged(ctx context.Context, from Mark) ([]Told, error) {
 	for _, c := range j.follower.changes {
 		for _, e := range c.Entries {
 			if e.Tells() && !e.Reading.Before(from) {
-				told = append(told, Told{e.Reading, c.Episode.ID})
+				told = append(told, Told{Mark: e.Reading, Episode: c.Episode.ID})
 			}
 		}
 	}
@@ -248,18 +294,18 @@ func (j *judgement) lastBefore(ctx context.Context, from Mark) (Interval, error)
 // since the last one ended. When what is stored
 // does not follow from the readings, the track is judged anew from there: a wrong track is mended in the open, with
 // an annotation, rather than allowed to stop a whole partition.
-func (j *judgement) resume(ctx context.Context) error {
+func (j *judgement) resume(ctx context.Context) (err error) {
 	t := j.track
 	if !t.holds() {
-		before, err := j.since(ctx, Mark{At: t.newest.At, ID: t.newest.ID + 1}, t.last.To, nil)
-		t.state, t.ready = t.begin(before), true
+		t.state, err = j.begin(ctx, Mark{At: t.newest.At, ID: t.newest.ID + 1}, t.last.To, nil)
+		t.ready = true
 		return err
 	}
 	floor, err := j.endBefore(ctx, t.last.From)
 	if err != nil {
 		return err
 	}
-	before, err := j.since(ctx, t.last.From, floor, nil)
+	before, err := j.begin(ctx, t.last.From, floor, nil)
 	if err != nil {
 		return err
 	}
@@ -267,7 +313,7 @@ func (j *judgement) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := fold(t.begin(before), points)
+	now := fold(before, points)
 	if !now.is(t.last) {
 		j.mended = true
 		return j.revise(ctx, revision{change: t.last.From, cause: CauseLate}) // nobody changed a rule: this may close nothing

@@ -89,6 +89,8 @@ func (s *scenario) play(line string) error {
 		n, err := strconv.Atoi(rest)
 		s.day = n - 1
 		return err
+	case first == "days":
+		return s.daily(rest)
 	case first == "restart":
 		s.decider.Forget()
 		return nil

@@ -54,6 +54,13 @@ func (s *scenario) parseTrend(text string) (vital.Metric, alerts.Trend, error) {
 		}
 		t.Reference = &alerts.TrendReference{Part: part, Value: value, Name: strings.Join(words[3:], " "), Unlike: 5}
 		steps, margin = &t.Reference.Steps, &t.Reference.Margin
+	case alerts.FormBaseline:
+		b, err := parseBaseline(metric, words[2:], rest)
+		t.Baseline, t.ClearAfter = &b, 2
+		if err != nil {
+			return 0, t, err
+		}
+		return metric, t, t.Check(metric)
 	case alerts.FormMovingAverage, alerts.FormAverage:
 		return 0, t, fmt.Errorf("of %s a scenario knows the default only", words[1])
 	}

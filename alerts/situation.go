@@ -28,7 +28,16 @@ type Point struct {
 	ReceivedAt time.Time
 	Findings   vital.Finding
 	Sensor     vital.SensorID // trends of weights compare those of one scale
-	Unsure     time.Duration  // At lies within so much of when it was measured, either way; 0 also of one that is Historic anyway
+	Unsure     time.Duration  // At lies within so much of when it was measured, either way; 0 also where that is a few minutes and changes nothing
+}
+
+// Vague returns how well the time of the reading is known.
+func (p Point) Vague() vital.Vague { return vital.VagueWithin(p.Unsure, p.ReceivedAt) }
+
+// latest returns the latest moment at which the reading can have been measured; At where that is known but for a few minutes.
+func (p Point) latest() time.Time {
+	_, last := p.Vague().Span(p.At)
+	return last
 }
 
 // Historic reports whether the reading tells of so long before a time (more than vital.HistoricAfter, however late it can have been
@@ -100,6 +109,7 @@ type Change struct {
 type Told struct {
 	Mark
 	Episode EpisodeID
+	Acked   bool // the episode is acknowledged, and told of it before it was: whoever has it was shown the reading
 }
 
 // Facts reads what is stored, inside the transaction of the batch that is being decided.

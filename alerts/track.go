@@ -23,6 +23,7 @@ type Runner struct {
 	current Interval // the one that holds, or the last one that this runner saw end
 	streak  int      // readings in a row that were inside by the margin
 	doubted int32    // the first local day of the interval on which it was asked who was measured; 0: none
+	norm    norm     // of a baseline: what was usual when the interval began
 }
 
 // Step is what one reading did to a track.
@@ -33,7 +34,7 @@ type Step struct {
 	Began     bool  // it began an interval
 	Ended     bool  // it ended the interval
 	Off       bool  // no version was in force for it, or one that is switched off
-	Doubt     bool  // it ended the interval, but on another day it was asked who was measured, which it does not answer
+	Doubt     bool  // it ended the interval, but on another day it was asked who was measured, which it does not answer; or what is usual has moved towards it
 	Occurred  bool  // it lies in an interval and is itself beyond a limit
 
 	Grounds *Grounds // of a trend: the numbers that put the reading at its level; nil at none
@@ -101,7 +102,7 @@ func (r *Runner) Step(p Point) Step {
 	case said.level >= Yellow && condition >= Yellow:
 		r.holds, r.streak = true, 0
 		r.current = Interval{From: p.Mark, Peak: condition, Count: 1, Last: p.Mark}
-		r.doubted = 0
+		r.doubted, r.norm = 0, said.norm
 		r.doubt(&said)
 		step.Began, step.Occurred, step.Condition = true, true, condition
 	}
@@ -135,7 +136,8 @@ func (r *Runner) hold(p Point, v *Version, said verdict, condition Level, step *
 	step.Condition = Yellow
 	if r.streak >= v.clearAfter() {
 		r.end(p, step)
-		step.Doubt = r.doubted != 0 && r.doubted != said.date // a value of the same day that is like the others has answered
+		// A value of the same day that is like the others has answered who was measured.
+		step.Doubt = r.doubted != 0 && r.doubted != said.date || r.moved(v, &said)
 	}
 }
 

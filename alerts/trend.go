@@ -18,10 +18,13 @@ const (
 	FormReference     Form = "reference"      // the day's value with a personal reference, such as the dry weight
 	FormMovingAverage Form = "moving_average" // the mean of the last days with the median of the days before them
 	FormAverage       Form = "average"        // the mean of some days with bounds, such as the 7-day home blood pressure
+	FormBaseline      Form = "baseline"       // each reading with what is usual for the person: a median of the weeks before
 )
 
 // Forms returns every form of trend rules.
-func Forms() []Form { return []Form{FormChange, FormReference, FormMovingAverage, FormAverage} }
+func Forms() []Form {
+	return []Form{FormChange, FormReference, FormMovingAverage, FormAverage, FormBaseline}
+}
 
 // Direction says which way a change or a distance counts.
 type Direction string
@@ -41,6 +44,7 @@ type Trend struct {
 	Reference     *TrendReference     `json:"reference,omitempty"`
 	MovingAverage *TrendMovingAverage `json:"moving_average,omitempty"`
 	Average       *TrendAverage       `json:"average,omitempty"`
+	Baseline      *TrendBaseline      `json:"baseline,omitempty"`
 }
 
 // DayPart is a part of the local day: from From (inclusive) to Until (exclusive), "04:00" to "12:00". 24:00 is the end of
@@ -56,9 +60,10 @@ type DayPart struct {
 type TrendStep struct {
 	Level     Level     `json:"level" enum:"yellow,red"`
 	Direction Direction `json:"direction" enum:"rise,fall"`
-	By        float64   `json:"by" doc:"Fires at this distance, in the canonical unit"`
+	By        float64   `json:"by,omitempty" doc:"Fires at this distance, in the canonical unit"`
 	MoreThan  bool      `json:"more_than,omitempty" doc:"Fires only beyond it"`
 	Days      int       `json:"days,omitempty" doc:"Of a change: on how many local days before today it looks back"`
+	Spreads   float64   `json:"spreads,omitempty" doc:"Of a baseline: fires at so many usual spreads; with by, the larger of the two counts"`
 }
 
 // TrendChange compares the day's value with the lowest (a rise) or the highest (a fall) of the local days before. The worst
@@ -118,14 +123,19 @@ func (t *Trend) Form() Form {
 		return FormMovingAverage
 	case t.Average != nil:
 		return FormAverage
+	case t.Baseline != nil:
+		return FormBaseline
 	}
 	return ""
 }
 
-// asking returns the trend with the distance from which a body weight may be somebody else's, where it says none: a version
-// holds all that its verdict depends on.
+// asking returns the trend with the distance from which a body weight may be somebody else's, and the smallest spread that counts,
+// where it says none: a version holds all that its verdict depends on.
 func (t *Trend) asking(m vital.Metric) *Trend {
 	own := *t
+	if own.Baseline != nil {
+		own.Baseline = own.Baseline.sparing(m)
+	}
 	if m != vital.BodyWeight {
 		return &own
 	}
@@ -166,6 +176,8 @@ func (t *Trend) back() int {
 		days, unlike = t.MovingAverage.back(), t.MovingAverage.Unlike
 	case t.Average != nil:
 		days = t.Average.Days - 1
+	case t.Baseline != nil:
+		days = t.Baseline.back()
 	}
 	if unlike > 0 {
 		days = max(days, likelyDays+likelyLonger) // what was usual on the last day of the week
@@ -194,15 +206,21 @@ func (r *Rule) reach() time.Duration {
 
 // returns reports whether the end of the rule's condition says that the patient is well again. A weight that stays high
 // is soon no rise any more, since the days before were high as well: such an alert waits for a person. So does one that
-// asks who was measured, of whatever form (Step.Doubt).
+// asks who was measured, of whatever form, and one whose readings are usual only because what is usual has changed (Step.Doubt).
 func (r *Rule) returns() bool {
 	switch r.Form {
 	case FormChange, FormMovingAverage:
 		return false
-	case FormReference, FormAverage, "":
+	case FormReference, FormAverage, FormBaseline, "":
 	}
 	return true
 }
+
+// doubts reports whether the end of the rule's condition may leave something for a person to look at (Step.Doubt).
+func (r *Rule) doubts() bool { return r.Form == FormReference || r.Form == FormBaseline }
+
+// sums reports whether the rule remembers sums of half-days, however many readings there were.
+func (r *Rule) sums() bool { return r.Form == FormAverage || r.Form == FormBaseline }
 
 // furthestBack is how many local days before today a trend may look at: it bounds what has to be read again.
 const furthestBack = 31
@@ -220,14 +238,15 @@ func (t *Trend) Check(metric vital.Metric) error {
 		return fault.New(fault.Invalid, "there is no such metric")
 	}
 	forms := 0
-	for _, has := range []bool{t.Change != nil, t.Reference != nil, t.MovingAverage != nil, t.Average != nil} {
+	for _, has := range []bool{t.Change != nil, t.Reference != nil, t.MovingAverage != nil, t.Average != nil, t.Baseline != nil} {
 		if has {
 			forms++
 		}
 	}
 	switch {
 	case forms != 1:
-		return fault.New(fault.Invalid, "a trend has exactly one form: %s, %s, %s or %s", FormChange, FormReference, FormMovingAverage, FormAverage)
+		return fault.New(fault.Invalid, "a trend has exactly one form: %s, %s, %s, %s or %s",
+			FormChange, FormReference, FormMovingAverage, FormAverage, FormBaseline)
 	case t.Average == nil && len(d.Components) > 1:
 		return fault.New(fault.Invalid, "%s has %d components: only the form %s can judge it", d.Code, len(d.Components), FormAverage)
 	case t.ClearAfter < 1 || t.ClearAfter > MaxWindow:
@@ -240,6 +259,8 @@ func (t *Trend) Check(metric vital.Metric) error {
 		return t.Reference.check(&d)
 	case t.MovingAverage != nil:
 		return t.MovingAverage.check(&d)
+	case t.Baseline != nil:
+		return t.Baseline.check(&d)
 	}
 	return t.Average.check(&d)
 }
@@ -330,14 +351,25 @@ func checkSteps(steps []TrendStep, d *vital.Definition) error {
 	}
 	most := d.Components[0].Max - d.Components[0].Min
 	for _, s := range steps {
+		if err := s.checkWay(); err != nil {
+			return err
+		}
 		switch {
-		case s.Level != Yellow && s.Level != Red:
-			return fault.New(fault.Invalid, "the level of a step is yellow or red (got %s)", s.Level)
-		case s.Direction != Rise && s.Direction != Fall:
-			return fault.New(fault.Invalid, "the direction of a step is %s or %s (got %q)", Rise, Fall, s.Direction)
 		case bad(s.By, 0.001, most):
 			return fault.New(fault.Invalid, "by: must be a number from 0.001 to %s", number(most))
+		case s.Spreads != 0:
+			return fault.New(fault.Invalid, "spreads: only a %s knows a usual spread", FormBaseline)
 		}
+	}
+	return nil
+}
+
+func (s *TrendStep) checkWay() error {
+	switch {
+	case s.Level != Yellow && s.Level != Red:
+		return fault.New(fault.Invalid, "the level of a step is yellow or red (got %s)", s.Level)
+	case s.Direction != Rise && s.Direction != Fall:
+		return fault.New(fault.Invalid, "the direction of a step is %s or %s (got %q)", Rise, Fall, s.Direction)
 	}
 	return nil
 }

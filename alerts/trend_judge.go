@@ -25,6 +25,8 @@ func (h *history) judge(t *Trend, p *Point) verdict {
 		return t.MovingAverage.judge(s, p)
 	case t.Average != nil:
 		return t.Average.judge(s, h.metric, p)
+	case t.Baseline != nil:
+		return t.Baseline.judge(s, h.metric, p)
 	}
 	return verdict{}
 }

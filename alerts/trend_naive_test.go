@@ -290,6 +290,8 @@ func countedLevel(t *rapid.T, trend *alerts.Trend, points []alerts.Point) alerts
 		}
 	case trend.Average != nil:
 		return countedAverage(newPlain(t, trend, alerts.DayPart{}, false, 0, points), trend.Average)
+	case trend.Baseline != nil:
+		return countedBaseline(newPlain(t, trend, alerts.DayPart{}, false, 0, points), trend.Baseline)
 	}
 	switch looked, unlike, changed := d.judged(); {
 	case !looked:

@@ -59,8 +59,29 @@ func drawTrend(t *rapid.T, form alerts.Form) *alerts.Trend {
 			Days: rapid.IntRange(2, 7).Draw(t, "days"), SkipDays: rapid.IntRange(0, 1).Draw(t, "skipped"), LeastReadings: rapid.IntRange(1, 6).Draw(t, "readings"), LeastDays: 1,
 			Components: []alerts.Bounds{{YellowLow: ptr(62), YellowHigh: ptr(66), RedHigh: ptr(68), Margin: float64(rapid.IntRange(0, 1).Draw(t, "margin"))}},
 		}
+	case alerts.FormBaseline:
+		trend.Baseline = drawBaseline(t)
 	}
 	return trend
+}
+
+func drawBaseline(t *rapid.T) *alerts.TrendBaseline {
+	b := &alerts.TrendBaseline{
+		Days: rapid.IntRange(3, 10).Draw(t, "days"), GapDays: rapid.IntRange(0, 3).Draw(t, "gap"), LeastDays: rapid.IntRange(1, 3).Draw(t, "least days"),
+		LeastSessions: rapid.IntRange(1, 6).Draw(t, "least sessions"), LeastSpread: rapid.SampledFrom([]float64{0.25, 1, 3}).Draw(t, "least spread"),
+		Margin: 0.5, Steps: drawSteps(t, false),
+	}
+	if rapid.Bool().Draw(t, "part of the day") {
+		part := drawPart(t)
+		b.Part = &part
+	}
+	for i := range b.Steps {
+		if s := &b.Steps[i]; rapid.Bool().Draw(t, "by spreads") {
+			s.Spreads = float64(rapid.IntRange(2, 6).Draw(t, "spreads")) / 2
+			s.By = rapid.SampledFrom([]float64{0, s.By}).Draw(t, "and by")
+		}
+	}
+	return b
 }
 
 func drawTrendVersion(form alerts.Form) func(t *rapid.T) alerts.Version {

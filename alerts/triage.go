@@ -15,6 +15,7 @@ type Alert struct {
 	PatientName   string
 	PatientNumber string
 	PatientState  account.State
+	PatientZone   string
 	Relation      account.Relation // of whoever asked for it to the patient
 	RuleUID       vital.UID
 	RuleKind      Kind
@@ -104,6 +105,7 @@ type Bucket struct {
 	Facts         []vital.Fact  // that stand beside it; of a single reading only
 	SentAt        time.Time     // of a single reading: its time as sent, and how Start was arrived at
 	Clock         vital.Clock
+	ReceivedAt    time.Time // likewise
 }
 
 // SeriesQuery asks for a chart of one metric. Width 0 asks for single readings (at most 20,000).

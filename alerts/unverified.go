@@ -60,6 +60,7 @@ type Unverified struct {
 	Unitless   bool
 	Findings   vital.Finding
 	MeasuredAt time.Time // zero: not known
+	Vague      vital.Vague
 	ReceivedAt time.Time
 	LastAt     time.Time // when such a value came last
 	Times      int
@@ -118,6 +119,8 @@ type UnverifiedAct struct {
 	Closing Closing
 	Claimed vital.PatientID // whose it is: with ClosedAsClaimed, or until it is filed and judged with EntryAcknowledged
 	Note    string
+	// Unclaimed is the value that is not Claimed's after all, and nobody's again; 0: it is another act.
+	Unclaimed int64
 }
 
 // UnverifiedBook is the record as Watchlist needs it. Every method is bound to the actor's organisation; holders are those within the
@@ -260,15 +263,19 @@ func claimReason(note string) string {
 }
 
 func (w *Watchlist) act(ctx context.Context, actor account.Actor, uid vital.UID, expected int, decide func(now time.Time) (UnverifiedAct, error)) (Unverified, error) {
-	if err := account.Allow(actor, account.HandleAlert, nil); err != nil {
-		return Unverified{}, err
-	}
-	after, events, err := w.Book.AmendUnverified(ctx, actor, uid, func(u Unverified, now time.Time) (UnverifiedAct, error) {
+	return w.amend(ctx, actor, uid, func(u Unverified, now time.Time) (UnverifiedAct, error) {
 		if err := u.current(expected); err != nil {
 			return UnverifiedAct{}, err
 		}
 		return decide(now)
 	})
+}
+
+func (w *Watchlist) amend(ctx context.Context, actor account.Actor, uid vital.UID, decide func(u Unverified, now time.Time) (UnverifiedAct, error)) (Unverified, error) {
+	if err := account.Allow(actor, account.HandleAlert, nil); err != nil {
+		return Unverified{}, err
+	}
+	after, events, err := w.Book.AmendUnverified(ctx, actor, uid, decide)
 	if err != nil {
 		return Unverified{}, err
 	}

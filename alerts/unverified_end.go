@@ -22,6 +22,7 @@ type UnverifiedValue struct {
 	Findings   vital.Finding
 	Reading    int64     // 0: it is none
 	MeasuredAt time.Time // zero: not known
+	Vague      vital.Vague
 	ReceivedAt time.Time
 	Times      int
 	Became     Closing // "": nothing yet. It ends it at EndedAt; ClosedAsDismissed without LeftAt: put aside by somebody who may not end it
@@ -32,6 +33,7 @@ type UnverifiedValue struct {
 	// put aside or taken back.
 	Settled bool
 	Patient vital.PatientID // for whom it was claimed; 0: for nobody
+	Claim   Claim           // of one that stands as somebody's and is read with what it stands for
 }
 
 // number reports whether the device could measure it at all.
@@ -44,7 +46,7 @@ func (v *UnverifiedValue) worseThan(o *UnverifiedValue) bool {
 
 // UnverifiedEntry is one line of the log of an unverified red.
 type UnverifiedEntry struct {
-	Kind   string // opened, worsened, overdue, acknowledged, claimed, closed, dismissed, brought_back, taken_back, read_again
+	Kind   string // opened, worsened, overdue, acknowledged, claimed, unclaimed, closed, dismissed, brought_back, taken_back, read_again
 	At     time.Time
 	By     string // empty: Hale
 	Values []float64

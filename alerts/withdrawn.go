@@ -109,8 +109,16 @@ func Withdrawn(e *Episode, by account.Actor, r Retraction, why string, now time.
 	r.By, r.At = by.Name, now
 	entry := Entry{
 		Kind: EntryAnnotated, RecordedAt: now, Actor: by, Evaluator: Evaluator, Cause: CauseWithdrawn, Reading: r.Reading, Values: r.Values, Retracts: []Retraction{r},
-		Note: "the reading measured at " + r.Reading.At.UTC().Format("2006-01-02 15:04:05") + " UTC was withdrawn: " + why,
+		Note: why,
 	}
+	after := e.Apply(entry)
+	return EpisodeChange{Episode: &after, Entries: []Entry{entry}}
+}
+
+// CorrectionRefused returns an alert with the entry that the device of a reading it told of sent a correction of it that was refused. The
+// reading stands: what it should be, nobody knows.
+func CorrectionRefused(e *Episode, reading Mark, values []float64, now time.Time) EpisodeChange {
+	entry := Entry{Kind: EntryAnnotated, RecordedAt: now, Evaluator: Evaluator, Cause: CauseRefused, Reading: reading, Values: values}
 	after := e.Apply(entry)
 	return EpisodeChange{Episode: &after, Entries: []Entry{entry}}
 }
@@ -120,7 +128,7 @@ func Withdrawn(e *Episode, by account.Actor, r Retraction, why string, now time.
 func StandsAgain(e *Episode, reading Mark, now time.Time) EpisodeChange {
 	entry := Entry{
 		Kind: EntryAnnotated, RecordedAt: now, Evaluator: Evaluator, Cause: CauseWithdrawn, Reading: reading, Retracts: []Retraction{{Reading: reading, How: Restored, At: now}},
-		Note: "the reading measured at " + reading.At.UTC().Format("2006-01-02 15:04:05") + " UTC stands again: the device amended it back",
+		Note: "the reading stands again: the device amended it back",
 	}
 	after := e.Apply(entry)
 	return EpisodeChange{Episode: &after, Entries: []Entry{entry}}

@@ -47,7 +47,8 @@ func TestReadingsThatAreTakenBack(t *testing.T) {
 		{"a yellow one that nobody acted on closes, and shows what was taken back", []alerts.Point{pulse(1, 80), pulse(2, 105)}, "", []int{2}, "closed yellow", 2, true, "cleared taken back"},
 		{"also when nothing is left at all", []alerts.Point{pulse(2, 105)}, "", []int{2}, "closed yellow", 2, true, "cleared taken back"},
 		{"a red one stays for a person", []alerts.Point{pulse(1, 80), pulse(2, 125)}, "", []int{2}, "open red", 2, true, "cleared taken back"},
-		{"one that somebody took stays theirs", []alerts.Point{pulse(2, 105)}, alerts.EntryAcknowledged, []int{2}, "acknowledged yellow", 2, true, "cleared taken back"},
+		{"one that somebody took as well: what they took is not there", []alerts.Point{pulse(2, 105)}, alerts.EntryAcknowledged, []int{2}, "closed yellow", 2, true, "cleared taken back"},
+		{"one that somebody took stays theirs while a reading stands that they were shown", []alerts.Point{pulse(1, 104), pulse(2, 105)}, alerts.EntryAcknowledged, []int{2}, "acknowledged yellow", 1, false, "annotated taken back"},
 		{"what is left is told of, and it holds", []alerts.Point{pulse(1, 101), pulse(2, 125), pulse(3, 104)}, "", []int{3}, "open red", 2, false, "annotated taken back"},
 		{"what a person has resolved says it too", []alerts.Point{pulse(1, 105), pulse(2, 104)}, alerts.EntryResolved, []int{2}, "closed yellow", 2, true, "annotated taken back"},
 		{"one after another", []alerts.Point{pulse(1, 125), pulse(2, 126)}, "", []int{2, 1}, "open red", 2, true, "cleared taken back"},
@@ -83,6 +84,49 @@ func TestReadingsThatAreTakenBack(t *testing.T) {
 			}
 			if want := epoch().Add(time.Duration(c.last) * time.Minute); !e.Last.At.Equal(want) || (e.Retraction(e.Last) != nil) != c.gone {
 				t.Errorf("the last reading told of is of %s, taken back: %v; want %s, %v", e.Last.At, e.Retraction(e.Last) != nil, want, c.gone)
+			}
+			r.checkPure(t)
+		})
+	}
+}
+
+// TestWhatIsLeftIsToldOnce of an alert whose last and worst reading was taken back: of each reading that is its last or its worst now.
+func TestWhatIsLeftIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		readings    []alerts.Point
+		back        int
+		told        int
+		last, worst float64
+	}{
+		"one is left, its last and its worst": {[]alerts.Point{pulse(1, 121), pulse(2, 125)}, 2, 1, 121, 121},
+		"the last was taken back, two differ": {[]alerts.Point{pulse(1, 126), pulse(2, 121), pulse(3, 129)}, 3, 2, 121, 126},
+		"the worst was, and was not the last": {[]alerts.Point{pulse(1, 129), pulse(2, 121)}, 1, 1, 121, 121},
+		"neither was":                         {[]alerts.Point{pulse(1, 129), pulse(2, 121), pulse(3, 122)}, 2, 0, 122, 129},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, d, now := newRecord(pulseRule()), alerts.NewDecider(0), epoch().Add(time.Hour)
+			for _, p := range c.readings {
+				if _, err := r.take(d, p.ReceivedAt, 1, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.back(now, account.Actor{}, c.back)
+			if _, err := r.take(d, now, 2); err != nil {
+				t.Fatal(err)
+			}
+			told, e := 0, r.episodes[0]
+			for _, n := range r.logs[e.ID] {
+				if n.Renews() {
+					told++
+				}
+				if strings.Contains(n.Note, "UTC") {
+					t.Errorf("a page by the patient's clock says %q", n.Note)
+				}
+			}
+			if told != c.told || e.LastValues[0] != c.last || e.WorstValues[0] != c.worst {
+				t.Errorf("%d entries say what is left, last %v, worst %v; want %d, %v, %v: %+v", told, e.LastValues, e.WorstValues, c.told, c.last, c.worst, r.logs[e.ID])
 			}
 			r.checkPure(t)
 		})
@@ -182,6 +226,65 @@ func TestAnAcknowledgementEndsWithWhatItWasGivenTo(t *testing.T) {
 			e := r.episodes[len(r.episodes)-1]
 			if e.State != c.state || len(r.notices)-told != c.tells || e.WorstValues[0] != c.worst {
 				t.Errorf("%s, %d more notices, worst %v; want %s, %d, %v", e.State, len(r.notices)-told, e.WorstValues, c.state, c.tells, c.worst)
+			}
+			r.checkPure(t)
+		})
+	}
+}
+
+// TestAnAcknowledgementIsOfWhatWasShown when it was given: what comes under it was shown to nobody, and calls once that is taken back.
+func TestAnAcknowledgementIsOfWhatWasShown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name          string
+		before, under []alerts.Point
+		back          []int
+		alert         string
+		tells         int // notices by the withdrawal
+		last          float64
+	}{
+		{"one came under it, and stands", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{1}, "open red", 1, 125},
+		{"one came under it late, of before", []alerts.Point{pulse(3, 128)}, []alerts.Point{pulse(2, 125)}, []int{3}, "open red", 1, 125},
+		{"one that was shown stands", []alerts.Point{pulse(1, 124), pulse(2, 128)}, []alerts.Point{pulse(3, 125)}, []int{2}, "acknowledged red", 0, 125},
+		{"what came under it is taken back", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{2}, "acknowledged red", 0, 128},
+		{"both are taken back", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{1, 2}, "open red", 0, 125},
+		{"what came under it was back inside the limits", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 80)}, []int{1}, "open red", 0, 128},
+		{"it was back inside the limits and beyond them again", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 80), pulse(3, 124)}, []int{1}, "open red", 1, 124},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			now := epoch().Add(5 * time.Minute)
+			r, d := newRecord(pulseRule()), alerts.NewDecider(0)
+			take := func(list []alerts.Point) {
+				for _, p := range list {
+					if _, err := r.take(d, now, 1, p); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			take(c.before)
+			r.amend(r.openEpisode(11), alerts.Entry{Kind: alerts.EntryAcknowledged, RecordedAt: now, Actor: ana(), Until: now.Add(time.Hour)})
+			take(c.under)
+			told := len(r.notices)
+			for _, minute := range c.back { // each for itself, and what follows from it
+				r.back(now, account.Actor{}, minute)
+				if _, err := r.take(d, now, 2); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e := r.episodes[len(r.episodes)-1]
+			if got := r.tell(); got != c.alert || e.LastValues[0] != c.last {
+				t.Errorf("%s, last %v; want %s, %v", got, e.LastValues, c.alert, c.last)
+			}
+			if lost := e.State == alerts.Open; lost != (e.AckName == "") {
+				t.Errorf("open (%v) and taken by %q", lost, e.AckName)
+			}
+			want := c.tells
+			if len(c.back) > 1 {
+				want++ // for a moment the other one stood
+			}
+			if n := len(r.notices) - told; n != want {
+				t.Errorf("%d people are told, want %d: %+v", n, want, r.notices)
 			}
 			r.checkPure(t)
 		})

@@ -28,7 +28,7 @@ type alertBody struct {
 	Metric            string          `json:"metric" example:"blood_pressure"`
 	Patient           patientRef      `json:"patient"`
 	Kind              string          `json:"kind" enum:"limit,trend" doc:"Of the rule"`
-	Form              string          `json:"form,omitempty" enum:"change,reference,moving_average,average" doc:"Of a trend rule"`
+	Form              string          `json:"form,omitempty" enum:"change,reference,moving_average,average,baseline" doc:"Of a trend rule"`
 	Because           string          `json:"because,omitempty" doc:"Of a trend rule: why the latest reading counts, in plain words" example:"up 2.3 kg in 3 days: 68.1 kg on Fri 15 May, lowest 65.8 kg on Tue 12 May"`
 	Grounds           *alerts.Grounds `json:"grounds,omitempty" doc:"The same in numbers"`
 	Rule              vital.UID       `json:"rule" format:"uuid"`
@@ -38,6 +38,9 @@ type alertBody struct {
 	Since             time.Time       `json:"since" doc:"When the earliest of its readings beyond the limit was measured; before first_at when that one came later"`
 	FirstAt           time.Time       `json:"first_at" doc:"When the reading that opened it was measured"`
 	LastAt            time.Time       `json:"last_at" doc:"When the latest reading beyond the limit was measured"`
+	SinceUnsure       float64         `json:"since_uncertainty_seconds,omitempty" doc:"That was within so much of since, either way; left out, as of the others, when the time is known to 5 minutes. Then say no time, and no age, as if it were known" example:"86700"`
+	FirstUnsure       float64         `json:"first_uncertainty_seconds,omitempty" doc:"The same of first_at"`
+	LastUnsure        float64         `json:"last_uncertainty_seconds,omitempty" doc:"The same of last_at"`
 	LastValues        []float64       `json:"last_values" doc:"Of that reading: canonical units, in the order of the metric's components" example:"[172,96]"`
 	Worst             *worstBody      `json:"worst,omitempty" doc:"The reading furthest beyond the limit; left out of alerts that opened before Hale kept it"`
 	Contact           bool            `json:"contact" doc:"Get in touch now: its last reading came too late to call anybody, and nothing newer of that vital is known"`
@@ -55,6 +58,7 @@ type alertBody struct {
 
 type worstBody struct {
 	MeasuredAt time.Time       `json:"measured_at"`
+	Unsure     float64         `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	Values     []float64       `json:"values" doc:"Canonical units, in the order of the metric's components" example:"[186,101]"`
 	Because    string          `json:"because,omitempty" doc:"Of a trend rule: why it counts, in plain words"`
 	Grounds    *alerts.Grounds `json:"grounds,omitempty" doc:"The same in numbers"`
@@ -62,22 +66,26 @@ type worstBody struct {
 
 type lastKnown struct {
 	MeasuredAt time.Time `json:"measured_at"`
+	Unsure     float64   `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	Values     []float64 `json:"values" doc:"Canonical units, in the order of the metric's components" example:"[81]"`
-	AgeSeconds int64     `json:"age_seconds" doc:"How long ago it was measured" example:"25200"`
+	AgeSeconds int64     `json:"age_seconds" doc:"How long ago it was measured; at least, when that is uncertain" example:"25200"`
 }
 
 func worstOf(a *alerts.Alert) *worstBody {
 	if a.Worst.IsZero() {
 		return nil
 	}
-	return &worstBody{MeasuredAt: a.Worst.At.UTC(), Values: orEmpty(a.WorstValues), Because: a.WorstBecause(), Grounds: a.WorstGrounds}
+	return &worstBody{MeasuredAt: a.Worst.At.UTC(), Unsure: a.WorstVague.Within.Seconds(), Values: orEmpty(a.WorstValues), Because: a.WorstBecause(), Grounds: a.WorstGrounds}
 }
 
 func lastKnownOf(a *alerts.Alert, now time.Time) *lastKnown {
 	if !a.ContactNow() {
 		return nil
 	}
-	return &lastKnown{MeasuredAt: a.Last.At.UTC(), Values: orEmpty(a.LastValues), AgeSeconds: int64(max(0, now.Sub(a.Last.At)) / time.Second)}
+	_, latest := a.LastVague.Span(a.Last.At)
+	return &lastKnown{
+		MeasuredAt: a.Last.At.UTC(), Unsure: a.LastVague.Within.Seconds(), Values: orEmpty(a.LastValues), AgeSeconds: int64(max(0, now.Sub(latest)) / time.Second),
+	}
 }
 
 func alertOf(a *alerts.Alert, now time.Time) alertBody {
@@ -91,7 +99,8 @@ func alertOf(a *alerts.Alert, now time.Time) alertBody {
 		OpenedAt: a.OpenedAt, FirstAt: a.First.At, LastAt: a.Last.At, LastValues: orEmpty(a.LastValues), Occurrences: a.Occurrences,
 		AcknowledgedBy: a.AckName, AcknowledgedUntil: at(a.AckUntil),
 		ClosedAt: at(a.ClosedAt), Closing: string(a.Closing), NextStep: string(a.NextStep), NextStepAt: at(a.NextStepAt), Note: a.Note,
-		Retracted: retractedOf(&a.Episode),
+		Retracted:   retractedOf(&a.Episode),
+		SinceUnsure: a.SinceVague.Within.Seconds(), FirstUnsure: a.FirstVague.Within.Seconds(), LastUnsure: a.LastVague.Within.Seconds(),
 	}
 }
 

@@ -261,7 +261,7 @@ func server(t *testing.T, change ...func(*api.Config)) (*api.Server, *house) {
 	log := slog.New(slog.DiscardHandler)
 	cfg := api.Config{
 		Directory: &account.Directory{People: h, Now: noon}, Triage: &alerts.Triage{Cases: h, Now: noon},
-		Limits: &alerts.Limits{Book: h, Now: noon}, Charts: h, Desk: kit{}, Session: &session.Keeper{SignIn: door{}}, Door: hall{},
+		Limits: &alerts.Limits{Book: h, Past: h, Now: noon}, Charts: h, Desk: kit{}, Session: &session.Keeper{SignIn: door{}}, Door: hall{},
 		Feed: feed.NewHub(silence{}, h, log), Log: log, Now: noon,
 	}
 	for _, f := range change {

@@ -25,6 +25,7 @@ type certificateBody struct {
 	NotAfter    time.Time         `json:"not_after" doc:"Its end. The device is not let in with it from then on"`
 	CreatedAt   time.Time         `json:"created_at"`
 	RevokedAt   *time.Time        `json:"revoked_at,omitempty"`
+	From        string            `json:"renewed_from,omitempty" doc:"Fingerprint of the certificate that the device showed for it"`
 }
 
 type certificatesOutput struct {
@@ -38,7 +39,11 @@ func certificatesOf(list []credential.KeptCertificate) *certificatesOutput {
 	out.Body.Certificates = make([]certificateBody, len(list))
 	for i := range list {
 		k := &list[i]
-		out.Body.Certificates[i] = certificateBody{k.Device, k.Fingerprint.String(), k.Serial, k.Origin, k.NotBefore, k.NotAfter, k.CreatedAt, at(k.RevokedAt)}
+		one := certificateBody{k.Device, k.Fingerprint.String(), k.Serial, k.Origin, k.NotBefore, k.NotAfter, k.CreatedAt, at(k.RevokedAt), ""}
+		if k.From != nil {
+			one.From = k.From.String()
+		}
+		out.Body.Certificates[i] = one
 	}
 	return out
 }
@@ -77,6 +82,7 @@ func pemOf(c *x509.Certificate) string {
 type revokeCertificateInput struct {
 	UID         string `path:"uid" maxLength:"64"`
 	Fingerprint string `path:"fingerprint" maxLength:"95" doc:"Hexadecimal"`
+	Alone       bool   `query:"alone" doc:"What was renewed from it stays good: for one that the device has replaced, and whose key nobody else has"`
 }
 
 type authorityBody struct {
@@ -170,7 +176,9 @@ func (s *Server) addCertificates() {
 			return certificatesOf(list), err
 		})
 	add(s, created(op(http.MethodPost, of, "add-certificate", tagDevices, "Give a device a client certificate, signed by Hale or by somebody else", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)), s.addCertificate)
-	add(s, op(http.MethodDelete, of+"/{fingerprint}", "revoke-certificate", tagDevices, "Make a client certificate worthless at once", http.StatusNotFound), s.revokeCertificate)
+	revoke := op(http.MethodDelete, of+"/{fingerprint}", "revoke-certificate", tagDevices, "Make a client certificate worthless at once", http.StatusNotFound)
+	revoke.Description = "With it ends all that was renewed from it: whoever has its key may have renewed it."
+	add(s, revoke, s.revokeCertificate)
 
 	add(s, op(http.MethodGet, "/v1/authorities", "list-authorities", tagDevices, "Authorities whose certificates devices may show"),
 		func(ctx context.Context, actor account.Actor, _ *struct{}) (*authoritiesOutput, error) {
@@ -232,6 +240,9 @@ func (s *Server) revokeCertificate(ctx context.Context, actor account.Actor, in 
 	raw, err := hex.DecodeString(in.Fingerprint)
 	if err != nil || len(raw) != len(devices.Fingerprint{}) {
 		return nil, fault.New(fault.NotFound, "the device has no such certificate; its fingerprint has 64 hexadecimal digits")
+	}
+	if in.Alone {
+		return nil, s.Certificates.RevokeAlone(ctx, actor, in.UID, devices.Fingerprint(raw))
 	}
 	return nil, s.Certificates.Revoke(ctx, actor, in.UID, devices.Fingerprint(raw))
 }

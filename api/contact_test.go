@@ -45,3 +45,36 @@ func TestTheLastKnownIsInTheAnswers(t *testing.T) {
 		t.Errorf("the timeline tells %v", entry)
 	}
 }
+
+// TestAnUncertainTimeIsNotToldAsIfItWereKnown: beside each time of a measurement stands within how much of it that was, and an age is the
+// least that it can be.
+func TestAnUncertainTimeIsNotToldAsIfItWereKnown(t *testing.T) {
+	t.Parallel()
+	s, h := server(t)
+	last := alerts.Mark{At: noon().Add(-12 * time.Hour), ID: 9}
+	e := &h.episode.Episode
+	e.Metric, e.Historic, e.Contact, e.Last, e.Worst, e.ContactAbout, e.LastValues, e.WorstValues = vital.OxygenSat, true, true, last, last, last, []float64{81}, []float64{81}
+	day := vital.VagueWithin(24*time.Hour+5*time.Minute, noon().Add(-7*time.Hour))
+	e.FirstVague, e.SinceVague, e.LastVague, e.WorstVague = day, vital.VagueWithin(time.Hour, noon()), day, day
+	e.Retracted = []alerts.Retraction{{Reading: last, How: alerts.InError, At: noon()}}
+	h.log[0].Reading, h.log[0].Vague = last, day
+	one := ask(t, s, "nurse", "GET", "/v1/alerts/"+alarm, "").json(t)
+	if one["last_uncertainty_seconds"] != 86700.0 || one["first_uncertainty_seconds"] != 86700.0 || one["since_uncertainty_seconds"] != 3600.0 {
+		t.Errorf("the alert says %v", one)
+	}
+	for _, what := range []any{one["worst"], item(t, one["retracted"], 0)} {
+		if said, ok := what.(map[string]any); !ok || said["uncertainty_seconds"] != 86700.0 {
+			t.Errorf("it says %v", what)
+		}
+	}
+	entry := item(t, ask(t, s, "nurse", "GET", "/v1/alerts/"+alarm+"/timeline", "").json(t)["entries"], 0)
+	if reading, ok := entry["reading"].(map[string]any); !ok || reading["uncertainty_seconds"] != 86700.0 {
+		t.Errorf("the timeline says %v", entry)
+	}
+	e.Retracted = nil
+	one = ask(t, s, "nurse", "GET", "/v1/alerts/"+alarm, "").json(t)
+	want := map[string]any{"measured_at": "2026-05-01T00:00:00Z", "uncertainty_seconds": 86700.0, "values": []any{81.0}, "age_seconds": 25200.0}
+	if diff := cmp.Diff(want, one["last_known"]); diff != "" {
+		t.Errorf("the last that is known (-want +got):\n%s", diff)
+	}
+}

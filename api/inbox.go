@@ -14,6 +14,7 @@ type parkedBody struct {
 	Metric     string    `json:"metric" example:"oxygen_saturation"`
 	Values     []float64 `json:"values" doc:"Canonical units, in the order of the metric's components"`
 	MeasuredAt time.Time `json:"measured_at"`
+	Unsure     float64   `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	ReceivedAt time.Time `json:"received_at"`
 	Findings   []string  `json:"findings"`
 }
@@ -30,6 +31,7 @@ type waitingBody struct {
 	Count       int              `json:"count"`
 	First       time.Time        `json:"first" doc:"Measured"`
 	Last        time.Time        `json:"last"`
+	Unsure      float64          `json:"uncertainty_seconds,omitempty" doc:"First and last were measured within so much of it at most, either way; left out when their times are known to 5 minutes" example:"86700"`
 	Readings    []parkedBody     `json:"readings" doc:"The newest"`
 	Suggestions []suggestionBody `json:"suggestions" doc:"Whose they may be, of the patients within your reach; nothing is filed by it, and no claim is a reason for the next"`
 }
@@ -41,6 +43,7 @@ type asideBody struct {
 	Count    int          `json:"count"`
 	First    time.Time    `json:"first" doc:"Measured"`
 	Last     time.Time    `json:"last"`
+	Unsure   float64      `json:"uncertainty_seconds,omitempty" doc:"First and last were measured within so much of it at most, either way; left out when their times are known to 5 minutes" example:"86700"`
 	Readings []parkedBody `json:"readings" doc:"The newest"`
 	By       string       `json:"by" doc:"Who put them aside"`
 	Why      string       `json:"why"`
@@ -129,7 +132,7 @@ func (s *Server) listInbox(ctx context.Context, actor account.Actor, in *inboxIn
 }
 
 func waitingOf(w *safe.Waiting) waitingBody {
-	b := waitingBody{Sensor: w.Sensor, Device: w.Device, Reason: w.Reason, Count: w.Count, First: w.First, Last: w.Last, Suggestions: []suggestionBody{}}
+	b := waitingBody{Sensor: w.Sensor, Device: w.Device, Reason: w.Reason, Count: w.Count, First: w.First, Last: w.Last, Unsure: w.Vague.Within.Seconds(), Suggestions: []suggestionBody{}}
 	b.Readings = parkedOf(w.Readings)
 	for _, g := range w.Suggestions {
 		b.Suggestions = append(b.Suggestions, suggestionBody{patientRef{g.Patient.UID, g.Patient.Name, g.Patient.Number}, g.Reasons})
@@ -140,7 +143,7 @@ func waitingOf(w *safe.Waiting) waitingBody {
 func parkedOf(readings []safe.Parked) []parkedBody {
 	list := make([]parkedBody, len(readings))
 	for i, r := range readings {
-		list[i] = parkedBody{r.Metric.String(), r.Values, r.MeasuredAt, r.ReceivedAt, orEmpty(r.Findings.Names())}
+		list[i] = parkedBody{r.Metric.String(), r.Values, r.MeasuredAt, r.Vague.Within.Seconds(), r.ReceivedAt, orEmpty(r.Findings.Names())}
 	}
 	return list
 }
@@ -154,7 +157,7 @@ func (s *Server) listAside(ctx context.Context, actor account.Actor) (*inboxOutp
 	out.Body.Waiting, out.Body.PutAside = []waitingBody{}, make([]asideBody, len(list))
 	for i := range list {
 		g := &list[i]
-		out.Body.PutAside[i] = asideBody{g.Sensor, g.Device, g.Reason, g.Count, g.First, g.Last, parkedOf(g.Readings), g.By, g.Why, g.At}
+		out.Body.PutAside[i] = asideBody{g.Sensor, g.Device, g.Reason, g.Count, g.First, g.Last, g.Vague.Within.Seconds(), parkedOf(g.Readings), g.By, g.Why, g.At}
 	}
 	return out, nil
 }

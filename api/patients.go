@@ -75,6 +75,7 @@ type latestBody struct {
 	Metric     string      `json:"metric" example:"heart_rate"`
 	Display    string      `json:"display" example:"Heart rate"`
 	MeasuredAt time.Time   `json:"measured_at"`
+	Unsure     float64     `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	ReceivedAt time.Time   `json:"received_at"`
 	Values     []valueBody `json:"values"`
 }
@@ -222,7 +223,7 @@ func may(actor account.Actor, action account.Action, p *account.Patient) bool {
 }
 
 func latestOf(d vital.Definition, r alerts.Point) latestBody {
-	body := latestBody{Metric: d.Code, Display: d.Display, MeasuredAt: r.At.UTC(), ReceivedAt: r.ReceivedAt.UTC(), Values: []valueBody{}}
+	body := latestBody{Metric: d.Code, Display: d.Display, MeasuredAt: r.At.UTC(), Unsure: r.Vague().Within.Seconds(), ReceivedAt: r.ReceivedAt.UTC(), Values: []valueBody{}}
 	for i, v := range r.Values[:min(len(r.Values), len(d.Components))] {
 		body.Values = append(body.Values, valueBody{Code: d.Components[i].Code, Unit: d.Components[i].Canonical.UCUM(), Value: v})
 	}

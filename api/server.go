@@ -60,6 +60,7 @@ type Config struct {
 	Limits    *alerts.Limits
 	Charts    alerts.Charts
 	Desk      Desk
+	Gateways  *devices.Gateways // no routes of what gateways speak for when nil
 	Commands  *downlink.CommandDesk
 	Problems  *devices.Problems
 	// Kits are what patients are given; no routes of kits when nil. With Types.
@@ -181,6 +182,7 @@ func New(cfg Config) *Server {
 	s.addPresence()
 	s.addKits()
 	s.addDeviceTypes()
+	s.addGateways()
 	s.addCertificates()
 	s.addObservations()
 	s.addPairing()

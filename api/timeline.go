@@ -13,6 +13,7 @@ import (
 type readingRef struct {
 	ID         string    `json:"id" doc:"Names the reading; a number too large for some languages, hence text"`
 	MeasuredAt time.Time `json:"measured_at"`
+	Unsure     float64   `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	Findings   []string  `json:"findings,omitempty" doc:"What the device or Hale noticed about it; trust_broker is a reading that came through another broker" example:"irregular_pulse"`
 	Retracted  bool      `json:"retracted,omitempty" doc:"It stands no more: a later entry's retracts says why"`
 }
@@ -81,7 +82,7 @@ func entryOf(metric vital.Metric, e *alerts.Entry) entryBody {
 		body.Retracts = append(body.Retracts, retractionOf(&e.Retracts[i]))
 	}
 	if !e.Reading.IsZero() {
-		body.Reading = &readingRef{ID: strconv.FormatInt(e.Reading.ID, 10), MeasuredAt: e.Reading.At.UTC(), Findings: e.Findings.Names()}
+		body.Reading = &readingRef{ID: strconv.FormatInt(e.Reading.ID, 10), MeasuredAt: e.Reading.At.UTC(), Unsure: e.Vague.Within.Seconds(), Findings: e.Findings.Names()}
 	}
 	return body
 }

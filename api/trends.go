@@ -19,6 +19,7 @@ type trendVersionBody struct {
 	Reference     *alerts.TrendReference     `json:"reference,omitempty"`
 	MovingAverage *alerts.TrendMovingAverage `json:"moving_average,omitempty"`
 	Average       *alerts.TrendAverage       `json:"average,omitempty"`
+	Baseline      *alerts.TrendBaseline      `json:"baseline,omitempty"`
 	Grades        []trendGradeBody           `json:"grades,omitempty" doc:"Of the programme's default: where each number comes from. To be signed by a clinician"`
 }
 
@@ -35,9 +36,15 @@ type trendBody struct {
 	Metric   string             `json:"metric" example:"body_weight"`
 	Display  string             `json:"display" example:"Body weight"`
 	Unit     string             `json:"unit" doc:"UCUM; distances and values are in it" example:"kg"`
-	Form     string             `json:"form" enum:"change,reference,moving_average,average"`
+	Form     string             `json:"form" enum:"change,reference,moving_average,average,baseline"`
 	Version  int                `json:"version" doc:"The newest version, for If-Match"`
 	Versions []trendVersionBody `json:"versions"`
+	Usual    *usualBody         `json:"usual,omitempty" doc:"Of a baseline in force: what a reading of now is compared with, or how much history it waits for. Only in the list; not where there is more than a month of one reading every 10 seconds"`
+}
+
+type usualBody struct {
+	alerts.Standing
+	Words string `json:"words" example:"not enough history yet: 5 of 14 days in the 21 days until Sat 16 May"`
 }
 
 func trendOf(r *alerts.Rule) trendBody {
@@ -51,6 +58,7 @@ func trendOf(r *alerts.Rule) trendBody {
 		b := trendVersionBody{VersionHead: headOf(v)}
 		if t := v.Trend; t != nil {
 			b.Zone, b.ClearAfter, b.Change, b.Reference, b.MovingAverage, b.Average = t.Zone, t.ClearAfter, t.Change, t.Reference, t.MovingAverage, t.Average
+			b.Baseline = t.Baseline
 		}
 		for _, g := range alerts.GradesOf(r.Metric, v) {
 			b.Grades = append(b.Grades, trendGradeBody{Part: g.Component, Name: g.Bound, Value: g.Value, Grade: g.Grade, Source: g.Source})
@@ -69,7 +77,7 @@ type trendsOutput struct {
 type setTrendInput struct {
 	ID      string `path:"id" format:"uuid"`
 	Metric  string `path:"metric" example:"body_weight"`
-	Form    string `path:"form" doc:"change, reference, moving_average or average" example:"change"`
+	Form    string `path:"form" doc:"change, reference, moving_average, average or baseline" example:"change"`
 	IfMatch string `header:"If-Match" doc:"The newest version you have seen, in quotes; * when there is none" example:"\"1\""`
 	Body    struct {
 		VersionSetting
@@ -78,6 +86,7 @@ type setTrendInput struct {
 		Reference     *alerts.TrendReference     `json:"reference,omitempty" doc:"The day's value against a personal reference, such as the dry weight"`
 		MovingAverage *alerts.TrendMovingAverage `json:"moving_average,omitempty" doc:"The mean of the last days against the median of the days before them"`
 		Average       *alerts.TrendAverage       `json:"average,omitempty" doc:"The mean of the sessions of some days against bounds, a session being the mean of a day's readings before noon, or from noon on. Of blood pressure it is rounded half up to whole numbers, else in thousandths of the unit, rounded as the metric's values are"`
+		Baseline      *alerts.TrendBaseline      `json:"baseline,omitempty" doc:"Each reading against what is usual for the person: the median of the sessions of some weeks before, and how far they lie from it"`
 	}
 }
 
@@ -97,10 +106,27 @@ func (s *Server) addTrends() {
 }
 
 func (s *Server) listTrends(ctx context.Context, actor account.Actor, in *patientInput) (*trendsOutput, error) {
+	rules, err := s.Limits.Get(ctx, actor, vital.UID(in.ID))
+	if err != nil {
+		return nil, err
+	}
+	usual, err := s.Limits.Standings(ctx, actor, vital.UID(in.ID), rules)
+	if err != nil {
+		return nil, err
+	}
 	out := &trendsOutput{}
-	var err error
-	out.Body.Rules, err = rulesOf(ctx, s, actor, in, alerts.KindTrend, trendOf)
-	return out, err
+	out.Body.Rules = []trendBody{}
+	for i := range rules {
+		if rules[i].Kind != alerts.KindTrend {
+			continue
+		}
+		body := trendOf(&rules[i])
+		if is, ok := usual[rules[i].Key()]; ok {
+			body.Usual = &usualBody{Standing: is, Words: is.Words(rules[i].Metric)}
+		}
+		out.Body.Rules = append(out.Body.Rules, body)
+	}
+	return out, nil
 }
 
 func (s *Server) setTrend(ctx context.Context, actor account.Actor, in *setTrendInput) (*trendOutput, error) {
@@ -123,6 +149,7 @@ func (in *setTrendInput) version() alerts.Version {
 	v := b.version()
 	v.Trend = &alerts.Trend{
 		ClearAfter: max(b.ClearAfter, 1), Change: b.Change, Reference: b.Reference, MovingAverage: b.MovingAverage, Average: b.Average,
+		Baseline: b.Baseline,
 	}
 	return v
 }

@@ -32,6 +32,7 @@ type unverifiedBody struct {
 	Beyond            string       `json:"beyond,omitempty" enum:"below,above" doc:"Of what the device can measure"`
 	Findings          []string     `json:"findings"`
 	MeasuredAt        *time.Time   `json:"measured_at,omitempty" doc:"Left out when it is not known"`
+	Unsure            float64      `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	ReceivedAt        time.Time    `json:"received_at"`
 	LastReceivedAt    time.Time    `json:"last_received_at"`
 	Times             int          `json:"times" doc:"How many such values came while it was open"`
@@ -54,21 +55,26 @@ type unverifiedBody struct {
 }
 
 type unverifiedValueBody struct {
+	ID         int64      `json:"id"`
 	Values     []*float64 `json:"values" doc:"As of the whole; none where the device could not measure it"`
 	Place      string     `json:"place" enum:"inbox,quarantine,record"`
 	Why        string     `json:"why"`
 	Times      int        `json:"times" doc:"The same bytes without a time, received again, count up"`
 	MeasuredAt *time.Time `json:"measured_at,omitempty"`
+	Unsure     float64    `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	ReceivedAt time.Time  `json:"received_at"`
 	Became     string     `json:"became,omitempty" enum:"claimed,not_real,handled,dismissed,taken_back,read_again" doc:"Left out while it waits; dismissed without ended_at: put aside by somebody who may not end it"`
 	By         string     `json:"by,omitempty"`
 	Note       string     `json:"note,omitempty"`
 	EndedAt    *time.Time `json:"ended_at,omitempty"`
+	// Of one that was claimed.
+	Patient *patientRef `json:"patient,omitempty" doc:"Whose it was said to be, and still is; left out when it is nobody within your reach"`
+	Refile  vital.UID   `json:"refile,omitempty" format:"uuid" doc:"What filed it among their readings: undo that where it is not theirs. Left out when nothing did: then unclaim it"`
 }
 
 type unverifiedEntryBody struct {
 	At     time.Time  `json:"at"`
-	Kind   string     `json:"kind" enum:"opened,worsened,overdue,acknowledged,claimed,closed,dismissed,brought_back,taken_back,read_again"`
+	Kind   string     `json:"kind" enum:"opened,worsened,overdue,acknowledged,claimed,unclaimed,closed,dismissed,brought_back,taken_back,read_again"`
 	By     string     `json:"by,omitempty" doc:"Left out: Hale"`
 	Values []*float64 `json:"values,omitempty"`
 	Note   string     `json:"note,omitempty"`
@@ -77,7 +83,7 @@ type unverifiedEntryBody struct {
 func unverifiedOf(u *alerts.Unverified, now time.Time) unverifiedBody {
 	b := unverifiedBody{
 		ID: u.UID, Version: u.Version, State: string(u.State), Level: u.Level.String(), Ground: string(u.Ground), Device: u.Device, Sensor: u.Sensor,
-		Metric: u.Metric.String(), Values: numbersOf(u.Values), Unitless: u.Unitless, Findings: orEmpty(u.Findings.Names()), MeasuredAt: at(u.MeasuredAt), ReceivedAt: u.ReceivedAt, LastReceivedAt: u.LastAt,
+		Metric: u.Metric.String(), Values: numbersOf(u.Values), Unitless: u.Unitless, Findings: orEmpty(u.Findings.Names()), MeasuredAt: at(u.MeasuredAt), Unsure: u.Vague.Within.Seconds(), ReceivedAt: u.ReceivedAt, LastReceivedAt: u.LastAt,
 		Times: u.Times, Place: string(u.Place), Why: u.Why, Historic: u.Historic, OpenedAt: u.OpenedAt, Deadline: at(u.Deadline), Overdue: u.Loud(now),
 		Closing: string(u.Closing), ClosedAt: at(u.ClosedAt), ClosedBy: u.ClosedBy, Note: u.Note, MayBe: []holderBody{},
 	}
@@ -96,9 +102,12 @@ func unverifiedOf(u *alerts.Unverified, now time.Time) unverifiedBody {
 	}
 	for i := range u.All {
 		v := &u.All[i]
-		one := unverifiedValueBody{Values: numbersOf(v.Values), Place: string(v.Place), Why: v.Why, Times: v.Times, MeasuredAt: at(v.MeasuredAt), ReceivedAt: v.ReceivedAt, EndedAt: at(v.EndedAt)}
+		one := unverifiedValueBody{ID: v.ID, Values: numbersOf(v.Values), Place: string(v.Place), Why: v.Why, Times: v.Times, MeasuredAt: at(v.MeasuredAt), Unsure: v.Vague.Within.Seconds(), ReceivedAt: v.ReceivedAt, EndedAt: at(v.EndedAt)}
 		if !v.EndedAt.IsZero() {
 			one.Became, one.By, one.Note = string(v.Became), v.By, v.Note
+		}
+		if p := &v.Claim.Owner; p.ID != 0 {
+			one.Patient, one.Refile = &patientRef{p.UID, p.Name, p.Number}, v.Claim.Refile
 		}
 		b.StandsFor = append(b.StandsFor, one)
 	}
@@ -156,6 +165,14 @@ type unverifiedClaimInput struct {
 	}
 }
 
+type unverifiedUnclaimInput struct {
+	ID    string `path:"id" format:"uuid"`
+	Value int64  `path:"value" doc:"Of stands_for"`
+	Body  struct {
+		Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why it is not theirs"`
+	}
+}
+
 type unverifiedCloseInput struct {
 	ID      string `path:"id" format:"uuid"`
 	IfMatch string `header:"If-Match" doc:"The version you have seen, in quotes" example:"\"1\""`
@@ -174,6 +191,9 @@ func (s *Server) addUnverified() {
 	add(s, op(http.MethodPost, "/v1/unverified/{id}/acknowledge", "acknowledge-unverified", tagAlerts, "Look after it", changed...), s.acknowledgeUnverified)
 	add(s, op(http.MethodPost, "/v1/unverified/{id}/claim", "claim-unverified", tagAlerts, "Say whose it is: what waits is filed, and it ends by itself once the patient was judged by it", changed...), s.claimUnverified)
 	add(s, op(http.MethodPost, "/v1/unverified/{id}/close", "close-unverified", tagAlerts, "End it: it is not real, or it was handled", changed...), s.closeUnverified)
+	unclaim := op(http.MethodPost, "/v1/unverified/{id}/values/{value}/unclaim", "unclaim-unverified", tagAlerts, "Say that a value is not whose it was said to be", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)
+	unclaim.Description = "Of what no claim has filed: it was refused, or is a summary. It is nobody's again, and within a second listed anew as an unverified red of its own, for whoever claims it for the right one. What was filed (refile of stands_for) is undone by POST /v1/refiles/{id}/undo."
+	add(s, unclaim, s.unclaimUnverified)
 }
 
 func (s *Server) listUnverified(ctx context.Context, actor account.Actor, in *unverifiedsInput) (*unverifiedsOutput, error) {
@@ -218,6 +238,10 @@ func (s *Server) claimUnverified(ctx context.Context, actor account.Actor, in *u
 		return nil, err
 	}
 	return s.oneUnverified(s.Unverified.Claim(ctx, actor, vital.UID(in.ID), expected, vital.UID(in.Body.Patient), in.Body.Note))
+}
+
+func (s *Server) unclaimUnverified(ctx context.Context, actor account.Actor, in *unverifiedUnclaimInput) (*unverifiedOutput, error) {
+	return s.oneUnverified(s.Unverified.Unclaim(ctx, actor, vital.UID(in.ID), in.Value, in.Body.Reason))
 }
 
 func (s *Server) closeUnverified(ctx context.Context, actor account.Actor, in *unverifiedCloseInput) (*unverifiedOutput, error) {

@@ -41,6 +41,10 @@ const (
 	KitClean     KitWhat = "cleaning"
 	KitStock     KitWhat = "cleaned"
 	KitRetire    KitWhat = "retired"
+
+	// Of a gateway that is in a kit, wherever the kit is: no step of the kit itself.
+	KitSensorAdded KitWhat = "sensor added"
+	KitSensorTaken KitWhat = "sensor taken away"
 )
 
 // Kit is what one household is given: devices, the sensors they speak for, and who has them.
@@ -214,6 +218,7 @@ func steps(what KitWhat) (from []KitState, to KitState) {
 		return []KitState{KitIssued}, KitIssued
 	case KitMade, KitFilled, KitEmptied:
 		return []KitState{KitInStock}, KitInStock
+	case KitSensorAdded, KitSensorTaken: // are done with a gateway
 	}
 	return nil, ""
 }

@@ -351,6 +351,18 @@ func TestTheDeviceIsLookedAtAgain(t *testing.T) {
 			t.Errorf("got %+v", e.records[0])
 		}
 	})
+	t.Run("a sensor taken from it since the device connected is refused", func(t *testing.T) {
+		t.Parallel()
+		s, told := newStream(), newReceipts()
+		now := device(func(d *devices.Device) { d.Sensors = map[string]vital.SensorID{} })
+		h := start(t, ingest.Config{Publisher: s, Snapshot: func() *devices.Snapshot { return now }})
+		h.core.Submit(context.Background(), message("hale/v1/cuff-7/sensors/scale-1/readings", fmt.Sprintf(beat, 1)), told.of(1))
+		e := s.next(t)
+		e.outcome <- nil
+		if len(e.records) != 1 || e.records[0].Refused == nil || e.records[0].Refused.Reason != vital.ReasonSensor {
+			t.Errorf("got %+v", e.records)
+		}
+	})
 	t.Run("nobody is no device", func(t *testing.T) {
 		t.Parallel()
 		told := newReceipts()

@@ -3,11 +3,11 @@ package ingest
 import (
 	"cmp"
 	"crypto/sha256"
+	"slices"
 	"strings"
 	"time"
 
 	"hale/devices"
-	"hale/ingest/formats"
 	"hale/vital"
 )
 
@@ -42,7 +42,7 @@ type decoder struct {
 	ungranted *refusal
 
 	originals []vital.Original
-	outermost formats.Outermost[vital.Refused] // of a message that is refused as a whole
+	folded    []vital.Seen // of a message that is refused as a whole
 }
 
 // forget makes the decoder ready for another message, and lets go of this one's bytes.
@@ -61,9 +61,10 @@ func (d *decoder) forget() {
 func (d *decoder) decode() {
 	if d.message.Mapping != nil {
 		d.throughBroker()
-		return
+	} else {
+		d.wire()
 	}
-	d.wire()
+	d.settleSeen()
 }
 
 // wire takes a message of the wire that docs/wire.md describes.
@@ -105,32 +106,26 @@ func (d *decoder) body() {
 	}
 }
 
-// refuseAll refuses a message that cannot be taken apart: once, or once for each of the outermost numbers that were read of it, since they
-// may be an emergency.
+// refuseAll refuses a message that cannot be taken apart, with all measurements that were read of it: any may be an emergency.
 func (d *decoder) refuseAll(no *refusal) {
 	d.fold()
 	d.wanted = false
-	found := d.outermost.All()
-	if len(found) == 0 {
-		d.refuseWhole(no)
-	}
-	for i := range found {
-		one := *no
-		one.beyond, one.read = found[i].Beyond, found[i].Read
-		d.refuseWhole(&one)
-	}
-	d.told = d.told[:1]
+	whole := *no
+	whole.also = append(slices.Clone(no.also), d.folded...)
+	d.refuseWhole(&whole)
 }
 
-// fold lets go of the elements that were taken, but for the outermost of their numbers.
+// fold lets go of the elements that were taken, but for what could be read of them.
 func (d *decoder) fold() {
 	for i := range d.readings {
-		r := d.readings[i]
-		d.outermost.See(r.Metric, r.Sent[:r.N], 0, vital.Refused{Read: &r})
+		d.folded = append(d.folded, vital.Seen{Read: d.readings[i]})
 	}
 	for i := range d.refused {
-		if no := d.refused[i]; no.Read != nil {
-			d.outermost.See(no.Read.Metric, no.Read.Sent[:no.Read.N], no.Beyond, vital.Refused{Read: no.Read, Beyond: no.Beyond})
+		for _, s := range d.refused[i].All() {
+			if d.refused[i].Reason == vital.ReasonClock {
+				s.Read.MeasuredAt = time.Time{} // nobody knows when
+			}
+			d.folded = append(d.folded, s)
 		}
 	}
 	d.readings, d.refused, d.told = d.readings[:0], d.refused[:0], d.told[:0]
@@ -191,7 +186,7 @@ func (d *decoder) one(s *scanner, index int) error {
 	if no := d.admit(d.normalise(e, r), r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		if e.earlier != nil {
-			d.firstOf(e, no, s.src[start:s.at], index)
+			d.firstOf(e, no)
 		}
 		d.refuseElement(s.src[start:s.at], index, no)
 		return nil
@@ -202,7 +197,7 @@ func (d *decoder) one(s *scanner, index int) error {
 
 // firstOf reads an element in which a field stands twice, and which was refused as if the last were meant, as if the first were. Where its
 // numbers are others it is refused for these too: either may be an emergency.
-func (d *decoder) firstOf(e *element, last *refusal, raw []byte, index int) {
+func (d *decoder) firstOf(e *element, last *refusal) {
 	first := e.asFirst()
 	r := vital.Reading{ReceivedAt: d.received}
 	no := d.normalise(&first, &r)
@@ -211,8 +206,8 @@ func (d *decoder) firstOf(e *element, last *refusal, raw []byte, index int) {
 	case last.read == nil:
 		last.read, last.beyond = no.read, no.beyond
 	case last.read.Metric != no.read.Metric || last.read.Sent != no.read.Sent || last.beyond != no.beyond:
-		d.refuseElement(raw, index, no)
-		d.told = d.told[:len(d.told)-1] // the sender is told once
+		d.address(no.read)
+		last.also = append(last.also, vital.Seen{Read: *no.read, Beyond: no.beyond})
 	}
 }
 
@@ -242,20 +237,47 @@ func (d *decoder) refuseWhole(no *refusal) {
 }
 
 // refuseElement keeps raw, which is what Length and Hash are of, with the reason and with what could be read of it: that is
-// screened, and stored as no reading.
+// screened, and stored as no reading. What is refused of the same bytes for the same reason is one refusal, and its sender is told the
+// same once.
 func (d *decoder) refuseElement(raw []byte, index int, no *refusal) {
 	if d.ungranted != nil {
-		no = &refusal{reason: d.ungranted.reason, detail: d.ungranted.detail, beyond: no.beyond, read: no.read}
+		no = &refusal{reason: d.ungranted.reason, detail: d.ungranted.detail, beyond: no.beyond, read: no.read, also: no.also, timeless: no.timeless}
 	}
-	d.refused = append(d.refused, vital.Refused{
-		Org: d.device.Org, Device: d.device.ID, ReceivedAt: d.received, Topic: printable(d.message.Topic),
-		Reason: no.reason, Detail: no.detail,
-		Raw: raw[:min(len(raw), rawKept)], Length: int64(len(raw)), Hash: sha256.Sum256(raw), Beyond: no.beyond, Read: no.read,
-	})
 	if no.read != nil {
-		d.address(no.read)
+		if d.address(no.read); no.timeless {
+			no.read.MeasuredAt = time.Time{}
+		}
 	}
-	d.told = append(d.told, Refusal{Index: index, Reason: no.reason, Field: no.field, Detail: no.detail})
+	r := d.refusedBefore(raw, no.reason)
+	if r == nil {
+		d.refused = append(d.refused, vital.Refused{
+			Org: d.device.Org, Device: d.device.ID, ReceivedAt: d.received, Topic: printable(d.message.Topic),
+			Reason: no.reason, Detail: no.detail,
+			Raw: raw[:min(len(raw), rawKept)], Length: int64(len(raw)), Hash: sha256.Sum256(raw),
+		})
+		r = &d.refused[len(d.refused)-1]
+	}
+	r.See(no.read, no.beyond)
+	for i := range no.also {
+		r.See(&no.also[i].Read, no.also[i].Beyond)
+	}
+	if told := (Refusal{Index: index, Reason: no.reason, Field: no.field, Detail: no.detail}); len(d.told) == 0 || d.told[len(d.told)-1] != told {
+		d.told = append(d.told, told)
+	}
+}
+
+// refusedBefore returns the refusal of the same part of the message for the same reason, nil when there is none.
+func (d *decoder) refusedBefore(raw []byte, why vital.Reason) *vital.Refused {
+	for i := len(d.refused) - 1; i >= 0 && len(raw) > 0; i-- {
+		r := &d.refused[i]
+		if r.Length != int64(len(raw)) || &r.Raw[0] != &raw[0] {
+			return nil
+		}
+		if r.Reason == why {
+			return r
+		}
+	}
+	return nil
 }
 
 // printable returns a topic as text that every store and screen takes.

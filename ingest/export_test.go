@@ -13,6 +13,7 @@ const (
 	LateEnvelope = lateEnvelope
 	RawKept      = rawKept
 	ReadingCost  = readingCost
+	MostSeen     = mostSeen
 )
 
 // Decode shows what a message becomes, without gathering or publishing it. The device is taken as the snapshot's entry.

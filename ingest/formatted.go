@@ -42,7 +42,7 @@ func (d *decoder) draft(t *formats.Draft) {
 	r := &d.readings[len(d.readings)-1]
 	no := d.fill(r, t)
 	if no == nil && t.Standing == vital.EnteredInError {
-		takeBack(r)
+		takeBack(r, t.Identifier)
 	}
 	no = d.admit(no, r)
 	if no != nil {
@@ -84,10 +84,14 @@ func (d *decoder) fill(r *vital.Reading, t *formats.Draft) *refusal {
 	return d.settle(w, r, s)
 }
 
+// mostIdentifier is how many bytes of an identifier are kept for people to read. It is known by all of it.
+const mostIdentifier = 200
+
 // takeBack leaves nothing of a measurement but that there is none: it has its sender's name and no number.
-func takeBack(r *vital.Reading) {
+func takeBack(r *vital.Reading, identifier string) {
 	r.Sent, r.N, r.HasSequence = [3]vital.Quantity{}, 0, false
 	r.Tie = r.More.Name
+	r.More.Facts = []vital.Fact{{Name: vital.Identifier, Value: strings.ToValidUTF8(identifier[:min(len(identifier), mostIdentifier)], "?")}}
 }
 
 // momentOf takes the time of a draft. One that says no more than the month is none by which anything could be judged.
@@ -106,7 +110,7 @@ func momentOf(t formats.Time) (moment, *refusal) {
 func moreOf(t *formats.Draft) *vital.More {
 	facts := t.Facts
 	if !t.Time.Until.IsZero() {
-		facts = append(slices.Clone(facts), vital.Fact{Name: "until", Value: endOf(t.Time)})
+		facts = append([]vital.Fact{{Name: vital.Until, Value: endOf(t.Time)}}, facts...)
 	}
 	if len(facts) > maxFacts {
 		facts = append(slices.Clone(facts[:maxFacts]), vital.Fact{Name: "more", Value: strconv.Itoa(len(facts)-maxFacts) + " further facts were not kept"})
@@ -167,8 +171,8 @@ func (d *decoder) refuseFormatted(f *formats.Refusal) {
 	}
 	if f.Draft != nil && f.Draft.Metric != 0 && (!f.NotKept || f.Draft.N > 0) && f.Draft.Standing != vital.EnteredInError {
 		read := vital.Reading{ReceivedAt: d.received}
-		_ = d.fill(&read, f.Draft) // it is refused anyway
-		no.read = &read
+		why := d.fill(&read, f.Draft) // it is refused anyway
+		no.read, no.timeless = &read, why != nil && why.reason == vital.ReasonClock
 	}
 	d.refuseElement(d.partOf(f.Part), f.Index, no)
 }

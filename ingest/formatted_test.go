@@ -180,6 +180,13 @@ func TestStandings(t *testing.T) {
 	if taken.N != 0 || taken.Sent != [3]vital.Quantity{} || taken.HasSequence || taken.Tie != amended.More.Name || taken.More.Standing != vital.EnteredInError {
 		t.Errorf("entered in error became %+v %+v", taken, taken.More)
 	}
+	if f := taken.More.Facts; len(f) != 1 || f[0] != fact(vital.Identifier, "urn:x|7") {
+		t.Errorf("its sender's own words are %v", f)
+	}
+	records, _ := decode(message("hale/v1/cuff-7/fhir", strings.Replace(observation("amended", "62", name), "2026-11-21T07:25:00+00:00", "2000-01-01T00:00:00Z", 1)))
+	if no := records[0].Refused; no == nil || no.Reason != vital.ReasonClock || no.Read.More.Standing != vital.Amended || no.Read.More.Name != amended.More.Name || no.Read.Sensor != amended.Sensor {
+		t.Errorf("a correction of an impossible time became %+v", records[0])
+	}
 	for _, time := range []string{"2000-01-01T00:00:00Z", "2030-01-01T00:00:00Z", "2026-11", "2026-13-40"} { // its name alone says what it takes back
 		again := strings.Replace(observation("entered-in-error", "61", name), "2026-11-21T07:25:00+00:00", time, 1)
 		if r := oneReading(t, message("hale/v1/cuff-7/fhir", again)); r.N != 0 || r.More.Name != amended.More.Name || !r.MeasuredAt.Equal(r.ReceivedAt) {
@@ -193,8 +200,8 @@ func TestStandings(t *testing.T) {
 	if mean.Findings&vital.Averaged == 0 || mean.More.Standing != vital.Summary || mean.MeasuredAt.Hour() != 6 {
 		t.Errorf("an average became %+v %+v", mean, mean.More)
 	}
-	if last := mean.More.Facts[len(mean.More.Facts)-1]; last != fact("until", "2026-11-21T07:00:00Z") {
-		t.Errorf("its last fact is %v", last)
+	if first := mean.More.Facts[0]; first != fact("until", "2026-11-21T07:00:00Z") { // however many facts there are, its end is kept
+		t.Errorf("its first fact is %v", first)
 	}
 }
 

@@ -54,6 +54,9 @@ func costOf(r vital.Record) int {
 	if r.Refused.Read != nil {
 		n += costOfReading(r.Refused.Read)
 	}
+	for i := range r.Refused.Also {
+		n += costOfReading(&r.Refused.Also[i].Read) + 1
+	}
 	return n
 }
 
@@ -190,7 +193,7 @@ func laneOf(r vital.Record) int {
 	case r.Original != nil:
 		return 2*r.Original.Partition() + 1
 	case r.Reading == nil:
-		if no := r.Refused; no.Beyond != 0 || no.Read != nil && no.Read.N > 0 {
+		if no := r.Refused; no.Beyond != 0 || no.Read != nil && no.Read.N > 0 || len(no.Also) > 0 {
 			return 2 * no.Partition()
 		}
 		return 2*r.Refused.Partition() + 1

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"strings"
 
@@ -194,20 +196,47 @@ func (d *decoder) mapped(rule *mappingRule, names map[string]string) {
 		return
 	}
 	if s.repeated != nil {
-		d.refuseWhole(refuse(vital.ReasonUnparsable, "%s stands more than once in one object; send each field once", quote([]byte(*s.repeated))).in(rule))
+		no := refuse(vital.ReasonUnparsable, "%s stands more than once in one object; send each field once", quote([]byte(*s.repeated)))
+		for _, meant := range [...][]byte{d.message.Payload, lastMeant(d.message.Payload)} {
+			d.mapWhole(rule, names, meant)
+			d.fold()
+		}
+		d.refuseAll(no.in(rule))
 		return
 	}
-	elements, no := rule.elements(gjson.ParseBytes(d.message.Payload), names)
-	if no != nil {
-		d.refuseWhole(no.in(rule))
-		return
-	}
-	for i := range elements {
-		d.mapElement(rule, i, &elements[i])
+	if no := d.mapWhole(rule, names, d.message.Payload); no != nil {
+		d.refuseAll(no.in(rule))
 	}
 }
 
-// elements finds what the rule looks at one by one.
+// mapWhole takes a message element by element. One that is refused as a whole is read all the same.
+func (d *decoder) mapWhole(rule *mappingRule, names map[string]string, payload []byte) *refusal {
+	elements, no := rule.elements(gjson.ParseBytes(payload), names)
+	for i := range elements {
+		d.mapElement(rule, i, &elements[i])
+		if no != nil {
+			d.fold()
+		}
+	}
+	return no
+}
+
+// lastMeant returns JSON in which of names that stand twice in an object the last is meant; without it the first is found.
+func lastMeant(payload []byte) []byte {
+	var all any
+	in := json.NewDecoder(bytes.NewReader(payload))
+	in.UseNumber()
+	if in.Decode(&all) != nil {
+		return payload
+	}
+	out, err := json.Marshal(all)
+	if err != nil {
+		return payload
+	}
+	return out
+}
+
+// elements finds what the rule looks at one by one. Of a list that is refused because it is too long, too.
 func (r *mappingRule) elements(root gjson.Result, names map[string]string) ([]scope, *refusal) {
 	whole := scope{root: root, element: root, names: names}
 	if r.each == nil {
@@ -238,10 +267,10 @@ func (r *mappingRule) elements(root gjson.Result, names map[string]string) ([]sc
 			one.names[r.member.name] = name
 		}
 		all = append(all, one)
-		return len(all) <= maxElements
+		return true
 	})
 	if len(all) > maxElements {
-		return nil, refuse(vital.ReasonUnparsable, "at %s stand more than %d elements; send them in parts", r.each, maxElements)
+		return all, refuse(vital.ReasonUnparsable, "at %s stand more than %d elements; send them in parts", r.each, maxElements)
 	}
 	if r.member != nil && len(all) == 0 {
 		return nil, refuse(vital.ReasonMetric, "at %s no name is of the form %s; name the readings that stand there, or add an entry under ignore", r.each, r.member)

@@ -20,6 +20,9 @@ type refusal struct {
 	field  string         // of the sender's own words, where one is known
 	beyond vital.Beyond   // the device found it outside of what it can measure
 	read   *vital.Reading // what could be read nevertheless
+	also   []vital.Seen   // and what else
+	// timeless says that the time of what was read cannot be.
+	timeless bool
 }
 
 func refuse(reason vital.Reason, format string, args ...any) *refusal {

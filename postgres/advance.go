@@ -289,16 +289,23 @@ type sifted struct {
 	canaries   []*vital.Canary
 	statuses   []*vital.Status
 	originals  []*vital.Original
-	again      []*vital.Reading // of what the batch holds twice: those that amend
-	withdrawn  []*vital.Reading // take back what was sent before: they have no number
-	notes      []*vital.Reading // said beside the measurement of a sequence number: they have no number
+	again      []*vital.Reading       // of what the batch holds twice: those that amend
+	withdrawn  []*vital.Reading       // take back what was sent before: they have no number
+	said       map[*vital.Reading]int // of those that amend or take back, where in the batch each came
+	notes      []*vital.Reading       // said beside the measurement of a sequence number: they have no number
 	duplicates int
 }
 
 // sift keeps the first of each identity. Another value under the same sequence number is a conflict and refused.
 func sift(records []vital.Record) sifted {
 	s := sifted{readings: make([]*vital.Reading, 0, len(records))}
-	for _, rec := range records {
+	for i, rec := range records {
+		if rec.Reading != nil && takesBack(rec.Reading) {
+			if s.said == nil {
+				s.said = map[*vital.Reading]int{}
+			}
+			s.said[rec.Reading] = i
+		}
 		switch {
 		case rec.Canary != nil:
 			s.canaries = append(s.canaries, rec.Canary)

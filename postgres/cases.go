@@ -16,7 +16,7 @@ import (
 	"hale/vital"
 )
 
-const alertColumns = episodeColumns + `, p.uid::text, ` + nameSeen + `, ` + numberSeen + `, p.state, r.uid::text, r.kind, r.form, ` + newerKnown + `, ` + relationColumns
+const alertColumns = episodeColumns + `, p.uid::text, ` + nameSeen + `, ` + numberSeen + `, p.state, p.zone, r.uid::text, r.kind, r.form, ` + newerKnown + `, ` + relationColumns
 
 // newerKnown looks for a reading of the vital that is newer than the one contact was asked for: of open alerts that asked
 // only, by the key, in the partitions since then.
@@ -32,7 +32,7 @@ func scanAlert(row pgx.CollectableRow) (alerts.Alert, error) {
 	var a alerts.Alert
 	var err error
 	var glass *time.Time
-	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.PatientState, &a.RuleUID, &a.RuleKind, &a.RuleForm, &a.Newer,
+	a.Episode, err = scanEpisode(row, &a.PatientUID, &a.PatientName, &a.PatientNumber, &a.PatientState, &a.PatientZone, &a.RuleUID, &a.RuleKind, &a.RuleForm, &a.Newer,
 		&a.Relation.Team, &glass, &a.Relation.Shared)
 	a.Relation.Glass = timeOf(glass)
 	return a, err
@@ -138,11 +138,11 @@ func oneAlert(ctx context.Context, tx pgx.Tx, u uuid.UUID) (alerts.Alert, error)
 
 const selectLog = `
 SELECT t.id, t.kind, t.recorded_at, coalesce(t.actor_id, 0), t.actor_name, t.actor_role, t.level, t.reading_at, coalesce(t.reading_id, 0), t.vals,
-    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, t.worst, t.retracts, coalesce(m.findings, 0) | CASE WHEN EXISTS (SELECT FROM correction c
+    t.rule_version, t.historic, t.closes, t.until_at, t.next_step, t.next_step_at, t.note, t.breaks, t.contact, t.cause, t.evaluator, t.grounds, t.worst, t.retracts, t.vague, m.unsure, m.received_at, coalesce(m.findings, 0) | CASE WHEN EXISTS (SELECT FROM correction c
         WHERE c.patient_id = e.patient_id AND c.reading_id = t.reading_id AND c.kind = 'reading' AND c.state IN ('asked', 'accepted')) THEN 1024 ELSE 0 END
 FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
 LEFT JOIN LATERAL (
-    SELECT r.findings FROM (SELECT DISTINCT a.sensor_id FROM assignment a WHERE a.patient_id = e.patient_id) s
+    SELECT r.findings, r.received_at, ` + vagueWithin + ` AS unsure FROM (SELECT DISTINCT a.sensor_id FROM assignment a WHERE a.patient_id = e.patient_id) s
     JOIN reading r ON r.sensor_id = s.sensor_id AND r.metric = e.metric AND r.patient_id = e.patient_id AND r.id = t.reading_id
         AND r.sent_at BETWEEN t.reading_at - interval '24 hours' AND t.reading_at + interval '24 hours' LIMIT 1) m ON true
 WHERE e.uid = $1 ORDER BY t.id`
@@ -163,6 +163,7 @@ func (a *App) Log(ctx context.Context, actor account.Actor, uid vital.UID) ([]al
 		if err != nil {
 			return fmt.Errorf("load the timeline: %w", err)
 		}
+		tellVague(log)
 		return logSeen(ctx, tx, actor, u, log)
 	})
 	return log, err
@@ -172,8 +173,10 @@ func scanEntry(row pgx.CollectableRow) (alerts.Entry, error) {
 	var n alerts.Entry
 	var readingAt, until, next *time.Time
 	var findings int32
+	var vague vagueColumns
 	err := row.Scan(&n.ID, &n.Kind, &n.RecordedAt, &n.Actor.Staff, &n.Actor.Name, &n.Actor.Role, &n.Level, &readingAt, &n.Reading.ID, &n.Values,
-		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator, &n.Grounds, &n.Worst, &n.Retracts, &findings)
+		&n.RuleVersion, &n.Historic, &n.Closes, &until, &n.NextStep, &next, &n.Note, &n.Breaks, &n.Contact, &n.Cause, &n.Evaluator, &n.Grounds, &n.Worst, &n.Retracts, &vague.told, &vague.unsure, &vague.received, &findings)
+	n.Vague = vague.of()
 	n.Findings = vital.Finding(uint32(findings))
 	n.RecordedAt, n.Reading.At, n.Until, n.NextStepAt = n.RecordedAt.UTC(), timeOf(readingAt), timeOf(until), timeOf(next)
 	return n, err

@@ -147,7 +147,7 @@ func revoking(ctx context.Context, tx pgx.Tx, row account.Audit, missing, statem
 }
 
 const keptCertificates = `
-SELECT d.uid, c.fingerprint, c.serial, c.not_before, c.not_after, c.origin, c.created_at, c.revoked_at FROM device_cert c JOIN device d ON d.org_id = c.org_id AND d.id = c.device_id `
+SELECT d.uid, c.fingerprint, c.serial, c.not_before, c.not_after, c.origin, c.created_at, c.revoked_at, c.renewed_from FROM device_cert c JOIN device d ON d.org_id = c.org_id AND d.id = c.device_id `
 
 // Certificates returns a device's. See credential.CertificateBook.
 func (a *App) Certificates(ctx context.Context, actor account.Actor, uid string) (list []credential.KeptCertificate, err error) {
@@ -183,11 +183,15 @@ func certificates(ctx context.Context, tx pgx.Tx, which string, args ...any) ([]
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (credential.KeptCertificate, error) {
 		var k credential.KeptCertificate
-		var print []byte
+		var print, from []byte
 		var revoked *time.Time
-		err := row.Scan(&k.Device, &print, &k.Serial, &k.NotBefore, &k.NotAfter, &k.Origin, &k.CreatedAt, &revoked)
+		err := row.Scan(&k.Device, &print, &k.Serial, &k.NotBefore, &k.NotAfter, &k.Origin, &k.CreatedAt, &revoked, &from)
 		if err != nil {
 			return k, err
+		}
+		if from != nil {
+			shown := devices.Fingerprint(from)
+			k.From = &shown
 		}
 		k.Fingerprint, k.Revoked, k.RevokedAt = devices.Fingerprint(print), revoked != nil, timeOf(revoked)
 		k.NotBefore, k.NotAfter, k.CreatedAt = k.NotBefore.UTC(), k.NotAfter.UTC(), k.CreatedAt.UTC()
@@ -246,7 +250,7 @@ type newCertificate struct {
 }
 
 const insertCertificate = `
-INSERT INTO device_cert (org_id, device_id, fingerprint, serial, certificate, not_before, not_after, origin, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+INSERT INTO device_cert (org_id, device_id, fingerprint, serial, certificate, not_before, not_after, origin, created_at, renewed_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
 // ownAuthority names our own authority in the list of those that an organisation trusts.
 const ownAuthority = "Hale"
@@ -259,7 +263,11 @@ func keepCertificate(ctx context.Context, tx pgx.Tx, k newCertificate) error {
 		}
 	}
 	c, print := k.Certificate, devices.FingerprintOf(k.Certificate)
-	_, err := tx.Exec(ctx, insertCertificate, int32(k.actor.Org), k.id, print[:], c.SerialNumber.Text(16), c.Raw, c.NotBefore, c.NotAfter, string(k.Origin), k.now)
+	var from []byte
+	if k.From != nil {
+		from = k.From[:]
+	}
+	_, err := tx.Exec(ctx, insertCertificate, int32(k.actor.Org), k.id, print[:], c.SerialNumber.Text(16), c.Raw, c.NotBefore, c.NotAfter, string(k.Origin), k.now, from)
 	if violated(err, "device_cert_fingerprint") || violated(err, "device_cert_pkey") {
 		return fault.New(fault.Conflict, "this certificate is written down already; one that was revoked stays so")
 	}
@@ -291,17 +299,49 @@ func trustOurs(ctx context.Context, tx pgx.Tx, actor account.Actor, by *x509.Cer
 	return nil
 }
 
-const revokeCertificate = `UPDATE device_cert SET revoked_at = coalesce(revoked_at, $3) WHERE device_id = $1 AND fingerprint = $2 RETURNING revoked_at = $3`
+// revokeCertificate revokes a certificate ($2) of a device, and unless $4 all that came of it by renewing.
+const revokeCertificate = `
+WITH RECURSIVE ended AS (
+    SELECT c.fingerprint FROM device_cert c WHERE c.device_id = $1 AND c.fingerprint = $2
+    UNION SELECT n.fingerprint FROM ended e JOIN device_cert n ON n.device_id = $1 AND n.renewed_from = e.fingerprint WHERE NOT $4)
+UPDATE device_cert c SET revoked_at = $3 FROM ended e WHERE c.device_id = $1 AND c.fingerprint = e.fingerprint AND c.revoked_at IS NULL RETURNING c.fingerprint`
 
-// RevokeCertificate makes a certificate worthless. See credential.CertificateBook.
-func (a *App) RevokeCertificate(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint) error {
+// RevokeCertificate makes a certificate worthless. See credential.CertificateBook. The device is locked, so that nothing is renewed
+// from it meanwhile.
+func (a *App) RevokeCertificate(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint, alone bool) error {
 	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
-		id, err := deviceID(ctx, tx, uid)
+		id, _, err := lockDevice(ctx, tx, uid)
 		if err != nil {
 			return err
 		}
-		return revoking(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "revoke certificate", Object: "device " + uid, Detail: f.String()},
-			"the device has no such certificate", revokeCertificate, id, f[:], now)
+		var there bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM device_cert WHERE device_id = $1 AND fingerprint = $2)`, int64(id), f[:]).Scan(&there); err != nil {
+			return fmt.Errorf("find certificate: %w", err)
+		}
+		if !there {
+			return fault.New(fault.NotFound, "the device has no such certificate")
+		}
+		rows, err := tx.Query(ctx, revokeCertificate, int64(id), f[:], now, alone)
+		if err != nil {
+			return fmt.Errorf("revoke certificate: %w", err)
+		}
+		prints, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+		if err != nil {
+			return fmt.Errorf("revoke certificate: %w", err)
+		}
+		for _, print := range prints {
+			row := account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "revoke certificate", Object: "device " + uid, Detail: devices.Fingerprint(print).String()}
+			if devices.Fingerprint(print) != f {
+				row.Detail += ", renewed from " + f.String()
+			}
+			if err := writeAudit(ctx, tx, row); err != nil {
+				return err
+			}
+		}
+		if len(prints) == 0 {
+			return nil
+		}
+		return touchRegistry(ctx, tx)
 	})
 }
 

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
@@ -230,6 +231,67 @@ func TestADeviceRenewsItsCertificateByItself(t *testing.T) {
 	}
 	_, err = r.Renew(ctx, bySecret)
 	wantFault(t, "a device that was revoked", err, fault.Unauthenticated)
+}
+
+// TestWithACertificateEndsWhatWasRenewedFromIt: whoever has its key may have renewed it, and that again.
+func TestWithACertificateEndsWhatWasRenewedFromIt(t *testing.T) {
+	t.Parallel()
+	r := newTrustee(t)
+	ctx := t.Context()
+	key := certs.Key(t)
+	first, err := r.Sign(ctx, r.nurse, "cuff-1", certs.Request(t, "cuff-1", key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	renew := func(from *x509.Certificate, key *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+		t.Helper()
+		next := certs.Key(t)
+		shown := tls.Certificate{Certificate: [][]byte{from.Raw}, PrivateKey: key, Leaf: from}
+		a := credential.Asking{Name: "cuff-1", Request: certs.Request(t, "cuff-1", next), Chain: certs.PEM(from)}
+		a.Signature = certs.Signature(t, &shown, a.Request)
+		made, err := r.Renew(ctx, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made, next
+	}
+	second, secondKey := renew(first, key)
+	third, _ := renew(second, secondKey)
+	beside, _ := renew(first, key)
+	bySecret := asking(t, "cuff-1", nil)
+	bySecret.Secret = "cuff-1"
+	other, err := r.Renew(ctx, bySecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	print := devices.FingerprintOf
+	list, err := r.Of(ctx, r.nurse, "cuff-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if came := credential.Renewals(list, print(second)); len(came) != 1 || came[0] != print(third) {
+		t.Errorf("of the second came %v", came)
+	}
+	if came := credential.Renewals(list, print(first)); len(came) != 3 {
+		t.Errorf("of the first came %v", came)
+	}
+	if err := r.RevokeAlone(ctx, r.nurse, "cuff-1", print(second)); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(t, second, "", devices.ObjectionRevoked)
+	r.expect(t, third, "cuff-1", "")
+	for range 2 { // the second time is a success too
+		if err := r.Revoke(ctx, r.nurse, "cuff-1", print(first)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []*x509.Certificate{first, second, third, beside} {
+		r.expect(t, c, "", devices.ObjectionRevoked)
+	}
+	r.expect(t, other, "cuff-1", "")
+	if n := r.count(t, `SELECT count(*) FROM audit WHERE action = 'revoke certificate' AND object = 'device cuff-1' AND detail LIKE '%, renewed from ' || $1`, print(first).String()); n != 2 {
+		t.Errorf("%d audit rows say of what they were renewed", n)
+	}
 }
 
 func TestADeviceIsClaimedOnce(t *testing.T) {

@@ -23,8 +23,13 @@ SELECT $1, $2, x.patient_id, 'claimed', x.value_id FROM unnest($3::bigint[], $4:
 const stillClaimed = `h.how = 'claimed' AND v.became = 'claimed' AND v.ended_at IS NOT NULL AND (v.place = 'quarantine' OR EXISTS (
     SELECT FROM reading r WHERE r.sensor_id = v.sensor_id AND r.metric = v.metric AND r.sent_at = v.sent_at AND r.tie = v.tie AND (v.place = 'record' OR r.patient_id = h.patient_id)))`
 
+// whoseClaim are the columns of alerts.Claim: whose v is, and the claim that filed it.
+const whoseClaim = `p.id, p.uid::text, p.org_id, p.name, p.number, p.state, ` + relationColumns + `, coalesce((
+    SELECT f.uid::text FROM refile f WHERE v.place = 'inbox' AND f.org_id = v.org_id AND f.sensor_id = v.sensor_id AND f.source_id IS NULL AND f.target_id IS NOT NULL AND f.state = 'done'
+        AND f.from_at <= v.measured_at AND (f.to_at IS NULL OR f.to_at > v.measured_at) ORDER BY f.id DESC LIMIT 1), '')`
+
 const claimedReds = `
-SELECT u.uid::text, d.uid, s.uid, u.metric, u.side, ` + valueColumns + `, p.id, p.uid::text, p.org_id, p.name, p.number, p.state, ` + relationColumns + patientTables + `
+SELECT u.uid::text, d.uid, s.uid, u.metric, u.side, ` + valueColumns + `, ` + whoseClaim + patientTables + `
     JOIN unverified_person h ON h.org_id = p.org_id AND h.patient_id = p.id
     JOIN unverified_value v ON v.org_id = h.org_id AND v.id = h.value_id AND ` + stillClaimed + `
     JOIN unverified u ON u.org_id = v.org_id AND u.id = v.unverified_id
@@ -58,18 +63,20 @@ func (a *App) Claimed(ctx context.Context, actor account.Actor, f alerts.Claimed
 
 func scanClaimed(row pgx.CollectableRow) (alerts.ClaimedRed, error) {
 	var c alerts.ClaimedRed
-	var id, reading int64
+	var reading int64
 	var badness float64
+	var unsure int64
 	var findings int32
 	var side vital.Beyond
 	var measured, left, ended, glass *time.Time
 	u, p := &c.Unverified, &c.Owner
-	err := row.Scan(&u.UID, &u.Device, &u.Sensor, &u.Metric, &side, &id, &u.Place, &u.Why, &u.Level, &u.Ground, &u.Values, &u.Unitless, &badness, &findings, &reading, &measured, &u.ReceivedAt,
-		&u.Times, &u.Closing, &u.ClosedBy, &u.Note, &left, &ended, &p.ID, &p.UID, &p.Org, &p.Name, &p.Number, &p.State, &p.Relation.Team, &glass, &p.Relation.Shared)
+	err := row.Scan(&u.UID, &u.Device, &u.Sensor, &u.Metric, &side, &c.Value, &u.Place, &u.Why, &u.Level, &u.Ground, &u.Values, &u.Unitless, &badness, &findings, &reading, &measured, &u.ReceivedAt,
+		&u.Times, &u.Closing, &u.ClosedBy, &u.Note, &left, &ended, &unsure, &p.ID, &p.UID, &p.Org, &p.Name, &p.Number, &p.State, &p.Relation.Team, &glass, &p.Relation.Shared, &c.Refile)
 	if u.Ground == alerts.GroundBeyond {
 		u.Beyond = side
 	}
 	u.Org, u.State, u.Findings, u.ReceivedAt = p.Org, alerts.Closed, vital.Finding(uint32(findings)), u.ReceivedAt.UTC()
+	u.Vague = vital.VagueWithin(time.Duration(unsure)*time.Microsecond, u.ReceivedAt)
 	u.MeasuredAt, u.ClosedAt, p.Relation.Glass = timeOf(measured), timeOf(ended), timeOf(glass)
 	return c, err
 }

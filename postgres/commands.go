@@ -21,14 +21,14 @@ const homesOf = `(SELECT coalesce(array_agg(DISTINCT p.zone), '{}') FROM assignm
     JOIN sensor w ON w.org_id = a.org_id AND w.id = a.sensor_id JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id
     WHERE a.org_id = c.org_id AND a.from_at <= $1 AND (a.to_at IS NULL OR a.to_at > $1)
       AND (w.id = c.sensor_id OR w.parent_id = c.sensor_id OR s.device_id IS NOT NULL AND EXISTS (
-          SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id))))`
+          SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id) AND g.ended_at IS NULL)))`
 
 // heldAt are those who have anything that a command (c) for a sensor (s) is noticed at, at a time.
 func heldAt(at string) string {
 	return `(SELECT coalesce(array_agg(DISTINCT a.patient_id ORDER BY a.patient_id), '{}') FROM assignment a JOIN sensor w ON w.org_id = a.org_id AND w.id = a.sensor_id
     WHERE a.org_id = c.org_id AND a.from_at <= ` + at + ` AND (a.to_at IS NULL OR a.to_at > ` + at + `) AND (a.to_at IS NULL OR a.to_at > a.from_at)
       AND (w.id = c.sensor_id OR w.parent_id = c.sensor_id OR s.device_id IS NOT NULL AND EXISTS (
-          SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id))))`
+          SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id) AND g.ended_at IS NULL)))`
 }
 
 // sameHands asks whether whoever has it at $1 had it when the command was made. Giving and taking cancel what is open (cancel_commands);
@@ -79,14 +79,14 @@ func clocksOf(names []string) ([]*time.Location, error) {
 
 const findSpeaker = `
 SELECT d.id, d.revoked_at IS NOT NULL, s.id FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.uid = $2
-WHERE d.uid = $1 AND (s.device_id = d.id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.sensor_id = s.id))
+WHERE d.uid = $1 AND (s.device_id = d.id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.sensor_id = s.id AND g.ended_at IS NULL))
 FOR SHARE OF d`
 
 // holdHands keeps everybody from giving or taking what a command is noticed at, until it is stored: who had it then is who has it now.
 const holdHands = `
 SELECT 1 FROM sensor w WHERE w.id IN (SELECT x.id FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.uid = $2
     JOIN sensor x ON x.org_id = d.org_id AND (s.id IN (x.id, x.parent_id) OR s.device_id = d.id AND EXISTS (
-        SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.sensor_id IN (x.id, x.parent_id))) WHERE d.uid = $1)
+        SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.sensor_id IN (x.id, x.parent_id) AND g.ended_at IS NULL)) WHERE d.uid = $1)
 ORDER BY w.id FOR SHARE`
 const homesFor = `SELECT ` + homesOf + ` FROM (SELECT d.org_id, d.id AS device_id, $3::bigint AS sensor_id FROM device d WHERE d.id = $2) c JOIN sensor s ON s.org_id = c.org_id AND s.id = c.sensor_id`
 const insertCommand = `
@@ -256,7 +256,12 @@ UPDATE device_command u SET state = 'cancelled', settled_at = $2, detail = $3 WH
 
 // cancelCommands settles what is open of devices, because of what the actor does with them.
 func cancelCommands(ctx context.Context, tx pgx.Tx, actor account.Actor, list []string, why string, now time.Time) error {
-	rows, err := tx.Query(ctx, cancelOpen, list, now, why)
+	return cancelling(ctx, tx, actor, why, now, cancelOpen, list, now, why)
+}
+
+// cancelling runs a statement that settles commands and returns the UID, kind and device of each, and writes the audit rows.
+func cancelling(ctx context.Context, tx pgx.Tx, actor account.Actor, why string, now time.Time, statement string, args ...any) error {
+	rows, err := tx.Query(ctx, statement, args...)
 	if err != nil {
 		return fmt.Errorf("cancel commands: %w", err)
 	}

@@ -11,28 +11,71 @@ import (
 	"hale/push"
 )
 
-// planNotices makes the deliveries of notices that have none, in one statement: a notice is planned with all its deliveries, or not
-// at all. A channel is owed what was written since there is one.
-const planNotices = `
+const (
+	// dueNotice are notices of which no deliveries were made, with the channels that want each: none, when no channel does. A channel is
+	// owed what was written since there is one.
+	dueNotice = `
 WITH due AS (
     SELECT o.org_id, o.id, o.topic, o.severity, o.audience, o.created_at, o.cancelled_at FROM outbox o
-    WHERE o.planned_at IS NULL ORDER BY o.id LIMIT @most FOR NO KEY UPDATE SKIP LOCKED),
-made AS (
-    INSERT INTO delivery (org_id, uid, outbox_id, channel_id, urgency, created_at, next_action_at)
-    SELECT d.org_id, gen_random_uuid(), d.id, c.id, coalesce(array_position(@severities::text[], d.severity), cardinality(@severities::text[])) - 1, d.created_at, @now
-    FROM due d JOIN channel c ON c.org_id = d.org_id AND c.disabled_at IS NULL AND c.created_at <= d.created_at
-    WHERE d.cancelled_at IS NULL AND d.audience = ANY(c.audiences)
-        AND (c.topics = '{}' OR d.topic = ANY(c.topics) OR split_part(d.topic, '.', 1) || '.*' = ANY(c.topics))
-        AND (c.severities = '{}' OR d.severity = ANY(c.severities)))
-UPDATE outbox o SET planned_at = @now FROM due d WHERE o.org_id = d.org_id AND o.id = d.id`
+    WHERE o.planned_at IS NULL ORDER BY o.id LIMIT @most FOR NO KEY UPDATE SKIP LOCKED)
+SELECT d.org_id, d.id, c.id, coalesce(array_position(@severities::text[], d.severity), cardinality(@severities::text[])) - 1, d.created_at
+FROM due d LEFT JOIN channel c ON c.org_id = d.org_id AND c.disabled_at IS NULL AND c.created_at <= d.created_at
+    AND d.cancelled_at IS NULL AND d.audience = ANY(c.audiences)
+    AND (c.topics = '{}' OR d.topic = ANY(c.topics) OR split_part(d.topic, '.', 1) || '.*' = ANY(c.topics))
+    AND (c.severities = '{}' OR d.severity = ANY(c.severities))
+ORDER BY d.id, c.id`
 
-// Plan makes deliveries. See push.Store for this and the methods that follow.
+	planDeliveries = `
+INSERT INTO delivery (org_id, uid, outbox_id, channel_id, urgency, created_at, next_action_at)
+SELECT u.*, $7 FROM unnest($1::integer[], $2::uuid[], $3::bigint[], $4::bigint[], $5::smallint[], $6::timestamptz[]) AS u`
+
+	planned = `UPDATE outbox o SET planned_at = $3 FROM unnest($1::integer[], $2::bigint[]) AS n (org_id, id) WHERE o.org_id = n.org_id AND o.id = n.id`
+)
+
+// Plan makes deliveries: a notice is planned with all its deliveries, or not at all. See push.Store for this and the methods that follow.
 func (w *Work) Plan(ctx context.Context, now time.Time, most int) (int, error) {
-	done, err := w.pool.Exec(ctx, planNotices, pgx.NamedArgs{"now": now, "most": most, "severities": push.Severities()})
+	n := 0
+	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
+		n, err = plan(ctx, tx, now, most)
+		return err
+	})
+	return n, classify(wrapped(err, "plan notices"))
+}
+
+func plan(ctx context.Context, tx pgx.Tx, now time.Time, most int) (int, error) {
+	rows, err := tx.Query(ctx, dueNotice, pgx.NamedArgs{"most": most, "severities": push.Severities()})
 	if err != nil {
-		return 0, classify(fmt.Errorf("plan notices: %w", err))
+		return 0, err
 	}
-	return int(done.RowsAffected()), nil
+	var noticeOrgs, orgs []int32
+	var notices, of, channels []int64
+	var uids []string
+	var urgencies []int16
+	var written []time.Time
+	var org int32
+	var notice int64
+	var channel *int64
+	var urgency int16
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&org, &notice, &channel, &urgency, &at}, func() error {
+		if n := len(notices); n == 0 || notices[n-1] != notice {
+			noticeOrgs, notices = append(noticeOrgs, org), append(notices, notice)
+		}
+		if channel != nil {
+			orgs, uids, of, channels = append(orgs, org), append(uids, string(newUID())), append(of, notice), append(channels, *channel)
+			urgencies, written = append(urgencies, urgency), append(written, at)
+		}
+		return nil
+	})
+	if err != nil || len(notices) == 0 {
+		return 0, err
+	}
+	q := &pgx.Batch{}
+	if len(uids) > 0 {
+		q.Queue(planDeliveries, orgs, uids, of, channels, urgencies, written, now)
+	}
+	q.Queue(planned, noticeOrgs, notices, now)
+	return len(notices), tx.SendBatch(ctx, q).Close()
 }
 
 // claimDeliveries takes what is due of each channel. A channel that was disabled is asked too, so that its rest is cancelled.

@@ -101,6 +101,10 @@ FROM (SELECT (SELECT id FROM device_type WHERE uid = $2) AS id) t WHERE s.uid = 
 
 // Describe writes down what a sensor is. See devices.Catalogue.
 func (a *App) Describe(ctx context.Context, actor account.Actor, d devices.Describing) error {
+	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error { return describe(ctx, tx, actor, d, now) })
+}
+
+func describe(ctx context.Context, tx pgx.Tx, actor account.Actor, d devices.Describing, now time.Time) error {
 	var kind any
 	if d.Type != "" {
 		u, err := parseUID(d.Type, "device type")
@@ -108,31 +112,27 @@ func (a *App) Describe(ctx context.Context, actor account.Actor, d devices.Descr
 			return err
 		}
 		kind = u
+		var known bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM device_type WHERE uid = $1)`, kind).Scan(&known); err != nil {
+			return fmt.Errorf("find device type: %w", err)
+		}
+		if !known {
+			return fault.New(fault.NotFound, "there is no device type %q", string(d.Type))
+		}
 	}
-	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
-		if kind != nil {
-			var known bool
-			if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM device_type WHERE uid = $1)`, kind).Scan(&known); err != nil {
-				return fmt.Errorf("find device type: %w", err)
-			}
-			if !known {
-				return fault.New(fault.NotFound, "there is no device type %q", string(d.Type))
-			}
-		}
-		var due *string
-		if d.Due != "" {
-			day := string(d.Due)
-			due = &day
-		}
-		tag, err := tx.Exec(ctx, describeSensor, d.Sensor, kind, d.Serial, d.Lot, d.Version, due)
-		if err != nil {
-			return fmt.Errorf("describe sensor: %w", err)
-		}
-		if tag.RowsAffected() == 0 {
-			return fault.New(fault.NotFound, "there is no sensor %q", d.Sensor)
-		}
-		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "describe device", Object: "sensor " + d.Sensor})
-	})
+	var due *string
+	if d.Due != "" {
+		day := string(d.Due)
+		due = &day
+	}
+	tag, err := tx.Exec(ctx, describeSensor, d.Sensor, kind, d.Serial, d.Lot, d.Version, due)
+	if err != nil {
+		return fmt.Errorf("describe sensor: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fault.New(fault.NotFound, "there is no sensor %q", d.Sensor)
+	}
+	return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "describe device", Object: "sensor " + d.Sensor})
 }
 
 const selectDetails = `SELECT ` + detailColumns + ` FROM sensor s LEFT JOIN device_type t ON t.org_id = s.org_id AND t.id = s.type_id WHERE s.uid = $1 AND s.parent_id IS NULL`
@@ -162,7 +162,7 @@ LEFT JOIN LATERAL (SELECT c.uid, a.patient_id, a.from_at FROM sensor c JOIN assi
     WHERE c.org_id = s.org_id AND (c.id = s.id OR c.parent_id = s.id) AND a.from_at <= $5 AND (a.to_at IS NULL OR a.to_at > $5)) part ON true
 LEFT JOIN patient p ON p.org_id = s.org_id AND p.id = part.patient_id
 LEFT JOIN LATERAL (SELECT k.label FROM kit_item i JOIN kit k ON k.org_id = i.org_id AND k.id = i.kit_id WHERE i.org_id = s.org_id AND i.to_at IS NULL
-    AND (i.device_id = s.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = i.org_id AND g.device_id = i.device_id AND g.sensor_id = s.id)) LIMIT 1) k ON true
+    AND (i.device_id = s.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = i.org_id AND g.device_id = i.device_id AND g.sensor_id = s.id AND g.ended_at IS NULL)) LIMIT 1) k ON true
 WHERE s.parent_id IS NULL
   AND ($1 = '' OR lower(t.maker) = lower($1)) AND ($2 = '' OR lower(coalesce(t.model, d.model)) = lower($2))
   AND ($3 = '' OR lower(s.lot) = lower($3)) AND ($4 = '' OR lower(s.firmware) = lower($4))

@@ -75,29 +75,9 @@ FROM erasure e JOIN session s ON s.org_id = $1 AND s.ended_at IS NULL AND s.pati
 	}
 }
 
-// theirUnverified are the unverified reds that may have been the person's: of their sensors in their time, or said to be theirs.
-const theirUnverified = `(SELECT u.id FROM unverified u WHERE u.org_id = $1 AND (EXISTS (SELECT FROM ` + theirSpans + ` AND u.sensor_id = s.sensor_id
-    AND coalesce(u.measured_at, u.received_at) >= s.from_at AND (s.to_at IS NULL OR coalesce(u.measured_at, u.received_at) < s.to_at))
-  OR EXISTS (SELECT FROM unverified_person n WHERE n.org_id = u.org_id AND n.unverified_id = u.id AND n.how = 'claimed' AND n.patient_id ` + inPeople + `)))`
-
-// theirValue holds of an unverified value v of their sensors in their time, or said to be theirs. One row may stand for those of several.
-const theirValue = `(EXISTS (SELECT FROM ` + theirSpans + ` AND v.sensor_id = s.sensor_id
-    AND coalesce(v.measured_at, v.received_at) >= s.from_at AND (s.to_at IS NULL OR coalesce(v.measured_at, v.received_at) < s.to_at))
-  OR EXISTS (SELECT FROM unverified_person n WHERE n.org_id = v.org_id AND n.value_id = v.id AND n.how = 'claimed' AND n.patient_id ` + inPeople + `))`
-
-// eraseUnverified keeps a row that stands for values of others besides: it shows the worst of these from then on.
-const eraseUnverified = `WITH others AS (
-    SELECT DISTINCT ON (v.unverified_id) v.* FROM unverified_value v WHERE v.org_id = $1 AND v.unverified_id IN ` + theirUnverified + ` AND NOT ` + theirValue + `
-    ORDER BY v.unverified_id, v.ended_at IS NOT NULL, v.ground = 'beyond', v.badness DESC, v.id
-), shown AS (
-    UPDATE unverified u SET level = o.level, ground = o.ground, vals = o.vals, unitless = o.unitless, badness = o.badness, findings = o.findings, reading_id = o.reading_id,
-        measured_at = o.measured_at, received_at = o.received_at, place = o.place, why = o.why, note = '', version = u.version + 1
-    FROM others o WHERE u.org_id = $1 AND u.id = o.unverified_id)
-DELETE FROM unverified u WHERE u.org_id = $1 AND u.id IN ` + theirUnverified + ` AND u.id NOT IN (SELECT o.unverified_id FROM others o)`
-
 // measuredRules are what was measured.
 func measuredRules() []eraseRule {
-	return []eraseRule{
+	return append(unverifiedRules(), []eraseRule{
 		{"reading", string(safe.ClassReadings), "", "what was measured: deleted by erase_readings, in pieces and before the rest"},
 		{"inbox", string(safe.ClassReadings), `DELETE FROM inbox i USING ` + theirSpans + ` AND i.sensor_id = s.sensor_id AND i.measured_at >= s.from_at AND (s.to_at IS NULL OR i.measured_at < s.to_at)`, "parked readings of their sensors"},
 		{"reading_more", string(safe.ClassReadings), `DELETE FROM reading_more m USING ` + theirSpans + ` AND m.org_id = $1 AND m.sensor_id = s.sensor_id
@@ -108,11 +88,8 @@ AND NOT EXISTS (SELECT FROM inbox i WHERE i.sensor_id = m.sensor_id AND i.metric
 		{"original", string(safe.ClassReadings), `DELETE FROM original o USING sensor p, sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id AND p.org_id = n.org_id AND p.id = coalesce(n.parent_id, n.id)
 AND o.org_id = $1 AND o.last_received_at >= s.from_at
 AND (p.device_id = o.device_id AND strpos(o.topic, '/sensors/') = 0 OR strpos(o.topic, '/sensors/' || p.uid || '/') > 0)`, "messages of their sensors as they were sent, also what came late: they are kept for days only"},
-		{"withdrawal", string(safe.ClassReadings), `DELETE FROM withdrawal w USING ` + theirSpans + ` AND w.org_id = $1 AND w.sensor_id = s.sensor_id AND w.sent_at >= s.from_at AND (s.to_at IS NULL OR w.sent_at < s.to_at)`, "what their devices took back, and when it was measured"},
-		{"unverified_entry", string(safe.ClassReadings), `DELETE FROM unverified_entry WHERE org_id = $1 AND unverified_id IN ` + theirUnverified, "the log of the row below"},
-		{"unverified", string(safe.ClassReadings), eraseUnverified, "unverified values of their sensors, and those that were said to be theirs"},
-		{"unverified_value", string(safe.ClassReadings), `DELETE FROM unverified_value v WHERE v.org_id = $1 AND ` + theirValue, "theirs of a row that stands for others besides"},
-		deleted("unverified_person", safe.ClassReadings, "that a value might have been theirs"),
+		{"withdrawal", string(safe.ClassReadings), `DELETE FROM withdrawal w USING ` + theirSpans + ` AND w.org_id = $1 AND w.sensor_id = s.sensor_id
+AND (CASE WHEN w.sent_at = 'epoch' THEN w.received_at ELSE w.sent_at END) >= s.from_at AND (s.to_at IS NULL OR (CASE WHEN w.sent_at = 'epoch' THEN w.received_at ELSE w.sent_at END) < s.to_at)`, "what their devices took back, under which name, and when it was measured"},
 		deleted("withdrawn_reading", safe.ClassReadings, "what was measured and taken back"),
 		deleted("technique_doubt", safe.ClassReadings, "what was doubtful about a reading"),
 		{"quarantine", string(safe.ClassReadings), `DELETE FROM quarantine q USING sensor n, ` + theirSpans + ` AND n.org_id = s.org_id AND n.id = s.sensor_id
@@ -129,7 +106,7 @@ AND EXISTS (SELECT FROM sensor w WHERE w.org_id = n.org_id AND w.id = coalesce(n
 		{"refile_part", string(safe.ClassPairing), `DELETE FROM refile_part p USING refile f WHERE p.org_id = $1 AND f.org_id = $1 AND f.id = p.refile_id AND (f.source_id ` + inPeople + ` OR f.target_id ` + inPeople + `)`, "which readings were theirs"},
 		{"assignment", string(safe.ClassPairing), "DELETE FROM assignment WHERE " + ofPerson, "which devices were theirs"},
 		deleted("kit_holder", safe.ClassPairing, "which kits were theirs"),
-	}
+	}...)
 }
 
 // alertRules are what was judged of the readings and done about it.

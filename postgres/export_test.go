@@ -29,6 +29,9 @@ func LeavingQueries() map[string]string {
 	}
 }
 
+// OpeningValues writes what unverified reds stand for, for the test that counts what it reads.
+const OpeningValues = insertUnverifiedValues
+
 // Patient lets small batches wait for their turn, and for their group, however slow the machine is.
 func (w *Work) Patient() { w.convoy.wait, w.convoy.commit = time.Minute, time.Minute }
 

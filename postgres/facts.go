@@ -59,9 +59,10 @@ const openEpisodes = `SELECT ` + episodeColumns + ` FROM episode e WHERE e.patie
 // judged is of which rows of reading r a rule may learn: 8192 are vital.NotJudged.
 const judged = `r.findings & 8192 = 0`
 
-// unsureSeen is within how much of its time a reading was measured, in microseconds, where that says whether it tells of the past: of one
-// that came live (vital.LiveWithin), or was long over however late it was measured (64 is vital.Historic), it does not.
-const unsureSeen = `CASE WHEN r.findings & 64 = 0 AND r.received_at - r.measured_at >= interval '15 minutes' THEN (SELECT m.uncertainty_us FROM reading_more m
+// unsureSeen is within how much of its time a reading was measured, in microseconds, where its time must not be told as if it were known
+// (131072 is vital.TimeUnsure), or that says whether it tells of the past: of one that came live (vital.LiveWithin), or was long over
+// however late it was measured (64 is vital.Historic), it does not.
+const unsureSeen = `CASE WHEN r.findings & 131072 <> 0 OR r.findings & 64 = 0 AND r.received_at - r.measured_at >= interval '15 minutes' THEN (SELECT m.uncertainty_us FROM reading_more m
     WHERE m.org_id = r.org_id AND m.sensor_id = r.sensor_id AND m.metric = r.metric AND m.sent_at = r.sent_at AND m.tie = r.tie) END`
 
 // tails reads, per patient and metric, the newest readings of every sensor that is or was the patient's, in no order.
@@ -409,9 +410,13 @@ func readSpec(spec []byte, kind alerts.Kind, v *alerts.Version) error {
 }
 
 const logged = `
-SELECT DISTINCT t.reading_at, t.reading_id, e.id FROM episode e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
-WHERE e.rule_id = $1 AND e.patient_id = $2 AND t.kind IN ('opened', 'occurred', 'worsened', 'annotated') AND (t.reading_at, t.reading_id) >= ($3, $4)
-ORDER BY t.reading_at, t.reading_id, e.id`
+WITH e AS MATERIALIZED (
+    SELECT e.org_id, e.id, CASE WHEN e.state = 'acknowledged' THEN (
+        SELECT max(a.id) FROM timeline a WHERE a.org_id = e.org_id AND a.episode_id = e.id AND a.kind = 'acknowledged') END AS acked
+    FROM episode e WHERE e.rule_id = $1 AND e.patient_id = $2)
+SELECT t.reading_at, t.reading_id, e.id, coalesce(min(t.id) < e.acked, false) FROM e JOIN timeline t ON t.org_id = e.org_id AND t.episode_id = e.id
+WHERE t.kind IN ('opened', 'occurred', 'worsened', 'annotated') AND (t.reading_at, t.reading_id) >= ($3, $4)
+GROUP BY t.reading_at, t.reading_id, e.id, e.acked ORDER BY t.reading_at, t.reading_id, e.id`
 
 // Logged returns the readings that the rule's episodes already tell of, from the mark on, in order.
 func (f *facts) Logged(ctx context.Context, patient vital.PatientID, rule alerts.RuleID, from alerts.Mark) ([]alerts.Told, error) {
@@ -421,7 +426,7 @@ func (f *facts) Logged(ctx context.Context, patient vital.PatientID, rule alerts
 	}
 	told, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Told, error) {
 		var t alerts.Told
-		err := row.Scan(&t.At, &t.ID, &t.Episode)
+		err := row.Scan(&t.At, &t.ID, &t.Episode, &t.Acked)
 		t.Mark = utcMark(t.Mark)
 		return t, err
 	})

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -280,8 +281,8 @@ func (f *filed) park(ctx context.Context, tx statements, p placed) error {
 }
 
 const insertQuarantine = `
-INSERT INTO quarantine AS q (org_id, device_id, topic, reason, detail, raw, length, hash, identity, received_at, last_received_at, sensor_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)
+INSERT INTO quarantine AS q (org_id, device_id, topic, reason, detail, raw, length, hash, identity, received_at, last_received_at, sensor_id, name, metrics)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, coalesce($11, CASE WHEN $12::bigint <> 0 THEN (SELECT s.id FROM sensor s WHERE s.org_id = $1 AND s.device_id = $2 LIMIT 1) END), $12, $13)
 ON CONFLICT (org_id, device_id, identity) DO UPDATE SET times = q.times + 1, last_received_at = greatest(q.last_received_at, excluded.last_received_at),
     settled_at = CASE WHEN excluded.received_at > q.last_received_at AND excluded.received_at > q.settled_at THEN NULL ELSE q.settled_at END
 RETURNING times = 1, q.received_at <> $10, q.id`
@@ -301,15 +302,12 @@ func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (a
 	}
 	batch, news := &pgx.Batch{}, map[[sha256.Size]byte]bool{}
 	for _, r := range refused {
-		h := sha256.New()
-		fmt.Fprintf(h, "%s\x00%s\x00", r.Topic, r.Reason)
-		h.Write(r.Hash[:])
-		identity := [sha256.Size]byte(h.Sum(nil))
+		identity := identityOf(r)
 		raw := r.Raw
 		if raw == nil {
 			raw = []byte{}
 		}
-		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], identity[:], r.ReceivedAt, whoseClock(r)).
+		batch.Queue(insertQuarantine, int32(r.Org), int64(r.Device), validText(r.Topic), string(r.Reason), validText(r.Detail), raw, r.Length, r.Hash[:], identity[:], r.ReceivedAt, whoseClock(r), nameOf(r), metricsOf(r)).
 			QueryRow(func(row pgx.Row) error {
 				var first, later bool
 				var id int64
@@ -332,12 +330,43 @@ func quarantine(ctx context.Context, tx statements, refused []*vital.Refused) (a
 	return added, fresh, nil
 }
 
-// whoseClock names the sensor whose time was refused; nil when that is not known, or something else was.
+// identityOf is what a refusal is known by: the same bytes of the same topic, refused for the same reason, are one.
+func identityOf(r *vital.Refused) [sha256.Size]byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s\x00", r.Topic, r.Reason)
+	h.Write(r.Hash[:])
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// nameOf is the sender's own name for what was refused (vital.TieOfName); 0 when it gave none, or several.
+func nameOf(r *vital.Refused) (name int64) {
+	for i, seen := range r.All() {
+		if seen.Read.More == nil || i > 0 && seen.Read.More.Name != name {
+			return 0
+		}
+		name = seen.Read.More.Name
+	}
+	return name
+}
+
+// whoseClock names the sensor whose time was refused, or whose measurement that has a name was; nil when that is not known, or something
+// else was.
 func whoseClock(r *vital.Refused) *int64 {
-	if r.Reason != vital.ReasonClock || r.Read == nil {
+	if r.Read == nil || r.Reason != vital.ReasonClock && nameOf(r) == 0 {
 		return nil
 	}
 	return nullID(r.Read.Sensor)
+}
+
+// metricsOf says what was measured of which the time was refused, each once.
+func metricsOf(r *vital.Refused) []int16 {
+	all := []int16{}
+	for _, seen := range r.All() {
+		if m := int16(seen.Read.Metric); r.Reason == vital.ReasonClock && !slices.Contains(all, m) {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // violatedKey reports a violation of reading's primary key, whose index has a name per partition.

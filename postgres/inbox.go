@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/alerts"
 	"hale/fault"
 	"hale/safe"
 	"hale/vital"
@@ -87,12 +88,12 @@ func (r *refiling) takeAlong(ctx context.Context, tx pgx.Tx) error {
 }
 
 const waitingGroups = `
-SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at)
+SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at), max(` + vagueParked + `), max(i.received_at)
 FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id JOIN device d ON d.org_id = i.org_id AND d.id = i.device_id
 WHERE i.state = 'waiting' GROUP BY i.sensor_id, s.uid, d.uid, d.model, i.reason ORDER BY max(i.received_at) DESC LIMIT $1`
 
 const parkedOf = `
-SELECT i.metric, i.measured_at, i.received_at, i.findings, i.mantissa, i.exponent, i.unit, i.mantissa2, i.exponent2, i.unit2, i.mantissa3, i.exponent3, i.unit3
+SELECT i.metric, i.measured_at, i.received_at, i.findings, i.mantissa, i.exponent, i.unit, i.mantissa2, i.exponent2, i.unit2, i.mantissa3, i.exponent3, i.unit3, ` + vagueParked + `
 FROM inbox i WHERE i.sensor_id = $1 AND i.reason = $2 AND `
 
 const (
@@ -112,8 +113,9 @@ func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]sa
 			list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (safe.Waiting, error) {
 				var w safe.Waiting
 				var sensor int64
-				err := row.Scan(&sensor, &w.Sensor, &w.Device, &w.Model, &w.Reason, &w.Count, &w.First, &w.Last)
-				w.First, w.Last = w.First.UTC(), w.Last.UTC()
+				var vague vagueColumns
+				err := row.Scan(append([]any{&sensor, &w.Sensor, &w.Device, &w.Model, &w.Reason, &w.Count, &w.First, &w.Last}, vague.targets()...)...)
+				w.First, w.Last, w.Vague = w.First.UTC(), w.Last.UTC(), vague.of()
 				sensors = append(sensors, sensor)
 				return w, err
 			})
@@ -155,15 +157,17 @@ func readParked(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]sa
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (safe.Parked, error) {
 		r := vital.Reading{N: 1}
 		var findings int32
+		var vague vagueColumns
 		var m [2]*int64
 		var e, u [2]*int16
-		err := row.Scan(&r.Metric, &r.MeasuredAt, &r.ReceivedAt, &findings, &r.Sent[0].Mantissa, &r.Sent[0].Exponent, &r.Sent[0].Unit, &m[0], &e[0], &u[0], &m[1], &e[1], &u[1])
+		err := row.Scan(&r.Metric, &r.MeasuredAt, &r.ReceivedAt, &findings, &r.Sent[0].Mantissa, &r.Sent[0].Exponent, &r.Sent[0].Unit, &m[0], &e[0], &u[0], &m[1], &e[1], &u[1], &vague.unsure)
 		for i := range m {
 			if m[i] != nil {
 				r.Sent[i+1], r.N = vital.Quantity{Mantissa: *m[i], Exponent: int8(*e[i]), Unit: vital.Unit(*u[i])}, uint8(i+2)
 			}
 		}
-		return safe.Parked{Metric: r.Metric, Values: r.Values(), MeasuredAt: r.MeasuredAt.UTC(), ReceivedAt: r.ReceivedAt.UTC(), Findings: vital.Finding(uint32(findings))}, err
+		vague.received = &r.ReceivedAt
+		return safe.Parked{Metric: r.Metric, Values: r.Values(), Vague: vague.of(), MeasuredAt: r.MeasuredAt.UTC(), ReceivedAt: r.ReceivedAt.UTC(), Findings: vital.Finding(uint32(findings))}, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read what waits: %w", err)
@@ -178,8 +182,13 @@ RETURNING metric, sent_at, tie`
 
 // Dismiss puts readings aside. See safe.InboxBook.
 func (a *App) Dismiss(ctx context.Context, actor account.Actor, d safe.Dismissal) (int, error) {
-	n := 0
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	n, _, err := a.DismissTold(ctx, actor, d)
+	return n, err
+}
+
+// DismissTold does the same, and returns the events to announce.
+func (a *App) DismissTold(ctx context.Context, actor account.Actor, d safe.Dismissal) (n int, events []alerts.Event, err error) {
+	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
 		var sensor int64
 		switch err := tx.QueryRow(ctx, `SELECT id FROM sensor WHERE uid = $1`, d.Sensor).Scan(&sensor); {
 		case errors.Is(err, pgx.ErrNoRows):
@@ -198,10 +207,10 @@ func (a *App) Dismiss(ctx context.Context, actor account.Actor, d safe.Dismissal
 		if n = len(k.ties); n == 0 {
 			return nil
 		}
-		if err := aside(ctx, tx, actor, k, now, d.Why); err != nil {
+		if events, err = aside(ctx, tx, actor, k, now, d.Why); err != nil {
 			return err
 		}
 		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "dismiss from the inbox", Object: "sensor " + d.Sensor, Detail: fmt.Sprintf("%d readings", n)})
 	})
-	return n, err
+	return n, events, err
 }

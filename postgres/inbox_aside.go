@@ -30,22 +30,38 @@ WITH aside AS (
     RETURNING v.unverified_id
 ), told AS (
     UPDATE unverified u SET version = u.version + 1, note = $7
-    WHERE u.state <> 'closed' AND u.id IN (SELECT unverified_id FROM aside) RETURNING u.org_id, u.id, u.version
+    WHERE u.state <> 'closed' AND u.id IN (SELECT unverified_id FROM aside) RETURNING u.org_id, u.id, u.uid, u.version
+), logged AS (
+    INSERT INTO unverified_entry (org_id, unverified_id, kind, recorded_at, actor_id, actor_name, actor_role, note, version)
+    SELECT t.org_id, t.id, 'dismissed', $2, $5, $3, $6, $4, t.version FROM told t RETURNING id, unverified_id
 )
-INSERT INTO unverified_entry (org_id, unverified_id, kind, recorded_at, actor_id, actor_name, actor_role, note, version)
-SELECT t.org_id, t.id, 'dismissed', $2, $5, $3, $6, $4, t.version FROM told t`
+SELECT l.id, t.org_id, t.uid::text, t.version FROM logged l JOIN told t ON t.id = l.unverified_id ORDER BY l.id`
 
-// aside marks what has just been put aside. It ends an unverified red only where the actor may.
-func aside(ctx context.Context, tx pgx.Tx, actor account.Actor, k *keyList, now time.Time, why string) error {
+// aside marks what has just been put aside. It ends an unverified red only where the actor may: the loop that ends it tells of that. It
+// returns the events to announce of those that stay open.
+func aside(ctx context.Context, tx pgx.Tx, actor account.Actor, k *keyList, now time.Time, why string) ([]alerts.Event, error) {
 	if account.Allow(actor, account.HandleAlert, nil) == nil {
-		return leave(ctx, tx, k, now, alerts.ClosedAsDismissed, actor.Name, why)
+		return nil, leave(ctx, tx, k, now, alerts.ClosedAsDismissed, actor.Name, why)
 	}
 	values, err := standing(ctx, tx, k)
 	if err != nil || len(values) == 0 {
-		return err
+		return nil, err
 	}
-	_, err = tx.Exec(ctx, sayAside, values, now, actor.Name, why, nullID(actor.Staff), string(actor.Role), alerts.AsideNote(actor.Name, why))
-	return wrapped(err, "say of unverified reds that they were put aside")
+	events, err := eventsOf(ctx, tx, sayAside, values, now, actor.Name, why, nullID(actor.Staff), string(actor.Role), alerts.AsideNote(actor.Name, why))
+	return events, wrapped(err, "say of unverified reds that they were put aside")
+}
+
+// eventsOf runs a statement that logs acts on unverified reds, and returns the events to announce.
+func eventsOf(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]alerts.Event, error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (alerts.Event, error) {
+		e := alerts.Event{Unverified: true}
+		err := row.Scan(&e.ID, &e.Org, &e.Alert, &e.Version)
+		return e, err
+	})
 }
 
 const asideInSpan = `
@@ -64,7 +80,7 @@ func mayBeBroughtBack(ctx context.Context, tx pgx.Tx, w safe.Wish) error {
 }
 
 const asideGroups = `
-SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at), i.settled_by, i.settled_why, i.settled_at
+SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at), max(` + vagueParked + `), max(i.received_at), i.settled_by, i.settled_why, i.settled_at
 FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id JOIN device d ON d.org_id = i.org_id AND d.id = i.device_id
 WHERE ` + byPerson + ` GROUP BY i.sensor_id, s.uid, d.uid, d.model, i.reason, i.settled_by, i.settled_why, i.settled_at ORDER BY i.settled_at DESC, s.uid, i.reason LIMIT $1`
 
@@ -79,8 +95,9 @@ func (a *App) Aside(ctx context.Context, actor account.Actor, limit int) ([]safe
 		var sensors []int64
 		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (g safe.Aside, err error) {
 			var sensor int64
-			err = row.Scan(&sensor, &g.Sensor, &g.Device, &g.Model, &g.Reason, &g.Count, &g.First, &g.Last, &g.By, &g.Why, &g.At)
-			g.First, g.Last, g.At = g.First.UTC(), g.Last.UTC(), g.At.UTC()
+			var vague vagueColumns
+			err = row.Scan(&sensor, &g.Sensor, &g.Device, &g.Model, &g.Reason, &g.Count, &g.First, &g.Last, &vague.unsure, &vague.received, &g.By, &g.Why, &g.At)
+			g.First, g.Last, g.At, g.Vague = g.First.UTC(), g.Last.UTC(), g.At.UTC(), vague.of()
 			sensors = append(sensors, sensor)
 			return g, err
 		})
@@ -110,15 +127,22 @@ WITH back AS (
     RETURNING v.unverified_id
 ), told AS (
     UPDATE unverified u SET version = u.version + 1, note = CASE WHEN u.state = 'closed' THEN u.note ELSE '' END, next_action_at = CASE WHEN u.state = 'closed' THEN $2 ELSE u.next_action_at END
-    WHERE u.id IN (SELECT unverified_id FROM back) RETURNING u.org_id, u.id, u.version
+    WHERE u.id IN (SELECT unverified_id FROM back) RETURNING u.org_id, u.id, u.uid, u.version
+), logged AS (
+    INSERT INTO unverified_entry (org_id, unverified_id, kind, recorded_at, actor_id, actor_name, actor_role, version)
+    SELECT t.org_id, t.id, 'brought_back', $2, $3, $4, $5, t.version FROM told t RETURNING id, unverified_id
 )
-INSERT INTO unverified_entry (org_id, unverified_id, kind, recorded_at, actor_id, actor_name, actor_role, version)
-SELECT t.org_id, t.id, 'brought_back', $2, $3, $4, $5, t.version FROM told t`
+SELECT l.id, t.org_id, t.uid::text, t.version FROM logged l JOIN told t ON t.id = l.unverified_id ORDER BY l.id`
 
 // BringBack lets readings wait again. See safe.InboxBook.
 func (a *App) BringBack(ctx context.Context, actor account.Actor, r safe.Return) (int, error) {
-	n := 0
-	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
+	n, _, err := a.BringBackTold(ctx, actor, r)
+	return n, err
+}
+
+// BringBackTold does the same, and returns the events to announce.
+func (a *App) BringBackTold(ctx context.Context, actor account.Actor, r safe.Return) (n int, events []alerts.Event, err error) {
+	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
 		var sensor int64
 		switch err := tx.QueryRow(ctx, `SELECT id FROM sensor WHERE uid = $1`, r.Sensor).Scan(&sensor); {
 		case errors.Is(err, pgx.ErrNoRows):
@@ -141,10 +165,10 @@ func (a *App) BringBack(ctx context.Context, actor account.Actor, r safe.Return)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, redAgain, values, now, nullID(actor.Staff), actor.Name, string(actor.Role)); err != nil {
+		if events, err = eventsOf(ctx, tx, redAgain, values, now, nullID(actor.Staff), actor.Name, string(actor.Role)); err != nil {
 			return fmt.Errorf("list again what was put aside: %w", err)
 		}
 		return writeAudit(ctx, tx, account.Audit{Org: actor.Org, At: now, Actor: actor, Action: "bring back to the inbox", Object: "sensor " + r.Sensor, Detail: fmt.Sprintf("%d readings", n)})
 	})
-	return n, err
+	return n, events, err
 }

@@ -144,3 +144,36 @@ func TestWhatItsDeviceTookBackIsNotBroughtBack(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 }
+
+// TestAsideIsToldAtOnce: who looks at the board hears of what the desk did to a red as of any other act on it, by the same event that the
+// record has for those who resume.
+func TestAsideIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.saturation(-60, 72, 0), r.saturation(-50, 96, 0))
+	r.calm(t)
+	d := safe.Dismissal{Sensor: "cuff-1", From: since().Add(-2 * time.Hour), To: since(), Why: "A test at the desk."}
+	r.announced(t, "put aside", func() (int, []alerts.Event, error) { return r.app.DismissTold(t.Context(), r.desk(), d) })
+	r.announced(t, "brought back", func() (int, []alerts.Event, error) {
+		return r.app.BringBackTold(t.Context(), r.desk(), safe.Return{Sensor: d.Sensor, From: d.From, To: d.To})
+	})
+}
+
+// announced does something to two readings, of which one is red, and looks for its event.
+func (r *record) announced(t *testing.T, what string, do func() (int, []alerts.Event, error)) {
+	t.Helper()
+	before := r.unverified(t, r.nurse)[0]
+	n, events, err := do()
+	if err != nil || n != 2 || len(events) != 1 {
+		t.Fatalf("%s: %d, %+v, %v", what, n, events, err)
+	}
+	after := r.unverified(t, r.nurse)[0]
+	want := alerts.Event{ID: events[0].ID, Org: r.nurse.Org, Alert: before.UID, Version: before.Version + 1, Unverified: true}
+	if events[0] != want || events[0].ID == 0 || after.Version != want.Version {
+		t.Errorf("%s: %+v, want %+v; the red is at %d", what, events[0], want, after.Version)
+	}
+	since, err := r.app.EventsSince(t.Context(), r.nurse.Org, want.ID-1, 10)
+	if err != nil || len(since) == 0 || since[len(since)-1] != want {
+		t.Errorf("%s: the record has %+v, %v", what, since, err)
+	}
+}

@@ -202,7 +202,8 @@ func (r *record) inError(minutes int, name string) vital.Record {
 	at := since().Add(time.Duration(minutes) * time.Minute)
 	return vital.Record{Reading: &vital.Reading{
 		Key: vital.Key{Sensor: r.device.Own, Metric: vital.BloodPressure, SentAt: at, Tie: vital.TieOfName(name)}, MeasuredAt: at, ReceivedAt: at.Add(time.Hour), Org: r.nurse.Org,
-		Device: r.device.ID, Patient: r.patient.ID, Assignment: r.given.ID, Epoch: r.given.Epoch, More: &vital.More{Name: vital.TieOfName(name), Standing: vital.EnteredInError},
+		Device: r.device.ID, Patient: r.patient.ID, Assignment: r.given.ID, Epoch: r.given.Epoch,
+		More: &vital.More{Name: vital.TieOfName(name), Standing: vital.EnteredInError, Facts: []vital.Fact{{Name: vital.Identifier, Value: name}}},
 	}}
 }
 
@@ -238,12 +239,19 @@ func TestWhatADeviceTakesBackLeavesTheRecordVisibly(t *testing.T) {
 	}
 	a := r.only(t)
 	log, err := r.app.Log(t.Context(), r.nurse, a.UID)
-	if err != nil || !strings.Contains(log[len(log)-1].Note, "withdrawn: the device took the reading back") {
+	if err != nil || !strings.Contains(log[len(log)-1].Note, "the device took the reading back") {
 		t.Errorf("%+v, %v", log, err)
 	}
 	r.judgeAll(t, r.patient)
 	if a = r.only(t); a.Holds || a.State == alerts.Closed {
 		t.Errorf("a red that nobody has handled, after its only reading was taken back: %+v", a.Episode)
+	}
+	copied, err := r.app.Withdrawn(t.Context(), r.self(), r.patient.ID, safe.WithdrawnMark{}, r.now(t), 10)
+	if err != nil || len(copied) != 1 || copied[0].Sent[0].Mantissa != 192 || copied[0].Withdrawn.Words() != "taken back by the device" {
+		t.Errorf("their copy says %+v, %v", copied, err)
+	}
+	if rest, err := r.app.Withdrawn(t.Context(), r.self(), r.patient.ID, safe.WithdrawnMark{At: copied[0].Withdrawn.At, ID: copied[0].ID}, r.now(t), 10); err != nil || len(rest) != 0 {
+		t.Errorf("the next page: %+v, %v", rest, err)
 	}
 	// Sent again, in this epoch and in the next, it does not come back.
 	again := r.named(r.pressure(30, 192, 110), "obs-1", vital.Final)

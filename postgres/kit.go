@@ -45,10 +45,6 @@ func (a *App) Devices(ctx context.Context, actor account.Actor, limit int) ([]de
 
 const insertDevice = `INSERT INTO device (org_id, uid, model, secret_hash, broker_hash, created_at) VALUES ($1, $2, $3, $4, nullif($5, ''), $6) RETURNING id`
 const insertOwnSensor = `INSERT INTO sensor (org_id, uid, device_id) VALUES ($1, $2, $3) RETURNING id`
-const findOrAddSensor = `
-WITH added AS (INSERT INTO sensor (org_id, uid) VALUES ($1, $2) ON CONFLICT (uid) DO NOTHING RETURNING id)
-SELECT id FROM added UNION ALL SELECT id FROM sensor WHERE uid = $2 AND device_id IS NULL`
-const insertGrant = `INSERT INTO gateway_grant (org_id, device_id, sensor_id) VALUES ($1, $2, $3)`
 
 // Enrol stores a device with its own sensor and the ones it may speak for. See devices.Inventory.
 func (a *App) Enrol(ctx context.Context, actor account.Actor, e devices.Enrolment) (devices.Device, error) {
@@ -69,16 +65,12 @@ func (a *App) Enrol(ctx context.Context, actor account.Actor, e devices.Enrolmen
 			return fmt.Errorf("add the device's own sensor: %w", err)
 		}
 		for _, uid := range e.Sensors {
-			var id vital.SensorID
-			err := tx.QueryRow(ctx, findOrAddSensor, int32(d.Org), uid).Scan(&id)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return fault.New(fault.Conflict, "the name %q is taken and cannot be a sensor of this gateway", uid)
-			}
+			id, err := carriedSensor(ctx, tx, d.Org, uid)
 			if err != nil {
-				return fmt.Errorf("add sensor: %w", err)
+				return err
 			}
-			if _, err := tx.Exec(ctx, insertGrant, int32(d.Org), int64(d.ID), int64(id)); err != nil {
-				return fmt.Errorf("grant sensor: %w", err)
+			if err := speakFor(ctx, tx, d.Org, int64(d.ID), id); err != nil {
+				return err
 			}
 			d.Sensors[uid] = id
 		}

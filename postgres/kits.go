@@ -33,9 +33,9 @@ const detailColumns = typeColumns + `, s.serial, s.lot, s.firmware, coalesce(s.c
 
 // kitSensors are those of the devices of kits: of each its own first, and then what it speaks for.
 const kitSensors = `
-SELECT i.kit_id, d.uid, s.id, s.uid, s.device_id IS NOT NULL, s.device_id IS NOT NULL AND EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id), ` + detailColumns + `
+SELECT i.kit_id, d.uid, s.id, s.uid, s.device_id IS NOT NULL, s.device_id IS NOT NULL AND EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.ended_at IS NULL), ` + detailColumns + `
 FROM kit_item i JOIN device d ON d.org_id = i.org_id AND d.id = i.device_id
-JOIN LATERAL (SELECT o.id FROM sensor o WHERE o.org_id = d.org_id AND o.device_id = d.id UNION ALL SELECT g.sensor_id FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id) of ON true
+JOIN LATERAL (SELECT o.id FROM sensor o WHERE o.org_id = d.org_id AND o.device_id = d.id UNION ALL SELECT g.sensor_id FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.ended_at IS NULL) of ON true
 JOIN sensor s ON s.org_id = d.org_id AND s.id = of.id LEFT JOIN device_type t ON t.org_id = s.org_id AND t.id = s.type_id
 WHERE i.kit_id = ANY($1) AND i.to_at IS NULL ORDER BY i.id, s.device_id IS NULL, s.uid`
 

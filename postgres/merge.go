@@ -28,6 +28,7 @@ type kept struct {
 	Schedule    []int         `json:"schedule,omitempty"`    // versions of the second's measurement schedule that were made
 	Pauses      []keptPause   `json:"pauses,omitempty"`      // measurement_pause rows that were made
 	Doubts      []int64       `json:"doubts,omitempty"`      // technique_doubt rows that were moved
+	Reds        []int64       `json:"reds,omitempty"`        // unverified_person rows that were moved
 }
 
 const lockPatients = `SELECT 1 FROM patient WHERE uid = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
@@ -253,7 +254,7 @@ func moves() map[string]string {
 	const move = ` SET patient_id = $3 WHERE org_id = $1 AND patient_id = $2 AND ($4::boolean OR id = ANY($5::bigint[])) RETURNING id`
 	return map[string]string{
 		"grants": `UPDATE caregiver_grant` + move, "private": `UPDATE private_item` + move, "identifiers": `UPDATE patient_identifier` + move,
-		"kits": `UPDATE kit_holder` + move,
+		"kits": `UPDATE kit_holder` + move, "reds": moveReds,
 	}
 }
 
@@ -266,6 +267,8 @@ func (k *kept) into(what string) *[]int64 {
 		return &k.Private
 	case "kits":
 		return &k.Kits
+	case "reds":
+		return &k.Reds
 	}
 	return &k.Identifiers
 }

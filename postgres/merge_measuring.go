@@ -19,20 +19,22 @@ type keptPause struct {
 	Copy int64 `json:"copy"`
 }
 
-// copyPauses makes the pauses that last or are to come the second's too, from now on: but for those of which it has one of the same
-// kind in that time.
+// pausesToCarry are the first's pauses that last or are to come, but for those of which the second has one of the same kind in that time.
+const pausesToCarry = `
+SELECT p.id FROM measurement_pause p WHERE p.org_id = $1 AND p.patient_id = $2 AND p.ended_at IS NULL AND (p.to_at IS NULL OR p.to_at > $4)
+    AND NOT EXISTS (SELECT FROM measurement_pause o WHERE o.org_id = p.org_id AND o.patient_id = $3 AND o.kind = p.kind AND o.ended_at IS NULL
+        AND o.from_at <= greatest(p.from_at, $4) AND coalesce(o.to_at, 'infinity') >= coalesce(p.to_at, 'infinity'))
+ORDER BY p.id`
+
+// copyPauses makes them the second's too, from now on.
 const copyPauses = `
-WITH own AS (
-    SELECT p.* FROM measurement_pause p WHERE p.org_id = $1 AND p.patient_id = $2 AND p.ended_at IS NULL AND (p.to_at IS NULL OR p.to_at > $4)
-        AND NOT EXISTS (SELECT FROM measurement_pause o WHERE o.org_id = p.org_id AND o.patient_id = $3 AND o.kind = p.kind AND o.ended_at IS NULL
-            AND o.from_at <= greatest(p.from_at, $4) AND coalesce(o.to_at, 'infinity') >= coalesce(p.to_at, 'infinity'))
-    ORDER BY p.id
-), made AS (
+WITH made AS (
     INSERT INTO measurement_pause (org_id, uid, patient_id, kind, from_at, to_at, reason, author_id, author_name, created_at)
-    SELECT org_id, gen_random_uuid(), $3, kind, greatest(from_at, $4), to_at, reason, author_id, author_name, $4 FROM own
-    RETURNING id, kind, from_at, to_at, uid::text
+    SELECT p.org_id, k.uid, $4, p.kind, greatest(p.from_at, $5), p.to_at, p.reason, p.author_id, p.author_name, $5
+    FROM unnest($2::bigint[], $3::uuid[]) AS k (id, uid) JOIN measurement_pause p ON p.org_id = $1 AND p.id = k.id ORDER BY p.id
+    RETURNING id, uid, from_at
 )
-SELECT DISTINCT ON (m.id) own.id, m.id, m.uid, m.from_at FROM made m JOIN own ON own.kind = m.kind AND greatest(own.from_at, $4) = m.from_at AND own.to_at IS NOT DISTINCT FROM m.to_at ORDER BY m.id, own.id`
+SELECT k.id, m.id, m.uid::text, m.from_at FROM made m JOIN unnest($2::bigint[], $3::uuid[]) AS k (id, uid) ON k.uid = m.uid ORDER BY m.id`
 
 // endOwnPauses ends the first's pauses that somebody ended for the second while they were one, and endCopies what was made of the others.
 const endOwnPauses = `
@@ -54,6 +56,14 @@ UPDATE technique_doubt d SET patient_id = $3 WHERE d.org_id = $1 AND d.patient_i
         AND d.raised_at >= (SELECT m.asked_at FROM merge m WHERE m.org_id = $1 AND m.id = $5))
     AND NOT EXISTS (SELECT FROM technique_doubt o WHERE o.org_id = d.org_id AND o.patient_id = $3 AND o.reading_id = d.reading_id AND o.kind = d.kind)`
 
+// moveReds gives the one record what was said, or may be, to be the other's of unverified reds: a refused one is no reading that follows
+// by itself. What was said of both stays.
+const moveReds = `
+UPDATE unverified_person h SET patient_id = $3 WHERE h.org_id = $1 AND h.patient_id = $2 AND ($4::boolean OR h.id = ANY($5::bigint[]))
+    AND NOT EXISTS (SELECT FROM unverified_person o WHERE o.org_id = h.org_id AND o.patient_id = $3 AND o.unverified_id = h.unverified_id AND o.how = h.how
+        AND o.value_id IS NOT DISTINCT FROM h.value_id)
+RETURNING h.id`
+
 // joinMeasuring lets the second record expect from now on what the first expected, and brings along what was doubtful. The past of both
 // stays as it was.
 func joinMeasuring(ctx context.Context, tx pgx.Tx, actor account.Actor, from, into account.Patient, now time.Time, k *kept) error {
@@ -65,7 +75,15 @@ func joinMeasuring(ctx context.Context, tx pgx.Tx, actor account.Actor, from, in
 	if k.Schedule, err = appendVersions(ctx, tx, actor, &second, measuring.Joined(schedulesOf(&second), schedulesOf(&first), now), "what this person was to measure under another record", now); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, copyPauses, int32(from.Org), int64(from.ID), int64(into.ID), now)
+	own, err := idsOf(ctx, tx, pausesToCarry, int32(from.Org), int64(from.ID), int64(into.ID), now)
+	if err != nil {
+		return err
+	}
+	uids := make([]string, len(own))
+	for i := range uids {
+		uids[i] = string(newUID())
+	}
+	rows, err := tx.Query(ctx, copyPauses, int32(from.Org), own, uids, int64(into.ID), now)
 	if err != nil {
 		return fmt.Errorf("carry the pauses over: %w", err)
 	}

@@ -17,19 +17,21 @@ const episodeColumns = `e.id, e.uid::text, e.org_id, e.patient_id, e.rule_id, e.
 e.opened_at, e.first_at, e.first_id, e.last_at, e.last_id, e.last_values, e.occurrences, coalesce(e.ack_by, 0), e.ack_name, e.ack_at, e.ack_until,
 e.closed_at, e.closing, e.next_step, e.next_step_at, e.note, e.version, e.contact, e.paged, e.ended, e.ack_level, e.last_grounds,
 coalesce(e.since_at, e.first_at), e.worst_at, coalesce(e.worst_id, 0), e.worst_level, e.worst_values, e.worst_grounds, e.contact_at, coalesce(e.contact_id, 0),
-coalesce(e.last_version, e.rule_version), e.retracted`
+coalesce(e.last_version, e.rule_version), e.retracted, e.vague`
 
 // scanEpisode reads episodeColumns, and whatever columns follow them into more.
 func scanEpisode(row pgx.CollectableRow, more ...any) (alerts.Episode, error) {
 	var e alerts.Episode
 	var ackAt, ackUntil, closedAt, nextAt, worstAt, contactAt *time.Time
+	var vague *vagueTimes
 	err := row.Scan(append([]any{
 		&e.ID, &e.UID, &e.Org, &e.Patient, &e.Rule, &e.Metric, &e.State, &e.Holds, &e.Level, &e.Historic, &e.RuleVersion,
 		&e.OpenedAt, &e.First.At, &e.First.ID, &e.Last.At, &e.Last.ID, &e.LastValues, &e.Occurrences, &e.AckBy, &e.AckName, &ackAt, &ackUntil,
 		&closedAt, &e.Closing, &e.NextStep, &nextAt, &e.Note, &e.Version, &e.Contact, &e.Paged, &e.Ended, &e.AckLevel, &e.LastGrounds,
 		&e.Since, &worstAt, &e.Worst.ID, &e.WorstLevel, &e.WorstValues, &e.WorstGrounds, &contactAt, &e.ContactAbout.ID,
-		&e.LastVersion, &e.Retracted,
+		&e.LastVersion, &e.Retracted, &vague,
 	}, more...)...)
+	vague.into(&e)
 	if len(e.Retracted) == 0 {
 		e.Retracted = nil
 	}
@@ -92,9 +94,9 @@ const insertEpisode = `
 INSERT INTO episode (org_id, uid, patient_id, rule_id, metric, state, holds, level, historic, rule_version, opened_at, first_at, first_id,
     last_at, last_id, last_values, occurrences, ack_by, ack_name, ack_at, ack_until, closed_at, closing, next_step, next_step_at, note, version,
     contact, paged, ended, ack_level, last_grounds, since_at, worst_at, worst_id, worst_level, worst_values, worst_grounds, contact_at, contact_id,
-    last_version)
+    last_version, vague)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-    $33, $34, $35, $36, $37, $38, $39, $40, $41)
+    $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)
 RETURNING id`
 
 const updateEpisode = `
@@ -102,13 +104,13 @@ UPDATE episode SET state = $3, holds = $4, level = $5, historic = $6, last_at = 
     ack_by = $11, ack_name = $12, ack_at = $13, ack_until = $14, closed_at = $15, closing = $16, next_step = $17, next_step_at = $18, note = $19,
     version = $20, first_at = $21, first_id = $22, contact = $23, paged = $24, ended = $25, ack_level = $26, last_grounds = $27,
     since_at = $28, worst_at = $29, worst_id = $30, worst_level = $31, worst_values = $32, worst_grounds = $33, contact_at = $34, contact_id = $35,
-    last_version = $36, retracted = $37
+    last_version = $36, retracted = $37, vague = $38
 WHERE org_id = $1 AND id = $2`
 
 const insertEntry = `
 INSERT INTO timeline (org_id, episode_id, kind, recorded_at, actor_id, actor_name, actor_role, level, reading_at, reading_id, vals, rule_version,
-    historic, closes, until_at, next_step, next_step_at, note, episode_version, breaks, contact, cause, evaluator, grounds, worst, retracts)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+    historic, closes, until_at, next_step, next_step_at, note, episode_version, breaks, contact, cause, evaluator, grounds, worst, retracts, vague)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
 RETURNING id`
 
 // queueEpisodes writes episodes in order (a rule may close one and open the next in one batch), and asks for the names of
@@ -133,7 +135,7 @@ func queueEpisodes(q *pgx.Batch, changes []alerts.EpisodeChange) map[vital.Patie
 				nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt), e.Note, e.Version,
 				e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel), nullGrounds(e.LastGrounds),
 				e.Since, nullTime(e.Worst.At), nullMark(e.Worst), int16(e.WorstLevel), e.WorstValues, nullGrounds(e.WorstGrounds),
-				nullTime(e.ContactAbout.At), nullMark(e.ContactAbout), e.LastVersion).
+				nullTime(e.ContactAbout.At), nullMark(e.ContactAbout), e.LastVersion, vagueOf(e)).
 				QueryRow(func(row pgx.Row) error { return row.Scan(&e.ID) })
 			continue
 		}
@@ -141,7 +143,7 @@ func queueEpisodes(q *pgx.Batch, changes []alerts.EpisodeChange) map[vital.Patie
 			nullID(e.AckBy), e.AckName, nullTime(e.AckAt), nullTime(e.AckUntil), nullTime(e.ClosedAt), string(e.Closing), string(e.NextStep), nullTime(e.NextStepAt),
 			e.Note, e.Version, e.First.At, e.First.ID, e.Contact, int16(e.Paged), string(e.Ended), int16(e.AckLevel), nullGrounds(e.LastGrounds),
 			e.Since, nullTime(e.Worst.At), nullMark(e.Worst), int16(e.WorstLevel), e.WorstValues, nullGrounds(e.WorstGrounds),
-			nullTime(e.ContactAbout.At), nullMark(e.ContactAbout), e.LastVersion, retractions(e.Retracted))
+			nullTime(e.ContactAbout.At), nullMark(e.ContactAbout), e.LastVersion, retractions(e.Retracted), vagueOf(e))
 	}
 	q.Queue(`SELECT id, uid::text FROM patient WHERE id = ANY($1)`, ids).Query(func(rows pgx.Rows) error {
 		var id vital.PatientID
@@ -181,7 +183,7 @@ func entryArgs(e *alerts.Episode, n alerts.Entry) []any {
 	return []any{
 		int32(e.Org), int64(e.ID), string(n.Kind), n.RecordedAt, nullID(n.Actor.Staff), n.Actor.Name, string(n.Actor.Role), int16(n.Level),
 		nullTime(n.Reading.At), nullMark(n.Reading), values, n.RuleVersion, n.Historic, n.Closes, nullTime(n.Until), string(n.NextStep), nullTime(n.NextStepAt), n.Note, e.Version,
-		n.Breaks, n.Contact, string(n.Cause), n.Evaluator, nullGrounds(n.Grounds), n.Worst, nullRetractions(n.Retracts),
+		n.Breaks, n.Contact, string(n.Cause), n.Evaluator, nullGrounds(n.Grounds), n.Worst, nullRetractions(n.Retracts), nullVague(n.Vague),
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 const spokenFor = `
 WITH spoken AS (
     SELECT s.org_id, s.device_id, s.id AS sensor_id FROM sensor s WHERE s.device_id IS NOT NULL
-    UNION SELECT g.org_id, g.device_id, g.sensor_id FROM gateway_grant g)
+    UNION SELECT g.org_id, g.device_id, g.sensor_id FROM gateway_grant g WHERE g.ended_at IS NULL)
 SELECT d.id, d.uid, d.model, w.id, w.uid, w.calibration_due,
     CASE WHEN w.device_id = d.id THEN (SELECT max(c.not_after) FROM device_cert c WHERE c.org_id = d.org_id AND c.device_id = d.id AND c.revoked_at IS NULL) END
 FROM spoken k JOIN device d ON d.org_id = k.org_id AND d.id = k.device_id AND d.revoked_at IS NULL
@@ -252,7 +252,8 @@ JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id
 JOIN sensor w ON w.org_id = a.org_id AND w.id = coalesce(s.parent_id, s.id)
 CROSS JOIN unnest($3::smallint[], $4::text[]) AS m (metric, code)
 WHERE (i.to_at IS NULL OR i.to_at > $5 AND i.kind <> 'device')
-  AND (i.device_id IS NULL OR i.device_id = w.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = i.org_id AND g.device_id = i.device_id AND g.sensor_id = w.id))
+  AND (i.device_id IS NULL OR i.device_id = w.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = i.org_id AND g.device_id = i.device_id AND g.sensor_id = w.id
+      AND (g.ended_at IS NULL OR g.ended_at > e.last)))
   AND (i.device_id IS NULL
     OR EXISTS (SELECT FROM device_type t WHERE t.org_id = w.org_id AND t.id = w.type_id AND m.code = ANY (t.metrics))
     OR EXISTS (SELECT FROM ` + readingSeen + ` r WHERE r.sensor_id = s.id AND r.metric = m.metric AND r.sent_at BETWEEN e.last - interval '30 days' AND e.last + interval '1 day')

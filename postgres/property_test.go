@@ -119,8 +119,15 @@ func (s *story) newTrend(t *testing.T) {
 			trend = &alerts.Trend{ClearAfter: 1, MovingAverage: &alerts.TrendMovingAverage{Part: part, ShortDays: 2, LeastShort: 1, LongDays: 5, LeastLong: 2, Steps: steps}}
 		}
 	}
+	if s.rng.IntN(3) == 0 { // of what the first number of a reading is
+		trend = &alerts.Trend{ClearAfter: 1 + s.rng.IntN(2), Baseline: &alerts.TrendBaseline{
+			Days: 5, GapDays: s.rng.IntN(3), LeastDays: 2, LeastSessions: 3, LeastSpread: 0.5, Margin: 0.5, Steps: []alerts.TrendStep{
+				{Level: alerts.Yellow, Direction: alerts.Rise, By: 2, Spreads: 1}, {Level: alerts.Red, Direction: alerts.Fall, Spreads: 2},
+			},
+		}}
+	}
 	key := alerts.TrendOn(s.metric, trend.Form())
-	if _, known := s.trends[key]; !known {
+	if _, known := s.trends[key]; !known && key.Form != alerts.FormBaseline {
 		s.trends[key] = 1 // the default
 	}
 	_, err := s.app.AddVersion(t.Context(), s.nurse, s.patient.UID, key, s.trends[key], alerts.Version{

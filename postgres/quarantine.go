@@ -102,8 +102,8 @@ func (a *App) NoteRetried(ctx context.Context, actor account.Actor, uid vital.UI
 			return fmt.Errorf("note that it was decoded again: %w", err)
 		}
 		if r.Refused == "" {
-			if _, err := tx.Exec(ctx, leaveQuarantine, string(uid), now, actor.Name); err != nil {
-				return fmt.Errorf("mark what waits no more: %w", err)
+			if err := leaveFound(ctx, tx, valuesOfRefused, []any{string(uid)}, leaveQuarantine, now, actor.Name); err != nil {
+				return err
 			}
 		}
 		var err error

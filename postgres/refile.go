@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hale/account"
+	"hale/devices/measuring"
 	"hale/fault"
 	"hale/safe"
 	"hale/vital"
@@ -218,8 +219,10 @@ func (a *App) AskRefile(ctx context.Context, actor account.Actor, w safe.Wish) (
 		if err := f.worthwhile(ctx, tx); err != nil {
 			return err
 		}
-		made, err = f.insert(ctx, tx, actor, now, 0, 0)
-		return err
+		if made, err = f.insert(ctx, tx, actor, now, 0, 0); err != nil || w.Doubt == "" {
+			return err
+		}
+		return settleDoubt(ctx, tx, actor, measuring.Question{UID: w.Doubt, Patient: account.Patient{ID: f.source}, Answer: measuring.NotTheirs, Note: w.DoubtNote}, now)
 	})
 	return made, err
 }

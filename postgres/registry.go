@@ -26,7 +26,7 @@ const allDevices = `SELECT d.id, d.org_id, d.uid, d.model, d.secret_hash, d.next
 const listedDevices = `SELECT d.id, d.org_id, d.uid, d.model, ''::bytea, ''::bytea, d.overlap_until, d.revoked_at IS NOT NULL, s.id ` + devicesWithOwn
 const devicesWithOwn = `FROM device d JOIN sensor s ON s.org_id = d.org_id AND s.device_id = d.id`
 
-const allGrants = `SELECT d.uid, s.uid, s.id FROM gateway_grant g JOIN device d ON d.id = g.device_id JOIN sensor s ON s.id = g.sensor_id`
+const allGrants = `SELECT d.uid, s.uid, s.id FROM gateway_grant g JOIN device d ON d.id = g.device_id JOIN sensor s ON s.id = g.sensor_id WHERE g.ended_at IS NULL`
 
 const allAssignments = `
 SELECT a.org_id, a.id, a.sensor_id, a.patient_id, a.from_at, a.to_at, a.epoch FROM assignment a JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id

@@ -28,9 +28,10 @@ type withdrawnOne struct {
 const insteadOf = `
 SELECT r.measured_at, r.id, r.value, r.value2, r.value3
 FROM reading_more m JOIN reading r ON r.org_id = m.org_id AND r.sensor_id = m.sensor_id AND r.metric = m.metric AND r.sent_at = m.sent_at AND r.tie = m.tie
+    LEFT JOIN withdrawal l ON l.org_id = m.org_id AND l.sensor_id = m.sensor_id AND l.name = m.name AND l.standing = 1 AND l.sent_at = m.sent_at AND l.tie = m.tie
 WHERE m.org_id = $1 AND m.sensor_id = $2 AND m.name = $3 AND m.metric = $4 AND r.patient_id = $5
     AND (m.standing = 1 AND r.received_at >= $6 OR (m.metric, m.sent_at, m.tie) = ($7, $8, $9))
-ORDER BY r.received_at DESC, r.id DESC LIMIT 1`
+ORDER BY coalesce(l.received_at, r.received_at) DESC, l.said DESC NULLS LAST, r.id DESC LIMIT 1`
 
 // instead returns what stands in the place of a reading that was amended; nil when that is not the patient's, or waits.
 func (w *withdrawing) instead(ctx context.Context, tx pgx.Tx, o *withdrawnOne) (*alerts.Instead, error) {

@@ -135,6 +135,7 @@ func apart() map[string]string {
 		"UPDATE unverified_value":  "staff",
 		"INSERT unverified_entry":  "staff",
 		"INSERT unverified_person": "staff",
+		"DELETE unverified_person": "staff",
 		// What patients do about themselves, with or without the team, and what a guardian asks.
 		"INSERT consent_decision": "staff patient",
 		"INSERT caregiver":        "staff patient",

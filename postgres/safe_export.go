@@ -93,15 +93,41 @@ func (a *App) Readings(
 	})
 }
 
-func scanReading(row pgx.CollectableRow) (safe.Reading, error) {
+const selectWithdrawn = `
+SELECT r.id, r.metric, r.measured_at, r.sent_at, r.received_at, r.tie, r.mantissa, r.mantissa2, r.mantissa3, r.exponent, r.exponent2, r.exponent3,
+    r.unit, r.unit2, r.unit3, r.value, r.value2, r.value3, ` + findingsSeen + `, s.uid, d.uid, ` + factsSeen + `, r.withdrawn_at, r.how = 'amended', r.by_name, r.why
+FROM withdrawn_reading r JOIN sensor s ON s.id = r.sensor_id JOIN device d ON d.id = r.device_id
+WHERE r.patient_id = @patient AND (r.withdrawn_at, r.id) > (@after, @id) AND r.withdrawn_at <= @until ORDER BY r.withdrawn_at, r.id LIMIT @most`
+
+// Withdrawn returns a page of what was taken back. See safe.ExportBook.
+func (a *App) Withdrawn(
+	ctx context.Context, actor account.Actor, patient vital.PatientID, after safe.WithdrawnMark, until time.Time, most int,
+) ([]safe.Reading, error) {
+	return collectAs(ctx, a, actor, "read what was taken back", func(row pgx.CollectableRow) (safe.Reading, error) {
+		var w safe.TakenBack
+		r, err := scanReadingWith(row, &w.At, &w.Amended, &w.By, &w.Why)
+		w.At = w.At.UTC()
+		r.Withdrawn = &w
+		return r, err
+	}, selectWithdrawn, pgx.NamedArgs{
+		"org": int32(actor.Org), "patient": int64(patient), "after": after.At, "id": after.ID, "until": until, "most": most,
+	})
+}
+
+func scanReading(row pgx.CollectableRow) (safe.Reading, error) { return scanReadingWith(row) }
+
+// scanReadingWith reads a reading, and what stands behind it in the row.
+func scanReadingWith(row pgx.CollectableRow, more ...any) (safe.Reading, error) {
 	var r safe.Reading
 	var m [3]*int64
 	var e, u [3]*int16
 	var v [3]*float64
 	var findings int32
 	var facts []byte
-	err := row.Scan(&r.ID, &r.Metric, &r.MeasuredAt, &r.SentAt, &r.ReceivedAt, &r.Tie, &m[0], &m[1], &m[2], &e[0], &e[1], &e[2],
-		&u[0], &u[1], &u[2], &v[0], &v[1], &v[2], &findings, &r.Sensor, &r.Device, &facts)
+	err := row.Scan(append([]any{
+		&r.ID, &r.Metric, &r.MeasuredAt, &r.SentAt, &r.ReceivedAt, &r.Tie, &m[0], &m[1], &m[2], &e[0], &e[1], &e[2],
+		&u[0], &u[1], &u[2], &v[0], &v[1], &v[2], &findings, &r.Sensor, &r.Device, &facts,
+	}, more...)...)
 	if err == nil {
 		r.Facts, err = factsOf(facts)
 	}

@@ -33,24 +33,29 @@ type suspect struct {
 }
 
 func suspectOf(r *vital.Reading, place alerts.Place, why string) suspect {
-	return suspect{
+	s := suspect{
 		Suspect: alerts.Suspect{Metric: r.Metric, Sent: r.Sent[:r.N], At: r.MeasuredAt}, unsure: r.Unsure(), org: r.Org, device: r.Device, sensor: r.Sensor,
 		findings: r.Findings, reading: r.ID(), measured: r.MeasuredAt, received: r.ReceivedAt, place: place, why: why,
 		sent: r.SentAt, tie: r.Tie, mayBeKnown: r.Patient,
 	}
+	if !r.Vague().IsZero() {
+		s.findings |= vital.TimeUnsure // what was refused was not looked at in that way
+	}
+	return s
 }
 
-// refusedSuspect is what could be read of a refused measurement; ok is false when that was nothing.
-func refusedSuspect(no quarantined) (s suspect, ok bool) {
-	if no.Read == nil {
-		return s, false // what a value of no metric means, nobody knows
+// refusedSuspects are the measurements that could be read of what was refused: what a value of no metric means, nobody knows.
+func refusedSuspects(no quarantined) []suspect {
+	var list []suspect
+	for _, seen := range no.All() {
+		s := suspectOf(&seen.Read, alerts.InQuarantine, string(no.Reason))
+		s.org, s.device, s.received, s.reading, s.quarantine, s.Beyond = no.Org, no.Device, no.ReceivedAt, 0, no.row, seen.Beyond
+		if s.measured.IsZero() || no.Reason == vital.ReasonClock || !vital.ClockPlausible(s.measured, s.received) {
+			s.measured, s.At = time.Time{}, s.received // it may have been measured just now
+		}
+		list = append(list, s)
 	}
-	s = suspectOf(no.Read, alerts.InQuarantine, string(no.Reason))
-	s.org, s.device, s.received, s.reading, s.quarantine, s.Beyond = no.Org, no.Device, no.ReceivedAt, 0, no.row, no.Beyond
-	if s.measured.IsZero() || no.Reason == vital.ReasonClock || !vital.ClockPlausible(s.measured, s.received) {
-		s.measured, s.At = time.Time{}, s.received // it may have been measured just now
-	}
-	return s, true
+	return list
 }
 
 // historic reports whether the value tells of the past. Of one whose time is not known, or not so well that it may have been measured
@@ -66,9 +71,7 @@ func (j *job) suspects(first []quarantined) []suspect {
 		all = append(all, suspectOf(r, alerts.InInbox, cmp.Or(j.placed.reasons[r], parkedNoOwner)))
 	}
 	for _, no := range first {
-		if s, ok := refusedSuspect(no); ok {
-			all = append(all, s)
-		}
+		all = append(all, refusedSuspects(no)...)
 	}
 	for i := range j.filed.stored {
 		if r := &j.filed.stored[i]; r.Findings&vital.NotJudged != 0 {
@@ -103,6 +106,7 @@ type holder struct {
 // it, or another slot of the same shared sensor: a household, or the kit's patient. Nobody whose record is locked, and nobody because of what
 // a claim made: it is no evidence for the next.
 const possibleHolders = `
+WITH spoke AS NOT MATERIALIZED (SELECT * FROM gateway_grant WHERE ended_at IS NULL OR ended_at >= $2)
 SELECT k.sensor, h.patient_id, h.near, h.from_at, h.to_at FROM unnest($1::bigint[]) AS k (sensor) CROSS JOIN LATERAL (
     SELECT a.patient_id, a.sensor_id <> k.sensor AS near, a.from_at, a.to_at
     FROM assignment a JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id AND p.state NOT IN ('locked', 'merged')
@@ -111,9 +115,9 @@ SELECT k.sensor, h.patient_id, h.near, h.from_at, h.to_at FROM unnest($1::bigint
       AND a.sensor_id IN (
         SELECT k.sensor
         UNION SELECT s.id FROM sensor n JOIN sensor s ON s.org_id = n.org_id AND (s.parent_id = n.id OR s.parent_id = n.parent_id OR s.id = n.parent_id) WHERE n.id = k.sensor
-        UNION SELECT o.sensor_id FROM gateway_grant g JOIN gateway_grant o ON o.org_id = g.org_id AND o.device_id = g.device_id WHERE g.sensor_id = k.sensor
-        UNION SELECT s.id FROM gateway_grant g JOIN sensor s ON s.org_id = g.org_id AND s.device_id = g.device_id WHERE g.sensor_id = k.sensor
-        UNION SELECT g.sensor_id FROM sensor s JOIN gateway_grant g ON g.org_id = s.org_id AND g.device_id = s.device_id WHERE s.id = k.sensor)
+        UNION SELECT o.sensor_id FROM spoke g JOIN spoke o ON o.org_id = g.org_id AND o.device_id = g.device_id WHERE g.sensor_id = k.sensor
+        UNION SELECT s.id FROM spoke g JOIN sensor s ON s.org_id = g.org_id AND s.device_id = g.device_id WHERE g.sensor_id = k.sensor
+        UNION SELECT g.sensor_id FROM sensor s JOIN spoke g ON g.org_id = s.org_id AND g.device_id = s.device_id WHERE s.id = k.sensor)
     ORDER BY near, a.from_at DESC LIMIT $3) h`
 
 // screen opens an unverified red for each suspect that may be an emergency, in the transaction of the batch that brought it, and returns

@@ -45,14 +45,15 @@ const claimOf = `refile f JOIN refile_part t ON t.org_id = f.org_id AND t.refile
 // Who held the sensor, or another of the same device, around that time, as the view of the transaction knows them. An assignment that
 // a claim made is no evidence for the next.
 const suggested = `
+WITH spoke AS NOT MATERIALIZED (SELECT * FROM gateway_grant WHERE ended_at IS NULL OR ended_at > $2::timestamptz - interval '90 days')
 SELECT p.id, p.uid::text, p.org_id, p.name, p.number, p.state, ` + relationColumns + `, a.sensor_id <> $1, a.from_at, a.to_at` + patientTables + `
     JOIN assignment a ON a.org_id = p.org_id AND a.patient_id = p.id
 WHERE p.state IN ('active', 'ending') AND (a.to_at IS NULL OR a.to_at > a.from_at) AND a.from_at < $3::timestamptz + interval '90 days' AND coalesce(a.to_at, 'infinity') > $2::timestamptz - interval '90 days'
     AND a.sensor_id IN (SELECT $1::bigint
         UNION SELECT s.id FROM sensor n JOIN sensor s ON s.org_id = n.org_id AND (s.parent_id = n.id OR s.parent_id = n.parent_id OR s.id = n.parent_id) WHERE n.id = $1
-        UNION SELECT o.sensor_id FROM gateway_grant g JOIN gateway_grant o ON o.org_id = g.org_id AND o.device_id = g.device_id WHERE g.sensor_id = $1
-        UNION SELECT s.id FROM gateway_grant g JOIN sensor s ON s.org_id = g.org_id AND s.device_id = g.device_id WHERE g.sensor_id = $1
-        UNION SELECT g.sensor_id FROM sensor s JOIN gateway_grant g ON g.org_id = s.org_id AND g.device_id = s.device_id WHERE s.id = $1)
+        UNION SELECT o.sensor_id FROM spoke g JOIN spoke o ON o.org_id = g.org_id AND o.device_id = g.device_id WHERE g.sensor_id = $1
+        UNION SELECT s.id FROM spoke g JOIN sensor s ON s.org_id = g.org_id AND s.device_id = g.device_id WHERE g.sensor_id = $1
+        UNION SELECT g.sensor_id FROM sensor s JOIN spoke g ON g.org_id = s.org_id AND g.device_id = s.device_id WHERE s.id = $1)
     AND NOT EXISTS (SELECT FROM ` + claimOf + ` WHERE f.org_id = a.org_id AND f.target_id = a.patient_id AND f.sensor_id = a.sensor_id
         AND t.from_at <= a.from_at AND coalesce(t.to_at, 'infinity') >= coalesce(a.to_at, 'infinity'))
 ORDER BY a.sensor_id <> $1, a.from_at DESC LIMIT 50`

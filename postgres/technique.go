@@ -176,28 +176,33 @@ func (a *App) Question(ctx context.Context, actor account.Actor, uid vital.UID) 
 
 // SettleQuestion stores an answer. See devices.DoubtBook.
 func (a *App) SettleQuestion(ctx context.Context, actor account.Actor, q measuring.Question) (measuring.Question, error) {
-	u, err := parseUID(q.UID, "doubt")
-	if err != nil {
-		return q, err
-	}
-	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
-		var answered bool
-		var by string
-		if err := tx.QueryRow(ctx, lockQuestion, u).Scan(&answered, &by); err != nil {
-			return fmt.Errorf("lock doubt %s: %w", u, err)
-		}
-		if answered {
-			return fault.New(fault.Conflict, "%s has answered this already", by)
-		}
+	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		q.AnsweredAt, q.AnsweredBy = now, actor.Name
-		if _, err := tx.Exec(ctx, settleQuestion, u, string(q.Answer), q.Note, now, nullID(actor.Staff), actor.Name, string(actor.Role)); err != nil {
-			return fmt.Errorf("answer doubt %s: %w", u, err)
-		}
-		return writeAudit(ctx, tx, account.Audit{
-			Org: actor.Org, At: now, Actor: actor, Action: answerDoubt, Patient: q.Patient.ID, Object: "doubt " + string(q.UID), Detail: string(q.Answer),
-		})
+		return settleDoubt(ctx, tx, actor, q, now)
 	})
 	return q, err
+}
+
+// settleDoubt stores the answer to a doubt, with its audit row.
+func settleDoubt(ctx context.Context, tx pgx.Tx, actor account.Actor, q measuring.Question, now time.Time) error {
+	u, err := parseUID(q.UID, "doubt")
+	if err != nil {
+		return err
+	}
+	var answered bool
+	var by string
+	if err := tx.QueryRow(ctx, lockQuestion, u).Scan(&answered, &by); err != nil {
+		return fmt.Errorf("lock doubt %s: %w", u, err)
+	}
+	if answered {
+		return fault.New(fault.Conflict, "%s has answered this already", by)
+	}
+	if _, err := tx.Exec(ctx, settleQuestion, u, string(q.Answer), q.Note, now, nullID(actor.Staff), actor.Name, string(actor.Role)); err != nil {
+		return fmt.Errorf("answer doubt %s: %w", u, err)
+	}
+	return writeAudit(ctx, tx, account.Audit{
+		Org: actor.Org, At: now, Actor: actor, Action: answerDoubt, Patient: q.Patient.ID, Object: "doubt " + string(q.UID), Detail: string(q.Answer),
+	})
 }
 
 // answerDoubt is the action of the audit row of an answer.

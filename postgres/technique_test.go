@@ -57,6 +57,48 @@ func (l *lookedThrough) Raise(ctx context.Context, now time.Time, doubts map[vit
 	return n, err
 }
 
+// TestAWeightOfSomebodyElseGoesWithItsAnswer: both or neither, since nobody can answer any more once the weight is away.
+func TestAWeightOfSomebodyElseGoesWithItsAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	r.advance(t, r.weight(0, 78_000), r.weight(10, 78_200), r.weight(20, 84_400), r.weight(30, 92_100))
+	now := since().Add(3 * time.Hour)
+	r.lookThrough(t, now)
+	refiles := &safe.Refiles{People: r.app, Book: r.app, Now: func() time.Time { return now }}
+	meanwhile := func(measuring.Question) {}
+	technique := &measuring.Technique{Book: r.app, People: r.app, Now: func() time.Time { return now }, Away: func(ctx context.Context, actor account.Actor, q measuring.Question, reason string) error {
+		meanwhile(q)
+		_, err := refiles.Ask(ctx, actor, safe.Wish{
+			Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason, Doubt: q.UID, DoubtNote: q.Note,
+		})
+		return err
+	}}
+	waits, err := technique.Waiting(t.Context(), r.nurse, "", 0)
+	if err != nil || len(waits.List) != 2 {
+		t.Fatalf("%+v, %v", waits.List, err)
+	}
+	meanwhile = func(q measuring.Question) {
+		q.Answer = measuring.Theirs
+		if _, err := r.app.SettleQuestion(t.Context(), r.nurse, q); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := technique.Settle(t.Context(), r.nurse, waits.List[0].UID, measuring.NotTheirs, "her son's"); !fault.Is(err, fault.Conflict) {
+		t.Errorf("somebody else has said meanwhile that it is hers: %v", err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM refile`); n != 0 {
+		t.Error("it is taken away although it was said to be hers")
+	}
+	meanwhile = func(measuring.Question) {}
+	q, err := technique.Settle(t.Context(), r.nurse, waits.List[1].UID, measuring.NotTheirs, "her son's")
+	if err != nil || q.Answer != measuring.NotTheirs || q.AnsweredBy != r.nurse.Name {
+		t.Errorf("%+v, %v", q, err)
+	}
+	if n := r.count(t, `SELECT count(*) FROM refile, technique_doubt d WHERE d.answer = 'somebody_else' AND d.note = 'her son''s' AND d.answered_at IS NOT NULL`); n != 1 {
+		t.Error("the answer is not stored with the command")
+	}
+}
+
 // TestWhatIsDoubtfulWaitsForAPerson measures a sitting that is too quick and a weight of somebody else, and answers both.
 func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 	t.Parallel()
@@ -75,7 +117,7 @@ func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 
 	refiles := &safe.Refiles{People: r.app, Book: r.app, Now: func() time.Time { return now }}
 	technique := &measuring.Technique{Book: r.app, People: r.app, Now: func() time.Time { return now }, Away: func(ctx context.Context, actor account.Actor, q measuring.Question, reason string) error {
-		_, err := refiles.Ask(ctx, actor, safe.Wish{Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason})
+		_, err := refiles.Ask(ctx, actor, safe.Wish{Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason, Doubt: q.UID, DoubtNote: q.Note})
 		return err
 	}}
 	waits, err := technique.Waiting(t.Context(), r.nurse, "", 0)

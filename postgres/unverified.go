@@ -17,17 +17,27 @@ import (
 
 const selectUnverified = `
 SELECT u.id, u.uid::text, u.org_id, d.uid, s.uid, u.metric, u.level, u.ground, u.beyond, u.vals, u.unitless, u.findings, u.measured_at, u.received_at, u.last_received_at,
-    u.times, u.place, u.why, u.historic, u.opened_at, u.deadline_at, u.loud_at, u.state, coalesce(u.ack_by, 0), u.ack_name, u.ack_until, u.closed_at, u.closing, u.closed_name, u.note, u.version
+    u.times, u.place, u.why, u.historic, u.opened_at, u.deadline_at, u.loud_at, u.state, coalesce(u.ack_by, 0), u.ack_name, u.ack_until, u.closed_at, u.closing, u.closed_name, u.note, u.version,
+    ` + unsureShown + `
 FROM unverified u JOIN device d ON d.org_id = u.org_id AND d.id = u.device_id JOIN sensor s ON s.org_id = u.org_id AND s.id = u.sensor_id `
+
+// unsureShown is within how much of its time the value that the red shows was measured, in microseconds; null where its time is known
+// (131072 is vital.TimeUnsure).
+const unsureShown = `CASE WHEN u.findings & 131072 <> 0 THEN (SELECT v.unsure_us FROM unverified_value v
+    WHERE v.unverified_id = u.id AND v.measured_at = u.measured_at AND v.reading_id IS NOT DISTINCT FROM u.reading_id AND v.findings = u.findings ORDER BY v.unsure_us DESC LIMIT 1) END`
 
 func scanUnverified(row pgx.CollectableRow) (alerts.Unverified, error) {
 	var u alerts.Unverified
 	var findings int32
 	var measured, deadline, loud, ack, closed *time.Time
+	var unsure *int64
 	err := row.Scan(&u.ID, &u.UID, &u.Org, &u.Device, &u.Sensor, &u.Metric, &u.Level, &u.Ground, &u.Beyond, &u.Values, &u.Unitless, &findings, &measured, &u.ReceivedAt, &u.LastAt,
-		&u.Times, &u.Place, &u.Why, &u.Historic, &u.OpenedAt, &deadline, &loud, &u.State, &u.AckBy, &u.AckName, &ack, &closed, &u.Closing, &u.ClosedBy, &u.Note, &u.Version)
+		&u.Times, &u.Place, &u.Why, &u.Historic, &u.OpenedAt, &deadline, &loud, &u.State, &u.AckBy, &u.AckName, &ack, &closed, &u.Closing, &u.ClosedBy, &u.Note, &u.Version, &unsure)
 	u.Findings = vital.Finding(uint32(findings))
 	u.ReceivedAt, u.LastAt, u.OpenedAt = u.ReceivedAt.UTC(), u.LastAt.UTC(), u.OpenedAt.UTC()
+	if unsure != nil {
+		u.Vague = vital.VagueWithin(time.Duration(*unsure)*time.Microsecond, u.ReceivedAt)
+	}
 	u.MeasuredAt, u.Deadline, u.LoudAt, u.AckUntil, u.ClosedAt = timeOf(measured), timeOf(deadline), timeOf(loud), timeOf(ack), timeOf(closed)
 	return u, err
 }
@@ -107,6 +117,9 @@ func oneUnverified(ctx context.Context, tx pgx.Tx, uid vital.UID) (alerts.Unveri
 	if list[0].All, err = valuesOf(ctx, tx, u.ID, alerts.MostShown); err != nil {
 		return u, err
 	}
+	if err := fillClaims(ctx, tx, u.ID, list[0].All); err != nil {
+		return u, err
+	}
 	list[0].Log, err = logOfUnverified(ctx, tx, u.ID, alerts.MostShown)
 	return list[0], err
 }
@@ -159,16 +172,21 @@ func (a *App) AmendUnverified(ctx context.Context, actor account.Actor, uid vita
 			return err
 		}
 		event = alerts.Event{Org: u.Org, Alert: uid, Version: after.Version, Unverified: true}
-		kind := string(act.Kind)
+		kind, values := string(act.Kind), []float64{}
 		switch {
+		case act.Unclaimed != 0:
+			kind, values = unclaimedKind, valueIn(u.All, act.Unclaimed)
 		case act.Claimed != 0:
 			kind = "claimed"
 		case act.Kind == alerts.EntryResolved:
 			kind = "closed"
 		}
-		err = tx.QueryRow(ctx, insertUnverifiedEntry, int32(u.Org), u.ID, kind, now, nullID(actor.Staff), actor.Name, string(actor.Role), []float64{}, act.Note, after.Version).Scan(&event.ID)
+		err = tx.QueryRow(ctx, insertClaimEntry, int32(u.Org), u.ID, kind, now, nullID(actor.Staff), actor.Name, string(actor.Role), values, act.Note, after.Version, nullID(act.Claimed)).Scan(&event.ID)
 		if err != nil {
 			return fmt.Errorf("log an act on an unverified red: %w", err)
+		}
+		if len(after.Log) < alerts.MostShown {
+			after.Log = append(after.Log, alerts.UnverifiedEntry{Kind: kind, At: now.UTC(), By: actor.Name, Values: values, Note: act.Note})
 		}
 		// Of a person only where somebody said whose it is: the trail of a patient tells of nobody's values.
 		return writeAudit(ctx, tx, account.Audit{Org: u.Org, At: now, Actor: actor, Action: "unverified red " + kind, Patient: act.Claimed, Object: "unverified " + string(uid), Detail: string(act.Closing)})
@@ -180,6 +198,9 @@ func (a *App) AmendUnverified(ctx context.Context, actor account.Actor, uid vita
 }
 
 func writeUnverified(ctx context.Context, tx pgx.Tx, actor account.Actor, u *alerts.Unverified, act alerts.UnverifiedAct, now time.Time) error {
+	if act.Unclaimed != 0 {
+		return takeClaimBack(ctx, tx, actor, u, act, now)
+	}
 	var only int64 // of what is claimed, the value that was shown
 	if act.Claimed != 0 {
 		shown, err := claimShown(ctx, tx, u, act)

@@ -14,18 +14,34 @@ import (
 )
 
 // Values that an unverified red stands for leave the place where they were parked: they are marked in the transaction in which they do
-// (leaveInbox, leaveByKey, leaveQuarantine), and the unverified red ends beside it (endUnverified), once somebody has them.
+// (leaveInbox, leaveByKey, leaveFound), and the unverified red ends beside it (endUnverified), once somebody has them.
 
-// leaveByKey is of one that a device or a person took back, wherever it is by now.
+// leaveByKey is of one that a device took back, wherever it is by now. Its red is locked (holdNamed).
 const leaveByKey = `
 UPDATE unverified_value SET left_at = $5, became = 'taken_back', by_name = '', note = '' WHERE sensor_id = $1 AND metric = $2 AND sent_at = $3 AND tie = $4 AND ended_at IS NULL`
 
-const leaveByReading = `
-UPDATE unverified_value SET left_at = $4, became = 'taken_back', by_name = $5, note = $6 WHERE metric = $1 AND reading_id = $2 AND measured_at = $3 AND ended_at IS NULL`
+// What a person took back, and what of a refused message was read again, with the reds that stand for it. (See lockReds.)
+const (
+	valuesOfReading = `
+SELECT v.id, v.unverified_id FROM (SELECT x.id, x.unverified_id, x.metric, x.measured_at FROM unverified_value x WHERE x.reading_id = $2 AND x.ended_at IS NULL OFFSET 0) v
+WHERE v.metric = $1 AND v.measured_at = $3`
+	leaveTaken = `UPDATE unverified_value SET left_at = $2, became = 'taken_back', by_name = $3, note = $4 WHERE id = ANY($1) AND ended_at IS NULL`
 
-const leaveQuarantine = `
-UPDATE unverified_value v SET left_at = $2, became = 'read_again', by_name = $3 FROM quarantine q
-WHERE q.uid = $1 AND v.quarantine_id = q.id AND v.left_at IS NULL AND v.ended_at IS NULL`
+	valuesOfRefused = `
+SELECT v.id, v.unverified_id FROM quarantine q CROSS JOIN LATERAL (
+    SELECT x.id, x.unverified_id FROM unverified_value x WHERE x.quarantine_id = q.id AND x.left_at IS NULL AND x.ended_at IS NULL OFFSET 0) v WHERE q.uid = $1`
+	leaveQuarantine = `UPDATE unverified_value SET left_at = $2, became = 'read_again', by_name = $3 WHERE id = ANY($1) AND left_at IS NULL AND ended_at IS NULL`
+)
+
+// leaveFound marks the values that a query finds as a statement says, which takes their ids first: their reds are locked before.
+func leaveFound(ctx context.Context, tx pgx.Tx, query string, key []any, leave string, args ...any) error {
+	values, err := lockReds(ctx, tx, query, key...)
+	if err != nil || len(values) == 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, leave, append([]any{values}, args...)...)
+	return wrapped(err, "mark what waits no more")
+}
 
 // What was decoded again comes as any reading: so long it has until it waits or is judged.
 const readAgainWithin = 10 * time.Second
@@ -36,7 +52,7 @@ const judgedByIt = `NOT EXISTS (SELECT FROM situation_change c WHERE c.patient_i
     AND NOT EXISTS (SELECT FROM refile f WHERE f.org_id = v.org_id AND f.sensor_id = v.sensor_id AND f.target_id = r.patient_id AND f.source_id IS NULL AND f.ended_at IS NULL)`
 
 const valueColumns = `v.id, v.place, v.why, v.level, v.ground, v.vals, v.unitless, v.badness, v.findings, coalesce(v.reading_id, 0), v.measured_at, v.received_at, v.times, v.became, v.by_name, v.note,
-    v.left_at, v.ended_at`
+    v.left_at, v.ended_at, v.unsure_us`
 
 // The worst first, as alerts.Shown has it.
 const listValues = `
@@ -58,9 +74,11 @@ func scanValue(row pgx.CollectableRow) (alerts.UnverifiedValue, error) {
 	var v alerts.UnverifiedValue
 	var findings int32
 	var measured, left, ended *time.Time
+	var unsure int64
 	err := row.Scan(&v.ID, &v.Place, &v.Why, &v.Level, &v.Ground, &v.Values, &v.Unitless, &v.Badness, &findings, &v.Reading, &measured, &v.ReceivedAt, &v.Times, &v.Became, &v.By, &v.Note,
-		&left, &ended, &v.Settled, &v.Patient)
+		&left, &ended, &unsure, &v.Settled, &v.Patient)
 	v.Findings, v.ReceivedAt = vital.Finding(uint32(findings)), v.ReceivedAt.UTC()
+	v.Vague = vital.VagueWithin(time.Duration(unsure)*time.Microsecond, v.ReceivedAt)
 	v.MeasuredAt, v.LeftAt, v.EndedAt = timeOf(measured), timeOf(left), timeOf(ended)
 	return v, err
 }
@@ -132,7 +150,7 @@ func (d *endingRed) write(ctx context.Context, tx pgx.Tx, e alerts.Ended, now ti
 	claimed, whose := e.Claimed()
 	q.Queue(insertClaimed, int32(d.org), d.id, whose, claimed)
 	for _, act := range e.Acts() {
-		q.Queue(insertUnverifiedEntry, int32(d.org), d.id, string(act.Became), now, nil, act.By, "", act.Values, act.Note(), event.Version).
+		q.Queue(insertClaimEntry, int32(d.org), d.id, string(act.Became), now, nil, act.By, "", act.Values, act.Note(), event.Version, nullID(act.Patient)).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&event.ID) })
 		// Of a person only where somebody said whose it is: the trail of a patient tells of nobody's values.
 		q.Queue(insertAudit, auditArgs(account.Audit{Org: d.org, At: now, Action: "unverified red ended", Patient: act.Patient, Object: "unverified " + string(d.uid), Detail: act.Detail()})...)

@@ -34,7 +34,13 @@ const lockUnverifieds = `SELECT FROM unverified WHERE id = ANY($1) ORDER BY sens
 
 // standing returns the values that unverified reds stand for under the keys, with these reds locked: before any value, as everybody does.
 func standing(ctx context.Context, tx pgx.Tx, k *keyList) ([]int64, error) {
-	rows, err := tx.Query(ctx, valuesByKey, k.sensors, k.metrics, k.sent, k.ties)
+	return lockReds(ctx, tx, valuesByKey, k.sensors, k.metrics, k.sent, k.ties)
+}
+
+// lockReds returns the values that a query finds, of which it returns the ids and those of the reds that stand for them, with these reds
+// locked in their order.
+func lockReds(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]int64, error) {
+	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("find unverified values: %w", err)
 	}
@@ -52,6 +58,50 @@ func standing(ctx context.Context, tx pgx.Tx, k *keyList) ([]int64, error) {
 	}
 	_, err = tx.Exec(ctx, lockUnverifieds, reds)
 	return values, wrapped(err, "lock unverified reds")
+}
+
+const (
+	keysOfNames = `
+SELECT m.sensor_id, m.metric, m.sent_at, m.tie FROM (SELECT DISTINCT name FROM unnest($3::bigint[]) AS u (name)) n CROSS JOIN LATERAL (
+    SELECT o.sensor_id, o.metric, o.sent_at, o.tie FROM reading_more o WHERE o.org_id = $1 AND o.name = n.name
+        AND o.sensor_id IN (SELECT s.id FROM sensor s WHERE s.org_id = $1 AND (s.id = $2 OR s.parent_id = $2)) OFFSET 0) m
+ORDER BY m.sensor_id, m.metric, m.sent_at, m.tie`
+	lockReadings = `
+SELECT FROM unnest($1::bigint[], $2::smallint[], $3::timestamptz[], $4::bigint[]) AS k (sensor_id, metric, sent_at, tie) CROSS JOIN LATERAL (
+    SELECT FROM reading r WHERE r.sensor_id = k.sensor_id AND r.metric = k.metric AND r.sent_at = k.sent_at AND r.tie = k.tie OFFSET 0 FOR NO KEY UPDATE) r`
+	lockParked = `
+SELECT FROM unnest($1::bigint[], $2::smallint[], $3::timestamptz[], $4::bigint[]) AS k (sensor_id, metric, sent_at, tie) CROSS JOIN LATERAL (
+    SELECT FROM inbox i WHERE i.sensor_id = k.sensor_id AND i.metric = k.metric AND i.sent_at = k.sent_at AND i.tie = k.tie OFFSET 0 FOR NO KEY UPDATE) i`
+)
+
+// valuesOfNames are those of keys, and of what was refused under the names.
+const valuesOfNames = valuesByKey + `
+UNION ALL SELECT x.id, x.unverified_id FROM quarantine q CROSS JOIN LATERAL (
+    SELECT v.id, v.unverified_id FROM unverified_value v WHERE v.quarantine_id = q.id AND (v.ended_at IS NULL OR v.became = 'claimed') OFFSET 0) x
+WHERE q.org_id = $5 AND q.name = ANY($6) AND q.name <> 0`
+
+// holdNamed locks whatever the sensor sent under the names, wherever it is, and the unverified reds that stand for it, all of it in the
+// order in which a refile does: what is taken back by one name after the other would lock them in any order.
+func holdNamed(ctx context.Context, tx pgx.Tx, org vital.OrgID, sensor vital.SensorID, names []int64) error {
+	rows, err := tx.Query(ctx, keysOfNames, int32(org), int64(sensor), names)
+	if err != nil {
+		return fmt.Errorf("find what was sent under names: %w", err)
+	}
+	k := &keyList{}
+	var of vital.SensorID
+	var metric vital.Metric
+	var sent time.Time
+	var tie int64
+	if _, err := pgx.ForEachRow(rows, []any{&of, &metric, &sent, &tie}, func() error { k.add(of, metric, sent, tie); return nil }); err != nil {
+		return fmt.Errorf("find what was sent under names: %w", err)
+	}
+	for _, lock := range []string{lockReadings, lockParked} {
+		if _, err := tx.Exec(ctx, lock, k.sensors, k.metrics, k.sent, k.ties); err != nil {
+			return fmt.Errorf("lock what was sent under names: %w", err)
+		}
+	}
+	_, err = lockReds(ctx, tx, valuesOfNames, k.sensors, k.metrics, k.sent, k.ties, int32(org), names)
+	return err
 }
 
 const leaveInbox = `

@@ -53,6 +53,15 @@ func (h *hit) take(s *suspect, one *alerts.Screened) {
 	}
 }
 
+// mayBeOf adds whose a further value may be: what came together need not be of one time.
+func (h *hit) mayBeOf(theirs []holder) {
+	for _, one := range theirs {
+		if !slices.Contains(h.holders, one) {
+			h.holders = append(h.holders, one)
+		}
+	}
+}
+
 // hitsOf screens the suspects and returns the hits in order.
 func hitsOf(list []suspect, holders map[vital.SensorID][]holder, rules map[vital.PatientID][]alerts.Rule) []*hit {
 	type key struct {
@@ -75,9 +84,10 @@ func hitsOf(list []suspect, holders map[vital.SensorID][]holder, rules map[vital
 		}
 		k := key{s.sensor, s.Metric, one.Side, s.historic()}
 		if found[k] == nil {
-			found[k] = &hit{suspect: s, Screened: one, past: k.historic, holders: mine}
+			found[k] = &hit{suspect: s, Screened: one, past: k.historic}
 		}
 		found[k].take(s, &one)
+		found[k].mayBeOf(mine)
 	}
 	all := make([]*hit, 0, len(found))
 	for _, h := range found {
@@ -104,6 +114,9 @@ func whose(s *suspect, all []holder) []holder {
 	var list []holder
 	known := s.mayBeKnown == 0
 	for _, h := range all {
+		if !h.to.IsZero() && h.to.Before(s.At.Add(-heldLately)) {
+			continue // asked for because of an older value that came with it
+		}
 		if h.how == "held" && !s.At.Before(h.from) && (h.to.IsZero() || s.At.Before(h.to)) {
 			h.how = "holds"
 		}
@@ -157,9 +170,6 @@ ON CONFLICT (sensor_id, metric, historic, side) WHERE state <> 'closed' DO UPDAT
     next_action_at = CASE WHEN (excluded.level > u.level OR cardinality(excluded.vals) > 0 AND (cardinality(u.vals) = 0 OR excluded.badness > u.badness AND u.state = 'acknowledged')) AND NOT u.historic THEN least(excluded.deadline_at, u.deadline_at) ELSE u.next_action_at END
 RETURNING u.id, u.uid::text, u.version, u.times = $17, u.called_version = u.version AND u.version > coalesce((SELECT b.version FROM before b), u.version)`
 
-const insertUnverifiedPerson = `
-INSERT INTO unverified_person (org_id, unverified_id, patient_id, how, from_at, to_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
-
 const insertUnverifiedEntry = `
 INSERT INTO unverified_entry (org_id, unverified_id, kind, recorded_at, actor_id, actor_name, actor_role, vals, note, version)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id`
@@ -167,14 +177,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id`
 // A notice of what is nobody's is for whoever is on duty: there is no patient and no care team to name.
 const insertUnverifiedNotice = `
 INSERT INTO outbox (org_id, topic, dedup, severity, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (org_id, topic, dedup) DO NOTHING`
-
-// Of the same bytes without a time, received again, one value is kept.
-const insertUnverifiedValue = `
-WITH again AS (
-    UPDATE unverified_value v SET times = v.times + 1, received_at = greatest(v.received_at, $17)
-    WHERE v.unverified_id = $2 AND v.quarantine_id = $7 AND v.vals = $12 AND v.ground = $11 AND v.ended_at IS NULL RETURNING v.id)
-INSERT INTO unverified_value (org_id, unverified_id, sensor_id, metric, sent_at, tie, quarantine_id, place, why, level, ground, vals, unitless, badness, findings, reading_id, measured_at, received_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $17 WHERE NOT EXISTS (SELECT FROM again)`
 
 // What still waits of a closed row goes to the new one, with whose it may be.
 const takeRest = `
@@ -211,14 +213,17 @@ func openAll(ctx context.Context, tx statements, now time.Time, hits []*hit) ([]
 		return nil, fmt.Errorf("open unverified reds: %w", err)
 	}
 	q = &pgx.Batch{}
+	var all standingFor
 	for i := range rows {
 		switch o := &rows[i]; {
 		case o.found:
+			all.add(o)
 			o.queue(q, now)
 		case o.hit.restOf != 0:
 			q.Queue(hushRest, o.hit.restOf, now)
 		}
 	}
+	all.queue(q)
 	if err := tx.SendBatch(ctx, q).Close(); err != nil {
 		return nil, fmt.Errorf("log unverified reds: %w", err)
 	}
@@ -249,24 +254,11 @@ func (h *hit) queue(q *pgx.Batch, now time.Time, into *opened) {
 		})
 }
 
-// queue writes whose it may be, which values it stands for, and that it calls, where it does.
+// queue moves to it what a closed one leaves behind, and writes that it calls, where it does.
 func (o *opened) queue(q *pgx.Batch, now time.Time) {
 	h := o.hit
 	if h.restOf != 0 {
 		q.Queue(takeRest, h.restOf, o.id)
-	}
-	for _, p := range h.holders {
-		q.Queue(insertUnverifiedPerson, int32(h.org), o.id, int64(p.patient), p.how, nullTime(p.from), nullTime(p.to))
-	}
-	for i := range h.values {
-		v := &h.values[i]
-		var sent *time.Time
-		var tie *int64
-		if v.place != alerts.InQuarantine {
-			sent, tie = &v.sent, &v.tie
-		}
-		q.Queue(insertUnverifiedValue, int32(h.org), o.id, int64(h.sensor), int16(h.Metric), sent, tie, nullID(v.quarantine), string(v.place), v.why,
-			int16(v.Level), string(v.Ground), v.Values, v.Unitless, v.Badness, int32(v.findings), nullID(v.reading), v.received, nullTime(v.measured))
 	}
 	kind, topic := "opened", push.UnverifiedOpened
 	switch {

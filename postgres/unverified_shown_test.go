@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"hale/account"
 	"hale/alerts"
 	"hale/safe"
+	"hale/vital"
 )
 
 // TestNobodyActsOnAValueThatTheyWereNotShown: whoever speaks of 74 % does not end, or file to anybody, the 61 % that came since.
@@ -117,6 +119,7 @@ func TestEachSeesTheirOwnClaimedValue(t *testing.T) {
 func (r *record) twoClaimed(t *testing.T, carmen, aino account.Patient) {
 	t.Helper()
 	r.advance(t, r.saturation(-60, 74, 0), r.saturation(-59, 61, 0))
+	r.calm(t)
 	for i, p := range []account.Patient{carmen, aino} {
 		at := since().Add(time.Duration(i-60) * time.Minute)
 		if _, err := r.inbox().Claim(t.Context(), r.nurse, "cuff-1", at, at.Add(time.Microsecond), p.UID, "It was she."); err != nil {
@@ -162,5 +165,51 @@ func TestErasingOneLeavesWhatIsTheOthers(t *testing.T) {
 	}
 	if n := r.count(t, `SELECT count(*) FROM unverified WHERE vals = '{74}'`); n != 1 {
 		t.Error("the row does not show what is left")
+	}
+	u := r.ended(t, r.nurse)
+	var log []string
+	for _, e := range u.Log {
+		log = append(log, fmt.Sprintf("%s %v %s %s", e.Kind, e.Values, e.By, e.Note))
+	}
+	if diff := cmp.Diff([]string{"opened []  ", "claimed [74] " + r.nurse.Name + " "}, log); diff != "" {
+		t.Errorf("the log of what is left:\n%s", diff)
+	}
+}
+
+// TestErasingWhoseItWasNotLeavesWhoseItIs: of her goes that it was said to be hers, and why it was not; of whose it is, what is left behind
+// by the wrong claim goes as well.
+func TestErasingWhoseItWasNotLeavesWhoseItIs(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	aino, carmen := r.addPatient(t, r.nurse, "2"), r.addPatient(t, r.nurse, "3")
+	r.advance(t, r.refusedValue(-10, vital.ReasonClock, "a", vital.BloodPressure, 0, vital.Quantity{Mantissa: 250, Unit: vital.MmHg}, vital.Quantity{Mantissa: 140, Unit: vital.MmHg}))
+	watch := r.watchlist()
+	for i, p := range []account.Patient{aino, carmen} {
+		list := r.unverified(t, r.nurse)
+		if len(list) != 1 {
+			t.Fatalf("%+v", list)
+		}
+		u := list[0]
+		after, err := watch.Claim(t.Context(), r.nurse, u.UID, u.Version, p.UID, "NEEDLE "+p.Name)
+		if err == nil && i == 0 {
+			_, err = watch.Unclaim(t.Context(), r.nurse, u.UID, after.All[0].ID, "NEEDLE was at church")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.look(t, 0)
+	}
+	r.request(t, aino, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	if n := r.count(t, `SELECT (SELECT count(*) FROM unverified WHERE note LIKE '%church%') + (SELECT count(*) FROM unverified_entry WHERE note LIKE '%church%' OR claimed_for = $1)`, int64(aino.ID)); n != 0 {
+		t.Errorf("%d rows tell of whose it was not", n)
+	}
+	if diff := cmp.Diff([]float64{250, 140}, r.claimedOf(t, carmen)); diff != "" {
+		t.Errorf("whose it is:\n%s", diff)
+	}
+	r.request(t, carmen, atOnce(), safe.ErasureDecision{})
+	r.carryErasureOut(t, r.now(t))
+	if n := r.count(t, `SELECT (SELECT count(*) FROM unverified) + (SELECT count(*) FROM unverified_value) + (SELECT count(*) FROM unverified_entry)`); n != 0 {
+		t.Errorf("%d rows are left of hers", n)
 	}
 }

@@ -67,12 +67,12 @@ type worn struct {
 }
 
 const allWorn = `
-SELECT a.org_id, a.patient_id, a.sensor_id, w.id, d.id, a.from_at, EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id)
+SELECT a.org_id, a.patient_id, a.sensor_id, w.id, d.id, a.from_at, EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = d.org_id AND g.device_id = d.id AND g.ended_at IS NULL)
 FROM assignment a JOIN patient p ON p.org_id = a.org_id AND p.id = a.patient_id AND p.state IN ('active', 'ending')
 JOIN sensor s ON s.org_id = a.org_id AND s.id = a.sensor_id
 JOIN sensor w ON w.org_id = a.org_id AND w.id = coalesce(s.parent_id, s.id)
 JOIN device d ON d.org_id = a.org_id AND d.revoked_at IS NULL
-    AND (d.id = w.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = a.org_id AND g.device_id = d.id AND g.sensor_id = w.id))
+    AND (d.id = w.device_id OR EXISTS (SELECT FROM gateway_grant g WHERE g.org_id = a.org_id AND g.device_id = d.id AND g.sensor_id = w.id AND g.ended_at IS NULL))
 WHERE a.from_at <= $1 AND (a.to_at IS NULL OR a.to_at > $1)
 ORDER BY a.org_id, d.id, a.sensor_id`
 
@@ -260,10 +260,14 @@ func (w *Work) missingOf(ctx context.Context, patients []vital.PatientID, now ti
 	if err != nil {
 		return nil, err
 	}
+	clocks, err := w.ClocksRefused(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	all := map[vital.PatientID]map[vital.Metric]devices.Missed{}
 	for _, patient := range q.Patients {
 		p := plans[patient]
-		if m := p.Missing(measuring.Seen{Measured: marks[patient]}, from, now); len(m) > 0 {
+		if m := p.Missing(measuring.Seen{Measured: marks[patient], Clock: clocks[patient]}, from, now); len(m) > 0 {
 			all[patient] = m
 		}
 	}

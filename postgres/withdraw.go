@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -32,7 +33,11 @@ type withdrawing struct {
 	tie      int64
 	received time.Time
 	attempts int
-	now      time.Time
+	said     int64 // see askWithdrawals
+
+	identifier string // the sender's own name, as it was sent; empty when that is not known
+	uid        string // of the sensor
+	now        time.Time
 }
 
 func (w *withdrawing) how() string {
@@ -57,7 +62,7 @@ RETURNING id, sensor_id`
 
 // lockWithdrawals takes what this process claimed, and not another since.
 const lockWithdrawals = `
-SELECT id, org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, attempts FROM withdrawal
+SELECT id, org_id, sensor_id, device_id, name, standing, metric, sent_at, tie, received_at, attempts, said, identifier FROM withdrawal
 WHERE id = ANY ($1) AND state = 'asked' AND next_action_at = $2::timestamptz + $3::interval ORDER BY id FOR NO KEY UPDATE`
 
 const endWithdrawal = `UPDATE withdrawal SET state = $3 WHERE org_id = $1 AND id = $2`
@@ -74,7 +79,7 @@ const withdrawalAttempts = 8
 const named = `
 SELECT m.sensor_id, m.metric, m.sent_at, m.tie, r.id IS NOT NULL, coalesce(i.state IN ('waiting', 'dismissed'), false),
     EXISTS (SELECT FROM withdrawal l WHERE l.org_id = m.org_id AND l.sensor_id = m.sensor_id AND l.name = m.name AND l.standing = 1 AND l.metric = m.metric
-        AND l.sent_at = m.sent_at AND l.tie = m.tie AND l.received_at > $8)
+        AND l.sent_at = m.sent_at AND l.tie = m.tie AND (l.received_at, l.standing, l.said) > ($8, $4, $9))
 FROM reading_more m
     LEFT JOIN reading r ON r.sensor_id = m.sensor_id AND r.metric = m.metric AND r.sent_at = m.sent_at AND r.tie = m.tie AND r.org_id = m.org_id
     LEFT JOIN inbox i ON i.sensor_id = m.sensor_id AND i.metric = m.metric AND i.sent_at = m.sent_at AND i.tie = m.tie
@@ -91,8 +96,8 @@ UPDATE inbox SET state = 'dismissed', settled_at = $5, settled_by = '` + byDevic
 // StepWithdrawal carries out the withdrawals that are due, withdrawalsAtOnce at most; found is false when there is none. What fails is
 // tried again after the lease, and stops nothing else.
 //
-// Lock order: cursor rows by partition, the sensor's row, the withdrawals by id, readings, episodes, situation changes, as a refile
-// (ADR 0021).
+// Lock order: cursor rows by partition, the sensor's row, the withdrawals by id, readings, inbox, unverified reds (holdNamed) and then
+// their values, episodes, situation changes, as a refile (ADR 0021).
 func (w *Work) StepWithdrawal(ctx context.Context, now time.Time) (found bool, err error) {
 	now = now.UTC().Truncate(time.Microsecond)
 	rows, err := w.pool.Query(ctx, claimWithdrawals, now, withdrawalLease, withdrawalsAtOnce)
@@ -125,15 +130,31 @@ func takeBack(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, ids []int64
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (withdrawing, error) {
 		d := withdrawing{now: now}
-		err := row.Scan(&d.id, &d.org, &d.sensor, &d.device, &d.name, &d.standing, &d.metric, &d.sent, &d.tie, &d.received, &d.attempts)
+		err := row.Scan(&d.id, &d.org, &d.sensor, &d.device, &d.name, &d.standing, &d.metric, &d.sent, &d.tie, &d.received, &d.attempts, &d.said, &d.identifier)
 		return d, err
 	})
 	if err != nil {
 		return fmt.Errorf("lock withdrawals: %w", err)
 	}
-	// What was said last is what stands.
-	slices.SortStableFunc(list, func(a, b withdrawing) int { return a.received.Compare(b.received) })
+	names := make([]int64, len(list))
 	for i := range list {
+		names[i] = list[i].name
+	}
+	if len(list) > 0 {
+		if err := holdNamed(ctx, tx, list[0].org, sensor, names); err != nil {
+			return err
+		}
+	}
+	// What was said last is what stands.
+	slices.SortFunc(list, func(a, b withdrawing) int {
+		return cmp.Or(a.received.Compare(b.received), cmp.Compare(a.standing, b.standing), cmp.Compare(a.said, b.said))
+	})
+	uid, err := uidOfSensor(ctx, tx, sensor)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		list[i].uid = uid
 		if err := list[i].carryOut(ctx, tx); err != nil {
 			return err
 		}
@@ -149,11 +170,14 @@ func (w *withdrawing) carryOut(ctx context.Context, tx pgx.Tx) error {
 		tie                     int64
 		stored, waiting, spared bool
 	}
+	if w.standing == refusedCorrection {
+		return w.doubt(ctx, tx)
+	}
 	restored, err := w.restore(ctx, tx)
 	if err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, named, int32(w.org), int64(w.sensor), w.name, int16(w.standing), int16(w.metric), w.sent, w.tie, w.received)
+	rows, err := tx.Query(ctx, named, int32(w.org), int64(w.sensor), w.name, int16(w.standing), int16(w.metric), w.sent, w.tie, w.received, w.said)
 	if err != nil {
 		return fmt.Errorf("find what is taken back: %w", err)
 	}
@@ -164,7 +188,15 @@ func (w *withdrawing) carryOut(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("find what is taken back: %w", err)
 	}
-	if len(list) == 0 && !restored {
+	refused, err := w.leaveRefused(ctx, tx)
+	if err != nil {
+		return err
+	}
+	confirmed, err := w.confirm(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 && !restored && !refused && !confirmed {
 		return w.notFound(ctx, tx)
 	}
 	for _, e := range list {
@@ -198,6 +230,9 @@ func (w *withdrawing) carryOut(ctx context.Context, tx pgx.Tx) error {
 			}
 		}
 	}
+	if err := w.settleRefusal(ctx, tx); err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, endWithdrawal, int32(w.org), w.id, "done")
 	return wrapped(err, "end a withdrawal")
 }
@@ -208,7 +243,7 @@ func (w *withdrawing) notFound(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, delayWithdrawal, int32(w.org), w.id, w.now)
 		return wrapped(err, "delay a withdrawal")
 	}
-	no := w.refused("it amends or takes back a measurement that this sensor never sent under that name (or long ago)")
+	no := w.refused("it amends or takes back a measurement that this sensor never sent under that name (or long ago); when it comes, it is taken back all the same")
 	if _, _, err := quarantine(ctx, tx, []*vital.Refused{no}); err != nil {
 		return err
 	}
@@ -218,7 +253,11 @@ func (w *withdrawing) notFound(ctx context.Context, tx pgx.Tx) error {
 
 // refused is how a withdrawal stands in quarantine: its message was decoded long ago.
 func (w *withdrawing) refused(why string) *vital.Refused {
-	raw := fmt.Appendf(nil, "%s of what was sent under the name with the hash %d: %s", strings.ReplaceAll(w.how(), "_", " "), w.name, w.metric)
+	named := fmt.Sprintf("%q", w.identifier)
+	if w.identifier == "" {
+		named = fmt.Sprintf("with the hash %d", w.name)
+	}
+	raw := fmt.Appendf(nil, "%s of what %s had sent under the name %s: %s", strings.ReplaceAll(w.how(), "_", " "), w.uid, named, w.metric)
 	if w.sent.Unix() > 0 {
 		raw = fmt.Appendf(raw, ", of %s", w.sent.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
@@ -241,8 +280,8 @@ func (a *App) Withdraw(ctx context.Context, actor account.Actor, patient vital.P
 		if err != nil {
 			return fmt.Errorf("take a reading back: %w", err)
 		}
-		if _, err := tx.Exec(ctx, leaveByReading, int16(one.metric), one.id, one.at, now, actor.Name, why); err != nil {
-			return fmt.Errorf("mark what is taken back: %w", err)
+		if err := leaveFound(ctx, tx, valuesOfReading, []any{int16(one.metric), one.id, one.at}, leaveTaken, now, actor.Name, why); err != nil {
+			return err
 		}
 		if err := one.settle(ctx, tx, actor, actor.Name+" took the reading back: entered in error ("+why+")", now); err != nil {
 			return err
@@ -256,7 +295,7 @@ const insertOwnNotice = `
 INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, 'reading.withdrawn', $3, 'none', $4, 'patient') ON CONFLICT (org_id, topic, dedup) DO NOTHING`
 
 const listWithdrawn = `
-SELECT id, metric, measured_at, value, value2, value3, withdrawn_at, how, by_name, why FROM withdrawn_reading WHERE patient_id = $1 ORDER BY withdrawn_at DESC, id LIMIT $2`
+SELECT id, metric, measured_at, value, value2, value3, withdrawn_at, how, by_name, why, findings FROM withdrawn_reading WHERE patient_id = $1 ORDER BY withdrawn_at DESC, id LIMIT $2`
 
 // WithdrawnOf lists what was taken back. See safe.WithdrawnBook.
 func (a *App) WithdrawnOf(ctx context.Context, actor account.Actor, patient vital.PatientID, limit int) ([]safe.WithdrawnReading, error) {
@@ -268,7 +307,9 @@ func (a *App) WithdrawnOf(ctx context.Context, actor account.Actor, patient vita
 				var w safe.WithdrawnReading
 				var first float64
 				var second, third *float64
-				err := row.Scan(&w.ID, &w.Metric, &w.MeasuredAt, &first, &second, &third, &w.At, &w.How, &w.By, &w.Why)
+				var findings int32
+				err := row.Scan(&w.ID, &w.Metric, &w.MeasuredAt, &first, &second, &third, &w.At, &w.How, &w.By, &w.Why, &findings)
+				w.Findings = vital.Finding(uint32(findings))
 				w.Values = []float64{first}
 				for _, v := range []*float64{second, third} {
 					if v != nil {

@@ -16,7 +16,7 @@ import (
 // saidSince reports whether the device has said something else under that name since.
 const saidSince = `
 SELECT EXISTS (SELECT FROM withdrawal l JOIN sensor s ON s.org_id = $1 AND s.id = $2 AND l.sensor_id IN (s.id, s.parent_id)
-    WHERE l.org_id = $1 AND l.name = $3 AND l.received_at > $4 AND l.state <> 'unknown')`
+    WHERE l.org_id = $1 AND l.name = $3 AND (l.received_at, l.standing, l.said) > ($4, $5, $6) AND l.state <> 'unknown' AND l.standing <> 4)`
 
 const restoreReading = `SELECT patient_id, id, measured_at FROM restore_reading($1, $2, $3, $4, $5, $6)`
 
@@ -38,7 +38,7 @@ func (w *withdrawing) restore(ctx context.Context, tx pgx.Tx) (restored bool, er
 		return false, nil
 	}
 	var said bool
-	if err := tx.QueryRow(ctx, saidSince, int32(w.org), int64(w.sensor), w.name, w.received).Scan(&said); err != nil || said {
+	if err := tx.QueryRow(ctx, saidSince, int32(w.org), int64(w.sensor), w.name, w.received, int16(w.standing), w.said).Scan(&said); err != nil || said {
 		return false, wrapped(err, "find what was said since")
 	}
 	tag, err := tx.Exec(ctx, restoreParked, int64(w.sensor), int16(w.metric), w.sent, w.tie)

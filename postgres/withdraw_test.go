@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"hale/alerts"
 	"hale/vital"
 )
 
@@ -183,13 +186,119 @@ func TestWhatWasNamedInVainIsMetWhenItComes(t *testing.T) {
 		}
 		now = now.Add(10 * time.Minute)
 	}
-	if n := r.count(t, `SELECT count(*) FROM quarantine WHERE reason = 'name' AND convert_from(raw, 'UTF8') LIKE '%blood_pressure, of 20%'`); n != 1 {
+	if n := r.count(t, `SELECT count(*) FROM quarantine WHERE reason = 'name' AND convert_from(raw, 'UTF8') LIKE '%of what cuff-1 had sent under the name "obs-1": blood_pressure, of 20%' AND settled_at IS NULL`); n != 1 {
 		t.Error("what was named in vain is not in quarantine, or not to be found by it")
 	}
 	r.advance(t, r.said(300, 190, vital.Final))
 	r.withdrawAll(t)
 	if got := r.standing(t); got != " not 190" {
 		t.Errorf("%q stand", got)
+	}
+	if n := r.count(t, `SELECT count(*) FROM quarantine WHERE settled_at IS NULL`); n != 0 {
+		t.Error("the desk is still asked about what was found since")
+	}
+}
+
+// TestWhatIsSaidAtOneTimeHasAnOrder: of words in one message, what takes back comes after what amends, and then what stands later in it.
+func TestWhatIsSaidAtOneTimeHasAnOrder(t *testing.T) {
+	t.Parallel()
+	const final, amended, inError = vital.Final, vital.Amended, vital.EnteredInError
+	type word struct {
+		systolic int64
+		standing vital.Standing
+	}
+	for name, c := range map[string]struct {
+		words []word
+		want  string
+	}{
+		"two corrections":                        {[]word{{161, final}, {164, amended}, {170, amended}}, "170 not 161,164"},
+		"two corrections, the other way":         {[]word{{161, final}, {170, amended}, {164, amended}}, "164 not 161,170"},
+		"back to the first correction":           {[]word{{161, final}, {164, amended}, {170, amended}, {164, amended}}, "164 not 161,170"},
+		"a correction before what it corrects":   {[]word{{164, amended}, {161, final}}, "164 not 161"},
+		"corrected and taken back":               {[]word{{161, final}, {164, amended}, {0, inError}}, " not 161,164"},
+		"taken back and corrected, at one time":  {[]word{{161, final}, {0, inError}, {164, amended}}, " not 161,164"},
+		"back to what it was, in the same words": {[]word{{161, final}, {164, amended}, {161, amended}}, "161 not 164"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, batches := range []bool{false, true} {
+				r := newRecord(t)
+				var all []vital.Record
+				for _, w := range c.words {
+					rec := r.said(1, w.systolic, w.standing)
+					if batches { // as when a message is decoded again later
+						r.advance(t, rec)
+						r.withdrawAll(t)
+					}
+					all = append(all, rec)
+				}
+				if !batches {
+					r.advance(t, all...)
+					r.withdrawAll(t)
+				}
+				if got := r.standing(t); got != c.want {
+					t.Errorf("in batches of their own (%v) %q stand, want %q", batches, got, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestWhatWasRefusedAndIsTakenBackEnds as unverified, with what was said to be somebody's; what is decoded again later leaves the record.
+func TestWhatWasRefusedAndIsTakenBackEnds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		claimed bool
+	}{{"nobody's", false}, {"somebody's, as a nurse said", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRecord(t)
+			refused := r.refusedValue(10, vital.ReasonClock, "a", vital.BloodPressure, 0, vital.Quantity{Mantissa: 250, Unit: vital.MmHg}, vital.Quantity{Mantissa: 140, Unit: vital.MmHg})
+			refused.Refused.Read.More = &vital.More{Name: vital.TieOfName("obs-1")}
+			other := r.refusedValue(11, vital.ReasonClock, "b", vital.HeartRate, 0, vital.Quantity{Mantissa: 20, Unit: vital.PerMinute})
+			other.Refused.Read.More = &vital.More{Name: vital.TieOfName("obs-2")}
+			r.advance(t, refused, other)
+			list := r.unverified(t, r.nurse)
+			if len(list) != 2 {
+				t.Fatalf("%+v", list)
+			}
+			if c.claimed {
+				for _, u := range list {
+					if u.Metric == vital.BloodPressure {
+						if _, err := r.watchlist().Claim(t.Context(), r.nurse, u.UID, u.Version, r.patient.UID, "His cuff."); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if len(r.claimedOf(t, r.patient)) == 0 {
+					t.Fatal("it does not stand with him")
+				}
+			}
+			r.advance(t, r.inError(30, "obs-1"))
+			r.withdrawAll(t)
+			r.look(t, 0)
+			if list = r.unverified(t, r.nurse); len(list) != 1 || list[0].Metric != vital.HeartRate {
+				t.Errorf("on the list: %+v", list)
+			}
+			if got := r.claimedOf(t, r.patient); got != nil {
+				t.Errorf("it still stands with the patient: %v", got)
+			}
+			if n := r.count(t, `SELECT count(*) FROM unverified_entry WHERE kind = 'taken_back' AND vals = '{250,140}'`); n != 1 {
+				t.Errorf("%d entries say it", n)
+			}
+			if n := r.count(t, `SELECT count(*) FROM quarantine WHERE settled_at IS NOT NULL AND detail LIKE '%since taken back%'`); n != 1 || r.count(t, `SELECT count(*) FROM quarantine`) != 2 {
+				t.Errorf("%d are settled", n)
+			}
+			// Decoded again, received at the same time.
+			again := r.named(r.pressure(10, 250, 140), "obs-1", vital.Final)
+			again.Reading.ReceivedAt = refused.Refused.ReceivedAt
+			r.advance(t, again)
+			r.withdrawAll(t)
+			if got := r.standing(t); got != " not 250" {
+				t.Errorf("decoded again: %q stand", got)
+			}
+		})
 	}
 }
 
@@ -207,5 +316,56 @@ func TestAnAmendmentBackIsToldByTheAlert(t *testing.T) {
 	}
 	if n := r.count(t, `SELECT count(*) FROM reading WHERE value = 192 AND findings & $1 <> 0`, int64(vital.Amending)); n != 1 {
 		t.Error("that it was amended is not said")
+	}
+}
+
+// TestACorrectionThatWasRefusedIsSaidBesideWhatItNames: the old value goes on standing, and nobody takes it for undisputed.
+func TestACorrectionThatWasRefusedIsSaidBesideWhatItNames(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	marked := func() int {
+		return r.count(t, `SELECT count(*) FROM reading WHERE findings & $1 <> 0`, int64(vital.CorrectionRefused))
+	}
+	refused := r.refusedValue(40, vital.ReasonClock, "a", vital.BloodPressure, 0, vital.Quantity{Mantissa: 129, Unit: vital.MmHg}, vital.Quantity{Mantissa: 80, Unit: vital.MmHg})
+	refused.Refused.Read.More = &vital.More{Name: vital.TieOfName("obs-1"), Standing: vital.Amended}
+	r.advance(t, r.said(1, 192, vital.Final), r.pressure(20, 131, 80))
+	r.advance(t, refused)
+	r.withdrawAll(t)
+	if got := r.standing(t); got != "131,192 not " || marked() != 1 {
+		t.Errorf("%q stand, %d are marked", got, marked())
+	}
+	said := func() (n int) {
+		a := r.only(t)
+		log, err := r.app.Log(t.Context(), r.nurse, a.UID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range log {
+			if e.Cause == alerts.CauseRefused && e.Values[0] == 192 && e.Findings&vital.CorrectionRefused != 0 {
+				n++
+			}
+		}
+		if diff := cmp.Diff(alerts.FoldLog(a.Episode, log), a.Episode); diff != "" {
+			t.Errorf("it is not what its log says (-log +alert):\n%s", diff)
+		}
+		return n
+	}
+	if a := r.only(t); said() != 1 || !a.Holds || a.Retraction(a.Last) != nil {
+		t.Errorf("%d entries say it of %+v", said(), a.Episode)
+	}
+	// The same again says nothing more; sent again as it is, the device wants just that.
+	refused.Refused.ReceivedAt = refused.Refused.ReceivedAt.Add(time.Minute)
+	r.advance(t, refused)
+	r.withdrawAll(t)
+	if said() != 1 || marked() != 1 {
+		t.Errorf("refused again: %d entries, %d marked", said(), marked())
+	}
+	r.advance(t, r.said(30, 192, vital.Amended))
+	r.withdrawAll(t)
+	if got := r.standing(t); got != "131,192 not " || marked() != 0 {
+		t.Errorf("confirmed: %q stand, %d are marked", got, marked())
+	}
+	if n := r.count(t, `SELECT count(*) FROM withdrawal WHERE state <> 'done'`); n != 0 {
+		t.Errorf("%d are not carried out", n)
 	}
 }

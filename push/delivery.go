@@ -131,6 +131,8 @@ type Outcome struct {
 const (
 	// GiveUpAfter is how old a notice may become before it is given up: a day later nobody acts on it without looking first.
 	GiveUpAfter = 24 * time.Hour
+	// KeptFor is how long after its end it is known what became of a delivery [J].
+	KeptFor     = 90 * 24 * time.Hour
 	firstWait   = time.Second     // before the second try: a receiver that is started anew loses little time
 	longestWait = 5 * time.Minute // between two tries
 	mostWait    = time.Hour       // that a receiver can ask for

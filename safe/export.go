@@ -30,10 +30,40 @@ type Reading struct {
 	Sensor     string
 	Device     string       // that sent it
 	Facts      []vital.Fact // that stand beside it
+
+	Withdrawn *TakenBack // why it stands no more; nil while it does
+}
+
+// TakenBack is how a reading was taken out of the record.
+type TakenBack struct {
+	At      time.Time
+	Amended bool   // another stands in its place
+	By, Why string // By is empty when the device said it
+}
+
+// Words says it in words.
+func (w *TakenBack) Words() string {
+	text, by := "taken back by ", w.By
+	if w.Amended {
+		text = "corrected, another stands in its place, by "
+	}
+	if by == "" {
+		by = "the device"
+	}
+	if text += by; w.Why != "" {
+		text += ": " + w.Why
+	}
+	return text
 }
 
 // Offset is by how much the device's clock was corrected.
 func (r *Reading) Offset() time.Duration { return r.MeasuredAt.Sub(r.SentAt) }
+
+// Dated reports whether no more than the day was told on which it was measured: SentAt is the midnight of it, as if in UTC.
+func (r *Reading) Dated() bool {
+	const dated = vital.TimeLocal | vital.TimeUnsure
+	return r.Findings&dated == dated && r.SentAt.Equal(r.SentAt.UTC().Truncate(24*time.Hour))
+}
 
 // Stream is the readings of one metric that one sensor took of the patient.
 type Stream struct {
@@ -138,6 +168,9 @@ type ExportBook interface {
 	// Readings returns at most so many of a stream that were sent after the mark (from s.From on for a zero one) and received
 	// up to a moment, in the order of sending.
 	Readings(ctx context.Context, actor account.Actor, patient vital.PatientID, s Stream, after ReadingMark, until time.Time, most int) ([]Reading, error)
+	// Withdrawn returns at most so many readings that were taken back after the mark (At and ID; from the first on for a zero one) and up to a
+	// moment, in that order.
+	Withdrawn(ctx context.Context, actor account.Actor, patient vital.PatientID, after WithdrawnMark, until time.Time, most int) ([]Reading, error)
 	// AlertsOf returns at most so many alerts with a larger ID, in the order of their IDs, with their logs.
 	AlertsOf(ctx context.Context, actor account.Actor, patient vital.PatientID, after int64, most int) ([]Alert, error)
 	DevicesOf(ctx context.Context, actor account.Actor, patient vital.PatientID) ([]Device, error)
@@ -151,6 +184,12 @@ type ExportBook interface {
 type ReadingMark struct {
 	SentAt time.Time
 	Tie    int64
+}
+
+// WithdrawnMark is a place among what was taken back.
+type WithdrawnMark struct {
+	At time.Time
+	ID int64
 }
 
 // Exporter writes records in a form of other people (api/fhirmap).
@@ -244,6 +283,26 @@ func (e *Export) readings(ctx context.Context, since time.Time, each func(*Readi
 		}
 	}
 	return nil
+}
+
+// withdrawn hands every reading that was taken back up to e.At to each.
+func (e *Export) withdrawn(ctx context.Context, each func(*Reading) error) error {
+	var mark WithdrawnMark
+	for {
+		page, err := e.exports.Book.Withdrawn(ctx, e.actor, e.Holder.ID, mark, e.At, pageOf)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if err := each(&page[i]); err != nil {
+				return err
+			}
+			mark = WithdrawnMark{At: page[i].Withdrawn.At, ID: page[i].ID}
+		}
+		if len(page) < pageOf {
+			return nil
+		}
+	}
 }
 
 const alertsAtOnce = 200
@@ -423,6 +482,9 @@ func (e *Export) fhir(ctx context.Context, p *part, counted func(func(*Reading) 
 		}
 	}
 	if err := e.readings(ctx, time.Time{}, counted(func(r *Reading) error { return add(r) })); err != nil {
+		return err
+	}
+	if err := e.withdrawn(ctx, func(r *Reading) error { return add(r) }); err != nil {
 		return err
 	}
 	if err := e.alerts(ctx, func(a *Alert) error { return add(a) }); err != nil {

@@ -15,8 +15,9 @@ type Waiting struct {
 	Sensor, Device, Model string
 	Reason                string // no_owner, revoked, refiled, clock_uncertain, ...
 	Count                 int
-	First, Last           time.Time // measured
-	Readings              []Parked  // the newest
+	First, Last           time.Time   // measured
+	Vague                 vital.Vague // of both, at most
+	Readings              []Parked    // the newest
 	Suggestions           []Suggestion
 }
 
@@ -25,6 +26,7 @@ type Parked struct {
 	Metric                 vital.Metric
 	Values                 []float64 // canonical units
 	MeasuredAt, ReceivedAt time.Time
+	Vague                  vital.Vague // of MeasuredAt
 	Findings               vital.Finding
 }
 

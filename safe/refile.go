@@ -41,6 +41,10 @@ type Wish struct {
 	// Claim is set for what waits in the inbox: it is the person's even where the sensor was another's by the clock (its time is
 	// uncertain, its user slot was not said). Whoever cares for the patient may claim.
 	Claim bool
+	// Doubt is the doubt about a measurement that is answered by it: the reading is somebody else's. The answer, with DoubtNote, is stored with
+	// the command or neither is. Empty: it answers none.
+	Doubt     vital.UID
+	DoubtNote string
 }
 
 // Party is a patient whom a refile or a merge concerns. Who may not know of the person finds UID and Name empty.

@@ -37,6 +37,11 @@ const (
 	kindStatus   = 4 // from version 3 on, and so is
 	kindOriginal = 5
 
+	// What was read of a refusal.
+	readNothing = 0
+	readOne     = 1
+	readSeveral = 2
+
 	flagSequence = 1 << 0
 	flagMore     = 1 << 1 // from version 3 on
 )
@@ -210,10 +215,18 @@ func appendRefused(dst []byte, r *vital.Refused) []byte {
 	dst = binary.AppendVarint(dst, r.Length)
 	dst = append(dst, r.Hash[:]...)
 	dst = append(dst, byte(r.Beyond))
-	if r.Read == nil {
-		return append(dst, 0)
+	switch {
+	case r.Read == nil:
+		return append(dst, readNothing)
+	case len(r.Also) == 0:
+		return appendReading(append(dst, readOne), r.Read)
 	}
-	return appendReading(append(dst, 1), r.Read)
+	dst = appendReading(append(dst, readSeveral), r.Read)
+	dst = binary.AppendUvarint(dst, uint64(len(r.Also)))
+	for i := range r.Also {
+		dst = appendReading(append(dst, byte(r.Also[i].Beyond)), &r.Also[i].Read)
+	}
+	return dst
 }
 
 func appendStatus(dst []byte, s *vital.Status) []byte {

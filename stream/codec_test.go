@@ -102,6 +102,9 @@ func drawRefused(t *rapid.T) *vital.Refused {
 	r.Raw = drawRaw(t)
 	if r.Beyond = vital.Beyond(rapid.Int8().Draw(t, "beyond")); rapid.Bool().Draw(t, "read") {
 		r.Read = drawReading(t)
+		for range rapid.IntRange(0, 3).Draw(t, "also") {
+			r.Also = append(r.Also, vital.Seen{Read: *drawReading(t), Beyond: vital.Beyond(rapid.Int8().Draw(t, "side"))})
+		}
 	}
 	copy(r.Hash[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"))
 	return r

@@ -170,11 +170,35 @@ func (s *source) refused() (r vital.Refused) {
 		return r
 	}
 	r.Beyond = vital.Beyond(s.byte("side"))
-	if s.bit("what was read") {
-		read := s.reading()
-		r.Read = &read
+	many := s.byte("what was read")
+	if many > readSeveral {
+		s.fail("what was read is neither nothing, one nor several")
+	}
+	if s.bad != "" || many == readNothing {
+		return r
+	}
+	read := s.reading()
+	if r.Read = &read; many == readSeveral {
+		r.Also = s.also()
 	}
 	return r
+}
+
+// also reads the further measurements of a refusal.
+func (s *source) also() (all []vital.Seen) {
+	n := s.uvarint("number of measurements")
+	if n > uint64(len(s.rest)) { // each takes several bytes
+		s.fail("measurements are cut short")
+		return nil
+	}
+	for range n {
+		if s.bad != "" {
+			return nil
+		}
+		beyond := vital.Beyond(s.byte("side"))
+		all = append(all, vital.Seen{Read: s.reading(), Beyond: beyond})
+	}
+	return all
 }
 
 func (s *source) status() (t vital.Status) {

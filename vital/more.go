@@ -63,6 +63,12 @@ func (m ClockMethod) String() string {
 // Fact is something beside the numbers, such as {"body_posture", "sitting"} or {"mean_pressure", "95 mm[Hg]"}.
 type Fact struct{ Name, Value string }
 
+// Until is the name of the fact that says when something ended that lasted: a date, a time of RFC 3339, or the same without zone.
+const Until = "until"
+
+// Identifier is the name of the fact that gives the sender's own name for what it takes back, as it was sent: of what is taken back only.
+const Identifier = "identifier"
+
 // Standing is what a measurement is worth by its sender's word.
 type Standing uint8
 

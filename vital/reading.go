@@ -1,6 +1,7 @@
 package vital
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
@@ -47,13 +48,19 @@ const (
 	// UserUnsure marks a reading of which the device itself says that it does not know whose it is, or may be another user's: it waits until
 	// a person has said so, whoever holds the sensor.
 	UserUnsure
+	// TimeUnsure marks a reading whose time is uncertain by more than VagueFrom: only its date was told, or nobody knows when its clock
+	// was changed.
+	TimeUnsure
+	// CorrectionRefused marks a reading of which its device sent a correction that was refused: it stands as it is, and somebody should ask.
+	CorrectionRefused
 )
 
 // Names returns the findings by the names that they have in messages and in the API, in the order of their bits.
 func (f Finding) Names() []string {
 	names := [...]string{
 		"irregular_pulse", "body_movement", "cuff_loose", "poor_signal", "low_perfusion", "time_assumed", "historic", "pulse_dropped", "trust_broker",
-		"finding_unclear", "disputed", "time_local", "time_corrected", "averaged", "amending", "claimed", "user_unsure",
+		"finding_unclear", "disputed", "time_local", "time_corrected", "averaged", "amending", "claimed", "user_unsure", "time_unsure",
+		"correction_refused",
 	}
 	var all []string
 	for bit, name := range names {
@@ -134,9 +141,12 @@ func (r *Reading) Unsure() time.Duration {
 	return r.More.Clock.Uncertainty
 }
 
-// FindAge finds the reading to be Historic, or not, by its times.
+// FindAge finds the reading to be Historic, or not, by its times, and TimeUnsure by how well they are known.
 func (r *Reading) FindAge() {
-	r.Findings &^= Historic
+	r.Findings &^= Historic | TimeUnsure
+	if !r.Vague().IsZero() {
+		r.Findings |= TimeUnsure
+	}
 	if r.ReceivedAt.Sub(Latest(r.MeasuredAt, r.Unsure(), r.ReceivedAt)) > HistoricAfter {
 		r.Findings |= Historic
 	}
@@ -212,6 +222,33 @@ type Refused struct {
 	// that cannot be. It is screened for emergencies and never stored as a reading.
 	Read   *Reading
 	Beyond Beyond // the device found a value outside of what it can measure: there is no number
+	Also   []Seen // the further measurements that could be read of it, where it holds several: each is screened as Read is
+}
+
+// Seen is what could be read of a measurement that was refused.
+type Seen struct {
+	Read   Reading
+	Beyond Beyond
+}
+
+// See adds what could be read of one more of its measurements.
+func (r *Refused) See(read *Reading, beyond Beyond) {
+	switch {
+	case read == nil:
+		r.Beyond = cmp.Or(r.Beyond, beyond)
+	case r.Read == nil:
+		r.Read, r.Beyond = read, cmp.Or(beyond, r.Beyond)
+	default:
+		r.Also = append(r.Also, Seen{*read, beyond})
+	}
+}
+
+// All returns the measurements that could be read of it.
+func (r *Refused) All() []Seen {
+	if r.Read == nil {
+		return nil
+	}
+	return append([]Seen{{*r.Read, r.Beyond}}, r.Also...)
 }
 
 // Partition returns the stream partition of the device that sent it.

@@ -141,7 +141,7 @@ func viewEntry(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
 		reading = ": " + valueWords(key.Metric, e.Values)
 	}
 	if !e.Reading.IsZero() {
-		reading += ", measured " + k.short(e.Reading.At)
+		reading += ", measured " + k.measured(e.Reading.At, e.Vague).Short
 	}
 	switch {
 	case e.Contact:
@@ -176,8 +176,11 @@ func viewEntry(key alerts.RuleKey, e *alerts.Entry, k clock) lineView {
 				line.Text = "What is left of its readings" + reading
 			case alerts.CauseWithdrawn:
 				line.Text = "Judged anew without what was taken back" + reading
-			case alerts.CauseReturned, alerts.CauseRuleOff, alerts.CauseRule, alerts.CauseLate, alerts.CauseBrought:
+			case alerts.CauseReturned, alerts.CauseRuleOff, alerts.CauseRule, alerts.CauseLate, alerts.CauseBrought, alerts.CauseRefused:
 			}
+		}
+		if e.Breaks {
+			line.Text = "The acknowledgement ended"
 		}
 	case alerts.EntryAcknowledged:
 		line.Text = "Acknowledged until " + k.short(e.Until)

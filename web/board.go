@@ -171,10 +171,14 @@ func (w *Web) maker(s account.Session, k clock, page string) rowMaker {
 
 func (m rowMaker) row(a *alerts.Alert) rowView {
 	inForce := a.AckInForce(m.clock.now)
+	home := m.clock // by which a date is today's
+	if a.PatientZone != "" {
+		home.zone = vital.ZoneOrUTC(a.PatientZone)
+	}
 	r := rowView{
 		ID: a.UID, Version: a.Version, CSRF: m.csrf, Back: m.back, Live: m.live, Patient: a.PatientName, Level: viewLevel(a.Level),
 		Metric: metricWord(a.Metric), metric: a.Metric, Values: valueWords(a.Metric, a.LastValues),
-		Since: m.clock.at(a.OpenedAt), Measured: m.clock.at(a.Last.At), Historic: a.Historic,
+		Since: m.clock.at(a.OpenedAt), Measured: home.measured(a.Last.At, a.LastVague), Historic: a.Historic,
 	}
 	if a.Occurrences > 1 {
 		r.Times, r.Last = strconv.Itoa(a.Occurrences)+" readings", a.Worst.IsZero()
@@ -184,14 +188,14 @@ func (m rowMaker) row(a *alerts.Alert) rowView {
 		r.Values, r.Last, worst = because, false, a.WorstBecause()
 	}
 	if a.Eased() && worst != r.Values {
-		r.Last, r.Worst, r.WorstAt = true, worst, m.clock.at(a.Worst.At)
+		r.Last, r.Worst, r.WorstAt = true, worst, home.measured(a.Worst.At, a.WorstVague)
 	}
 	r.retract(a, m.clock)
-	if a.Since.Before(a.Last.At) && a.OpenedAt.Sub(a.Since) > tellSince {
+	if a.SinceVague.IsZero() && a.Since.Before(a.Last.At) && a.OpenedAt.Sub(a.Since) > tellSince {
 		r.Lasts = m.clock.at(a.Since)
 	}
 	if a.ContactNow() {
-		r.Contact = "contact now: last known " + valueWords(a.Metric, a.LastValues) + ", " + m.clock.away(a.Last.At)
+		r.Contact = "contact now: last known " + valueWords(a.Metric, a.LastValues) + ", " + home.measuredAgo(a.Last.At, a.LastVague)
 	}
 	switch {
 	case a.State == alerts.Closed:

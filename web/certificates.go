@@ -65,6 +65,9 @@ type certificateView struct {
 	Good    bool
 	Soon    bool // it ends soon, or has ended
 	Ended   bool
+
+	Parent   string   // the one that the device showed for it, as Short
+	Renewals []string // what came of it and is good, as Short
 }
 
 type claimView struct {
@@ -88,7 +91,11 @@ func (w *Web) certificatesPage(c *fiber.Ctx, view certificatesView) error {
 	k := clock{now: w.Now(), zone: w.Zone}
 	view.UID, view.May = uid, may(actor, account.EnrolDevice)
 	for i := range list {
-		view.List = append(view.List, certificateOf(&list[i], k))
+		v := certificateOf(&list[i], k)
+		for _, print := range credential.Renewals(list, list[i].Fingerprint) {
+			v.Renewals = append(v.Renewals, shortPrint(print))
+		}
+		view.List = append(view.List, v)
 	}
 	if claim != nil {
 		view.Claim = claimView{true, claim.Serial, claim.Batch, k.at(claim.Until), k.at(claim.UsedAt), !k.now.Before(claim.Until)}
@@ -99,12 +106,21 @@ func (w *Web) certificatesPage(c *fiber.Ctx, view certificatesView) error {
 func certificateOf(one *credential.KeptCertificate, k clock) certificateView {
 	print := one.Fingerprint.String()
 	v := certificateView{
-		Print: print, Short: strings.ToUpper(print[:4] + " " + print[4:8] + " " + print[8:12]), Origin: originWords(one.Origin),
+		Print: print, Short: shortPrint(one.Fingerprint), Origin: originWords(one.Origin),
 		From: k.at(one.NotBefore), Until: k.at(one.NotAfter), Revoked: k.at(one.RevokedAt), Ended: !k.now.Before(one.NotAfter),
+	}
+	if one.From != nil {
+		v.Parent = shortPrint(*one.From)
 	}
 	v.Good = !one.Revoked && !v.Ended && !k.now.Before(one.NotBefore)
 	v.Soon = !one.Revoked && one.NotAfter.Sub(k.now) < devices.EndsSoon
 	return v
+}
+
+// shortPrint is a fingerprint as people compare it.
+func shortPrint(f devices.Fingerprint) string {
+	print := f.String()
+	return strings.ToUpper(print[:4] + " " + print[4:8] + " " + print[8:12])
 }
 
 func originWords(o credential.Origin) string {
@@ -148,7 +164,11 @@ func (w *Web) revokeCertificate(c *fiber.Ctx) error {
 	if err != nil || len(raw) != len(devices.Fingerprint{}) {
 		return fault.New(fault.NotFound, "the device has no such certificate")
 	}
-	if err := w.Certificates.Revoke(c.UserContext(), session.Actor(c.UserContext()), c.Params("uid"), devices.Fingerprint(raw)); err != nil {
+	revoke := w.Certificates.Revoke
+	if c.FormValue("alone") != "" {
+		revoke = w.Certificates.RevokeAlone
+	}
+	if err := revoke(c.UserContext(), session.Actor(c.UserContext()), c.Params("uid"), devices.Fingerprint(raw)); err != nil {
 		return err
 	}
 	return w.backToCertificates(c)

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,7 +61,13 @@ func (f *folder) KeepCertificate(_ context.Context, _ account.Actor, uid string,
 	return nil
 }
 
-func (f *folder) RevokeCertificate(_ context.Context, _ account.Actor, _ string, print devices.Fingerprint) error {
+func (f *folder) RevokeCertificate(_ context.Context, _ account.Actor, _ string, print devices.Fingerprint, alone bool) error {
+	came := credential.Renewals(f.list, print)
+	for i := range f.list {
+		if !alone && slices.Contains(came, f.list[i].Fingerprint) {
+			f.list[i].Revoked, f.list[i].RevokedAt = true, f.now()
+		}
+	}
 	for i := range f.list {
 		if f.list[i].Fingerprint == print {
 			f.list[i].Revoked, f.list[i].RevokedAt = true, f.now()
@@ -147,6 +154,28 @@ func TestTheDeskKeepsCertificatesOnAPage(t *testing.T) {
 	_, text = desk.get(page)
 	wants(t, text, "revoked")
 
+	// Of one that was renewed the page says what ends with it, and offers to end it alone.
+	made := f.folder.list[0]
+	made.Revoked, made.RevokedAt = false, time.Time{}
+	next, last := made, made
+	next.Fingerprint, next.From = devices.Fingerprint{1, 2, 3, 4, 5, 6}, &made.Fingerprint
+	last.Fingerprint, last.From = devices.Fingerprint{7, 8, 9, 10, 11, 12}, &next.Fingerprint
+	f.folder.list = []credential.KeptCertificate{made, next, last}
+	_, text = desk.get(page)
+	wants(t, text, "with it end 0102 0304 0506 , 0708 090A 0B0C , which were renewed from it", "Revoke it and what was renewed from it", "Revoke it alone", "with 0102 0304 0506")
+	good := func() (list []bool) {
+		for _, k := range f.folder.list {
+			list = append(list, !k.Revoked)
+		}
+		return list
+	}
+	if answer, _ := press(desk, page+"/"+next.Fingerprint.String()+"/revoke", url.Values{"alone": {"yes"}}); answer.StatusCode != http.StatusSeeOther || !slices.Equal(good(), []bool{true, false, true}) {
+		t.Errorf("one alone: %d, good are %v", answer.StatusCode, good())
+	}
+	if answer, _ := press(desk, page+"/"+made.Fingerprint.String()+"/revoke", nil); answer.StatusCode != http.StatusSeeOther || !slices.Equal(good(), []bool{false, false, false}) {
+		t.Errorf("the first: %d, good are %v", answer.StatusCode, good())
+	}
+
 	if answer, _ := press(desk, "/devices/about/cuff-1/claim", url.Values{"serial": {"SN-1"}, "days": {"3"}}); answer.StatusCode != http.StatusSeeOther {
 		t.Errorf("claim: %d", answer.StatusCode)
 	}
@@ -197,6 +226,7 @@ func TestThePagesOfCertificatesFitAPhoneAndReadAloud(t *testing.T) {
 			Device:      "cuff-1", Origin: credential.OriginRenewed, CreatedAt: f.clock(),
 		})
 	}
+	f.folder.list[0].From = &f.folder.list[1].Fingerprint
 	f.folder.claim = &credential.Claimable{Serial: "SN-4711-2026-000017", Batch: "batch 7", Until: f.clock().AddDate(0, 0, 9)}
 	address := f.serve(t)
 	fitAPhoneAndReadAloud(t, browser.Start(t), address, "admin", map[string]string{"cert-certificates": "/devices/about/cuff-1/certificates", "cert-authorities": "/devices/authorities"})

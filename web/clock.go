@@ -26,6 +26,7 @@ type moment struct {
 	Since string // "since 10:04"; from afar "began 12 min ago"
 	ISO   string
 	Set   bool
+	Vague bool // of a measurement whose time is not known well: the words say within which it lies, and ISO, For and Since say nothing
 }
 
 func (k clock) at(t time.Time) moment {

@@ -16,6 +16,9 @@ func clockWords(b alerts.Bucket) string {
 	if b.Clock.Uncertainty < time.Minute {
 		within = ", to the minute"
 	}
+	if b.Clock.Method == vital.ClockZone && b.Clock.Uncertainty >= 24*time.Hour && b.SentAt.Equal(b.SentAt.Truncate(24*time.Hour)) {
+		return "only a date was sent, read as the patient's own"
+	}
 	if b.Clock.Method == vital.ClockZone {
 		return "sent as " + b.SentAt.UTC().Format("15:04") + " without a zone, read as the patient's own" + within
 	}

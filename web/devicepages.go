@@ -19,7 +19,7 @@ import (
 func (w *Web) mountDevicePages(get, post func(string, fiber.Handler)) {
 	get("/devices/recall", w.recallPage)
 	get("/devices/types", func(c *fiber.Ctx) error { return w.typesPage(c, typesView{Slots: 1}) })
-	get("/devices/about/:uid", func(c *fiber.Ctx) error { return w.devicePage(c, "") })
+	get("/devices/about/:uid", func(c *fiber.Ctx) error { return w.devicePage(c, "", givingView{}) })
 	act := func(path string, action account.Action, h fiber.Handler) {
 		post(path, func(c *fiber.Ctx) error { // before anything of the form is read
 			if err := account.Allow(session.Actor(c.UserContext()), action, nil); err != nil {
@@ -32,6 +32,11 @@ func (w *Web) mountDevicePages(get, post func(string, fiber.Handler)) {
 	act("/devices/types", account.EnrolDevice, w.addType)
 	act("/devices/about/:uid/describe", account.EnrolDevice, w.describeDevice)
 	act("/devices/about/:uid/end", account.AssignDevice, w.endAssignment)
+	act("/devices/about/:uid/give", account.AssignDevice, w.giveSensor)
+	if w.Gateways != nil {
+		act("/devices/about/:uid/sensors", account.EnrolDevice, w.grantSensor)
+		act("/devices/about/:uid/sensors/take", account.EnrolDevice, w.takeSensor)
+	}
 }
 
 // enrolDevice answers POST /devices: the device gets its secret by pairing.
@@ -61,8 +66,12 @@ type deviceView struct {
 	Asks    bool // there is a page of what it is asked
 	Kit     kitLine
 	InKit   bool
+	InHands bool // and somebody has the kit
 	Types   []typeOption
 	Sensors []sensorView
+	Adds    bool         // the reader may let it speak for further sensors
+	Taken   []sensorView // from it, and somebody has them still
+	Giving  givingView
 }
 
 type sensorView struct {
@@ -75,7 +84,12 @@ type sensorView struct {
 	Due    string
 	Known  string
 	Worn   []wearLine
-	Held   bool // somebody has it now
+	Held   bool     // somebody has it now
+	Waits  bool     // what it measures waits: nobody has it
+	Others []string // gateways that speak for it too
+	Left   moment   // when it was taken from the gateway
+	Give   bool     // the reader may say here whose it is
+	Takes  bool     // and may take it from the gateway
 }
 
 type wearLine struct {
@@ -93,7 +107,7 @@ type typeOption struct {
 }
 
 // devicePage answers GET /devices/about/{uid}.
-func (w *Web) devicePage(c *fiber.Ctx, problem string) error {
+func (w *Web) devicePage(c *fiber.Ctx, problem string, giving givingView) error {
 	ctx, actor, uid := c.UserContext(), session.Actor(c.UserContext()), c.Params("uid")
 	all, err := w.Desk.Devices(ctx, actor, mostDevicesShown)
 	if err != nil {
@@ -114,11 +128,11 @@ func (w *Web) devicePage(c *fiber.Ctx, problem string) error {
 	}
 	k := clock{now: w.Now(), zone: w.Zone}
 	view := deviceView{
-		Error: problem, UID: d.UID, Model: d.Model, Revoked: d.Revoked,
+		Error: problem, Giving: giving, UID: d.UID, Model: d.Model, Revoked: d.Revoked,
 		Enrols: may(actor, account.EnrolDevice), Assigns: may(actor, account.AssignDevice), Pairs: w.Credentials != nil, Asks: w.Commands != nil,
 	}
 	if kit != nil {
-		view.Kit, view.InKit = kitLineOf(kit, k), true
+		view.Kit, view.InKit, view.InHands = kitLineOf(kit, k), true, kit.State == devices.KitIssued || kit.State == devices.KitAccepted
 	}
 	for j := range types {
 		view.Types = append(view.Types, typeOption{types[j].UID, types[j].Maker + " " + types[j].Model + " (" + string(types[j].Kind) + ")"})
@@ -134,7 +148,13 @@ func (w *Web) devicePage(c *fiber.Ctx, problem string) error {
 			return err
 		}
 		s.Own = name == d.UID
+		of := details[name].Type
+		s.Waits = !s.Held && of.Measures()
+		s.Give = view.Assigns && !d.Revoked && s.Waits && of.Slots <= 1 && (!view.InKit || view.InHands)
 		view.Sensors = append(view.Sensors, s)
+	}
+	if err := w.addGrants(c, d, &view, k); err != nil {
+		return err
 	}
 	return w.page(c, "device", "Device "+d.UID, "devices", view)
 }
@@ -201,7 +221,7 @@ func (w *Web) endAssignment(c *fiber.Ctx) error {
 func (w *Web) deviceAgain(c *fiber.Ctx, err error) error {
 	if amiss(err) {
 		c.Status(session.Status(err))
-		return w.devicePage(c, sentence(fault.MessageOf(err)))
+		return w.devicePage(c, sentence(fault.MessageOf(err)), givingView{})
 	}
 	if err != nil {
 		return err

@@ -323,10 +323,6 @@ func (h *house) Rules(_ context.Context, _ account.Actor, patient vital.UID) ([]
 	return h.rules[patient], nil
 }
 
-func (h *house) AddVersion(context.Context, account.Actor, vital.UID, alerts.RuleKey, int, alerts.Version) (alerts.Rule, error) {
-	return alerts.Rule{}, fault.New(fault.Internal, "the screens set no limits")
-}
-
 func (h *house) Latest(_ context.Context, _ account.Actor, patient vital.UID) ([]alerts.Point, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -351,7 +347,11 @@ func (h *house) Series(_ context.Context, _ account.Actor, q alerts.SeriesQuery)
 	var list []alerts.Bucket
 	for _, p := range h.points[q.Patient] {
 		if p.Metric == q.Metric && !p.At.Before(q.From) && p.At.Before(q.To) {
-			list = append(list, alerts.Bucket{Start: p.At, Min: p.Values, Max: p.Values, Avg: p.Values, N: 1})
+			b := alerts.Bucket{Start: p.At, Min: p.Values, Max: p.Values, Avg: p.Values, N: 1, SentAt: p.At, ReceivedAt: p.ReceivedAt}
+			if p.Unsure > 0 {
+				b.SentAt, b.Clock = p.At.Truncate(24*time.Hour), vital.Clock{Method: vital.ClockZone, Uncertainty: p.Unsure}
+			}
+			list = append(list, b)
 		}
 	}
 	slices.SortFunc(list, func(a, b alerts.Bucket) int { return a.Start.Compare(b.Start) })
@@ -408,9 +408,10 @@ func (h *house) open(p account.Patient, key alerts.RuleKey, e alerts.Entry, poin
 	uid := vital.UID(fmt.Sprintf("01930000-0000-7000-8000-%012d", n))
 	h.episodes = append(h.episodes, alerts.Alert{
 		Episode:    alerts.Episode{ID: alerts.EpisodeID(n), UID: uid, Org: org, Patient: p.ID, Rule: alerts.RuleID(n), Metric: key.Metric},
-		PatientUID: p.UID, PatientName: p.Name, PatientNumber: p.Number, RuleUID: ruleUID(p.ID, key), RuleKind: key.Kind, RuleForm: key.Form,
+		PatientUID: p.UID, PatientName: p.Name, PatientNumber: p.Number, PatientZone: p.Zone, RuleUID: ruleUID(p.ID, key), RuleKind: key.Kind, RuleForm: key.Form,
 	})
-	e.Kind, e.RecordedAt, e.Reading, e.Values, e.RuleVersion, e.Worst = alerts.EntryOpened, point.At, point.Mark, point.Values, 1, true
+	e.Kind, e.RecordedAt, e.Reading, e.Values, e.RuleVersion, e.Worst = alerts.EntryOpened, point.ReceivedAt, point.Mark, point.Values, 1, true
+	e.Vague = point.Vague()
 	if e.Historic {
 		e.RecordedAt = h.now.Add(-time.Hour)
 	}

@@ -26,6 +26,8 @@ type boxes struct {
 	is    map[string]devices.Details
 	all   []devices.Device
 	ended []string
+	taken []devices.Granted // from hub-1
+	bound []devices.Binding // of single sensors
 }
 
 func newBoxes(h *house) *boxes {
@@ -153,10 +155,13 @@ func (b *boxes) KitHistory(_ context.Context, _ account.Actor, uid vital.UID, _ 
 }
 
 func (b *boxes) Worn(_ context.Context, _ account.Actor, sensor string, _ int) ([]devices.Worn, error) {
+	p := b.people[0]
+	if sensor == "scale-9" {
+		return []devices.Worn{{Sensor: sensor, Patient: p.ID, UID: p.UID, Name: p.Name, From: b.clock().Add(-time.Hour)}}, nil
+	}
 	if sensor != "cuff-1" {
 		return nil, nil
 	}
-	p := b.people[0]
 	return []devices.Worn{
 		{Sensor: "cuff-1:2", Patient: p.ID, UID: p.UID, Name: p.Name, From: b.clock().Add(-time.Hour)},
 		{Sensor: "cuff-1", Patient: p.ID, UID: p.UID, Name: p.Name, From: b.clock().Add(-50 * time.Hour), To: b.clock().Add(-20 * time.Hour)},
@@ -227,8 +232,11 @@ func (b *boxes) Enrol(_ context.Context, _ account.Actor, e devices.Enrolment) (
 	return d, nil
 }
 
-func (b *boxes) Assign(context.Context, account.Actor, devices.Binding) (devices.Assignment, error) {
-	return devices.Assignment{}, fault.New(fault.Conflict, "no page assigns a single sensor")
+func (b *boxes) Assign(_ context.Context, _ account.Actor, one devices.Binding) (devices.Assignment, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bound = append(b.bound, one)
+	return devices.Assignment{}, nil
 }
 
 func (b *boxes) Intake(context.Context, account.Actor, string) (devices.Intake, error) {
@@ -404,6 +412,6 @@ func TestThePagesOfTheDeviceDeskFitAPhoneAndReadAloud(t *testing.T) {
 		t.Fatal(err)
 	}
 	fitAPhoneAndReadAloud(t, chromium, address, "admin", map[string]string{
-		"kits-list": "/devices", "kits-kit": "/devices/kits/" + string(kit.UID), "kits-device": "/devices/about/cuff-1", "kits-recall": "/devices/recall?model=3230", "kits-types": "/devices/types", "kits-patient": "/patients/" + string(f.ana.UID),
+		"kits-list": "/devices", "kits-kit": "/devices/kits/" + string(kit.UID), "kits-device": "/devices/about/cuff-1", "kits-gateway": "/devices/about/hub-1", "kits-recall": "/devices/recall?model=3230", "kits-types": "/devices/types", "kits-patient": "/patients/" + string(f.ana.UID),
 	})
 }

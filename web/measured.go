@@ -65,7 +65,7 @@ func (m measured) count() int {
 
 func viewChart(view *patientView, point *alerts.Point, m measured, k clock) chartView {
 	v := chartView{
-		Patient: view.ID, Metric: point.Metric.String(), Title: metricWord(point.Metric), Zone: k.zone.String(), Newest: k.at(point.At),
+		Patient: view.ID, Metric: point.Metric.String(), Title: metricWord(point.Metric), Zone: k.zone.String(), Newest: k.measured(point.At, point.Vague()),
 		Days: m.days, Span: spanWords(m.days),
 		End: point.At.UnixMilli(), Latest: valueWords(point.Metric, point.Values), Findings: findingWords(point.Findings),
 		Summary: summaryWords(point.Metric, m),
@@ -78,7 +78,7 @@ func viewChart(view *patientView, point *alerts.Point, m measured, k clock) char
 		if b.Findings&vital.Disputed != 0 {
 			values += ", disputed by the patient"
 		}
-		v.Rows = append(v.Rows, readingLine{At: k.exact(b.Start), Values: values, Clock: clockWords(b)})
+		v.Rows = append(v.Rows, readingLine{At: k.measured(b.Start, vital.VagueWithin(b.Clock.Uncertainty, b.ReceivedAt)).Exact, Values: values, Clock: clockWords(b)})
 	}
 	v.Left = max(0, m.count()-len(v.Rows))
 	return v

@@ -49,7 +49,7 @@ type waitingView struct {
 	Why                        string
 	Waits                      string // the reason as the form sends it
 	Count                      int
-	First, Last                moment
+	Measured                   string // when, all of them
 	From, To                   string // as the form sends them
 	Readings                   []parkedLine
 	Suggestions                []suggestionLine
@@ -103,10 +103,21 @@ func (w *Web) inboxPage(c *fiber.Ctx, status int, view inboxView) error {
 func viewWaiting(g *safe.Waiting, k clock) waitingView {
 	v := waitingView{
 		Key: g.Sensor + "." + g.Reason, Sensor: g.Sensor, Device: g.Device, Model: g.Model, Why: waitsWords(g.Reason), Waits: g.Reason, Count: g.Count,
-		First: k.at(g.First), Last: k.at(g.Last), From: g.First.Format(time.RFC3339Nano), To: g.Last.Add(time.Microsecond).Format(time.RFC3339Nano), Claimable: g.Reason != "revoked",
+		From: g.First.Format(time.RFC3339Nano), To: g.Last.Add(time.Microsecond).Format(time.RFC3339Nano), Claimable: g.Reason != "revoked",
+	}
+	v.Measured = k.exact(g.First)
+	switch {
+	case !g.Vague.IsZero() && g.First.Equal(g.Last):
+		v.Measured = k.measured(g.First, g.Vague).Exact
+	case !g.Vague.IsZero():
+		first, _ := g.Vague.Span(g.First)
+		_, last := g.Vague.Span(g.Last)
+		v.Measured = k.between(first, last).Exact
+	case k.exact(g.First) != k.exact(g.Last):
+		v.Measured += " to " + k.exact(g.Last)
 	}
 	for _, r := range g.Readings {
-		line := parkedLine{Metric: metricWord(r.Metric), Values: valueWords(r.Metric, r.Values), Measured: k.at(r.MeasuredAt)}
+		line := parkedLine{Metric: metricWord(r.Metric), Values: valueWords(r.Metric, r.Values), Measured: k.measured(r.MeasuredAt, r.Vague)}
 		for _, f := range r.Findings.Names() {
 			line.Findings = append(line.Findings, strings.ReplaceAll(f, "_", " "))
 		}

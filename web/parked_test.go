@@ -27,6 +27,8 @@ type lot struct {
 	refused []devices.Refusal
 	reds    []alerts.Unverified
 	claimed []alerts.ClaimedRed
+
+	unclaimed []alerts.UnverifiedAct
 }
 
 func (l *lot) Waiting(context.Context, account.Actor, int) ([]safe.Waiting, error) {
@@ -103,8 +105,24 @@ func (l *lot) Unverified(_ context.Context, _ account.Actor, uid vital.UID) (ale
 	return alerts.Unverified{}, fault.New(fault.NotFound, "there is no unverified red %s", uid)
 }
 
-func (l *lot) AmendUnverified(context.Context, account.Actor, vital.UID, func(alerts.Unverified, time.Time) (alerts.UnverifiedAct, error)) (alerts.Unverified, []alerts.Event, error) {
-	return alerts.Unverified{}, nil, fault.New(fault.Conflict, "nobody acts on it here")
+// AmendUnverified lets a person do nothing here but take back whose a value was said to be.
+func (l *lot) AmendUnverified(ctx context.Context, actor account.Actor, uid vital.UID, decide func(alerts.Unverified, time.Time) (alerts.UnverifiedAct, error)) (alerts.Unverified, []alerts.Event, error) {
+	u, err := l.Unverified(ctx, actor, uid)
+	if err != nil {
+		return u, nil, err
+	}
+	act, err := decide(u, l.clock())
+	if err != nil {
+		return u, nil, err
+	}
+	if act.Unclaimed == 0 {
+		return u, nil, fault.New(fault.Conflict, "nobody acts on it here")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unclaimed = append(l.unclaimed, act)
+	l.claimed = slices.DeleteFunc(l.claimed, func(c alerts.ClaimedRed) bool { return c.Value == act.Unclaimed })
+	return u, nil, nil
 }
 
 func (l *lot) Claimed(_ context.Context, _ account.Actor, f alerts.ClaimedFilter) ([]alerts.ClaimedRed, error) {
@@ -167,9 +185,14 @@ func (l *lot) fill(ana, bert account.Patient) {
 	l.reds = []alerts.Unverified{red, refused, aside}
 	done := refused
 	done.ID, done.UID, done.State, done.Closing, done.ClosedAt, done.ClosedBy, done.Note = 3, "u3", alerts.Closed, alerts.ClosedAsClaimed, ago(20*time.Minute), "Mira Zupan", "She called: it was her cuff."
+	done.All = []alerts.UnverifiedValue{{
+		ID: 31, Place: alerts.InQuarantine, Why: string(vital.ReasonClock), Ground: alerts.GroundExtreme, Values: []float64{250, 140}, ReceivedAt: ago(time.Hour), Became: alerts.ClosedAsClaimed, By: "Mira Zupan",
+		Note: done.Note, EndedAt: done.ClosedAt, Claim: alerts.Claim{Owner: ana},
+	}}
+	l.reds = append(l.reds, done)
 	filed := red
 	filed.ID, filed.UID, filed.State, filed.Closing, filed.ClosedAt, filed.ClosedBy = 4, "u4", alerts.Closed, alerts.ClosedAsClaimed, ago(time.Hour), "Jan Kovač"
-	l.claimed = []alerts.ClaimedRed{{Unverified: done, Owner: ana}, {Unverified: filed, Owner: ana}}
+	l.claimed = []alerts.ClaimedRed{{Unverified: done, Value: 31, Claim: alerts.Claim{Owner: ana}}, {Unverified: filed, Value: 41, Claim: alerts.Claim{Owner: ana, Refile: "f1"}}}
 }
 
 func TestWhatIsParkedIsShownWithWhoseItMayBe(t *testing.T) {
@@ -257,12 +280,46 @@ func TestAClaimedRedIsOnThePatientsPageAndTheBoard(t *testing.T) {
 	}
 }
 
+// TestWhatWasClaimedForTheWrongPersonIsTakenBackWhereItStands: on the patient's page and on its own. What was filed leads to its filing.
+func TestWhatWasClaimedForTheWrongPersonIsTakenBackWhereItStands(t *testing.T) {
+	t.Parallel()
+	f := furnish(t)
+	f.lot.fill(f.ana, f.people[1])
+	nurse := visit(t, f.app(t), "mira")
+	const act = "/unverified/u3/values/31/unclaim"
+	patient := "/patients/" + string(f.ana.UID)
+	_, page := nurse.get("/unverified/u3")
+	wants(t, page, "Said to be of "+f.ana.Name, "Not "+f.ana.Name+"'s?")
+	form := nurse.form(page, act)
+	if answer, page := nurse.post(act, form); answer.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(words(page), "say why it is not theirs") {
+		t.Errorf("without a reason: %d %s", answer.StatusCode, words(page))
+	}
+	_, page = nurse.get(patient)
+	wants(t, page, "Not "+f.ana.Name+"'s? It was filed: undo that filing")
+	if !strings.Contains(page, `href="/refiles/f1"`) {
+		t.Error("what was filed does not lead to its filing")
+	}
+	form = nurse.form(page, act)
+	form.Set("reason", "She was away that day.")
+	if answer, page := nurse.post(act, form); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != patient {
+		t.Fatalf("%d to %q: %s", answer.StatusCode, answer.Header.Get("Location"), words(page))
+	}
+	if got := f.lot.unclaimed; len(got) != 1 || got[0].Claimed != f.ana.ID || got[0].Note != "She was away that day." {
+		t.Errorf("%+v", got)
+	}
+	_, page = nurse.get(patient)
+	wants(t, page, "Claimed reds 1")
+	if answer, _ := nurse.post("/unverified/u3/values/x/unclaim", form); answer.StatusCode != http.StatusNotFound {
+		t.Errorf("of no value: %d", answer.StatusCode)
+	}
+}
+
 func TestThePagesOfWhatIsParkedFitAPhoneAndReadAloud(t *testing.T) {
 	t.Parallel()
 	f := furnish(t)
 	f.lot.fill(f.ana, f.people[1])
 	fitAPhoneAndReadAloud(t, browser.Start(t), f.serve(t), "admin", map[string]string{
-		"parked-inbox": "/devices/inbox", "parked-quarantine": "/devices/quarantine", "parked-unverified": "/unverified/u1", "parked-refused": "/unverified/u2", "parked-ended": "/unverified", "parked-aside": "/unverified/u5",
+		"parked-inbox": "/devices/inbox", "parked-quarantine": "/devices/quarantine", "parked-unverified": "/unverified/u1", "parked-refused": "/unverified/u2", "parked-ended": "/unverified", "parked-aside": "/unverified/u5", "parked-claimed": "/unverified/u3",
 		"parked-board": "/", "parked-patient": "/patients/" + string(f.ana.UID),
 	})
 }

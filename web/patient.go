@@ -40,6 +40,7 @@ type patientView struct {
 	Older       vital.UID // the alert before which more are found; empty: these are all
 	Paged       bool
 	History     historyView // whose readings these were, and which records are the person's
+	Usuals      bool        // the reader may see what is usual for this person
 	Charts      []chartView
 	Claimed     []claimedView  // what may have been an emergency, and was said to be theirs
 	Withdrawn   *withdrawnView // what was taken back
@@ -77,6 +78,7 @@ type limitView struct {
 	Title   string
 	Off     bool
 	Words   ruleWords
+	Usual   string // of a baseline: what is usual now, or how much history it waits for
 	Version string
 	Advice  string
 	Older   []string
@@ -102,6 +104,7 @@ func (w *Web) patient(c *fiber.Ctx) error {
 		Glass: k.at(p.Relation.Glass), Locked: p.State == account.Locked,
 		Ending: p.State == account.Ending && s.Actor.Staff != 0, Consents: w.Consents != nil && s.Actor.Staff != 0 && account.Allow(s.Actor, account.SeeConsents, &p) == nil,
 		Identity:    w.Identities != nil && s.Actor.Staff != 0,
+		Usuals:      s.Actor.Staff != 0,
 		Invites:     w.Door != nil && account.Allow(s.Actor, account.InvitePatient, &p) == nil,
 		TeamInvites: w.Door != nil && p.State != account.Locked && may(s.Actor, account.AddPatient) && !may(s.Actor, account.InvitePatient),
 		Safe:        w.Safe != nil && (may(s.Actor, account.SeeSheet) || may(s.Actor, account.SeeLooks)),
@@ -208,8 +211,15 @@ func (w *Web) addReadings(ctx context.Context, actor account.Actor, view *patien
 	if err != nil {
 		return err
 	}
+	usual, err := w.Limits.Standings(ctx, actor, view.ID, rules)
+	if err != nil {
+		return err
+	}
 	for i := range rules {
 		v, ok := viewLimit(&rules[i], k)
+		if s, is := usual[rules[i].Key()]; is {
+			v.Usual = sentence(s.Words(rules[i].Metric))
+		}
 		measured := slices.ContainsFunc(latest, func(p alerts.Point) bool { return p.Metric == rules[i].Metric })
 		switch {
 		case ok && measured:
@@ -244,6 +254,8 @@ func findingWords(f vital.Finding) []string {
 		{vital.Amending, "sent as a correction of an earlier one"},
 		{vital.Claimed, "claimed: it had waited until somebody said whose it is"},
 		{vital.UserUnsure, "the device was not sure which of its users it was"},
+		{vital.TimeUnsure, "when it was measured is not known well"},
+		{vital.CorrectionRefused, "its device sent a correction that was refused: ask"},
 	}
 	var found []string
 	for _, w := range words {

@@ -165,11 +165,12 @@ func (m *expectations) schedules() *measuring.Schedules {
 }
 
 func (m *expectations) technique() *measuring.Technique {
-	return &measuring.Technique{Book: m, People: m, Now: m.clock, Away: func(_ context.Context, _ account.Actor, q measuring.Question, _ string) error {
+	return &measuring.Technique{Book: m, People: m, Now: m.clock, Away: func(ctx context.Context, actor account.Actor, q measuring.Question, _ string) error {
 		m.mu.Lock()
-		defer m.mu.Unlock()
 		m.away = append(m.away, string(q.UID))
-		return nil
+		m.mu.Unlock()
+		_, err := m.SettleQuestion(ctx, actor, q)
+		return err
 	}}
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,6 +66,9 @@ func fold(key alerts.RuleKey, run []alerts.Entry, gone map[int64]*alerts.Retract
 		}
 	}
 	line.Text = strconv.Itoa(len(run)) + " further readings beyond the limit, " + k.short(first) + " to " + k.short(last)
+	if slices.ContainsFunc(run, func(e alerts.Entry) bool { return !e.Vague.IsZero() }) {
+		line.Text = strconv.Itoa(len(run)) + " further readings beyond the limit, not of all is known when they were measured"
+	}
 	if least == worst {
 		line.Level = viewLevel(worst)
 	} else {

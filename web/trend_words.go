@@ -28,6 +28,8 @@ func ruleWordsOf(key alerts.RuleKey, v *alerts.Version) ruleWords {
 		w = movingAverageWords(d, t.MovingAverage)
 	case t.Average != nil:
 		w = averageWords(d, t.Average)
+	case t.Baseline != nil:
+		return baselineWords(d, t)
 	default:
 		return w
 	}
@@ -48,6 +50,8 @@ func titleWords(key alerts.RuleKey) string {
 		return metricWord(key.Metric) + ": moving average"
 	case alerts.FormAverage:
 		return metricWord(key.Metric) + ": average of days"
+	case alerts.FormBaseline:
+		return metricWord(key.Metric) + ": against what is usual"
 	case "":
 	}
 	return metricWord(key.Metric)
@@ -178,6 +182,50 @@ func averageWords(d vital.Definition, a *alerts.TrendAverage) ruleWords {
 	return w
 }
 
+func baselineWords(d vital.Definition, t *alerts.Trend) ruleWords {
+	b, unit := t.Baseline, d.Components[0].Canonical
+	part, gap, after := "Each reading", "", "one reading"
+	if b.Part != nil {
+		part += " from " + b.Part.From + " until " + b.Part.Until
+	}
+	if b.GapDays > 0 {
+		gap = ", with " + dayCount(b.GapDays) + " left out between them and the day of the reading"
+	}
+	if t.ClearAfter > 1 {
+		after = strconv.Itoa(t.ClearAfter) + " readings in a row"
+	}
+	return ruleWords{
+		Lines: stepLines(b.Steps, func(s *alerts.TrendStep) string {
+			side := " above"
+			if s.Direction == alerts.Fall {
+				side = " below"
+			}
+			return awayWords(d, s) + side + " what is usual"
+		}),
+		Begins: part + " is compared with what is usual for this person: the median of the sessions of " + dayCount(b.Days) + " before it" + gap +
+			". A session is the mean of the readings of a day before noon, or from noon on: each weighs the same, however many readings it has." +
+			" The usual spread is how far sessions mostly lie from that median (MAD), at least " + withUnit(number(b.LeastSpread), unit) +
+			". It says nothing before there are " + strconv.Itoa(b.LeastSessions) + " sessions on " + dayCount(b.LeastDays) + ".",
+		Ends: "The condition ends after " + after + " back inside" + marginWords(b.Margin, unit) +
+			". When they are inside only because what is usual has changed since it began, the alert waits for a person.",
+	}
+}
+
+// awayWords is the distance of a step of a baseline: "3 % or more", "3 usual spreads or more", "15 /min and 3 usual spreads or more".
+func awayWords(d vital.Definition, s *alerts.TrendStep) string {
+	var parts []string
+	if s.By > 0 {
+		parts = append(parts, withUnit(number(s.By), d.Components[0].Canonical))
+	}
+	if s.Spreads > 0 {
+		parts = append(parts, number(s.Spreads)+" usual spreads")
+	}
+	if s.MoreThan {
+		return "more than " + strings.Join(parts, " and ")
+	}
+	return strings.Join(parts, " and ") + " or more"
+}
+
 func marginWords(margin float64, u vital.Unit) string {
 	if margin == 0 {
 		return ""
@@ -201,6 +249,8 @@ func returnedWord(key alerts.RuleKey) string {
 		return "Back near the reference"
 	case alerts.FormAverage:
 		return "The mean is back inside the limits"
+	case alerts.FormBaseline:
+		return "Back near what is usual"
 	case "":
 	}
 	return "Back inside the limits"

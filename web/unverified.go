@@ -27,6 +27,7 @@ func (w *Web) mountUnverified(get, post func(string, fiber.Handler)) {
 	post("/unverified/:id/acknowledge", w.unverifiedAct)
 	post("/unverified/:id/claim", w.unverifiedAct)
 	post("/unverified/:id/close", w.unverifiedAct)
+	post("/unverified/:id/values/:value/unclaim", w.unclaim)
 }
 
 // unverifiedView is an unverified red, as a row of the board and on its own page.
@@ -61,6 +62,7 @@ type unverifiedView struct {
 	Aside      string // open, though somebody who may not end it has put it aside in the inbox
 	// Of the page alone.
 	All     []partView // what it stands for, where that is not all said
+	Cut     bool       // All may be but the worst of it
 	Log     []entryView
 	Who     string
 	Choices []patientLine
@@ -77,7 +79,7 @@ type holderView struct {
 func viewUnverified(u *alerts.Unverified, k clock, csrf string) unverifiedView {
 	v := unverifiedView{
 		ID: u.UID, Version: u.Version, CSRF: csrf, Level: viewLevel(u.Level), Metric: metricWord(u.Metric), Values: unverifiedValues(u), Because: groundWords(u.Ground),
-		Waits: placeWords(u), Device: u.Device, Sensor: u.Sensor, Measured: k.at(u.MeasuredAt), Received: k.at(u.ReceivedAt), Opened: k.at(u.OpenedAt), Historic: u.Historic,
+		Waits: placeWords(u), Device: u.Device, Sensor: u.Sensor, Measured: k.measured(u.MeasuredAt, u.Vague), Received: k.at(u.ReceivedAt), Opened: k.at(u.OpenedAt), Historic: u.Historic,
 		Open: u.State != alerts.Closed, Note: u.Note, Inbox: u.Place == alerts.InInbox,
 	}
 	for _, f := range u.Findings.Names() {
@@ -143,13 +145,13 @@ func unverifiedValues(u *alerts.Unverified) string {
 		if !u.Unitless {
 			text = withUnit(text, d.Components[i].Canonical)
 		}
-		if len(u.Values) > 1 {
+		if len(d.Components) > 1 { // a pressure alone says which it is
 			text = d.Components[i].Code + " " + text
 		}
 		parts = append(parts, text)
 	}
 	if u.Unitless && len(parts) > 0 {
-		parts[len(parts)-1] += " (no unit was sent)"
+		parts[len(parts)-1] += " (unit not known)"
 	}
 	switch u.Beyond {
 	case vital.Below:
@@ -180,6 +182,9 @@ func placeWords(u *alerts.Unverified) string {
 	case alerts.InInbox:
 		return "waits for an owner: " + waitsWords(u.Why)
 	case alerts.InQuarantine:
+		if vital.Reason(u.Why) == vital.ReasonNotKept { // it has a number, so that it is no goal and no index
+			return "was refused: its sender calls it preliminary, or does not say that it is a final result"
+		}
 		return "was refused: " + refusedWords(vital.Reason(u.Why))
 	case alerts.InRecord:
 		return "is stored as an average, which no limit judges"
@@ -263,7 +268,7 @@ func (w *Web) unverifiedPage(c *fiber.Ctx, status int, wrong string, choices []p
 	}
 	k := clock{now: w.Now(), zone: w.Zone}
 	v := viewUnverified(&u, k, s.CSRF)
-	v.tell(&u, k)
+	v.tell(&u, k, &s, "/unverified/"+string(u.UID))
 	v.Error, v.Choices, v.Who = wrong, choices, c.FormValue("who")
 	c.Status(status)
 	return w.page(c, "unverified", "Unverified red", "board", v)

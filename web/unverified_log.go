@@ -3,6 +3,7 @@ package web
 import (
 	"github.com/gofiber/fiber/v2"
 
+	"hale/account"
 	"hale/alerts"
 	"hale/api/session"
 	"hale/vital"
@@ -15,6 +16,7 @@ type partView struct {
 	Measured moment
 	Received moment
 	Became   string // empty while it waits
+	Claim    *claimOfView
 }
 
 // entryView is a line of the log of an unverified red.
@@ -28,18 +30,22 @@ type entryView struct {
 type endedView struct{ Rows []unverifiedView }
 
 // tell adds what it stands for and its log.
-func (v *unverifiedView) tell(u *alerts.Unverified, k clock) {
+func (v *unverifiedView) tell(u *alerts.Unverified, k clock, s *account.Session, back string) {
 	for i := range u.All {
 		p := &u.All[i]
-		one := partView{Values: parkedWords(u, p.Ground, p.Values, p.Unitless), Waits: placeWords(&alerts.Unverified{Place: p.Place, Why: p.Why}), Measured: k.at(p.MeasuredAt), Received: k.at(p.ReceivedAt)}
+		one := partView{Values: parkedWords(u, p.Ground, p.Values, p.Unitless), Waits: placeWords(&alerts.Unverified{Place: p.Place, Why: p.Why}), Measured: k.measured(p.MeasuredAt, p.Vague), Received: k.at(p.ReceivedAt)}
 		if !p.EndedAt.IsZero() || p.Became == alerts.ClosedAsDismissed {
 			one.Became = closingWords(p.Became, p.By, p.Place)
 		}
 		if p.Note != "" && one.Became != "" {
 			one.Became += ": “" + p.Note + "”"
 		}
+		if p.Became == alerts.ClosedAsClaimed {
+			one.Claim = viewClaimOf(u.UID, p.ID, p.Place, &p.Claim, s, back)
+		}
 		v.All = append(v.All, one)
 	}
+	v.Cut = len(u.All) == alerts.MostShown
 	for _, e := range u.Log {
 		one := entryView{At: k.at(e.At), Words: happenedWords(e.Kind), By: e.By, Note: e.Note}
 		if len(e.Values) > 0 {
@@ -81,7 +87,7 @@ func closingWords(c alerts.Closing, by string, place alerts.Place) string {
 
 func happenedWords(kind string) string {
 	return map[string]string{
-		"opened": "It came", "worsened": "It became worse, or is better known", "overdue": "Nobody had looked at it in time", "acknowledged": "Acknowledged", "claimed": "Whose it is was said",
+		"opened": "It came", "worsened": "It became worse, or is better known", "overdue": "Nobody had looked at it in time", "acknowledged": "Acknowledged", "claimed": "Whose it is was said", "unclaimed": "It is not whose it was said to be",
 		"closed": "Ended", "dismissed": "Put aside in the inbox", "brought_back": "Brought back to wait in the inbox", "taken_back": "Taken back", "read_again": "Decoded again and accepted",
 	}[kind]
 }

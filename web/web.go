@@ -67,8 +67,9 @@ type Config struct {
 	Kits             *devices.Kits // no pages of kits and devices when nil; with Types and Desk
 	Types            *devices.Types
 	Desk             *devices.Desk
-	Zone             *time.Location // of the staff, for times that concern no single patient; UTC when nil
-	Emergency        string         // the local emergency number; "112" when empty
+	Gateways         *devices.Gateways // with Kits
+	Zone             *time.Location    // of the staff, for times that concern no single patient; UTC when nil
+	Emergency        string            // the local emergency number; "112" when empty
 	Log              *slog.Logger
 	Now              func() time.Time
 }
@@ -133,6 +134,7 @@ func (w *Web) Mount(app *fiber.App) {
 	get("/new-patient", w.newPatient)
 	post("/new-patient", w.addPatient)
 	w.mountSchedules(get, post)
+	w.mountUsual(get, post)
 	w.mountUnverified(get, post)
 	w.mountParked(get, post)
 	w.mountWithdrawn(post)

@@ -52,7 +52,7 @@ func (w *Web) withdrawnOf(ctx context.Context, s account.Session, p *account.Pat
 	view := &withdrawnView{ID: p.UID, CSRF: s.CSRF}
 	for i := range list {
 		one := &list[i]
-		line := withdrawnLine{Metric: metricWord(one.Metric), Values: valueWords(one.Metric, one.Values), Who: "the device", Why: one.Why, Measured: k.at(one.MeasuredAt), At: k.at(one.At), Amended: one.How == "amended"}
+		line := withdrawnLine{Metric: metricWord(one.Metric), Values: valueWords(one.Metric, one.Values), Who: "the device", Why: one.Why, Measured: k.measuredRoughly(one.MeasuredAt, one.Findings), At: k.at(one.At), Amended: one.How == "amended"}
 		if one.By != "" {
 			line.Who = one.By
 		}
@@ -67,7 +67,7 @@ func (w *Web) withdrawnOf(ctx context.Context, s account.Session, p *account.Pat
 			one := &latest[i]
 			view.Entry = append(view.Entry, enteredLine{
 				Value: strconv.FormatInt(one.ID, 10) + " " + one.At.UTC().Format(time.RFC3339Nano),
-				Text:  metricWord(one.Metric) + " " + valueWords(one.Metric, one.Values) + ", " + k.exact(one.At),
+				Text:  metricWord(one.Metric) + " " + valueWords(one.Metric, one.Values) + ", " + k.measured(one.At, one.Vague()).Exact,
 			})
 		}
 	}

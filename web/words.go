@@ -195,6 +195,7 @@ func endedWord(key alerts.RuleKey, c alerts.Cause) string {
 		return "No longer so by the readings that were filed here"
 	case alerts.CauseWithdrawn:
 		return "No longer so: readings that it told of were taken back"
+	case alerts.CauseRefused:
 	}
 	return other
 }
@@ -215,6 +216,8 @@ func changedWord(key alerts.RuleKey, c alerts.Cause) string {
 		return "Readings that were filed elsewhere are this person's, and are filed here now"
 	case alerts.CauseWithdrawn:
 		return "A reading was taken back"
+	case alerts.CauseRefused:
+		return "Its device sent a correction that was refused: ask"
 	case alerts.CauseReturned, alerts.CauseRuleOff:
 	}
 	return "What is known of the past has changed"

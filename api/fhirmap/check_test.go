@@ -113,11 +113,7 @@ func (c *checker) observation(at string, o object) {
 	c.code(at+".status", o["status"], "registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown")
 	c.need(at, o, "category", "code", "subject")
 	code, _ := o["code"].(object)
-	when, _ := o["effectiveDateTime"].(string)
-	if len(when) < len("2026-03-29") { // vs-1
-		c.errorf("%s.effectiveDateTime %q", at, when)
-	}
-	c.moment(at+".effectiveDateTime", o["effectiveDateTime"])
+	c.effective(at, o)
 	value, hasValue := o["valueQuantity"].(object)
 	if hasValue {
 		c.quantity(at, value)
@@ -128,7 +124,7 @@ func (c *checker) observation(at string, o object) {
 	}
 	for _, one := range components {
 		q, some := one["valueQuantity"].(object)
-		if !some && one["dataAbsentReason"] == nil { // vs-3
+		if !some && one["dataAbsentReason"] == nil && one["valueString"] == nil && one["valueCodeableConcept"] == nil { // vs-3
 			c.errorf("%s: a component without a value", at)
 		}
 		if some {
@@ -143,6 +139,36 @@ func (c *checker) observation(at string, o object) {
 	for _, name := range names {
 		url, _ := name.(string)
 		c.profiled(at, strings.TrimPrefix(url, "http://hl7.org/fhir/StructureDefinition/"), o)
+	}
+}
+
+// effective is a moment or a day, or a period between two that are given alike and in their order.
+func (c *checker) effective(at string, o object) {
+	when, some := o["effectiveDateTime"].(string)
+	period, lasts := o["effectivePeriod"].(object)
+	if some == lasts {
+		c.errorf("%s has neither effectiveDateTime nor effectivePeriod, or both", at)
+		return
+	}
+	times := []string{when}
+	if lasts {
+		start, _ := period["start"].(string)
+		end, _ := period["end"].(string)
+		if times = []string{start, end}; len(start) < len(end)-len("+02:00") || len(start) > len(end)+len("+02:00") {
+			c.errorf("%s.effectivePeriod from %s to %s", at, start, end)
+		}
+	}
+	var first time.Time
+	for _, s := range times {
+		t, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			c.moment(at+".effective", s) // vs-1: at least to the day
+			t, _ = time.Parse(time.RFC3339Nano, s)
+		}
+		if t.Before(first) { // per-1
+			c.errorf("%s.effectivePeriod ends at %s, before it begins", at, s)
+		}
+		first = t
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"hale/account"
 	"hale/api/fhirmap"
 	"hale/safe"
@@ -76,7 +78,11 @@ func everything() []any {
 				sent = []vital.Quantity{q(1600, -2, u), q(1060, -2, u), q(66, 0, vital.PerMinute)}
 			}
 			r := reading(id, d.Metric, sent...)
-			r.Findings = vital.IrregularPulse | vital.Disputed
+			r.Findings = vital.IrregularPulse | vital.Disputed | vital.Averaged
+			r.Facts = []vital.Fact{{Name: vital.Until, Value: "2026-03-29T07:31:00Z"}, {Name: "mean_pressure", Value: "95 mm[Hg]"}, {Name: "contact", Value: "detected"}, {Name: " ", Value: "x"}, {Name: "blank", Value: " "}}
+			if id%2 == 0 {
+				r.Facts, r.Findings = nil, vital.TimeLocal|vital.TimeUnsure
+			}
 			things, id = append(things, r), id+1
 		}
 	}
@@ -104,6 +110,9 @@ func TestTheCheckerCanSeeEachMistake(t *testing.T) {
 		"a saturation with one code":            {`"code":"59408-5"`, `"code":"59408-6"`},
 		"no category":                           {`"code":"vital-signs"`, `"code":"vitals"`},
 		"a moment without an offset":            {`"effectiveDateTime":"2026-03-29T08:01:00+02:00"`, `"effectiveDateTime":"2026-03-29T08:01:00"`},
+		"an end before the beginning":           {`"end":"2026-03-29T09:31:00+02:00"`, `"end":"2026-03-29T07:31:00+02:00"`},
+		"a period of which one is a day":        {`"end":"2026-03-29T09:31:00+02:00"`, `"end":"2026-03-30"`},
+		"a month":                               {`"effectiveDateTime":"2026-03-29T08:01:00+02:00"`, `"effectiveDateTime":"2026-03"`},
 		"a reference that leads nowhere":        {`"subject":{"reference":"urn:uuid:`, `"subject":{"reference":"urn:uuid:0`},
 		"the same name twice":                   {`"fullUrl":"`, `"fullUrl":"x`},
 		"an empty text":                         {`"text":"Blood pressure"`, `"text":""`},
@@ -131,6 +140,21 @@ func with(r *safe.Reading, findings vital.Finding, facts ...vital.Fact) *safe.Re
 	return r
 }
 
+// local is a reading by a clock without zone, or of a date, with the end of what lasted.
+func local(sent, until string) *safe.Reading {
+	r := with(reading(1, vital.SleepDuration, q(6, 0, vital.Hour)), vital.TimeLocal)
+	r.SentAt, _ = time.Parse("2006-01-02T15:04:05", sent)
+	if len(sent) == len(time.DateOnly) {
+		r.SentAt, _ = time.Parse(time.DateOnly, sent)
+		r.Findings |= vital.TimeUnsure
+	}
+	r.MeasuredAt, _ = vital.Wall(r.SentAt, vital.ZoneOrUTC(holder().Zone))
+	if until != "" {
+		r.Facts = []vital.Fact{{Name: vital.Until, Value: until}}
+	}
+	return r
+}
+
 func TestNumbersAreWrittenDigitByDigitAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -145,8 +169,25 @@ func TestNumbersAreWrittenDigitByDigitAsTheyWereSent(t *testing.T) {
 		"a tenth of a gram is not lost":                   {reading(1, vital.BodyWeight, q(705001, -1, vital.Gram)), []string{`"value":70500.1`, `"code":"g"`}},
 		"glucose in mmol/L has the code of its substance": {reading(1, vital.Glucose, q(67, -1, vital.MmolPerL)), []string{`"14743-9"`, `"value":6.7`, `"code":"mmol/L"`}},
 		"glucose in mg/dL has that of its mass":           {reading(1, vital.Glucose, q(121, 0, vital.MgPerDL)), []string{`"41653-7"`, `"value":121`}},
-		"what stood beside it is a note": {with(reading(1, vital.BodyWeight, q(814, -1, vital.Kilogram)), vital.Amending, vital.Fact{Name: "body_posture", Value: "sitting"}),
-			[]string{`"text":"body_posture: sitting"`, `"status":"amended"`}},
+		"words that stood beside it are a component": {with(reading(1, vital.BodyWeight, q(814, -1, vital.Kilogram)), vital.Amending, vital.Fact{Name: "body_posture", Value: "sitting"}),
+			[]string{`{"code":{"text":"body_posture"},"valueString":"sitting"}`, `"status":"amended"`}},
+		"so is an amount, with its code": {with(reading(1, vital.BloodPressure, q(128, 0, vital.MmHg), q(79, 0, vital.MmHg)), 0, vital.Fact{Name: "mean_pressure", Value: "95.0 mm[Hg]"}),
+			[]string{`"code":"8478-0"`, `"text":"mean_pressure"},"valueQuantity":{"value":95.0,"unit":"mm[Hg]","system":"http://unitsofmeasure.org","code":"mm[Hg]"}}`}},
+		"what is no amount of UCUM stays words": {with(reading(1, vital.HeartRate, q(61, 0, vital.PerMinute)), 0, vital.Fact{Name: "pace", Value: "60 bpm"}, vital.Fact{Name: "code", Value: "007 kg"}),
+			[]string{`"valueString":"60 bpm"`, `"valueString":"007 kg"`}},
+		"body site, method and note have their places": {with(reading(1, vital.HeartRate, q(61, 0, vital.PerMinute)), vital.PoorSignal, vital.Fact{Name: "measurement_location", Value: "left wrist"},
+			vital.Fact{Name: "method", Value: "by hand"}, vital.Fact{Name: "note", Value: "after coffee"}),
+			[]string{`"bodySite":{"text":"left wrist"}`, `"method":{"text":"by hand"}`, `"note":[{"text":"after coffee"},{"text":"poor signal"}]`}},
+		"an average says that it is one": {with(reading(1, vital.HeartRate, q(61, 0, vital.PerMinute)), vital.Averaged, vital.Fact{Name: "descriptive_statistic", Value: "average"}),
+			[]string{`"valueCodeableConcept":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-statistics","code":"average","display":"Average"}],"text":"average"}`}},
+		"what lasted has its end": {with(reading(1, vital.SleepDuration, q(7, 0, vital.Hour)), 0, vital.Fact{Name: vital.Until, Value: "2026-03-29T07:01:00Z"}),
+			[]string{`"effectivePeriod":{"start":"2026-03-29T08:01:00+02:00","end":"2026-03-29T09:01:00+02:00"}`}},
+		"the end of a clock without zone is by the wall of the home": {local("2026-03-29T00:30:00", "2026-03-29T06:30:00"),
+			[]string{`"effectivePeriod":{"start":"2026-03-29T00:30:00+01:00","end":"2026-03-29T06:30:00+02:00"}`}},
+		"of what is known to the day no more is said": {local("2026-03-29", ""), []string{`"effectiveDateTime":"2026-03-29"`}},
+		"so is a span of days":                        {local("2026-03-29", "2026-03-30"), []string{`"effectivePeriod":{"start":"2026-03-29","end":"2026-03-30"}`}},
+		"an end before the beginning is none": {with(reading(1, vital.HeartRate, q(61, 0, vital.PerMinute)), 0, vital.Fact{Name: vital.Until, Value: "2020-03-29T07:01:00Z"}),
+			[]string{`"effectiveDateTime":"2026-03-29T08:01:00+02:00"`, `{"code":{"text":"until"},"valueString":"2020-03-29T07:01:00Z"}`}},
 		"a local measurement has our own code": {reading(1, vital.BodyWater, q(551, -1, vital.Percent)), []string{`"urn:hale:metric"`, `"value":55.1`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,5 +245,48 @@ func TestNamesAreTheSameEachTimeAndOfOnePersonOnly(t *testing.T) {
 	}
 	if other := fmt.Sprint(string(one)); strings.Count(other, "fullUrl") != 2 {
 		t.Error(other)
+	}
+}
+
+// TestWhatWasTakenBackIsEnteredInError, with the number as it was sent and who says so; what stands in the place of another is amended.
+func TestWhatWasTakenBackIsEnteredInError(t *testing.T) {
+	t.Parallel()
+	final := reading(1, vital.HeartRate, q(61, 0, vital.PerMinute))
+	amending := reading(2, vital.HeartRate, q(64, 0, vital.PerMinute))
+	amending.Findings = vital.Amending
+	corrected := reading(3, vital.HeartRate, q(46, 0, vital.PerMinute))
+	corrected.Withdrawn = &safe.TakenBack{At: morning(), Amended: true}
+	gone := reading(4, vital.HeartRate, q(200, 0, vital.PerMinute))
+	gone.Findings, gone.Withdrawn = vital.Amending, &safe.TakenBack{At: morning(), By: "Nina Nurse", Why: "The strap was loose."}
+	b := write(t, final, amending, corrected, gone)
+	for _, wrong := range checkBundle(t, b) {
+		t.Error(wrong)
+	}
+	var bundle struct {
+		Entry []struct {
+			Resource struct {
+				Status        string
+				ValueQuantity *struct{ Value float64 }
+				Note          []struct{ Text string }
+			}
+		}
+	}
+	if err := json.Unmarshal(b, &bundle); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range bundle.Entry[1:] {
+		said := fmt.Sprintf("%s %v", e.Resource.Status, e.Resource.ValueQuantity.Value)
+		for _, n := range e.Resource.Note {
+			said += "; " + n.Text
+		}
+		got = append(got, said)
+	}
+	want := []string{
+		"final 61", "amended 64", "entered-in-error 46; corrected, another stands in its place, by the device",
+		"entered-in-error 200; taken back by Nina Nurse: The strap was loose.",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

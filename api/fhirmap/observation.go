@@ -1,9 +1,7 @@
 package fhirmap
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
 
 	"hale/account"
 	"hale/fhir"
@@ -22,9 +20,9 @@ func (d *document) observation(r *safe.Reading) fhir.Observation {
 	o := fhir.Observation{
 		ResourceType: "Observation", Identifier: []fhir.Identifier{{System: System + "reading", Value: strconv.FormatInt(r.ID, 10)}}, Status: "final",
 		Category: []fhir.CodeableConcept{{Coding: []fhir.Coding{{System: fhir.ObservationCategory, Code: f.Category, Display: f.Title}}}},
-		Code:     fhir.CodeableConcept{Text: def.Display}, Subject: d.subject(),
-		EffectiveDateTime: d.dateTime(r.MeasuredAt), Issued: d.instant(r.ReceivedAt),
+		Code:     fhir.CodeableConcept{Text: def.Display}, Subject: d.subject(), Issued: d.instant(r.ReceivedAt),
 	}
+	d.effective(&o, r)
 	o.Meta = f.Meta()
 	sent := vital.NoUnit
 	if len(r.Sent) > 0 {
@@ -51,28 +49,13 @@ func (d *document) observation(r *safe.Reading) fhir.Observation {
 			Code: fhir.CodeableConcept{Coding: []fhir.Coding{{System: loinc, Code: c.LOINC}}, Text: c.Code}, ValueQuantity: &q,
 		})
 	}
-	o.Note = append(o.Note, notes(r)...)
+	d.beside(&o, r)
 	if r.Findings&vital.Amending != 0 {
 		o.Status = "amended"
 	}
+	if r.Withdrawn != nil {
+		o.Status = "entered-in-error"
+		o.Note = append(o.Note, fhir.Annotation{Text: r.Withdrawn.Words()})
+	}
 	return o
-}
-
-// notes tell what a device, Hale or the patient noticed about a reading.
-func notes(r *safe.Reading) []fhir.Annotation {
-	var all []fhir.Annotation
-	for _, name := range r.Findings.Names() {
-		text := strings.ReplaceAll(name, "_", " ")
-		if name == "disputed" {
-			text = "disputed by the patient"
-		}
-		all = append(all, fhir.Annotation{Text: text})
-	}
-	for _, f := range r.Facts {
-		all = append(all, fhir.Annotation{Text: f.Name + ": " + f.Value})
-	}
-	if off := r.Offset(); off != 0 {
-		all = append(all, fhir.Annotation{Text: fmt.Sprintf("the device's clock was corrected by %s s", strconv.FormatFloat(off.Seconds(), 'f', -1, 64))})
-	}
-	return all
 }

@@ -1,16 +1,16 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"hale/fault"
-	"hale/fhir"
+	"hale/ingest"
 	"hale/ingest/formats"
 	"hale/vital"
 )
@@ -20,16 +20,28 @@ type conformanceCommand struct {
 	Path   string `arg:"" help:"The file or folder."`
 }
 
-// vector is what became of one vector.
+// vector is what became of one vector. One that is old is as expected but for its time: before 2015 no device of Hale's measured anything,
+// so that one which sent it would be refused.
 type vector struct {
 	name string
 	ok   bool
+	old  bool
 	got  string
+}
+
+func (v *vector) verdict() string {
+	switch {
+	case !v.ok:
+		return "MISS"
+	case v.old:
+		return "old"
+	}
+	return "ok"
 }
 
 // Run prints a table. That a vector is missed is an error, and so is a path without vectors.
 func (c *conformanceCommand) Run(p *program) error {
-	rows, err := conform(c.Format, c.Path)
+	rows, err := conform(c.Format, c.Path, time.Now())
 	if err != nil {
 		return err
 	}
@@ -37,16 +49,19 @@ func (c *conformanceCommand) Run(p *program) error {
 	for _, r := range rows {
 		widest = max(widest, min(len(r.name), 90))
 	}
-	missed := 0
+	missed, old := 0, 0
 	for _, r := range rows {
-		verdict := "ok"
 		if !r.ok {
-			verdict = "MISS"
 			missed++
+		} else if r.old {
+			old++
 		}
-		fmt.Fprintf(p.out, "%-4s  %-*s  %s\n", verdict, widest, r.name, r.got)
+		fmt.Fprintf(p.out, "%-4s  %-*s  %s\n", r.verdict(), widest, r.name, r.got)
 	}
 	fmt.Fprintf(p.out, "%d of %d vectors as expected\n", len(rows)-missed, len(rows))
+	if old > 0 {
+		fmt.Fprintf(p.out, "%d of these have a time before 2015 (old): a device that sent it would be refused for that, and for nothing else\n", old)
+	}
 	switch {
 	case len(rows) == 0:
 		return fault.New(fault.Invalid, "%s holds no vectors", c.Path)
@@ -56,7 +71,7 @@ func (c *conformanceCommand) Run(p *program) error {
 	return nil
 }
 
-func conform(format, path string) ([]vector, error) {
+func conform(format, path string, now time.Time) ([]vector, error) {
 	if inOneFile := map[string]func([]byte) ([]vector, error){"gatt": conformGATT, "news2": conformNEWS2}[format]; inOneFile != nil {
 		text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 		if err != nil {
@@ -77,11 +92,12 @@ func conform(format, path string) ([]vector, error) {
 		if err != nil {
 			return err
 		}
-		row := conformFHIR
+		v := vector{}
 		if format == "omh" {
-			row = func(text []byte) vector { return conformOMH(at, text) }
+			v = conformOMH(at, text, now)
+		} else {
+			v = conformFHIR(text, now)
 		}
-		v := row(text)
 		if v.name, err = filepath.Rel(root, at); err != nil || v.name == "." {
 			v.name = filepath.Base(at)
 		}
@@ -122,7 +138,7 @@ func noneKept(m *formats.Message) bool {
 }
 
 // conformOMH holds a body against the folder in which it lies: schema/version/shouldPass or shouldFail.
-func conformOMH(path string, body []byte) vector {
+func conformOMH(path string, body []byte, now time.Time) vector {
 	parts := strings.Split(filepath.ToSlash(path), "/")
 	if len(parts) < 4 {
 		return vector{got: "it lies in no folder schema/version/shouldPass or shouldFail"}
@@ -139,6 +155,9 @@ func conformOMH(path string, body []byte) vector {
 	switch parts[len(parts)-2] {
 	case "shouldPass":
 		v.ok = len(m.Drafts) == 1 && len(m.Refused) == 0 || noneKept(&m)
+		if _, err := v.taken(&m, now); err != nil {
+			v.ok, v.got = false, v.got+": "+fault.MessageOf(err)
+		}
 	case "shouldFail":
 		v.ok = len(m.Drafts) == 0 && len(m.Refused) > 0
 		for _, r := range m.Refused {
@@ -150,83 +169,28 @@ func conformOMH(path string, body []byte) vector {
 	return v
 }
 
+// taken returns the measurements of a message as they are stored when a device sends it now. What would be refused is an error, unless it is
+// for its time alone, which lies before 2015: then the vector is old, and they are as they would be stored otherwise.
+func (v *vector) taken(m *formats.Message, now time.Time) ([]vital.Reading, error) {
+	var all []vital.Reading
+	for i := range m.Drafts {
+		r, no := ingest.Judge(&m.Drafts[i], now)
+		if no != nil && (no.Reason != vital.ReasonClock || vital.ClockPlausible(r.SentAt, r.SentAt)) {
+			return nil, fault.New(fault.Invalid, "a device that sends it is refused: %s", no.Detail)
+		}
+		if no != nil {
+			v.old, r.MeasuredAt = true, r.SentAt
+			if r.More != nil {
+				r.MeasuredAt = r.SentAt.Add(r.More.Clock.Offset)
+			}
+			r.FindAge()
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
 // schemasNotKept are names of schemas of Open mHealth whose bodies are well formed and no measurement that Hale keeps.
 func schemasNotKept() []string {
 	return []string{"body-fat-percentage", "body-height", "body-mass-index", "calories-burned", "minutes-moderate-activity", "physical-activity"}
-}
-
-// conformFHIR reads a resource, writes what it read, and reads that: it must mean the same. What is no measurement that Hale keeps
-// must be refused with a reason.
-func conformFHIR(text []byte) vector {
-	m := formats.FHIR(text)
-	v := vector{got: messageWords(&m), ok: len(m.Drafts) > 0 || noneKept(&m)}
-	for _, r := range m.Refused {
-		v.ok = v.ok && r.NotKept && r.Detail != ""
-	}
-	sent := quantitiesOf(text)
-	for i := range m.Drafts {
-		d := &m.Drafts[i]
-		for _, q := range d.Measured() {
-			if !slices.Contains(sent, q) {
-				return vector{got: fmt.Sprintf("%s %s is not what was sent: %s", q, q.Unit.UCUM(), v.got)}
-			}
-		}
-		o, err := formats.Observation(d)
-		if err != nil {
-			return vector{got: "it cannot be written again: " + fault.MessageOf(err)}
-		}
-		out, err := json.Marshal(o)
-		if err != nil {
-			return vector{got: "it cannot be written again: " + err.Error()}
-		}
-		again := formats.FHIR(out)
-		if len(again.Drafts) != 1 || len(again.Refused) > 0 || !formats.Same(d, &again.Drafts[0]) {
-			return vector{got: v.got + " came back as " + messageWords(&again)}
-		}
-	}
-	return v
-}
-
-// quantitiesOf finds the amounts of a resource without knowing what it is: whatever object has a value and a code of UCUM, and
-// whatever stands as valueInteger.
-func quantitiesOf(text []byte) []vital.Quantity {
-	d := json.NewDecoder(strings.NewReader(string(text)))
-	d.UseNumber()
-	var root any
-	if d.Decode(&root) != nil {
-		return nil
-	}
-	var found []vital.Quantity
-	var walk func(any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case []any:
-			for _, e := range v {
-				walk(e)
-			}
-		case map[string]any:
-			number, ok := v["value"].(json.Number)
-			code, _ := v["code"].(string)
-			units := []vital.Unit{}
-			if u, known := fhir.UnitOf(code); known && ok {
-				units = append(units, u)
-			}
-			if whole, is := v["valueInteger"].(json.Number); is {
-				number, units = whole, []vital.Unit{vital.Steps, vital.Score}
-			}
-			if m, e, err := vital.ParseDecimal(number.String()); err == nil {
-				for _, u := range units {
-					found = append(found, vital.Quantity{Mantissa: m, Exponent: e, Unit: u})
-					if u == vital.Fraction { // a count may be written as 1
-						found = append(found, vital.Quantity{Mantissa: m, Exponent: e, Unit: vital.Steps}, vital.Quantity{Mantissa: m, Exponent: e, Unit: vital.Score})
-					}
-				}
-			}
-			for _, e := range v {
-				walk(e)
-			}
-		}
-	}
-	walk(root)
-	return found
 }

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"hale/fault"
+	"hale/ingest"
 	"hale/ingest/formats"
 	"hale/vital"
 )
@@ -20,7 +21,7 @@ type decodeCommand struct {
 	File   string `arg:"" optional:"" default:"-" help:"File with one payload; - is standard input. Of gatt it is bytes, or hexadecimal digits."`
 }
 
-// Run prints the measurements of a payload, or the reasons why it holds none. That a part of it is refused is an error.
+// Run prints the measurements of a payload, or the reasons why it holds none. That a part of it is refused is an error; a doubt is none.
 func (c *decodeCommand) Run(p *program) error {
 	payload, err := readSample(c.File, p.in)
 	if err != nil {
@@ -167,6 +168,15 @@ func measuredAt(at time.Time, t formats.Time) string {
 	return at.Format(time.RFC3339Nano)
 }
 
+// doubt says why a device would be refused that sent it now, though it is well formed: a number that nobody can have, a time that cannot be.
+// It is empty when it would be taken.
+func doubt(d *formats.Draft) string {
+	if _, no := ingest.Judge(d, time.Now()); no != nil {
+		return no.Detail
+	}
+	return ""
+}
+
 func printMessage(p *program, m *formats.Message) {
 	for i := range m.Drafts {
 		d := &m.Drafts[i]
@@ -175,12 +185,14 @@ func printMessage(p *program, m *formats.Message) {
 			fmt.Fprintf(p.out, "     name  %s\n", d.Identifier)
 		}
 		printFacts(p, d.Facts)
-		def, _ := vital.Define(d.Metric)
-		if _, detail, ok := def.Check(d.Sent[:def.Usable(d.Measured())]); !ok && d.N > 0 {
-			fmt.Fprintf(p.out, "     DOUBT  it would be kept apart: %s\n", detail)
+		if why := doubt(d); why != "" {
+			fmt.Fprintf(p.out, "     DOUBT  it would be kept apart: %s\n", why)
 		}
 	}
-	for _, r := range m.Refused {
+	for i, r := range m.Refused {
+		if i > 0 && r.Draft != nil && m.Refused[i-1].Draft != nil && r.Index == m.Refused[i-1].Index && r.Detail == m.Refused[i-1].Detail && r.Beyond == m.Refused[i-1].Beyond {
+			continue // another measurement of what is refused as a whole
+		}
 		word := "REFUSED"
 		if r.NotKept {
 			word = "NOT KEPT"

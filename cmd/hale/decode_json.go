@@ -27,6 +27,7 @@ type readingJSON struct {
 	Standing   string       `json:"standing"`
 	Identifier string       `json:"identifier,omitempty"`
 	Facts      []factJSON   `json:"facts,omitempty"`
+	Doubt      string       `json:"doubt,omitempty"` // why it would be refused all the same
 }
 
 type amountJSON struct {
@@ -91,7 +92,7 @@ func messageJSON(m *formats.Message) decodedJSON {
 func draftJSON(d *formats.Draft) readingJSON {
 	r := readingJSON{
 		Metric: d.Metric.String(), Values: []amountJSON{}, Local: d.Time.Local, Findings: d.Findings.Names(), Standing: standingWord(d.Standing),
-		Identifier: d.Identifier, Facts: factsJSON(d.Facts), Time: momentJSON(d.Time.At, d.Time), Until: momentJSON(d.Time.Until, d.Time),
+		Identifier: d.Identifier, Facts: factsJSON(d.Facts), Doubt: doubt(d), Time: momentJSON(d.Time.At, d.Time), Until: momentJSON(d.Time.Until, d.Time),
 	}
 	if d.HasSequence {
 		r.Sequence = &d.Sequence

@@ -92,6 +92,7 @@ type house struct {
 	registry   *prometheus.Registry
 	app        *postgres.App
 	work       *postgres.Work
+	notices    *postgres.Work // of role process: what hands notices over has connections of its own
 	canary     *alerts.CanaryWatch
 	processor  *alerts.Processor
 	dispatcher *push.Dispatcher // of role process
@@ -126,6 +127,12 @@ func (h *house) run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer h.app.Close()
+	if h.has(roleProcess) {
+		if h.notices, err = postgres.OpenNotices(ctx, h.database); err != nil {
+			return err
+		}
+		defer h.notices.Close()
+	}
 	if err := h.refuseRestored(ctx); err != nil {
 		return err
 	}
@@ -284,6 +291,9 @@ func (h *house) keepPartitions(ctx context.Context) {
 	if err := h.work.KeepCanaries(ctx); err != nil && ctx.Err() == nil {
 		h.log.Warn("rows of dead canaries stay", "error", err)
 	}
+	if err := h.work.KeepDeliveries(ctx); err != nil && ctx.Err() == nil {
+		h.log.Warn("what became of old notices is not cleared", "error", err)
+	}
 	if err := h.work.KeepLeases(ctx); err != nil && ctx.Err() == nil {
 		h.log.Warn("the leases of edges that ended stay", "error", err)
 	}
@@ -364,11 +374,12 @@ func (h *house) answering() []stage {
 	ownData := safe.New(h.app, fhirmap.Exporter{}, looks, time.Now)
 	erasures := &safe.Erasures{Book: h.app, People: h.app, Looks: looks}
 	triage := &alerts.Triage{Cases: h.app, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
-	limits := &alerts.Limits{Book: h.app, Looks: looks, Now: time.Now}
+	limits := &alerts.Limits{Book: h.app, Past: h.app, Looks: looks, Now: time.Now}
 	desk := &devices.Desk{Kit: h.app, Patients: h.app, Now: time.Now, Changed: h.registryChanged}
+	gateways := &devices.Gateways{Book: h.app, Changed: h.registryChanged}
 	kits := &devices.Kits{Book: h.app, Wearing: h.app, Patients: h.app, Looks: looks, Changed: h.registryChanged}
 	types := &devices.Types{Catalogue: h.app, Looks: looks}
-	schedules, technique := &measuring.Schedules{Book: h.app, Looks: looks, Now: time.Now, Silent: h.app.SilentOf}, h.technique(looks)
+	schedules, technique := &measuring.Schedules{Book: h.app, Looks: looks, Now: time.Now, Silent: h.app.SilentOf, Clock: h.app.ClocksRefused}, h.technique(looks)
 	counts := &devices.Counts{Book: h.app, Now: time.Now}
 	credentials, certificates, refused := h.newCredentials(), h.newCertificates(), h.quarantine(looks)
 	commands, problems := h.commands(), &devices.Problems{Book: h.app, Looks: looks}
@@ -385,7 +396,7 @@ func (h *house) answering() []stage {
 	imports, invitations := newImports(h.app), &signin.Invitations{Book: h.app, Door: door}
 	refiles, merges := h.refiles(looks), h.merges(looks)
 	withdrawals := &safe.Withdrawals{People: h.app, Book: h.app, Looks: looks}
-	inbox := &safe.Inbox{Book: h.app, Refiles: refiles, Looks: looks}
+	inbox := &safe.Inbox{Book: inboxTold{h.app, announcer{feeder, h.log}}, Refiles: refiles, Looks: looks}
 	unverified := &alerts.Watchlist{Book: h.app, Claimer: claimer{inbox}, Announcer: announcer{feeder, h.log}, Looks: looks, Now: time.Now}
 	webhooks := &push.Channels{Book: h.app, Troubles: h.app, Endpoints: h.newWebhooks()}
 	pages := web.New(h.ways.onScreens(web.Config{
@@ -393,12 +404,12 @@ func (h *house) answering() []stage {
 		Teams:    teams, Rosters: rosters, Emergencies: emergency, Staffing: staffing,
 		Identities: identities, Doubles: doubles, Imports: imports, StaffInvitations: invitations,
 		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Claimed: &alerts.ClaimedReds{Book: h.app, Looks: looks, Now: time.Now}, Inbox: inbox, Quarantine: refused, Withdrawals: withdrawals,
-		Kits: kits, Types: types, Desk: desk,
+		Kits: kits, Types: types, Desk: desk, Gateways: gateways,
 		Problems: problems, Commands: commands, Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Sessions: keeper, Credentials: credentials, Certificates: certificates, Ways: h.deviceWays, Factors: door, Door: door, Safe: ownData, Erasures: erasures, Consents: consents, Caregivers: caregivers, Offboarding: offboarding, Refiles: refiles, Merges: merges, Zone: h.zone, Emergency: h.number, Log: h.log, Now: time.Now,
 	}))
 	h.server = api.New(h.ways.inAPI(api.Config{
 		Webhooks: webhooks,
-		Kits:     kits, Types: types,
+		Kits:     kits, Types: types, Gateways: gateways,
 		Directory: directory, Triage: triage, Limits: limits, Charts: h.app, Desk: desk, Commands: commands, Problems: problems, Credentials: credentials, Ways: h.deviceWays, Certificates: certificates,
 		Schedules: schedules, Technique: technique, Counts: counts, Unverified: unverified, Inbox: inbox, Quarantine: refused, Withdrawals: withdrawals,
 		Teams: teams, Rosters: rosters, Emergency: emergency, Staffing: staffing,

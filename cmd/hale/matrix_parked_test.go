@@ -32,11 +32,20 @@ func (in *inhabitants) parked(k int, c class, at time.Time) {
 		field{"id", box + townAside}, field{"measured_at", at.Add(15 * time.Minute)}, field{"received_at", measured}, field{"mantissa", 97}, field{"exponent", 0}, field{"unit", int(vital.Percent)},
 		field{"findings", 0}, field{"has_sequence", false}, field{"reason", "no_owner"}, field{"state", "dismissed"}, field{"settled_at", measured}, field{"settled_by", "Somebody"},
 		field{"settled_why", "A test."})
-	in.add("unverified", field{"org_id", org}, field{"id", box}, field{"uid", townUID("red", patient)}, field{"device_id", box}, field{"sensor_id", box}, field{"metric", int(vital.OxygenSat)},
-		field{"level", 3}, field{"ground", "extreme"}, field{"side", -1}, field{"vals", []float64{72}}, field{"badness", 1.0}, field{"findings", 0}, field{"measured_at", measured},
-		field{"received_at", measured}, field{"last_received_at", measured}, field{"place", "inbox"}, field{"why", "no_owner"}, field{"historic", false}, field{"opened_at", measured},
-		field{"deadline_at", measured.Add(10 * time.Minute)})
-	in.add("unverified_person", field{"org_id", org}, field{"unverified_id", box}, field{"patient_id", patient}, field{"how", "held"}, field{"from_at", at}, field{"to_at", at.Add(10 * time.Minute)})
+	red := func(id int, uid, place, why, state, closing string, closed any) {
+		in.add("unverified", field{"org_id", org}, field{"id", id}, field{"uid", uid}, field{"device_id", box}, field{"sensor_id", box}, field{"metric", int(vital.OxygenSat)},
+			field{"level", 3}, field{"ground", "extreme"}, field{"side", -1}, field{"vals", []float64{72}}, field{"badness", 1.0}, field{"findings", 0}, field{"measured_at", measured},
+			field{"received_at", measured}, field{"last_received_at", measured}, field{"place", place}, field{"why", why}, field{"historic", false}, field{"opened_at", measured},
+			field{"deadline_at", measured.Add(10 * time.Minute)}, field{"state", state}, field{"closing", closing}, field{"closed_at", closed})
+	}
+	claimed := box + townAside
+	red(box, townUID("red", patient), "inbox", "no_owner", "open", "", nil)
+	red(claimed, townUID("claimed", patient), "quarantine", "clock", "closed", "claimed", measured)
+	in.add("unverified_value", field{"org_id", org}, field{"id", claimed}, field{"unverified_id", claimed}, field{"sensor_id", box}, field{"metric", int(vital.OxygenSat)}, field{"place", "quarantine"},
+		field{"why", "clock"}, field{"level", 3}, field{"ground", "extreme"}, field{"vals", []float64{72}}, field{"unitless", false}, field{"badness", 1.0}, field{"findings", 0}, field{"received_at", measured},
+		field{"left_at", measured}, field{"became", "claimed"}, field{"by_name", "Somebody"}, field{"ended_at", measured})
+	in.add("unverified_person", field{"org_id", org}, field{"unverified_id", box}, field{"patient_id", patient}, field{"how", "held"}, field{"value_id", nil}, field{"from_at", at}, field{"to_at", at.Add(10 * time.Minute)})
+	in.add("unverified_person", field{"org_id", org}, field{"unverified_id", claimed}, field{"patient_id", patient}, field{"how", "claimed"}, field{"value_id", claimed}, field{"from_at", nil}, field{"to_at", nil})
 	raw := fmt.Appendf(nil, `{"value":%d}`, box)
 	hash := sha256.Sum256(raw)
 	in.add("quarantine", field{"org_id", org}, field{"uid", townUID("refused", patient)}, field{"device_id", box}, field{"topic", "hale/v1/" + boxName(box) + "/readings"}, field{"reason", "unit"},
@@ -50,6 +59,8 @@ func specialOfParked() map[string]question {
 		"POST /v1/unverified/:id/acknowledge":              {path: "/v1/unverified/{red}/acknowledge", json: `{"minutes":30}`, header: `If-Match: "1"`},
 		"POST /v1/unverified/:id/claim":                    {path: "/v1/unverified/{ourred}/claim", json: `{"patient":"{patient}"}`, header: `If-Match: "1"`},
 		"POST /v1/unverified/:id/close":                    {path: "/v1/unverified/{red}/close", json: `{"how":"not_real","note":"A test."}`, header: `If-Match: "1"`},
+		"POST /v1/unverified/:id/values/:value/unclaim":    {path: "/v1/unverified/{claimedred}/values/{claimedvalue}/unclaim", json: `{"reason":"It was another's."}`},
+		"POST /unverified/:id/values/:value/unclaim":       {path: "/unverified/{claimedred}/values/{claimedvalue}/unclaim", form: "reason=It+was+another%27s."},
 		"GET /unverified/:id":                              {path: "/unverified/{red}"},
 		"POST /unverified/:id/acknowledge":                 {path: "/unverified/{red}/acknowledge", form: "version=1"},
 		"POST /unverified/:id/claim":                       {path: "/unverified/{ourred}/claim", form: "version=1&patient={patient}"},

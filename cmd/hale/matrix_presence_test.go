@@ -1,6 +1,6 @@
 package main
 
-// specialOfPresence are the requests about problems of devices, and what devices are asked.
+// specialOfPresence are the requests about problems of devices, what devices are asked, and what gateways speak for.
 func specialOfPresence() map[string]question {
 	const mark = `{"device":"{device}","kind":"battery","state":"seen","note":"Batteries are on their way."}`
 	return map[string]question{
@@ -11,7 +11,20 @@ func specialOfPresence() map[string]question {
 		"POST /v1/device-problems/mark":            {json: mark},
 		"POST /devices/:uid/commands":              {form: "kind=sync_clock"},
 		"POST /devices/:uid/commands/:id/withdraw": {path: "/devices/{device}/commands/{command}/withdraw", state: commanded()},
+		"PUT /v1/devices/:uid/sensors/:sensor":     {path: "/v1/devices/{device}/sensors/{device}-s", json: `{"serial":""}`},
+		"DELETE /v1/devices/:uid/sensors/:sensor":  {path: "/v1/devices/{device}/sensors/{device}-s", state: spokenFor()},
+		"POST /devices/about/:uid/sensors":         {form: "sensor={device}-s"},
+		"POST /devices/about/:uid/sensors/take":    {form: "sensor={device}-s", state: spokenFor()},
+		"POST /devices/about/:uid/give":            {form: "sensor={device}&other={patient}"},
 		"POST /devices/problems/mark":              {form: "device={device}&sensor={device}&kind=battery&act=seen"},
+	}
+}
+
+// spokenFor lets the device speak for a sensor, once: several who only look share a scene.
+func spokenFor() []string {
+	return []string{
+		`INSERT INTO sensor (org_id, uid) SELECT org_id, uid || '-s' FROM device WHERE uid = '{device}' ON CONFLICT DO NOTHING`,
+		`INSERT INTO gateway_grant (org_id, device_id, sensor_id) SELECT d.org_id, d.id, s.id FROM device d JOIN sensor s ON s.uid = d.uid || '-s' WHERE d.uid = '{device}' ON CONFLICT DO NOTHING`,
 	}
 }
 

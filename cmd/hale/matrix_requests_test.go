@@ -375,7 +375,7 @@ func (w *town) things(p person, c class) map[string]string {
 		"me": strconv.Itoa(p.number()), "newcode": w.codes[k%len(w.codes)], "opens": shareCode(n), "request_number": strconv.Itoa(requestNumber(c)),
 		"receipt": w.receipt, "spare": townUID("patient", spare(k, c)), "began_local": w.began.Add(-time.Minute).In(w.home).Format("2006-01-02T15:04"), "now_local": time.Now().In(w.home).Format("2006-01-02T15:04"),
 		"box": boxName(boxOf(k, c)), "red": townUID("red", n), "refused": townUID("refused", n),
-		"ourbox": boxName(boxOf(k, own)), "ourred": townUID("red", one(k, own)),
+		"ourbox": boxName(boxOf(k, own)), "ourred": townUID("red", one(k, own)), "claimedred": townUID("claimed", n), "claimedvalue": strconv.Itoa(boxOf(k, c) + townAside),
 		"pause": townUID("pause", n), "doubt": townUID("doubt", n), "command": townUID("command", n), "webhook": townUID("webhook", n),
 		"print": printOf(deviceName(n)), "authority": townUID("authority", n),
 		"tomorrow": time.Now().Add(24 * time.Hour).Format(time.DateOnly),
@@ -385,7 +385,7 @@ func (w *town) things(p person, c class) map[string]string {
 
 // aboutPatient are the words that make a request one about a patient.
 func aboutPatient() []string {
-	return []string{"patient", "alert", "device", "kit", "team", "spareteam", "member", "joiner", "session", "key", "glass", "box", "red", "refused", "shift", "caregiver", "grant", "consent", "refile", "merge",
+	return []string{"patient", "alert", "device", "kit", "team", "spareteam", "member", "joiner", "session", "key", "glass", "box", "red", "claimedred", "refused", "shift", "caregiver", "grant", "consent", "refile", "merge",
 		"share", "correction", "item", "pause", "doubt", "identifier", "erasure", "request", "double", "import", "webhook"}
 }
 

@@ -17,7 +17,7 @@ func (h *house) technique(looks *account.Looks) *measuring.Technique {
 		Book: h.app, People: h.app, Looks: looks, Now: time.Now,
 		Away: func(ctx context.Context, actor account.Actor, q measuring.Question, reason string) error {
 			_, err := refiles.Ask(ctx, actor, safe.Wish{
-				Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason,
+				Sensor: q.Sensor, From: q.MeasuredAt, To: q.MeasuredAt.Add(time.Microsecond), Owner: q.Patient.UID, Reason: reason, Doubt: q.UID, DoubtNote: q.Note,
 			})
 			return err
 		},

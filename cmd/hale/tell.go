@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"log/slog"
 
+	"hale/account"
 	"hale/alerts"
+	"hale/postgres"
+	"hale/safe"
 	"hale/stream"
 	"hale/vital"
 )
@@ -26,6 +29,30 @@ func (a announcer) Announce(ctx context.Context, events []alerts.Event) {
 		}
 		a.feed.Announce(ctx, int32(e.Org), b)
 	}
+}
+
+// inboxTold is the inbox of the record, which tells the live feed what became of unverified reds by it.
+type inboxTold struct {
+	*postgres.App
+	announcer
+}
+
+// Dismiss puts readings aside. See safe.InboxBook.
+func (t inboxTold) Dismiss(ctx context.Context, actor account.Actor, d safe.Dismissal) (int, error) {
+	n, events, err := t.DismissTold(ctx, actor, d)
+	if err == nil {
+		t.Announce(ctx, events)
+	}
+	return n, err
+}
+
+// BringBack lets readings wait again. See safe.InboxBook.
+func (t inboxTold) BringBack(ctx context.Context, actor account.Actor, r safe.Return) (int, error) {
+	n, events, err := t.BringBackTold(ctx, actor, r)
+	if err == nil {
+		t.Announce(ctx, events)
+	}
+	return n, err
 }
 
 // listener hears what announcers tell.

@@ -129,6 +129,7 @@ func TestAnEmergencyOfNobodyIsSeenWithinASecond(t *testing.T) {
 		return ""
 	})
 	quarantineIsRetried(t, told, b)
+	gatewayGetsASensor(t, told, staff)
 }
 
 // quarantineIsRetried: what was refused is shown as it was sent, and decoded again on demand; what cannot be mended is refused again.

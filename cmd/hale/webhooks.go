@@ -47,7 +47,7 @@ func (h *house) newDispatcher() *push.Dispatcher {
 	took := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "hale_webhook_delivery_seconds", Help: "From the writing of a notice until its webhook had taken it.",
 		Buckets: prometheus.ExponentialBuckets(0.05, 2, 18)})
 	h.registry.MustRegister(tries, took)
-	return push.NewDispatcher(push.DispatcherConfig{Store: h.work, Sender: h.newWebhooks(), Log: h.log, Watch: push.Watch{
+	return push.NewDispatcher(push.DispatcherConfig{Store: h.notices, Sender: h.newWebhooks(), Log: h.log, Watch: push.Watch{
 		Settled: func(o push.Outcome, after time.Duration) {
 			tries.WithLabelValues(string(o.State)).Inc()
 			if o.State == push.Delivered {

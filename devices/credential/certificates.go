@@ -40,7 +40,22 @@ type KeptCertificate struct {
 	Serial    string // in hexadecimal
 	Origin    Origin
 	CreatedAt time.Time
-	RevokedAt time.Time // zero: it was not
+	RevokedAt time.Time            // zero: it was not
+	From      *devices.Fingerprint // of the certificate that the device showed for it; nil: it showed none
+}
+
+// Renewals returns which of a device's certificates came of one, by renewing it or one that came of it, and are not revoked.
+func Renewals(list []KeptCertificate, of devices.Fingerprint) []devices.Fingerprint {
+	var came []devices.Fingerprint
+	for i := range list {
+		if k := &list[i]; k.From != nil && *k.From == of {
+			if !k.Revoked {
+				came = append(came, k.Fingerprint)
+			}
+			came = append(came, Renewals(list, k.Fingerprint)...)
+		}
+	}
+	return came
 }
 
 // NewCertificate is one that becomes a device's.
@@ -48,6 +63,7 @@ type NewCertificate struct {
 	Certificate *x509.Certificate
 	By          *x509.Certificate // our own authority, which the organisation trusts from then on; nil: somebody else's
 	Origin      Origin
+	From        *devices.Fingerprint // of the device's certificate that was shown for it; nil: none was
 }
 
 // Signer is our own certificate authority for devices.
@@ -65,8 +81,9 @@ type CertificateBook interface {
 	// KeepCertificate writes one down; one that is there already is fault.Conflict, and so is a device or an authority of ours
 	// that was revoked.
 	KeepCertificate(ctx context.Context, actor account.Actor, uid string, c NewCertificate) error
-	// RevokeCertificate makes it worthless; fault.NotFound when the device has no such one.
-	RevokeCertificate(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint) error
+	// RevokeCertificate makes it worthless, and unless it alone is meant, all that came of it (Renewals); fault.NotFound when the device
+	// has no such one.
+	RevokeCertificate(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint, alone bool) error
 	// EndingCertificates returns of every device in use the certificate that ends last, where that is before a time; first who ends first.
 	EndingCertificates(ctx context.Context, actor account.Actor, before time.Time) ([]KeptCertificate, error)
 }
@@ -224,15 +241,25 @@ func roomForOne(list []KeptCertificate, now time.Time) error {
 	return nil
 }
 
-// Revoke makes a certificate of a device worthless at once, and ends the connection that it opened.
+// Revoke makes a certificate of a device worthless at once with all that was renewed from it, and ends the connections that they opened:
+// whoever has its key may have renewed it.
 func (c *Certificates) Revoke(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint) error {
+	return c.revoke(ctx, actor, uid, f, false)
+}
+
+// RevokeAlone revokes one that the device has replaced. What was renewed from it stays good.
+func (c *Certificates) RevokeAlone(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint) error {
+	return c.revoke(ctx, actor, uid, f, true)
+}
+
+func (c *Certificates) revoke(ctx context.Context, actor account.Actor, uid string, f devices.Fingerprint, alone bool) error {
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return err
 	}
 	if err := devices.CheckUID("uid", uid); err != nil {
 		return err
 	}
-	if err := c.Book.RevokeCertificate(ctx, actor, uid, f); err != nil {
+	if err := c.Book.RevokeCertificate(ctx, actor, uid, f, alone); err != nil {
 		return err
 	}
 	c.changed(ctx)

@@ -211,6 +211,10 @@ func (c *Certificates) reissue(a *Asking, p *parsed, s *Showing, now time.Time) 
 		return nil, nil, err
 	}
 	made, err := c.sign(p.request, a.Name, OriginRenewed)
+	if len(p.chain) > 0 {
+		shown := devices.FingerprintOf(p.chain[0])
+		made.From = &shown
+	}
 	return made.Certificate, &made, err
 }
 

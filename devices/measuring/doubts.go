@@ -76,7 +76,8 @@ type Technique struct {
 	People devices.Patients
 	Looks  *account.Looks // nil writes nothing
 	Now    func() time.Time
-	// Away files a reading that is somebody else's into the unassigned inbox.
+	// Away files a reading that is somebody else's into the unassigned inbox and stores the answer and note of q, both or neither: once
+	// the reading is away, nobody could answer any more.
 	Away func(ctx context.Context, actor account.Actor, q Question, reason string) error
 }
 
@@ -182,9 +183,10 @@ func (t *Technique) Settle(ctx context.Context, actor account.Actor, uid vital.U
 		if note != "" {
 			reason += ": " + note
 		}
-		if err := t.Away(ctx, actor, q, reason); err != nil {
-			return Question{}, err
-		}
+		q.Answer, q.Note, q.AnsweredAt, q.AnsweredBy = answer, note, t.Now(), actor.Name
+		err := t.Away(ctx, actor, q, reason)
+		q.blind(actor)
+		return q, err
 	}
 	q.Answer, q.Note = answer, note
 	settled, err := t.Book.SettleQuestion(ctx, actor, q)

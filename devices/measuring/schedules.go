@@ -105,6 +105,8 @@ type Schedules struct {
 	Now   func() time.Time
 	// Silent, when set, says of a patient when, since from, whatever brings their readings of a metric was not heard (see Seen).
 	Silent func(ctx context.Context, actor account.Actor, patient vital.PatientID, from time.Time) (map[vital.Metric][]Away, error)
+	// Clock, when set, says when something of patients arrived whose clock cannot be right (see Seen).
+	Clock func(ctx context.Context, actor account.Actor, q MarkQuery) (map[vital.PatientID][]Mark, error)
 }
 
 // Bounds of what people say of a schedule.
@@ -285,6 +287,13 @@ func (s *Schedules) Strip(ctx context.Context, actor account.Actor, patient vita
 		return Strip{}, err
 	}
 	seen.Measured = marks[m.Patient.ID]
+	if s.Clock != nil {
+		clocks, err := s.Clock(ctx, actor, q)
+		if err != nil {
+			return Strip{}, err
+		}
+		seen.Clock = clocks[m.Patient.ID]
+	}
 	if s.Silent != nil {
 		if seen.Silent, err = s.Silent(ctx, actor, m.Patient.ID, strip.From); err != nil {
 			return Strip{}, err

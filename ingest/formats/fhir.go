@@ -2,7 +2,6 @@ package formats
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,7 +90,7 @@ func resource(r *node) Message {
 		return Message{Drafts: []Draft{d}}
 	}
 	if apart := d.apart(&o, r); len(apart.Refused) > 0 {
-		all := outer{}
+		var all outer
 		all.one(&d, no.Beyond)
 		all.see(&apart)
 		return no.all(&all)
@@ -263,36 +262,6 @@ func (d *Draft) metricOf(o *fhir.Observation, n *node) *Refusal {
 
 func meals(m vital.Metric) bool { return m == vital.GlucoseFasting || m == vital.GlucosePostMeal }
 
-// circumstances takes what is said beside the numbers.
-func (d *Draft) circumstances(o *fhir.Observation) {
-	if s := o.BodySite.Words(); s != "" {
-		d.fact("body_site", "%s", clipped(s, factAtMost))
-	}
-	if s := o.Method.Words(); s != "" {
-		d.fact("method", "%s", clipped(s, factAtMost))
-	}
-	for _, note := range o.Note {
-		if f, ok := findingOf(note.Text); ok {
-			d.Findings |= f
-		} else if note.Text != "" {
-			d.fact("note", "%s", clipped(note.Text, factAtMost))
-		}
-	}
-}
-
-// findingOf knows the findings of a measurement by the words with which Hale writes them into a note.
-func findingOf(note string) (vital.Finding, bool) {
-	const ofDevices = vital.IrregularPulse | vital.BodyMovement | vital.CuffLoose | vital.PoorSignal | vital.LowPerfusion |
-		vital.PulseDropped | vital.FindingUnclear
-	for bit := range 32 {
-		f := vital.Finding(1) << bit & ofDevices
-		if names := f.Names(); len(names) == 1 && strings.ReplaceAll(names[0], "_", " ") == note {
-			return f, true
-		}
-	}
-	return 0, false
-}
-
 // single takes the one number of a metric that has one.
 func (d *Draft) single(o *fhir.Observation, n *node) *Refusal {
 	def, _ := vital.Define(d.Metric)
@@ -312,39 +281,6 @@ func (d *Draft) single(o *fhir.Observation, n *node) *Refusal {
 	}
 	d.add(q)
 	return nil
-}
-
-// parts takes the components of an Observation that has one number: a meal, or something to be kept beside it.
-func (d *Draft) parts(o *fhir.Observation, n *node) *Refusal {
-	for i := range o.Component {
-		c := &o.Component[i]
-		var said fhir.CodeableConcept
-		if raw := c.Rest["valueCodeableConcept"]; raw != nil && json.Unmarshal(raw, &said) != nil {
-			return malformed(n.at("component["+strconv.Itoa(i)+"].valueCodeableConcept"), "this is not what FHIR R4 has here")
-		}
-		for _, w := range said.Coding {
-			if m, ok := fhir.MealOf(w); ok && d.Metric == vital.Glucose {
-				d.Metric = m
-			}
-		}
-		d.kept(c, said.Words())
-	}
-	return nil
-}
-
-// kept keeps a component as a fact, by its code.
-func (d *Draft) kept(c *fhir.Component, said string) {
-	name := c.Code.Words()
-	if c.ValueQuantity != nil && c.ValueQuantity.Value != "" {
-		unit := c.ValueQuantity.Code
-		if unit == "" {
-			unit = c.ValueQuantity.Unit
-		}
-		said = strings.TrimSpace(c.ValueQuantity.Comparator + string(c.ValueQuantity.Value) + " " + unit)
-	}
-	if name != "" && said != "" {
-		d.Facts = append(d.Facts, vital.Fact{Name: clipped(name, 100), Value: clipped(said, factAtMost)})
-	}
 }
 
 // numeric is where FHIR may put a number.

@@ -23,7 +23,7 @@ func (d *Draft) panel(o *fhir.Observation, n *node) *Refusal {
 			if part != "" {
 				o.Component[i].Code.Text = part
 			}
-			d.kept(&o.Component[i], "")
+			d.kept(&o.Component[i])
 			continue
 		}
 		if _, twice := found[part]; twice {
@@ -91,7 +91,7 @@ func (d *Draft) apart(o *fhir.Observation, n *node) (m Message) {
 		if no != nil {
 			beyond = no.Beyond
 		}
-		if found[code] || beyond.Bound() {
+		if found[code] && q != d.Sent[place] || beyond.Bound() {
 			one := *d
 			one.Sent, one.N = [3]vital.Quantity{}, 0
 			one.put(place, q)

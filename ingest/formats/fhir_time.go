@@ -2,7 +2,6 @@ package formats
 
 import (
 	"cmp"
-	"strconv"
 	"time"
 
 	"hale/fhir"
@@ -78,19 +77,3 @@ func dateTime(path, s string) (Time, *Refusal) {
 	t, no := moment(&node{path: path, kind: text, raw: s})
 	return Time{At: t, Field: path}, no
 }
-
-// timeWords writes a time as FHIR has it. One without zone cannot be written unless it is a date.
-func timeWords(t time.Time, p Precision) string {
-	switch p {
-	case ToYear:
-		return t.Format("2006")
-	case ToMonth:
-		return t.Format("2006-01")
-	case ToDay:
-		return t.Format(time.DateOnly)
-	case Exact:
-	}
-	return t.Format(time.RFC3339Nano)
-}
-
-func canonicalText(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

@@ -63,8 +63,7 @@ type Time struct {
 	// Local is true when the sender gave no zone: At then holds the digits of its clock as if they were UTC.
 	Local     bool
 	Precision Precision
-	// Until is the end of a span that began at At; the zero time when it was a moment. It is as it was sent: in Open mHealth an end may lie
-	// before the beginning.
+	// Until is the end of a span that began at At, and not before it; the zero time when it was a moment.
 	Until time.Time
 	// Field and UntilField are the paths in the sender's own words at which At and Until stand, or should.
 	Field, UntilField string

@@ -92,7 +92,11 @@ func one(d Draft, no *Refusal) Message {
 }
 
 // slot takes a user of a device that knows several.
-func (d *Draft) slot(p *payload) { d.Slot, d.HasSlot = p.uint8("user"), true }
+func (d *Draft) slot(p *payload) {
+	if user := p.uint8("user"); p.whole() {
+		d.Slot, d.HasSlot = user, true
+	}
+}
 
 // status tells the bits that are set by their names; a bit without name is told by its number.
 func status(bits uint32, names map[int]string) string {
@@ -118,7 +122,7 @@ func (p *payload) bloodPressure() Message {
 		unit = vital.KiloPascal
 	}
 	systolic, diastolic, mean := p.sfloat("systolic", unit), p.sfloat("diastolic", unit), p.sfloat("mean_pressure", unit)
-	d.fact("mean_pressure", "%s", mean.text())
+	p.fact(&d, "mean_pressure", "%s", mean.text())
 	if flags&2 != 0 {
 		d.Time = p.dateTime()
 	}
@@ -201,7 +205,7 @@ func (p *payload) heartRate() Message {
 		rate.Mantissa = int64(p.uint8("heart_rate"))
 	}
 	const supported, detected = 4, 2
-	if flags&supported != 0 {
+	if flags&supported != 0 && p.whole() {
 		if flags&detected != 0 {
 			d.fact("contact", "detected")
 		} else {
@@ -210,18 +214,27 @@ func (p *payload) heartRate() Message {
 		}
 	}
 	if flags&8 != 0 {
-		d.fact("energy", "%d kJ", p.uint16("energy"))
+		p.fact(&d, "energy", "%d kJ", p.uint16("energy"))
 	}
 	if flags&16 != 0 {
-		var intervals []string
-		for first := true; first || p.no == nil && p.at < len(p.src); first = false {
-			intervals = append(intervals, strconv.FormatFloat(float64(p.uint16("rr_interval"))/1024, 'f', -1, 64)) // exact: 1024 is a power of 2
-		}
-		d.fact("rr_intervals", "%s s", strings.Join(intervals, ", "))
+		d.intervals(p)
 	}
 	p.end()
 	d.add(rate)
 	return one(d, nil)
+}
+
+// intervals takes the RR intervals that fill the rest of a heart rate; one at least is promised.
+func (d *Draft) intervals(p *payload) {
+	var all []string
+	for first := true; first || p.no == nil && p.at < len(p.src); first = false {
+		if interval := p.uint16("rr_interval"); p.whole() {
+			all = append(all, strconv.FormatFloat(float64(interval)/1024, 'f', -1, 64)) // exact: 1024 is a power of 2
+		}
+	}
+	if len(all) > 0 {
+		d.fact("rr_intervals", "%s s", strings.Join(all, ", "))
+	}
 }
 
 // weight takes Weight Measurement (0x2A9D), in the resolution of the SIG's default (0.005 kg, 0.01 lb).
@@ -238,13 +251,13 @@ func (p *payload) weight() Message {
 		d.slot(p)
 	}
 	if flags&8 != 0 {
-		d.fact("body_mass_index", "%s kg/m2", vital.Quantity{Mantissa: int64(p.uint16("body_mass_index")), Exponent: -1})
+		p.fact(&d, "body_mass_index", "%s kg/m2", vital.Quantity{Mantissa: int64(p.uint16("body_mass_index")), Exponent: -1})
 		height := vital.Quantity{Mantissa: int64(p.uint16("body_height")), Exponent: -3}
 		if imperial {
 			height.Exponent = -1
-			d.fact("body_height", "%s [in_i]", height)
+			p.fact(&d, "body_height", "%s [in_i]", height)
 		} else {
-			d.fact("body_height", "%s m", height)
+			p.fact(&d, "body_height", "%s m", height)
 		}
 	}
 	p.end()
@@ -275,9 +288,9 @@ func (p *payload) temperature() Message {
 			"reserved (0)", "armpit", "body", "ear", "finger", "gastro-intestinal tract", "mouth", "rectum", "toe", "tympanum",
 		}
 		if site := p.uint8("temperature_type"); int(site) < len(sites) {
-			d.fact("measurement_location", "%s", sites[site])
+			p.fact(&d, "measurement_location", "%s", sites[site])
 		} else {
-			d.fact("measurement_location", "reserved (%d)", site)
+			p.fact(&d, "measurement_location", "reserved (%d)", site)
 		}
 	}
 	p.end()

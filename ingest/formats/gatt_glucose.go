@@ -9,17 +9,18 @@ import (
 
 // glucose takes Glucose Measurement (0x2A18).
 func (p *payload) glucose() Message {
-	d := Draft{Metric: vital.Glucose, HasSequence: true}
+	d := Draft{Metric: vital.Glucose}
 	flags := p.flags(0x1f)
 	d.Sequence = int64(p.uint16("sequence"))
+	d.HasSequence = p.whole()
 	d.Time = p.dateTime()
 	if flags&1 != 0 {
 		offset := int16(p.uint16("time_offset"))
-		if !d.Time.At.IsZero() {
+		if !d.Time.At.IsZero() && p.whole() {
 			d.fact("base_time", "%s", d.Time.At.Format("2006-01-02T15:04:05"))
 			d.Time.At = d.Time.At.Add(time.Duration(offset) * time.Minute)
 		}
-		d.fact("time_offset", "%d min", offset)
+		p.fact(&d, "time_offset", "%d min", offset)
 	}
 	concentration := amount{special: nan, at: p.at}
 	var kind, place uint8
@@ -36,7 +37,7 @@ func (p *payload) glucose() Message {
 		d.meter(bits)
 	}
 	if flags&16 != 0 {
-		d.fact("context", "follows")
+		p.fact(&d, "context", "follows")
 	}
 	p.end()
 	if flags&2 == 0 {

@@ -19,7 +19,7 @@ func (p *payload) spotCheck() Message {
 	}
 	if flags&16 != 0 {
 		o.draft.Time = Time{} // what the clock says is not the time
-		o.draft.fact("device_clock", "not set")
+		p.fact(&o.draft, "device_clock", "not set")
 	}
 	p.statuses(&o, flags&2 != 0, flags&4 != 0, flags&8 != 0)
 	return p.oximeter(&o)
@@ -32,8 +32,8 @@ func (p *payload) continuous() Message {
 	o := p.oximetry()
 	for i, speed := range [...]string{"fast", "slow"} {
 		if flags&(1<<i) != 0 {
-			o.draft.fact("saturation_"+speed, "%s", p.sfloat("saturation_"+speed, vital.Percent).text())
-			o.draft.fact("pulse_"+speed, "%s", p.sfloat("pulse_"+speed, vital.PerMinute).text())
+			p.fact(&o.draft, "saturation_"+speed, "%s", p.sfloat("saturation_"+speed, vital.Percent).text())
+			p.fact(&o.draft, "pulse_"+speed, "%s", p.sfloat("pulse_"+speed, vital.PerMinute).text())
 		}
 	}
 	p.statuses(&o, flags&4 != 0, flags&8 != 0, flags&16 != 0)
@@ -97,7 +97,7 @@ func (p *payload) statuses(o *oximetry, measurement, sensor, amplitude bool) {
 		}
 	}
 	if amplitude {
-		d.fact("pulse_amplitude_index", "%s", p.sfloat("pulse_amplitude_index", vital.Percent).text())
+		p.fact(d, "pulse_amplitude_index", "%s", p.sfloat("pulse_amplitude_index", vital.Percent).text())
 	}
 	p.end()
 }

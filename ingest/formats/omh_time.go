@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -82,10 +83,10 @@ func (d *Draft) frame(b *node, rules *schemaRules) *Refusal {
 		d.Time = Time{At: t, Field: at.path}
 		return no
 	}
-	return d.interval(span, rules)
+	return d.interval(b, span, rules)
 }
 
-func (d *Draft) interval(span *node, rules *schemaRules) *Refusal {
+func (d *Draft) interval(b, span *node, rules *schemaRules) *Refusal {
 	if no := span.is(object); no != nil {
 		no.Reason = vital.ReasonClock
 		return no
@@ -143,7 +144,19 @@ func (d *Draft) interval(span *node, rules *schemaRules) *Refusal {
 	if no == nil && length != nil && d.Time.Until.Before(d.Time.At) {
 		return refuse(vital.ReasonClock, length.path, "the interval ends before it begins")
 	}
-	return no // where both ends were sent they are kept as they were: the vectors of the standard hold one that ends before it begins
+	return cmp.Or(no, d.backwards(b, end))
+}
+
+// backwards refuses an interval that ends before it begins, but that of a statistic: by the standard's own vectors there may be one. It
+// is no measurement that anything judges, and has no end then but in the words of its sender.
+func (d *Draft) backwards(b, end *node) *Refusal {
+	no := d.Time.backwards()
+	if s := b.get("descriptive_statistic"); no == nil || s == nil || s.kind != text {
+		return no
+	}
+	d.fact("end_date_time", "%s, which is before it begins", clipped(end.raw, factAtMost))
+	d.Time.Until, d.Time.UntilField = time.Time{}, ""
+	return nil
 }
 
 // longest bounds how long an interval may be; it keeps the arithmetic of times within its range.

@@ -10,9 +10,10 @@ import (
 // payload reads the bytes of a characteristic from left to right, little end first (Bluetooth Core, volume 3, part G). What it
 // cannot read it notes once, with the byte; after that it reads zeros.
 type payload struct {
-	src []byte
-	at  int
-	no  *Refusal
+	src   []byte
+	at    int
+	no    *Refusal
+	ended bool // a field was asked for that is not there
 }
 
 // wrong notes a refusal at a byte, unless there is one already.
@@ -22,12 +23,23 @@ func (p *payload) wrong(at int, reason vital.Reason, field, format string, args 
 	}
 }
 
+// whole reports whether all that was asked for so far was there: behind a time that cannot be, numbers are where they belong.
+func (p *payload) whole() bool { return !p.ended && (p.no == nil || p.no.Reason == vital.ReasonClock) }
+
+// fact notes what was read of the payload beside the numbers; of what is not there nothing was said.
+func (p *payload) fact(d *Draft, name, format string, args ...any) {
+	if p.whole() {
+		d.fact(name, format, args...)
+	}
+}
+
 // take returns the next n bytes.
 func (p *payload) take(n int, field string) []byte {
-	if p.no != nil && p.no.Reason != vital.ReasonClock { // behind a time that cannot be, numbers are where they belong
+	if !p.whole() {
 		return make([]byte, n)
 	}
 	if left := len(p.src) - p.at; left < n {
+		p.ended = true
 		p.wrong(p.at, vital.ReasonUnparsable, field, "the payload ends here; %d of %d bytes are missing", n-left, n)
 		return make([]byte, n)
 	}

@@ -170,7 +170,7 @@ func TestOfWhatStandsTwiceBothAreRead(t *testing.T) {
 		"a bound beside a number": {"fhir", panel + part("8480-6", `250`) + "," + part("8462-4", `30,"comparator":"<"`) + "]}", "component[1].valueQuantity.comparator",
 			[]string{"250", "- 30 bound"}},
 		"a value of Open mHealth":        {"omh", point(`"value":98,"value":72`), "body.oxygen_saturation.value", []string{"98", "72"}},
-		"a value of one of several":      {"omh", "[" + point(`"value":97`) + "," + point(`"value":72,"value":98`) + "]", "[1].body.oxygen_saturation.value", []string{"72", "98"}},
+		"a value of one of several":      {"omh", "[" + point(`"value":97`) + "," + point(`"value":72,"value":98`) + "]", "[1].body.oxygen_saturation.value", []string{"97", "72", "98"}},
 		"a value of FHIR":                {"fhir", panel + part("8480-6", `120,"value":235`) + "," + part("8462-4", "80") + "]}", "component[0].valueQuantity.value", []string{"120 80", "235 80"}},
 		"a value of Withings":            {"withings", `{"status":0,"body":{"measuregrps":[` + group + `]}}`, "body.measuregrps[0].measures[0].value", []string{"98", "72"}},
 		"a value of a gateway":           {"gateway", `{"time":1739360702,"type":"reportAttribute","data":{"value":{"blood_glucose":41,"blood_glucose":110}}}`, "data.value.blood_glucose", []string{"41", "110"}},

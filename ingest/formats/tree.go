@@ -280,6 +280,9 @@ func malformed(field, format string, args ...any) *Refusal {
 // factAtMost is how much of a text that came beside a number is kept.
 const factAtMost = 1000
 
+// more ends a text that was clipped.
+const more = "..."
+
 // clipped returns the beginning of a text, whole characters only, without what no store or screen takes.
 func clipped(s string, n int) string {
 	s = strings.Map(func(r rune) rune {
@@ -288,13 +291,13 @@ func clipped(s string, n int) string {
 		}
 		return r
 	}, s)
-	if len(s) <= n {
+	if len(s) <= n || len(s) <= n+len(more) && strings.HasSuffix(s, more) { // what was clipped before stays as it is
 		return s
 	}
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
-	return s[:n] + "..."
+	return s[:n] + more
 }
 
 // each reads a message that holds one object, or a list of them that stand alone.

@@ -116,6 +116,10 @@ GRANT SELECT, INSERT, UPDATE (state, state_at, issued_at, cuff_at, label) ON kit
 GRANT SELECT, INSERT, UPDATE (to_at) ON kit_item TO hale_app;
 GRANT SELECT, INSERT, UPDATE (to_at, named_at, patient_id) ON kit_holder TO hale_app; -- a merge gives a kit to the record that lives
 GRANT UPDATE (type_id, serial, lot, firmware, calibration_due) ON sensor TO hale_app;
+
+-- A gateway gets further sensors, and some are taken from it. The row stays: what came by it before is still told apart by it, and erased.
+ALTER TABLE gateway_grant ADD COLUMN ended_at timestamptz; -- null: the gateway speaks for the sensor
+GRANT UPDATE (ended_at) ON gateway_grant TO hale_app;
 GRANT SELECT ON device_type, kit, kit_item, kit_holder TO hale_work;
 GRANT UPDATE (firmware) ON sensor TO hale_work; -- as a device says of itself
 GRANT SELECT, UPDATE, DELETE ON kit_holder TO hale_migrate; -- erasure

@@ -31,7 +31,9 @@ CREATE TABLE device_cert (
     origin      text NOT NULL CHECK (origin IN ('given', 'signed', 'renewed', 'claimed')),
     created_at  timestamptz NOT NULL,
     revoked_at  timestamptz,
+    renewed_from bytea CHECK (length(renewed_from) = 32), -- the certificate that the device showed for it; null: it showed none
     PRIMARY KEY (org_id, device_id, fingerprint),
+    FOREIGN KEY (org_id, device_id, renewed_from) REFERENCES device_cert (org_id, device_id, fingerprint),
     FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
 );
 CREATE UNIQUE INDEX device_cert_fingerprint ON device_cert (org_id, fingerprint); -- a certificate is one device's

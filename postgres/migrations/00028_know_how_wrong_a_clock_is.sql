@@ -29,5 +29,12 @@ GRANT SELECT, INSERT, DELETE, UPDATE (last_at, told_us, told_at) ON sensor_clock
 -- Of what was refused for its time: whose clock it was. A gateway speaks for several.
 ALTER TABLE quarantine ADD COLUMN sensor_id bigint;
 ALTER TABLE quarantine ADD FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id);
+ALTER TABLE quarantine ADD COLUMN metrics smallint[] NOT NULL DEFAULT '{}'; -- what was measured then: something came of it, though nobody knows when it was
+CREATE INDEX quarantine_of_clock ON quarantine (sensor_id, last_received_at) WHERE reason = 'clock';
+
+-- How well the times of its readings are known, where that is more than a few minutes (vital.Vague): whoever is shown them must not take
+-- them for known. Null of nearly all. Of an episode {first, since, last, worst}.
+ALTER TABLE episode ADD COLUMN vague jsonb CHECK (jsonb_typeof(vague) = 'object');
+ALTER TABLE timeline ADD COLUMN vague jsonb CHECK (jsonb_typeof(vague) = 'object');
 
 RESET ROLE;

@@ -78,7 +78,7 @@ CREATE TABLE unverified_entry (
     org_id        integer NOT NULL,
     id            bigint NOT NULL DEFAULT nextval('timeline_id_seq'),
     unverified_id bigint NOT NULL,
-    kind          text NOT NULL CHECK (kind IN ('opened', 'worsened', 'overdue', 'acknowledged', 'claimed', 'closed', 'dismissed', 'brought_back', 'taken_back', 'read_again')),
+    kind          text NOT NULL CHECK (kind IN ('opened', 'worsened', 'overdue', 'acknowledged', 'claimed', 'unclaimed', 'closed', 'dismissed', 'brought_back', 'taken_back', 'read_again')),
     recorded_at   timestamptz NOT NULL,
     actor_id      bigint,
     actor_name    text NOT NULL DEFAULT '',
@@ -86,11 +86,13 @@ CREATE TABLE unverified_entry (
     vals          float8[] NOT NULL DEFAULT '{}',
     note          text NOT NULL DEFAULT '',
     version       integer NOT NULL,
+    claimed_for   bigint, -- the patient whose it says that it was, or was not: for erasing alone; hale_app cannot read it, so the line is everybody's
     PRIMARY KEY (org_id, id),
     FOREIGN KEY (org_id, unverified_id) REFERENCES unverified (org_id, id) ON DELETE CASCADE,
     FOREIGN KEY (org_id, actor_id) REFERENCES staff (org_id, id)
 );
 CREATE INDEX unverified_entry_of ON unverified_entry (org_id, unverified_id, id);
+CREATE INDEX unverified_entry_claimed ON unverified_entry (claimed_for) WHERE claimed_for IS NOT NULL;
 CREATE INDEX unverified_entry_recorded ON unverified_entry (org_id, recorded_at, id);
 
 -- The values that a row stands for, each where it is parked, and what became of it. A row ends when the one that it shows has ended; those
@@ -114,6 +116,7 @@ CREATE TABLE unverified_value (
     findings      integer NOT NULL,
     reading_id    bigint,
     measured_at   timestamptz,      -- null: not known
+    unsure_us     bigint NOT NULL DEFAULT 0, -- of measured_at, either way
     received_at   timestamptz NOT NULL,
     times         integer NOT NULL DEFAULT 1, -- the same bytes without a time, received again
     left_at       timestamptz,      -- since when it waits no more where it was parked
@@ -129,7 +132,9 @@ CREATE TABLE unverified_value (
 CREATE INDEX unverified_value_of ON unverified_value (unverified_id, id);
 CREATE INDEX unverified_value_key ON unverified_value (sensor_id, metric, sent_at, tie);
 CREATE INDEX unverified_value_left ON unverified_value (left_at) WHERE left_at IS NOT NULL AND ended_at IS NULL;
-CREATE INDEX unverified_value_refused ON unverified_value (quarantine_id) WHERE ended_at IS NULL;
+CREATE INDEX unverified_value_claimed ON unverified_value (quarantine_id) WHERE became = 'claimed';
+CREATE INDEX unverified_value_refused ON unverified_value (quarantine_id, vals) WHERE ended_at IS NULL;
+CREATE INDEX unverified_value_reading ON unverified_value (reading_id) WHERE reading_id IS NOT NULL AND ended_at IS NULL;
 ALTER TABLE unverified_person ADD FOREIGN KEY (org_id, value_id) REFERENCES unverified_value (org_id, id) ON DELETE CASCADE;
 
 -- What a device or a person took back. The key is that of reading, so that what is sent again does not bring it back.
@@ -157,11 +162,13 @@ CREATE TABLE withdrawal (
     sensor_id      bigint NOT NULL,
     device_id      bigint NOT NULL,
     name           bigint NOT NULL,
-    standing       smallint NOT NULL CHECK (standing IN (1, 2)), -- vital.Amended, vital.EnteredInError
+    standing       smallint NOT NULL CHECK (standing IN (1, 2, 4)), -- vital.Amended, vital.EnteredInError; 4: an amendment that was refused, which changes nothing
     metric         smallint NOT NULL,
     sent_at        timestamptz NOT NULL, -- of what takes its place
     tie            bigint NOT NULL,
     received_at    timestamptz NOT NULL,
+    said           bigint NOT NULL DEFAULT 0, -- grows with what comes; words about one name are in order by (received_at, standing, said)
+    identifier     text NOT NULL DEFAULT '',  -- the name, as it was sent; empty when that is not known
     state          text NOT NULL DEFAULT 'asked' CHECK (state IN ('asked', 'done', 'unknown')),
     attempts       integer NOT NULL DEFAULT 0,
     next_action_at timestamptz NOT NULL,
@@ -170,6 +177,9 @@ CREATE TABLE withdrawal (
     FOREIGN KEY (org_id, sensor_id) REFERENCES sensor (org_id, id),
     FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id)
 );
+CREATE SEQUENCE withdrawal_said;
+GRANT USAGE ON SEQUENCE withdrawal_said TO hale_work;
+ALTER TABLE withdrawal ALTER COLUMN identifier SET STATISTICS 0;
 CREATE INDEX withdrawal_due ON withdrawal (next_action_at) WHERE state = 'asked';
 CREATE INDEX withdrawal_open ON withdrawal (org_id, device_id) WHERE state = 'asked';
 SELECT isolate('withdrawal'), keep_to_patients('withdrawal', 'false');
@@ -181,7 +191,7 @@ GRANT SELECT ON withdrawal TO hale_app;
 ALTER TABLE timeline ADD COLUMN retracts jsonb CHECK (jsonb_typeof(retracts) = 'array'); -- null: nothing
 ALTER TABLE episode ADD COLUMN retracted jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(retracted) = 'array');
 ALTER TABLE timeline DROP CONSTRAINT timeline_cause_check;
-ALTER TABLE timeline ADD CONSTRAINT timeline_cause_check CHECK (cause IN ('', 'returned', 'rule off', 'judged anew', 'late data', 'filed elsewhere', 'filed here', 'taken back'));
+ALTER TABLE timeline ADD CONSTRAINT timeline_cause_check CHECK (cause IN ('', 'returned', 'rule off', 'judged anew', 'late data', 'filed elsewhere', 'filed here', 'taken back', 'correction refused'));
 ALTER TABLE episode DROP CONSTRAINT episode_ended_check;
 ALTER TABLE episode ADD CONSTRAINT episode_ended_check CHECK (ended IN ('', 'returned', 'rule off', 'judged anew', 'late data', 'filed elsewhere', 'filed here', 'taken back'));
 ALTER TABLE situation_change ADD COLUMN withdrawn boolean NOT NULL DEFAULT false; -- readings were taken back
@@ -201,6 +211,8 @@ ALTER TABLE quarantine ADD COLUMN tried_by text NOT NULL DEFAULT '';
 ALTER TABLE quarantine ADD COLUMN accepted integer; -- readings that came of it then
 ALTER TABLE quarantine ADD COLUMN refused_again text NOT NULL DEFAULT '';
 ALTER TABLE quarantine ADD COLUMN settled_at timestamptz; -- since when it waits for nobody
+ALTER TABLE quarantine ADD COLUMN name bigint NOT NULL DEFAULT 0; -- hash of the sender's own name for what was refused, of sensor_id; 0: none
+CREATE INDEX quarantine_of_name ON quarantine (org_id, name) WHERE name <> 0;
 
 -- What people wrote and what was measured is in no statistics of columns.
 ALTER TABLE unverified ALTER COLUMN ack_name SET STATISTICS 0, ALTER COLUMN closed_name SET STATISTICS 0, ALTER COLUMN note SET STATISTICS 0, ALTER COLUMN place SET STATISTICS 0, ALTER COLUMN why SET STATISTICS 0, ALTER COLUMN vals SET STATISTICS 0;
@@ -232,10 +244,13 @@ SELECT keep_to_views('unverified', '{SELECT}', '{staff}'), keep_to_views('unveri
 SELECT keep_to_views('withdrawn_reading', '{SELECT}', '{staff,patient}');
 SELECT keep_to_views('unverified', '{UPDATE}', '{staff}'), keep_to_views('unverified', '{INSERT,DELETE}', '{}');
 SELECT keep_to_views(t, '{INSERT}', '{staff}') FROM unnest(ARRAY['unverified_person', 'unverified_entry']::regclass[]) t;
-SELECT keep_to_views(t, '{UPDATE,DELETE}', '{}') FROM unnest(ARRAY['unverified_person', 'unverified_entry']::regclass[]) t;
+SELECT keep_to_views(t, '{UPDATE}', '{}') FROM unnest(ARRAY['unverified_person', 'unverified_entry']::regclass[]) t;
+SELECT keep_to_views('unverified_person', '{DELETE}', '{staff}'), keep_to_views('unverified_entry', '{DELETE}', '{}');
 SELECT keep_to_views('withdrawn_reading', '{INSERT,UPDATE,DELETE}', '{}');
 
-GRANT SELECT ON unverified, unverified_person, unverified_entry, unverified_value, withdrawn_reading TO hale_app, hale_work;
+GRANT SELECT ON unverified, unverified_person, unverified_value, withdrawn_reading TO hale_app, hale_work;
+GRANT SELECT ON unverified_entry TO hale_work;
+GRANT SELECT (org_id, id, unverified_id, kind, recorded_at, actor_id, actor_name, actor_role, vals, note, version) ON unverified_entry TO hale_app;
 GRANT INSERT ON unverified, unverified_person, unverified_entry, unverified_value TO hale_work;
 GRANT INSERT ON unverified_person, unverified_entry TO hale_app;
 GRANT UPDATE ON unverified, unverified_value TO hale_work;
@@ -245,11 +260,15 @@ GRANT UPDATE (patient_id, assignment_id) ON withdrawn_reading TO hale_work; -- a
 GRANT UPDATE (state, settled_at, settled_by, settled_why) ON inbox TO hale_app, hale_work;
 GRANT UPDATE (tried_at, tried_by, accepted, refused_again, settled_at) ON quarantine TO hale_app;
 GRANT USAGE ON SEQUENCE timeline_id_seq TO hale_app, hale_work;
-GRANT DELETE ON unverified_person TO hale_work; -- what is said to be theirs no more
+GRANT DELETE ON unverified_person TO hale_work, hale_app; -- what is said to be theirs no more
+GRANT UPDATE (patient_id) ON unverified_person TO hale_app; -- a merge
 GRANT SELECT, DELETE ON unverified, unverified_person, unverified_entry, unverified_value, withdrawn_reading TO hale_migrate;
 GRANT UPDATE ON unverified TO hale_migrate; -- what stands for others besides shows these
+GRANT UPDATE (note) ON unverified_value TO hale_migrate; -- what was said of them and of others at once
+GRANT UPDATE (vals, note) ON unverified_entry TO hale_migrate;
 GRANT SELECT, INSERT ON reading, withdrawn_reading TO hale_migrate;
 GRANT DELETE ON reading TO hale_migrate;
+GRANT UPDATE (findings) ON reading TO hale_work; -- what is found later: a correction that was refused
 RESET ROLE;
 
 -- +goose StatementBegin

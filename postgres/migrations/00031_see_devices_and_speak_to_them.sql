@@ -155,7 +155,7 @@ BEGIN
         SELECT c.id FROM device_command c JOIN sensor s ON s.org_id = c.org_id AND s.id = c.sensor_id JOIN sensor w ON w.org_id = c.org_id AND w.id = NEW.sensor_id
         WHERE c.org_id = NEW.org_id AND c.settled_at IS NULL AND c.created_at < until AND NEW.from_at <= clock_timestamp()
           AND (c.sensor_id IN (w.id, w.parent_id) OR s.device_id IS NOT NULL AND EXISTS (
-              SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id)))
+              SELECT FROM gateway_grant g WHERE g.org_id = c.org_id AND g.device_id = c.device_id AND g.sensor_id IN (w.id, w.parent_id) AND g.ended_at IS NULL))
         ORDER BY c.id FOR NO KEY UPDATE OF c),
     cancelled AS (
         UPDATE device_command c SET state = 'cancelled', settled_at = clock_timestamp(), detail = 'it changed hands' FROM concerned x

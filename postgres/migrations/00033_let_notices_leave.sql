@@ -64,6 +64,7 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_due ON delivery (org_id, channel_id, urgency, next_action_at) WHERE state = 'waiting';
 CREATE INDEX delivery_of_channel ON delivery (org_id, channel_id, id DESC);
+CREATE INDEX delivery_settled ON delivery (settled_at) WHERE state <> 'waiting';
 CREATE INDEX delivery_given_up ON delivery (org_id, channel_id, settled_at) WHERE state = 'given_up';
 CREATE INDEX delivery_delivered ON delivery (org_id, channel_id, settled_at) WHERE state = 'delivered';
 
@@ -82,6 +83,7 @@ GRANT SELECT, INSERT ON delivery TO hale_app;
 GRANT SELECT, UPDATE (held_until, disabled_at, disabled_why) ON channel TO hale_work;
 GRANT SELECT, INSERT, UPDATE (state, next_action_at, tries, refusals, reason, status, settled_at) ON delivery TO hale_work;
 GRANT SELECT (severity, created_at, planned_at), UPDATE (planned_at, sent_at) ON outbox TO hale_work;
+GRANT DELETE ON delivery, outbox TO hale_work; -- what became of old ones, and tests of channels
 RESET ROLE;
 -- What was owed before there were channels is for none of them.
 UPDATE outbox SET planned_at = created_at;
