@@ -18,11 +18,11 @@ import (
 )
 
 // offered is the baseline that the screens offer for oxygen, as a rule has it.
-func offered(t testing.TB, m vital.Metric) *alerts.Trend {
-	t.Helper()
+func offered(tb testing.TB, m vital.Metric) *alerts.Trend {
+	tb.Helper()
 	b, _, ok := alerts.BaselineOffer(m)
 	if !ok {
-		t.Fatalf("no baseline of %s is offered", m)
+		tb.Fatalf("no baseline of %s is offered", m)
 	}
 	return &alerts.Trend{Zone: "UTC", ClearAfter: 2, Baseline: &b}
 }

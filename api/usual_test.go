@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -64,11 +65,11 @@ func TestTheListOfTrendsSaysWhatIsUsual(t *testing.T) {
 	usual := func() map[string]any {
 		return object(t, item(t, ask(t, s, "nurse", "GET", trendsOfAna, "").json(t)["rules"], 0)["usual"])
 	}
-	if got := usual(); got["known"] != false || got["days"] != 13.0 || !strings.HasPrefix(got["words"].(string), "not enough history yet: 13 of 14 days and 13 of 14 sessions in the 21 days until ") {
+	if got := usual(); got["known"] != false || got["days"] != 13.0 || !strings.HasPrefix(fmt.Sprint(got["words"]), "not enough history yet: 13 of 14 days and 13 of 14 sessions in the 21 days until ") {
 		t.Errorf("before there is enough: %v", got)
 	}
 	b.GapDays = 0
-	if got := usual(); got["known"] != true || got["median"] != 94.0 || got["spread"] != 1.0 || !strings.HasPrefix(got["words"].(string), "usual is 94 % (median of 20 sessions on 20 days until ") {
+	if got := usual(); got["known"] != true || got["median"] != 94.0 || got["spread"] != 1.0 || !strings.HasPrefix(fmt.Sprint(got["words"]), "usual is 94 % (median of 20 sessions on 20 days until ") {
 		t.Errorf("when there is: %v", got)
 	}
 }

@@ -185,6 +185,7 @@ func (l *lot) fill(ana, bert account.Patient) {
 	l.reds = []alerts.Unverified{red, refused, aside}
 	done := refused
 	done.ID, done.UID, done.State, done.Closing, done.ClosedAt, done.ClosedBy, done.Note = 3, "u3", alerts.Closed, alerts.ClosedAsClaimed, ago(20*time.Minute), "Mira Zupan", "She called: it was her cuff."
+	done.Unitless = true // the longest words of a value
 	done.All = []alerts.UnverifiedValue{{
 		ID: 31, Place: alerts.InQuarantine, Why: string(vital.ReasonClock), Ground: alerts.GroundExtreme, Values: []float64{250, 140}, ReceivedAt: ago(time.Hour), Became: alerts.ClosedAsClaimed, By: "Mira Zupan",
 		Note: done.Note, EndedAt: done.ClosedAt, Claim: alerts.Claim{Owner: ana},

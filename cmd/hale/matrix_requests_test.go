@@ -60,6 +60,7 @@ func specialOfPatients() map[string]question {
 		"PUT /v1/patients/:id/schedule":                             {json: `{"lines":[{"metric":"heart_rate","first":"2026-01-01","times":[{"from":"07:00","to":"10:00"}]}],"reason":"asked"}`, header: "If-Match: *"},
 		"POST /v1/patients/:id/schedule/pauses":                     {json: `{"kind":"hospital","reason":"She fell."}`},
 		"POST /patients/:id/schedule":                               {form: "version=0&reason=asked&metric0=heart_rate&times0=07:00-10:00&first0=2026-01-01"},
+		"POST /patients/:id/usual/:metric":                          {form: "version=0&reason=asked&days=7&gap=0&leastdays=3&leastsessions=3&leastspread=3&clearafter=1&by-yellow-rise=20"},
 		"POST /patients/:id/pauses":                                 {form: "kind=hospital&reason=She+fell."},
 		"POST /v1/doubts/:id/answer":                                {json: `{"answer":"theirs"}`},
 		"POST /doubts/:id/answer":                                   {form: "answer=theirs"},
@@ -401,7 +402,7 @@ func (p person) known() person {
 func byCollection() map[string]string {
 	return map[string]string{
 		"kits": "{kit}", "about": "{device}", "webhooks": "{webhook}",
-		"patients": "{patient}", "alerts": "{alert}", "devices": "{device}", "limits": "heart_rate", "teams": "{team}", "sessions": "{session}", "keys": "{key}",
+		"patients": "{patient}", "alerts": "{alert}", "devices": "{device}", "limits": "heart_rate", "usual": "heart_rate", "teams": "{team}", "sessions": "{session}", "keys": "{key}",
 		"break-glass": "{glass}", "shifts": "{shift}", "members": "{member}", "caregivers": "{caregiver}", "grants": "{grant}", "refiles": "{refile}", "merges": "{merge}",
 		"safe": "{patient}", "shares": "{share}", "corrections": "{correction}", "private": "{item}", "identifiers": "{identifier}", "erasures": "{erasure}", "pauses": "{pause}", "doubts": "{doubt}", "requests": "{request}",
 		"accounts": "{member}", "staff": "{member}", "doubles": "{double}", "imports": "{import}", "guardians": "{caregiver}", "access": "{glass}", "consents": "{patient}",
