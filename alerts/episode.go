@@ -224,7 +224,7 @@ func (e Episode) Apply(entry Entry) Episode {
 		e.Version++ // who saw it as over has not seen this
 	case EntryAcknowledged:
 		e.State, e.AckBy, e.AckName = Acknowledged, entry.Actor.Staff, entry.Actor.Name
-		e.AckAt, e.AckUntil, e.AckLevel = entry.RecordedAt, entry.Until, e.Level
+		e.AckAt, e.AckUntil, e.AckLevel = entry.RecordedAt, entry.Until, e.stands()
 		e.noted(entry)
 		e.Version++
 	case EntryResolved:
@@ -278,10 +278,20 @@ func (e *Episode) lastIs(entry Entry) {
 func (e *Episode) renewed(entry Entry) {
 	if entry.Worst {
 		e.worstIs(entry)
+		e.Paged, e.AckLevel = min(e.Paged, e.stands()), min(e.AckLevel, e.stands())
 	}
 	if !entry.Worst || !entry.Reading.Before(e.Last) || e.Retraction(e.Last) != nil {
 		e.lastIs(entry)
 	}
+}
+
+// stands is the level of what the episode tells of and what stands. It is less than Level where the worst was taken back: who was called
+// for that, or has acknowledged it, has not been told of a worse one that comes.
+func (e *Episode) stands() Level {
+	if len(e.Retracted) == 0 || e.Worst.IsZero() || e.Retraction(e.Worst) != nil {
+		return e.Level
+	}
+	return min(e.Level, e.WorstLevel)
 }
 
 // worsened raises the level. The person who acknowledged a lesser one has not seen this, so the episode is open

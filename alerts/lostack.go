@@ -13,22 +13,35 @@ func (f *follower) mayLoseAck() bool {
 	return f.open != nil && f.open.ID != 0 && f.open.AckInForce(f.now) && len(f.open.Retracted) > 0
 }
 
-// losesAck ends the acknowledgement of the open episode when no reading stands that whoever gave it had been shown, whatever has come
-// since, and reports whether it did. points are the readings that are left, and logged what the episode has told of, both since the
-// episode began at least.
-func (f *follower) losesAck(points []Point, logged []Told) bool {
+// losesAck ends the acknowledgement of the open episode when what whoever gave it had been shown stands no more: no reading of it, whatever
+// has come since, or none as bad as one that came since and was held back for its sake. It reports whether it did. points are the readings
+// that are left, after what they amount to, and logged what the episode has told of, all since the episode began at least.
+func (f *follower) losesAck(points []Point, after []found, logged []Told) bool {
+	var shown []Mark
 	for _, t := range logged {
-		if t.Episode != f.open.ID || !t.Acked {
-			continue
-		}
-		if slices.ContainsFunc(points, func(p Point) bool { return p.Compare(t.Mark) == 0 }) {
-			return false
+		stands := slices.ContainsFunc(points, func(p Point) bool { return p.Compare(t.Mark) == 0 })
+		if t.Episode == f.open.ID && t.Acked && stands {
+			shown = append(shown, t.Mark)
 		}
 	}
-	f.append(Entry{
-		Kind: EntryAnnotated, RecordedAt: f.now, Cause: f.undone(), Breaks: true,
-		Note: fmt.Sprintf("what %s had acknowledged stands no more", f.open.AckName),
-	})
+	note := "what %s had acknowledged stands no more"
+	if len(shown) > 0 {
+		worst, since := None, None
+		for i := range after {
+			for _, o := range after[i].occurrences {
+				if slices.ContainsFunc(shown, func(m Mark) bool { return m.Compare(o.Mark) == 0 }) {
+					worst = max(worst, o.Level)
+				} else {
+					since = max(since, o.Level)
+				}
+			}
+		}
+		if since <= worst {
+			return false
+		}
+		note = "the worst of " + note
+	}
+	f.append(Entry{Kind: EntryAnnotated, RecordedAt: f.now, Cause: f.undone(), Breaks: true, Note: fmt.Sprintf(note, f.open.AckName)})
 	return true
 }
 
@@ -40,7 +53,8 @@ func (f *follower) undone() Cause {
 	return CauseWithdrawn
 }
 
-// callsAgain tells people of what still stands of an episode that lost its acknowledgement: nobody has been shown it.
+// callsAgain tells people of what still stands of an episode that lost its acknowledgement: nobody has been shown it. What came in time was
+// held back for the sake of that acknowledgement, and is told however long it lasted.
 func (f *follower) callsAgain(after []found) {
 	if f.open == nil || !f.open.Holds || len(after) == 0 || !after[len(after)-1].Open() {
 		return
@@ -51,7 +65,7 @@ func (f *follower) callsAgain(after []found) {
 	entry := f.told(EntryAnnotated, latest)
 	entry.Level = iv.Peak
 	switch {
-	case entry.Historic:
+	case latest.Historic(latest.ReceivedAt):
 	case f.open.Paged == None:
 		f.notify(push.AlertOpened, entry, latest.Mark)
 	default:

@@ -238,7 +238,7 @@ func (j *judgement) revise(ctx context.Context, r revision) error {
 	if err != nil {
 		return err
 	}
-	lost := taken && j.follower.losesAck(points, logged)
+	lost := taken && j.follower.losesAck(points, now.found, logged)
 	if len(from.stored) == 0 && len(after) == 0 {
 		return nil
 	}

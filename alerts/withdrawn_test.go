@@ -199,6 +199,9 @@ func TestAnAcknowledgementEndsWithWhatItWasGivenTo(t *testing.T) {
 		{"all was taken back, of an alert that nobody took", "", []alerts.Point{pulse(1, 128)}, []int{1}, 124, alerts.Open, 1, 124},
 		{"another is left", alerts.EntryAcknowledged, []alerts.Point{pulse(1, 125), pulse(2, 128)}, []int{2}, 124, alerts.Acknowledged, 0, 125},
 		{"nothing was taken back", alerts.EntryAcknowledged, []alerts.Point{pulse(1, 128)}, nil, 124, alerts.Acknowledged, 0, 128},
+		{"only a lesser one is left", alerts.EntryAcknowledged, []alerts.Point{pulse(1, 105), pulse(2, 128)}, []int{2}, 124, alerts.Open, 1, 124},
+		{"only a lesser one is left, of an alert that nobody took", "", []alerts.Point{pulse(1, 105), pulse(2, 128)}, []int{2}, 124, alerts.Open, 1, 124},
+		{"only a lesser one is left, and another such comes", alerts.EntryAcknowledged, []alerts.Point{pulse(1, 105), pulse(2, 128)}, []int{2}, 106, alerts.Acknowledged, 0, 106},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -242,14 +245,17 @@ func TestAnAcknowledgementIsOfWhatWasShown(t *testing.T) {
 		alert         string
 		tells         int // notices by the withdrawal
 		last          float64
+		later         time.Duration
 	}{
-		{"one came under it, and stands", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{1}, "open red", 1, 125},
-		{"one came under it late, of before", []alerts.Point{pulse(3, 128)}, []alerts.Point{pulse(2, 125)}, []int{3}, "open red", 1, 125},
-		{"one that was shown stands", []alerts.Point{pulse(1, 124), pulse(2, 128)}, []alerts.Point{pulse(3, 125)}, []int{2}, "acknowledged red", 0, 125},
-		{"what came under it is taken back", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{2}, "acknowledged red", 0, 128},
-		{"both are taken back", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{1, 2}, "open red", 0, 125},
-		{"what came under it was back inside the limits", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 80)}, []int{1}, "open red", 0, 128},
-		{"it was back inside the limits and beyond them again", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 80), pulse(3, 124)}, []int{1}, "open red", 1, 124},
+		{"one came under it, and stands", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{1}, "open red", 1, 125, 0},
+		{"one came under it late, of before", []alerts.Point{pulse(3, 128)}, []alerts.Point{pulse(2, 125)}, []int{3}, "open red", 1, 125, 0},
+		{"one came under it in time, half a day ago", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{1}, "open red", 1, 125, 12 * time.Hour},
+		{"a lesser one that was shown stands", []alerts.Point{pulse(1, 105), pulse(2, 128)}, []alerts.Point{pulse(3, 125)}, []int{2}, "open red", 1, 125, 0},
+		{"one that was shown stands", []alerts.Point{pulse(1, 124), pulse(2, 128)}, []alerts.Point{pulse(3, 125)}, []int{2}, "acknowledged red", 0, 125, 0},
+		{"what came under it is taken back", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{2}, "acknowledged red", 0, 128, 0},
+		{"both are taken back", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 125)}, []int{1, 2}, "open red", 0, 125, 0},
+		{"what came under it was back inside the limits", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 80)}, []int{1}, "open red", 0, 128, 0},
+		{"it was back inside the limits and beyond them again", []alerts.Point{pulse(1, 128)}, []alerts.Point{pulse(2, 80), pulse(3, 124)}, []int{1}, "open red", 1, 124, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -263,12 +269,12 @@ func TestAnAcknowledgementIsOfWhatWasShown(t *testing.T) {
 				}
 			}
 			take(c.before)
-			r.amend(r.openEpisode(11), alerts.Entry{Kind: alerts.EntryAcknowledged, RecordedAt: now, Actor: ana(), Until: now.Add(time.Hour)})
+			r.amend(r.openEpisode(11), alerts.Entry{Kind: alerts.EntryAcknowledged, RecordedAt: now, Actor: ana(), Until: now.Add(24 * time.Hour)})
 			take(c.under)
 			told := len(r.notices)
 			for _, minute := range c.back { // each for itself, and what follows from it
-				r.back(now, account.Actor{}, minute)
-				if _, err := r.take(d, now, 2); err != nil {
+				r.back(now.Add(c.later), account.Actor{}, minute)
+				if _, err := r.take(d, now.Add(c.later), 2); err != nil {
 					t.Fatal(err)
 				}
 			}
