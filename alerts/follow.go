@@ -82,11 +82,16 @@ func (f *follower) vanishes(after []found, cause Cause) {
 	switch off := !ok || !v.judges(); {
 	case cause == CauseRule && off:
 		f.clears(Interval{}, Step{Off: true, Version: numberOf(v)})
-	case cause.settled():
-		f.ends(Entry{Kind: EntryCleared, RecordedAt: f.now, Cause: cause}, true)
 	default:
-		f.ends(Entry{Kind: EntryCleared, RecordedAt: f.now, Cause: cause}, false)
+		f.ends(Entry{Kind: EntryCleared, RecordedAt: f.now, Cause: cause}, f.answers(cause))
 	}
+}
+
+// answers reports whether a condition that holds no more, as it was judged anew, may close an alert: where a person changed what is judged.
+// A trend of which only what it compares with was taken away may not know any more how things stand, while what the alert tells of
+// stands: that is for a person.
+func (f *follower) answers(cause Cause) bool {
+	return cause.settled() && (cause == CauseRule || f.rule.Kind != KindTrend || f.open.Retraction(f.open.Last) != nil)
 }
 
 // numberOf returns the version's number, 0 when there is none.
@@ -178,10 +183,12 @@ func (f *follower) discovers(iv *found, unlogged []occurrence, worse bool, cause
 }
 
 // resolver returns the episode that a person resolved after the reading was measured, that told of the same interval,
-// and that was no better than the reading; nil when there is none. What may have been measured since is not resolved.
+// and that was no better than the reading; nil when there is none. What may have been measured since is not resolved, nor is what is worse
+// than all that was shown, where some of that was corrected or taken back.
 func (f *follower) resolver(o occurrence) *Episode {
 	i := slices.IndexFunc(f.resolved, func(e *Episode) bool {
 		return o.latest().Before(e.ClosedAt) && max(o.Level, o.Condition) <= e.Level &&
+			(len(e.Retracted) == 0 || !f.worse(o, e.WorstLevel, e.WorstValues, e.WorstGrounds)) &&
 			!e.Last.Before(f.interval.From) && (f.interval.Open() || !f.interval.To.Before(e.First))
 	})
 	if i < 0 {

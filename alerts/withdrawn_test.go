@@ -296,3 +296,38 @@ func TestAnAcknowledgementIsOfWhatWasShown(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatWasResolvedIsWhatWasShown: a reading that is corrected after its alert was resolved is another matter where it is worse than all
+// that was shown.
+func TestWhatWasResolvedIsWhatWasShown(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		instead  float64
+		episodes string
+		tells    int
+	}{
+		"corrected to a worse one of the same level": {150, "closed red, open red", 1},
+		"corrected to a lesser one":                  {125, "closed red", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, d, now := newRecord(pulseRule()), alerts.NewDecider(0), epoch().Add(10*time.Minute)
+			if _, err := r.take(d, now, 1, pulse(1, 128), pulse(2, 121)); err != nil {
+				t.Fatal(err)
+			}
+			r.amend(r.openEpisode(11), alerts.Entry{Kind: alerts.EntryResolved, RecordedAt: now, Actor: ana(), NextStep: alerts.StepNone})
+			d.Forget()
+			told := len(r.notices)
+			r.back(now, account.Actor{}, 1)
+			instead := pulse(1, c.instead)
+			instead.ID, instead.ReceivedAt = 1, now // another reading of that minute
+			if _, err := r.take(d, now, 2, instead); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.tell(); got != c.episodes || len(r.notices)-told != c.tells {
+				t.Errorf("%s and %d notices, want %s and %d", got, len(r.notices)-told, c.episodes, c.tells)
+			}
+			r.checkPure(t)
+		})
+	}
+}
