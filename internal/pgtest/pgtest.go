@@ -28,7 +28,37 @@ type Database struct {
 	Name   string
 }
 
-// New copies the migrated template for t and drops the copy when t ends.
+// mostWaiting is how many databases of tests that have ended may wait to be dropped: some 16 MB each.
+const mostWaiting = 32
+
+// drops takes the names of databases that no test needs any more. PostgreSQL writes everything out before it drops one, for which no test
+// has to wait.
+var drops = sync.OnceValue(func() chan<- string {
+	names := make(chan string, mostWaiting)
+	go func() {
+		for name := range names {
+			drop(name)
+		}
+	}()
+	return names
+})
+
+func drop(name string) {
+	server, err := cluster()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server.SuperURL("postgres"))
+	if err != nil {
+		return // what is left goes with the directory (removeLeftovers)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, _ = conn.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+}
+
+// New copies the migrated template for t and drops the copy some time after t has ended.
 func New(tb testing.TB) Database {
 	tb.Helper()
 	server, err := cluster()
@@ -37,7 +67,7 @@ func New(tb testing.TB) Database {
 	}
 	name := "t_" + strings.ToLower(rand.Text())
 	exec(tb, server, "CREATE DATABASE "+name+" TEMPLATE hale_template")
-	tb.Cleanup(func() { exec(tb, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	tb.Cleanup(func() { drops() <- name })
 	return Database{Server: server, Name: name}
 }
 
