@@ -64,6 +64,7 @@ type inboxOutput struct {
 type bringBackInput struct {
 	Body struct {
 		Sensor string    `json:"sensor" maxLength:"64"`
+		Device string    `json:"device,omitempty" maxLength:"64" doc:"Only what this device sent; several may speak for a sensor"`
 		From   time.Time `json:"from" doc:"What was measured then or later"`
 		To     time.Time `json:"to" doc:"... and before"`
 		At     time.Time `json:"at,omitempty" doc:"Only what was put aside at that time, as the list has it"`
@@ -79,6 +80,7 @@ type bringBackOutput struct {
 type claimWaitingInput struct {
 	Body struct {
 		Sensor  string    `json:"sensor" maxLength:"64"`
+		Device  string    `json:"device,omitempty" maxLength:"64" doc:"Only what this device sent; several may speak for a sensor, each in another home. Left out: whatever any of them sent"`
 		From    time.Time `json:"from" doc:"What was measured then or later"`
 		To      time.Time `json:"to" doc:"... and before"`
 		Patient string    `json:"patient" format:"uuid"`
@@ -89,6 +91,7 @@ type claimWaitingInput struct {
 type dismissInput struct {
 	Body struct {
 		Sensor string    `json:"sensor" maxLength:"64"`
+		Device string    `json:"device,omitempty" maxLength:"64" doc:"Only what this device sent; several may speak for a sensor"`
 		Waits  string    `json:"waits,omitempty" doc:"Only what waits for this reason"`
 		From   time.Time `json:"from" doc:"What was measured then or later"`
 		To     time.Time `json:"to" doc:"... and before"`
@@ -103,7 +106,7 @@ type dismissOutput struct {
 }
 
 func (s *Server) addInbox() {
-	add(s, op(http.MethodGet, "/v1/inbox", "list-inbox", tagDevices, "Readings that wait until somebody says whose they are, by sensor and reason; or those that were put aside"), s.listInbox)
+	add(s, op(http.MethodGet, "/v1/inbox", "list-inbox", tagDevices, "Readings that wait until somebody says whose they are, by sensor, device and reason; or those that were put aside"), s.listInbox)
 	claim := op(http.MethodPost, "/v1/inbox/claim", "claim-from-inbox", tagDevices, "Say whose they are", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)
 	claim.Description = "They keep the time at which they were measured, are filed by the processor, and everybody concerned is judged anew. The answer is a refile, which can be watched and undone."
 	add(s, claim, s.claimWaiting)
@@ -163,7 +166,7 @@ func (s *Server) listAside(ctx context.Context, actor account.Actor) (*inboxOutp
 }
 
 func (s *Server) bringBack(ctx context.Context, actor account.Actor, in *bringBackInput) (*bringBackOutput, error) {
-	n, err := s.Inbox.BringBack(ctx, actor, safe.Return{Sensor: in.Body.Sensor, From: in.Body.From, To: in.Body.To, At: in.Body.At})
+	n, err := s.Inbox.BringBack(ctx, actor, safe.Return{Sensor: in.Body.Sensor, Device: in.Body.Device, From: in.Body.From, To: in.Body.To, At: in.Body.At})
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +176,7 @@ func (s *Server) bringBack(ctx context.Context, actor account.Actor, in *bringBa
 }
 
 func (s *Server) claimWaiting(ctx context.Context, actor account.Actor, in *claimWaitingInput) (*askedRefileOutput, error) {
-	made, err := s.Inbox.Claim(ctx, actor, in.Body.Sensor, in.Body.From, in.Body.To, vital.UID(in.Body.Patient), in.Body.Reason)
+	made, err := s.Inbox.ClaimOf(ctx, actor, safe.Wish{Sensor: in.Body.Sensor, Device: in.Body.Device, From: in.Body.From, To: in.Body.To, BelongsTo: vital.UID(in.Body.Patient), Reason: in.Body.Reason})
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +186,7 @@ func (s *Server) claimWaiting(ctx context.Context, actor account.Actor, in *clai
 }
 
 func (s *Server) dismissWaiting(ctx context.Context, actor account.Actor, in *dismissInput) (*dismissOutput, error) {
-	n, err := s.Inbox.Dismiss(ctx, actor, safe.Dismissal{Sensor: in.Body.Sensor, Reason: in.Body.Waits, From: in.Body.From, To: in.Body.To, Why: in.Body.Why})
+	n, err := s.Inbox.Dismiss(ctx, actor, safe.Dismissal{Sensor: in.Body.Sensor, Device: in.Body.Device, Reason: in.Body.Waits, From: in.Body.From, To: in.Body.To, Why: in.Body.Why})
 	if err != nil {
 		return nil, err
 	}

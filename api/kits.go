@@ -60,7 +60,7 @@ type kitHolderBody struct {
 }
 
 type missingBody struct {
-	What   devices.MissingWhat `json:"what" enum:"reading,name,cuff"`
+	What   devices.MissingWhat `json:"what" enum:"reading,owner,name,cuff"`
 	Sensor string              `json:"sensor,omitempty" doc:"That has not sent"`
 	Kind   devices.Kind        `json:"kind,omitempty"`
 	Name   string              `json:"name,omitempty" doc:"Of whom it is missing"`
@@ -192,7 +192,7 @@ func (s *Server) addKits() {
 	add(s, issue, s.issueKit)
 	add(s, op(http.MethodPost, "/v1/kits/{id}/confirmations", "confirm-kit", tagDevices, "Write down what was confirmed at home", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict), s.confirmKit)
 	accept := op(http.MethodPost, "/v1/kits/{id}/accept", "accept-kit", tagDevices, "Take a kit live that works at home", http.StatusNotFound, http.StatusConflict)
-	accept.Description = "Every sensor has sent a plausible reading since the kit was issued, and the name and the size of the cuff are confirmed; else 409 says what is missing."
+	accept.Description = "Every sensor has sent a plausible reading since the kit was issued and none that measures is nobody's, and the name and the size of the cuff are confirmed; else 409 says what is missing."
 	add(s, accept, s.kitStep(s.Kits.Accept))
 	back := op(http.MethodPost, "/v1/kits/{id}/return", "return-kit", tagDevices, "Take a kit back", http.StatusNotFound, http.StatusConflict)
 	back.Description = "From this moment nobody has its sensors. What they measured before is filed under who had them then, whenever it arrives; what they measure until the kit is issued again waits."

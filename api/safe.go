@@ -60,6 +60,7 @@ type sheetVitalBody struct {
 	Metric     string      `json:"metric"`
 	Display    string      `json:"display"`
 	MeasuredAt time.Time   `json:"measured_at"`
+	Unsure     float64     `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	Values     []valueBody `json:"values"`
 }
 
@@ -216,7 +217,7 @@ func (s *Server) getSheet(ctx context.Context, actor account.Actor, in *patientI
 		if !ok {
 			continue
 		}
-		body := sheetVitalBody{Metric: d.Code, Display: d.Display, MeasuredAt: r.At, Values: []valueBody{}}
+		body := sheetVitalBody{Metric: d.Code, Display: d.Display, MeasuredAt: r.At, Unsure: r.Vague.Within.Seconds(), Values: []valueBody{}}
 		for i, v := range r.Values[:min(len(r.Values), len(d.Components))] {
 			body.Values = append(body.Values, valueBody{Code: d.Components[i].Code, Unit: d.Components[i].Canonical.UCUM(), Value: v})
 		}

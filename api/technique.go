@@ -17,6 +17,7 @@ type doubtBody struct {
 	Sensor     string     `json:"sensor" doc:"The name of the device or sensor"`
 	Metric     string     `json:"metric" example:"body_weight"`
 	MeasuredAt time.Time  `json:"measured_at"`
+	Unsure     float64    `json:"uncertainty_seconds,omitempty" doc:"It may have been measured that much earlier or later; left out when its time is known"`
 	Kind       string     `json:"kind" enum:"too_soon,far_apart,other_person" doc:"too_soon: under 30 s after the one before; far_apart: more than 20 mm[Hg] from the one before in the same sitting; other_person: a weight more than 5 kg from the median of the week before it"`
 	Values     []float64  `json:"values,omitempty" doc:"In canonical units; left out for roles that do not see readings, as is compared"`
 	Compared   []float64  `json:"compared,omitempty" doc:"With what: the reading before it, or the median of the week"`
@@ -30,8 +31,8 @@ type doubtBody struct {
 
 func doubtOf(q *measuring.Question) doubtBody {
 	return doubtBody{
-		ID: q.UID, Patient: q.Patient.UID, Name: q.Patient.Name, Sensor: q.Sensor, Metric: q.Metric.String(), MeasuredAt: q.MeasuredAt, Kind: string(q.Doubt), Values: q.Values, Compared: q.Compared,
-		Seconds: q.Apart.Seconds(), RaisedAt: q.RaisedAt, Answer: string(q.Answer), Note: q.Note, AnsweredAt: at(q.AnsweredAt), AnsweredBy: q.AnsweredBy,
+		ID: q.UID, Patient: q.Patient.UID, Name: q.Patient.Name, Sensor: q.Sensor, Metric: q.Metric.String(), MeasuredAt: q.MeasuredAt, Unsure: q.Vague.Within.Seconds(), Kind: string(q.Doubt),
+		Values: q.Values, Compared: q.Compared, Seconds: q.Apart.Seconds(), RaisedAt: q.RaisedAt, Answer: string(q.Answer), Note: q.Note, AnsweredAt: at(q.AnsweredAt), AnsweredBy: q.AnsweredBy,
 	}
 }
 
@@ -70,7 +71,7 @@ type sittingBody struct {
 
 type sittingsOutput struct {
 	Body struct {
-		Sittings []sittingBody `json:"sittings" doc:"Blood pressures taken in one go, each at most 10 minutes after the one before; the oldest first"`
+		Sittings []sittingBody `json:"sittings" doc:"Blood pressures taken in one go, each at most 10 minutes after the one before; the oldest first. One whose time is not known well is in none"`
 		Doubts   []doubtBody   `json:"doubts" doc:"The newest first, answered ones too"`
 	}
 }

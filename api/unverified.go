@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/http"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 type holderBody struct {
 	Patient patientRef `json:"patient"`
-	How     string     `json:"how" enum:"holds,held,near,claimed" doc:"Holds the sensor at that time; held it before or after; holds something of the same household; was said to be the one"`
+	How     string     `json:"how" enum:"holds,held,near,claimed" doc:"Holds the sensor at that time; held it before or after, or, of a time that is not known well, for a part of it; holds something of the same household; was said to be the one"`
 	From    *time.Time `json:"from,omitempty"`
 	To      *time.Time `json:"to,omitempty"`
 }
@@ -74,7 +75,7 @@ type unverifiedValueBody struct {
 
 type unverifiedEntryBody struct {
 	At     time.Time  `json:"at"`
-	Kind   string     `json:"kind" enum:"opened,worsened,overdue,acknowledged,claimed,unclaimed,closed,dismissed,brought_back,taken_back,read_again"`
+	Kind   string     `json:"kind" enum:"opened,worsened,overdue,acknowledged,claimed,unclaimed,closed,dismissed,brought_back,taken_back,read_again,correction_refused"`
 	By     string     `json:"by,omitempty" doc:"Left out: Hale"`
 	Values []*float64 `json:"values,omitempty"`
 	Note   string     `json:"note,omitempty"`
@@ -211,7 +212,10 @@ func (s *Server) listUnverified(ctx context.Context, actor account.Actor, in *un
 
 func (s *Server) oneUnverified(u alerts.Unverified, err error) (*unverifiedOutput, error) {
 	if err != nil {
-		return nil, stale(err)
+		if errors.Is(err, alerts.ErrStale) || errors.Is(err, alerts.ErrClosed) { // every other conflict is none of the version
+			err = stale(err)
+		}
+		return nil, err
 	}
 	return &unverifiedOutput{ETag: etag(u.Version), Body: unverifiedOf(&u, s.Now())}, nil
 }

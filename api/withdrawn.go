@@ -14,6 +14,7 @@ type withdrawnBody struct {
 	Metric      string    `json:"metric"`
 	Values      []float64 `json:"values" doc:"As they were"`
 	MeasuredAt  time.Time `json:"measured_at"`
+	Unsure      float64   `json:"uncertainty_seconds,omitempty" doc:"It was measured within so much of it, either way, and not after it was received; left out when its time is known to 5 minutes" example:"86700"`
 	WithdrawnAt time.Time `json:"withdrawn_at"`
 	How         string    `json:"how" enum:"amended,entered_in_error"`
 	By          string    `json:"by,omitempty" doc:"Who; left out when the device said it"`
@@ -50,7 +51,7 @@ func (s *Server) listWithdrawn(ctx context.Context, actor account.Actor, in *pat
 	out := &withdrawnOutput{}
 	out.Body.Withdrawn = []withdrawnBody{}
 	for _, w := range list {
-		out.Body.Withdrawn = append(out.Body.Withdrawn, withdrawnBody{w.ID, w.Metric.String(), w.Values, w.MeasuredAt, w.At, w.How, w.By, w.Why})
+		out.Body.Withdrawn = append(out.Body.Withdrawn, withdrawnBody{w.ID, w.Metric.String(), w.Values, w.MeasuredAt, w.Vague.Within.Seconds(), w.At, w.How, w.By, w.Why})
 	}
 	return out, nil
 }

@@ -2,6 +2,8 @@ package devices
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"hale/account"
@@ -14,6 +16,8 @@ type Granting struct {
 	Sensor string // UID of the sensor, which comes to be when there is none of that name
 	// Is says what the sensor is; nil leaves that as it is.
 	Is *Describing
+	// Confirmed says that whoever has the sensor has it where the gateway is, though somebody else has the gateway: it was asked.
+	Confirmed bool
 }
 
 // Carrier is a device as it is when it is to speak for one more sensor.
@@ -21,6 +25,14 @@ type Carrier struct {
 	Revoked bool
 	Sensors int  // that it speaks for, besides its own
 	Speaks  bool // for the one that is asked about
+	// Elsewhere is who has the sensor and not the gateway, while somebody else has that; nil when there is nobody like that.
+	Elsewhere *Elsewhere
+}
+
+// Elsewhere is somebody who has a sensor and not the gateway that is to speak for it. Who it is, the assignments of the sensor say.
+type Elsewhere struct {
+	Since time.Time
+	Kits  []string // labels of the kits that they have
 }
 
 // Granted is a sensor that a gateway speaks for, or has spoken for.
@@ -62,7 +74,8 @@ func (g *Gateways) Of(ctx context.Context, actor account.Actor, device string) (
 	return g.Book.Granted(ctx, actor, device)
 }
 
-// Grant lets a gateway speak for one more sensor from now on. It is a success when the gateway does already. Who may enrol may do it.
+// Grant lets a gateway speak for one more sensor from now on. It is a success when the gateway does already. A sensor that somebody has
+// who has not the gateway, while somebody else has that, is fault.Conflict unless it was confirmed. Who may enrol may do it.
 func (g *Gateways) Grant(ctx context.Context, actor account.Actor, add Granting) (Granted, error) {
 	if err := account.Allow(actor, account.EnrolDevice, nil); err != nil {
 		return Granted{}, err
@@ -70,7 +83,7 @@ func (g *Gateways) Grant(ctx context.Context, actor account.Actor, add Granting)
 	if err := add.check(); err != nil {
 		return Granted{}, err
 	}
-	made, err := g.Book.GrantSensor(ctx, actor, add, Carrier.take)
+	made, err := g.Book.GrantSensor(ctx, actor, add, add.take)
 	if err != nil {
 		return Granted{}, err
 	}
@@ -103,17 +116,33 @@ func checkPair(device, sensor string) error {
 	return nil
 }
 
-// take decides whether the gateway comes to speak for a sensor: not when it does already.
-func (g Carrier) take() (bool, error) {
+// take decides whether the gateway comes to speak for the sensor: not when it does already. What it sends would be somebody's in
+// another home than the gateway's, so that is not done without a word.
+func (g *Granting) take(is Carrier) (bool, error) {
 	switch {
-	case g.Revoked:
+	case is.Revoked:
 		return false, fault.New(fault.Conflict, "the device was taken out of use: it speaks for nothing")
-	case g.Speaks:
+	case is.Speaks:
 		return false, nil
-	case g.Sensors >= mostSensors:
+	case is.Sensors >= mostSensors:
 		return false, fault.New(fault.Conflict, "a gateway speaks for at most %d sensors: take those from it that it does not have any more", mostSensors)
+	case is.Elsewhere != nil && !g.Confirmed:
+		return false, fault.Wrap(fault.Conflict, ErrElsewhere, "the sensor %s is somebody else's, %s, and not of those who have %s: what this gateway sends of it would be theirs. "+
+			"End who has it first, or confirm that it stays theirs", g.Sensor, is.Elsewhere, g.Device)
 	}
 	return true, nil
+}
+
+// ErrElsewhere is the cause where somebody else has a sensor than the gateway that is to speak for it, and nobody has confirmed that.
+var ErrElsewhere = errors.New("the sensor is somebody else's than the gateway")
+
+// String says since when, and with which kits, without the names of people.
+func (e *Elsewhere) String() string {
+	text := "since " + e.Since.UTC().Format(time.RFC3339)
+	if len(e.Kits) > 0 {
+		text += " (kit " + strings.Join(e.Kits, ", ") + ")"
+	}
+	return text
 }
 
 // Take ends that a gateway speaks for a sensor: from now on nothing of that sensor is taken from it. What it sent before stays, and

@@ -57,6 +57,10 @@ type Kit struct {
 	CuffAt   time.Time // when the size of the cuff was confirmed at home, since it was issued; zero: not
 	Items    []KitItem
 	Holders  []Holder // who has it; empty when nobody has, or nobody of whom the reader may know
+	// Taken are the sensors that were taken from its gateways since it was issued, of a kit that somebody has.
+	Taken []KitSensor
+	// Seen says that the reader may know of everybody who has a sensor: only then is one that nobody seems to have nobody's.
+	Seen bool
 }
 
 // KitItem is a device of a kit.
@@ -74,6 +78,7 @@ type KitSensor struct {
 	Carries bool // the device speaks for others: it need not measure anything itself
 	Details Details
 	Users   []SensorUser
+	Others  []string // UIDs of gateways in use that are not in the kit and speak for it too
 }
 
 // SensorUser is somebody who has a sensor, or a user slot of it, just now.
@@ -107,6 +112,7 @@ type MissingWhat string
 // What stands between a kit and its acceptance.
 const (
 	MissingReading MissingWhat = "reading" // a sensor has not sent since the kit was issued
+	MissingOwner   MissingWhat = "owner"   // a sensor is nobody's: it was ended, or came to a gateway while the kit was out
 	MissingName    MissingWhat = "name"    // nobody has confirmed at home whose the kit is
 	MissingCuff    MissingWhat = "cuff"    // nor that the cuff fits
 )
@@ -114,7 +120,7 @@ const (
 // Missing is one thing that is missing before a kit may go live.
 type Missing struct {
 	What   MissingWhat
-	Sensor string // that has not sent
+	Sensor string // that has not sent, or is nobody's
 	Kind   Kind   // of the sensor; empty when nobody has said
 	Holder vital.PatientID
 	Name   string // of the holder
@@ -159,10 +165,13 @@ func (k *Kit) Missing() []Missing {
 	return list
 }
 
-// silent returns the people of whom nothing has come from the sensor since the kit was issued.
+// silent returns the people of whom nothing has come from the sensor since the kit was issued, or that it is nobody's.
 func (k *Kit) silent(s *KitSensor) []Missing {
 	if !s.expected() {
 		return nil
+	}
+	if len(s.Users) == 0 && len(k.Holders) > 0 && k.Seen {
+		return []Missing{{What: MissingOwner, Sensor: s.UID, Kind: s.Details.Type.Kind}}
 	}
 	var list []Missing
 	sent := map[vital.PatientID]bool{}

@@ -93,7 +93,7 @@ func (b *binder) ChangeKit(_ context.Context, _ account.Actor, c devices.KitChan
 func homeKit(state devices.KitState) devices.Kit {
 	scale := devices.Type{UID: "t1", Kind: devices.Scale, Metrics: []vital.Metric{vital.BodyWeight}, Slots: 2}
 	cuff := devices.Type{UID: "t2", Kind: devices.Cuff, Metrics: []vital.Metric{vital.BloodPressure}, Slots: 1}
-	return devices.Kit{UID: "k", Label: "K-1", State: state, Items: []devices.KitItem{
+	return devices.Kit{UID: "k", Label: "K-1", State: state, Seen: true, Items: []devices.KitItem{
 		{Device: "hub-1", Sensors: []devices.KitSensor{
 			{UID: "hub-1", Own: true, Carries: true, Users: []devices.SensorUser{{Sensor: "hub-1", Patient: 1}}},
 			{UID: "scale-1", Details: devices.Details{Type: scale}, Users: []devices.SensorUser{{Sensor: "scale-1:1", Patient: 1, Sent: true}, {Sensor: "scale-1:2", Patient: 2}, {Sensor: "scale-1", Patient: 1}}},
@@ -124,7 +124,15 @@ func TestAKitTellsWhatIsMissingBeforeItGoesLive(t *testing.T) {
 		t.Error("what nobody has described may be a cuff, and it was not asked")
 	}
 	kit.Items[0].Sensors[0].Details.Type = devices.Type{UID: "t3", Kind: devices.Gateway, Slots: 1}
-	kit.Items[0].Sensors[1].Users, kit.Holders = nil, nil
+	kit.Items[0].Sensors[1].Users = nil
+	if got, want := words(kit), "0 scale-1 is nobody's; 1 the name is not confirmed; 0 the size of the cuff is not confirmed"; got != want {
+		t.Errorf("missing of a sensor that somebody has no more: %q, want %q", got, want)
+	}
+	kit.Seen = false
+	if got, want := words(kit), "1 the name is not confirmed; 0 the size of the cuff is not confirmed"; got != want {
+		t.Errorf("missing, for one who may not know whose the sensor is: %q, want %q", got, want)
+	}
+	kit.Holders = nil
 	if got, want := words(kit), "0 the size of the cuff is not confirmed"; got != want {
 		t.Errorf("missing of what nobody has: %q, want %q", got, want)
 	}

@@ -25,7 +25,8 @@ type KitStep struct {
 
 	Add    []string // UIDs of devices that come in
 	Remove []string // and that go out
-	End    bool     // every assignment of the kit's sensors ends now
+	End    bool     // nobody has the kit any more: what anybody has of its sensors ends now, but for Partly
+	Partly []string // sensors of the kit, and of Taken, of which only that ends what those have who have the kit
 	Give   []Gift   // assignments that begin now
 	Hold   []vital.UID
 	Named  []vital.PatientID // whose names were confirmed
@@ -200,6 +201,8 @@ func (m Missing) String() string {
 			return string(m.Kind) + " " + m.Sensor + " has not sent"
 		}
 		return m.Sensor + " has not sent"
+	case MissingOwner:
+		return m.Sensor + " is nobody's"
 	case MissingName:
 		return "the name is not confirmed"
 	case MissingCuff:
@@ -208,11 +211,66 @@ func (m Missing) String() string {
 	return string(m.What)
 }
 
-// back ends every assignment of the kit at once.
+// back ends at once what anybody has of the kit. Where a gateway that stays out speaks for a sensor too, it ends for those who have
+// the kit, and for nobody else. What was taken from its gateways meanwhile ends with it, unless another gateway has come to speak for it.
 func (k *Kit) back() (KitStep, error) {
 	step, err := k.step(KitReturn)
+	if err != nil {
+		return step, err
+	}
 	step.End = true
-	return step, err
+	for _, s := range k.all() {
+		if len(s.Others) > 0 {
+			step.Partly = append(step.Partly, s.UID)
+		}
+	}
+	taken, stay := k.ToReturn()
+	step.Partly = append(step.Partly, taken...)
+	var said []string
+	if len(taken) > 0 {
+		said = append(said, "with what was taken from its gateways before: "+strings.Join(taken, ", "))
+	}
+	if len(stay) > 0 {
+		said = append(said, "somebody else's still: "+strings.Join(stay, ", "))
+	}
+	step.Detail = strings.Join(said, "; ")
+	return step, nil
+}
+
+// ToReturn says what is not plain about the return of a kit: the sensors that were taken from its gateways and end with it, and those
+// that it speaks for and that stay somebody else's. Both are empty when nobody has the kit.
+func (k *Kit) ToReturn() (taken, stay []string) {
+	if !k.May(KitReturn) {
+		return nil, nil
+	}
+	for i := range k.Taken {
+		s := &k.Taken[i]
+		if len(s.Others) == 0 && slices.ContainsFunc(s.Users, func(u SensorUser) bool { return k.with(u.Patient) }) {
+			taken = append(taken, s.UID)
+		}
+	}
+	for _, s := range k.all() {
+		if len(s.Others) > 0 && slices.ContainsFunc(s.Users, func(u SensorUser) bool { return !k.with(u.Patient) }) && !slices.Contains(stay, s.UID) {
+			stay = append(stay, s.UID)
+		}
+	}
+	return taken, stay
+}
+
+// all returns the sensors of the kit's devices; what two of them speak for stands twice.
+func (k *Kit) all() []*KitSensor {
+	var list []*KitSensor
+	for i := range k.Items {
+		for j := range k.Items[i].Sensors {
+			list = append(list, &k.Items[i].Sensors[j])
+		}
+	}
+	return list
+}
+
+// with reports whether a patient has the kit.
+func (k *Kit) with(p vital.PatientID) bool {
+	return slices.ContainsFunc(k.Holders, func(h Holder) bool { return h.Patient == p })
 }
 
 // retire ends the kit; its devices are free for another.

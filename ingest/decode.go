@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hale/devices"
+	"hale/fault"
 	"hale/vital"
 )
 
@@ -152,7 +153,7 @@ func (d *decoder) elements(s *scanner) error {
 	var tooMany error
 	for index := 0; more && err == nil; index++ {
 		if index == maxElements {
-			tooMany = &syntaxError{s.at, "the list has more than 1000 elements; send it in parts"}
+			tooMany = fault.New(fault.Invalid, "the list has more than %d elements; send it in parts", maxElements)
 		}
 		if tooMany != nil { // its numbers are read all the same
 			d.fold()

@@ -52,7 +52,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func refusedWhole(r ingest.Receipt) string {
-	if len(r.Refused) == 1 && strings.HasPrefix(r.Refused[0].Detail, "not JSON") {
+	if len(r.Refused) == 1 && (strings.HasPrefix(r.Refused[0].Detail, "not JSON") || strings.HasPrefix(r.Refused[0].Detail, "the list has more than 1000")) {
 		return r.Refused[0].Detail
 	}
 	return ""

@@ -1,13 +1,13 @@
 package ingest
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
 	"maps"
 	"strings"
 
 	"github.com/tidwall/gjson"
 
+	"hale/ingest/formats"
 	"hale/vital"
 )
 
@@ -74,22 +74,19 @@ type scope struct {
 	root, element gjson.Result
 	names         map[string]string // captures of the topic and of the member's name
 	many          *jsonPath         // the first path at which more than one value was found since the last look
+	shared        map[string]hit    // what stands at paths from the root, for all elements: of a long list it is found once
 	unclear       []*findingSpec    // of the reading that was filled last
 }
 
 // get returns what stands at the path. Where more than one value does, which of them is meant we would have to guess: it
 // finds none, and notes the path.
 func (s *scope) get(p jsonPath) gjson.Result {
-	from := s.element
-	if p.root {
-		from = s.root
-	}
-	found, many := p.find(from)
-	if many && s.many == nil {
+	h := s.hit(p)
+	if h.many && s.many == nil {
 		at := p
 		s.many = &at
 	}
-	return found
+	return h.found
 }
 
 // ambiguous returns the refusal for a path that found more than one value since the last call.
@@ -192,16 +189,12 @@ func (d *decoder) mapped(rule *mappingRule, names map[string]string) {
 		err = s.end()
 	}
 	if err != nil {
-		d.refuseWhole(refuse(vital.ReasonUnparsable, "%s", err))
+		d.mapRefused(rule, names, refuse(vital.ReasonUnparsable, "%s", err), formats.Before(d.message.Payload)...)
 		return
 	}
 	if s.repeated != nil {
 		no := refuse(vital.ReasonUnparsable, "%s stands more than once in one object; send each field once", quote([]byte(*s.repeated)))
-		for _, meant := range [...][]byte{d.message.Payload, lastMeant(d.message.Payload)} {
-			d.mapWhole(rule, names, meant)
-			d.fold()
-		}
-		d.refuseAll(no.in(rule))
+		d.mapRefused(rule, names, no.in(rule), d.message.Payload, lastMeant(d.message.Payload))
 		return
 	}
 	if no := d.mapWhole(rule, names, d.message.Payload); no != nil {
@@ -221,40 +214,25 @@ func (d *decoder) mapWhole(rule *mappingRule, names map[string]string, payload [
 	return no
 }
 
-// lastMeant returns JSON in which of names that stand twice in an object the last is meant; without it the first is found.
-func lastMeant(payload []byte) []byte {
-	var all any
-	in := json.NewDecoder(bytes.NewReader(payload))
-	in.UseNumber()
-	if in.Decode(&all) != nil {
-		return payload
-	}
-	out, err := json.Marshal(all)
-	if err != nil {
-		return payload
-	}
-	return out
-}
-
-// elements finds what the rule looks at one by one. Of a list that is refused because it is too long, too.
+// elements finds what the rule looks at one by one. Of what is refused because it is too long, or stands elsewhere, too.
 func (r *mappingRule) elements(root gjson.Result, names map[string]string) ([]scope, *refusal) {
-	whole := scope{root: root, element: root, names: names}
+	whole := scope{root: root, element: root, names: names, shared: map[string]hit{}}
 	if r.each == nil {
 		return []scope{whole}, nil
 	}
 	at := whole.get(*r.each)
 	if no := whole.ambiguous(); no != nil {
-		return nil, no
+		return whole.astray(r.each.all(root)...), no
 	}
 	if r.member != nil && !at.IsObject() {
-		return nil, refuse(vital.ReasonUnparsable, "at %s stands %s; an object is expected", r.each, tokenOf(at).kind)
+		return whole.astray(at), refuse(vital.ReasonUnparsable, "at %s stands %s; an object is expected", r.each, tokenOf(at).kind)
 	}
 	if r.member == nil && !at.IsArray() {
-		return nil, refuse(vital.ReasonUnparsable, "at %s stands %s; a list is expected", r.each, tokenOf(at).kind)
+		return whole.astray(at), refuse(vital.ReasonUnparsable, "at %s stands %s; a list is expected", r.each, tokenOf(at).kind)
 	}
 	var all []scope
 	at.ForEach(func(key, element gjson.Result) bool {
-		one := scope{root: root, element: element, names: names}
+		one := scope{root: root, element: element, names: names, shared: whole.shared}
 		if r.member != nil {
 			name, ok := r.member.match(key.String())
 			if !ok {
@@ -286,16 +264,10 @@ func (d *decoder) mapElement(rule *mappingRule, index int, s *scope) {
 		}
 	}
 	raw := []byte(s.element.Raw)
-	no := s.ambiguous()
-	if no == nil {
-		no = d.addressed(rule, s)
-	}
-	if no != nil && no.reason == vital.ReasonSensor {
-		d.ungranted, d.sensor = no.in(rule), 0
+	d.sensor = 0
+	if no := cmp.Or(s.ambiguous(), d.addressed(rule, s)); no != nil { // its numbers are read all the same, also when nobody knows whose they are
+		d.ungranted = no.in(rule)
 		defer func() { d.ungranted = nil }()
-	} else if no != nil {
-		d.refuseElement(raw, index, no.in(rule))
-		return
 	}
 	found := false
 	for i := range rule.readings {
@@ -306,15 +278,14 @@ func (d *decoder) mapElement(rule *mappingRule, index int, s *scope) {
 			continue
 		}
 		found = true
-		if no == nil {
-			no = d.mapReading(rule, spec, s)
-		}
-		if no != nil {
+		if no = d.mapReading(rule, spec, s, no); no != nil {
 			d.refuseElement(raw, index, no.in(rule))
 		}
 	}
 	if !found {
-		d.refuseElement(raw, index, refuse(vital.ReasonMetric, "none of the readings that the mapping knows stands in this; add one, or an entry under ignore").in(rule))
+		no := refuse(vital.ReasonMetric, "none of the readings that the mapping knows stands in this; add one, or an entry under ignore")
+		no.also = d.within(rule, s)
+		d.refuseElement(raw, index, no.in(rule))
 	}
 }
 
@@ -388,23 +359,22 @@ func (spec *readingSpec) stands(s *scope) bool {
 	return false
 }
 
-// mapReading brings one reading into the form of the wire, and lets it be judged as such.
-func (d *decoder) mapReading(rule *mappingRule, spec *readingSpec, s *scope) *refusal {
+// mapReading brings one reading into the form of the wire, and lets it be judged as such. One that is refused, before that or here, is
+// read all the same.
+func (d *decoder) mapReading(rule *mappingRule, spec *readingSpec, s *scope, no *refusal) *refusal {
 	e := &d.element
 	*e = element{}
-	no := spec.fill(e, s)
-	if no == nil {
-		no = rule.fill(e, s)
-	}
-	if many := s.ambiguous(); many != nil { // what was missing for that reason is no other
-		no = many
-	}
-	if no != nil {
-		return no
-	}
+	noNumber, noTime := spec.fill(e, s), rule.fill(e, s)
+	no = cmp.Or(no, s.ambiguous(), noNumber, noTime) // what was missing for that reason is no other
 	d.readings = append(d.readings, vital.Reading{ReceivedAt: d.received})
 	r := &d.readings[len(d.readings)-1]
-	if no := d.admit(d.normalise(e, r), r); no != nil {
+	judged := d.normalise(e, r)
+	if no != nil {
+		no.reads(r, judged)
+		no.timeless = no.timeless || rule.time.format != timeArrival && e.time.kind == absent
+		judged = no
+	}
+	if no := d.admit(judged, r); no != nil {
 		d.readings = d.readings[:len(d.readings)-1]
 		return no
 	}
@@ -413,43 +383,37 @@ func (d *decoder) mapReading(rule *mappingRule, spec *readingSpec, s *scope) *re
 	return nil
 }
 
-// fill finds metric, unit and numbers.
-func (spec *readingSpec) fill(e *element, s *scope) (no *refusal) {
-	if e.metric, no = spec.metric.find(s, vital.ReasonMetric, "metric"); no != nil {
-		return no
-	}
-	if e.unit, no = spec.unit.find(s, vital.ReasonUnit, "unit"); no != nil {
-		return no
-	}
+// fill finds metric, unit and numbers. After the first refusal it finds the others all the same.
+func (spec *readingSpec) fill(e *element, s *scope) (first *refusal) {
+	e.metric, first = spec.metric.find(s, vital.ReasonMetric, "metric")
+	var no *refusal
+	e.unit, no = spec.unit.find(s, vital.ReasonUnit, "unit")
+	first = cmp.Or(first, no)
 	for p, a := range spec.amounts {
-		if a == nil {
-			continue
-		}
-		if e.amounts[p].value, no = a.find(s); no != nil {
-			return no
+		if a != nil {
+			e.amounts[p].value, no = a.find(s)
+			first = cmp.Or(first, no)
 		}
 	}
-	return nil
+	return first
 }
 
-// fill finds what all readings of an element share.
-func (r *mappingRule) fill(e *element, s *scope) (no *refusal) {
+// fill finds what all readings of an element share. After the first refusal it finds the others all the same.
+func (r *mappingRule) fill(e *element, s *scope) (first *refusal) {
 	if r.time.format != timeArrival {
 		e.timePath = r.time.path.String()
 	}
-	if e.time, no = r.time.find(s); no != nil {
-		return no
-	}
+	e.time, first = r.time.find(s)
 	if r.sequence != nil {
-		if e.seq, no = r.sequence.find(s); no != nil {
-			return no
-		}
+		var no *refusal
+		e.seq, no = r.sequence.find(s)
+		first = cmp.Or(first, no)
 	}
 	s.unclear = s.unclear[:0]
 	for i := range r.findings {
 		e.findings |= r.findings[i].in(s)
 	}
-	return nil
+	return first
 }
 
 // find returns the word as text, for the core to judge.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"math"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -53,7 +54,7 @@ func (p *jsonPath) find(from gjson.Result) (found gjson.Result, many bool) {
 		return from.Get(p.text), false
 	}
 	for _, step := range p.steps {
-		hits := step.find(from)
+		hits := step.find(from, 2)
 		if len(hits) != 1 {
 			return gjson.Result{}, len(hits) > 1
 		}
@@ -62,8 +63,41 @@ func (p *jsonPath) find(from gjson.Result) (found gjson.Result, many bool) {
 	return from, false
 }
 
-// find returns what the step fits, of more than two no more than two.
-func (s *pathStep) find(from gjson.Result) (hits []gjson.Result) {
+// hit is what was found at a path.
+type hit struct {
+	found gjson.Result
+	many  bool
+}
+
+// hit looks for what stands at the path.
+func (s *scope) hit(p jsonPath) (h hit) {
+	if !p.root {
+		h.found, h.many = p.find(s.element)
+		return h
+	}
+	h, before := s.shared[p.text]
+	if !before {
+		h.found, h.many = p.find(s.root)
+		s.shared[p.text] = h
+	}
+	return h
+}
+
+// all returns the values at the path, of which several may be meant.
+func (p *jsonPath) all(from gjson.Result) []gjson.Result {
+	found := []gjson.Result{from}
+	for _, step := range p.steps {
+		var next []gjson.Result
+		for _, at := range found {
+			next = append(next, step.find(at, math.MaxInt)...)
+		}
+		found = next
+	}
+	return found
+}
+
+// find returns what the step fits. Of names that fit it looks for no more than most.
+func (s *pathStep) find(from gjson.Result, most int) (hits []gjson.Result) {
 	switch s.kind {
 	case stepPlain:
 		if v := from.Get(s.text); v.Exists() {
@@ -79,7 +113,7 @@ func (s *pathStep) find(from gjson.Result) (hits []gjson.Result) {
 				if fits(s.text, key.String()) {
 					hits = append(hits, v)
 				}
-				return len(hits) < 2
+				return len(hits) < most
 			})
 		}
 	}

@@ -26,7 +26,7 @@ func (d *decoder) settleSeen() {
 		all := distinct(r.All())
 		if n := len(all); n > mostSeen {
 			all = outermost(all)
-			r.Detail += fmt.Sprintf(" (%d numbers were read of it, and the %d outermost are looked at for emergencies)", n, mostSeen)
+			d.tellMore(r, fmt.Sprintf(" (%d numbers were read of it, and the %d outermost are looked at for emergencies)", n, mostSeen))
 		}
 		for i := range all { // what was said beside the numbers stands in the raw bytes
 			if more := all[i].Read.More; more != nil {
@@ -35,6 +35,17 @@ func (d *decoder) settleSeen() {
 		}
 		r.Read, r.Beyond, r.Also = &all[0].Read, all[0].Beyond, all[1:]
 	}
+}
+
+// tellMore says more of why a part was refused, in what is kept of it and to its sender.
+func (d *decoder) tellMore(r *vital.Refused, words string) {
+	for i := range d.told {
+		if t := &d.told[i]; t.Reason == r.Reason && t.Detail == r.Detail {
+			t.Detail += words
+			break
+		}
+	}
+	r.Detail += words
 }
 
 // distinct leaves out what was read before with the same sensor, numbers and time: it is the same measurement. Of what stands beside the

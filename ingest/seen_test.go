@@ -77,22 +77,35 @@ func TestOfARefusedListEveryMeasurementIsSeen(t *testing.T) {
 	rule := "  - {name: m, topic: v/x, each: l, sensor: cuff-7, time: {path: t, format: unix_s}, readings: [{metric: heart_rate, value: w, unit: '/min'}]}\n"
 	members := "  - {name: m, topic: v/x, each: 'l.a{k}', sensor: cuff-7, time: {path: t, format: unix_s}, readings: [{metric: heart_rate, value: w, unit: '/min'}]}\n"
 	list := `{"l":[` + join(n, func(i int) string { return fmt.Sprintf(`{"t":%s,"w":%d}`, unix(i), value(i)) }) + `]}`
+	report := func(i int) string {
+		return fmt.Sprintf(`{"time":%s,"type":"reportAttribute","data":{"value":{"blood_glucose":%d}}}`, unix(i), value(i))
+	}
+	group := func(i int) string {
+		return fmt.Sprintf(`{"attrib":0,"date":%s,"category":1,"measures":[{"value":%d,"type":11,"unit":0}]}`, unix(i), value(i))
+	}
+	entry := func(i int) string {
+		return fmt.Sprintf(`{"resource":{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},`+
+			`"effectiveDateTime":%q,"valueQuantity":{"value":%d,"system":"http://unitsofmeasure.org","code":"/min"}}}`, stamp(i), value(i))
+	}
 	for name, c := range map[string]struct{ topic, rules, payload string }{
 		"the wire": {readings, "", "[" + join(n, func(i int) string {
 			return fmt.Sprintf(`{"metric":"heart_rate","unit":"/min","value":%d,"time":%q}`, value(i), stamp(i))
 		}) + "]"},
-		"a mapping":               {"v/x", rule, list},
-		"a mapping, a name twice": {"v/x", rule, strings.Replace(list, `]}`, `],"m":1,"m":2}`, 1)},
-		"a mapping of members":    {"v/x", members, `{"l":{` + join(n, func(i int) string { return fmt.Sprintf(`"a%d":{"t":%s,"w":%d}`, i, unix(i), value(i)) }) + `}}`},
-		"a gateway": {"hale/v1/cuff-7/gateway", "", "[" + join(n, func(i int) string {
-			return fmt.Sprintf(`{"time":%s,"type":"reportAttribute","data":{"value":{"blood_glucose":%d}}}`, unix(i), value(i))
-		}) + "]"},
-		"Withings": {"hale/v1/cuff-7/withings", "", `{"status":0,"body":{"measuregrps":[` + join(n, func(i int) string {
-			return fmt.Sprintf(`{"attrib":0,"date":%s,"category":1,"measures":[{"value":%d,"type":11,"unit":0}]}`, unix(i), value(i))
-		}) + `]}}`},
-		"FHIR": {"hale/v1/cuff-7/fhir", "", `{"resourceType":"Bundle","type":"history","entry":[` + join(500, func(i int) string {
-			return fmt.Sprintf(`{"resource":{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"effectiveDateTime":%q,"valueQuantity":{"value":%d,"system":"http://unitsofmeasure.org","code":"/min"}}}`, stamp(i), value(i))
-		}) + `]}`},
+		"a mapping":                      {"v/x", rule, list},
+		"a mapping, a name twice":        {"v/x", rule, strings.Replace(list, `]}`, `],"m":1,"m":2}`, 1)},
+		"a mapping of members":           {"v/x", members, `{"l":{` + join(n, func(i int) string { return fmt.Sprintf(`"a%d":{"t":%s,"w":%d}`, i, unix(i), value(i)) }) + `}}`},
+		"a gateway":                      {"hale/v1/cuff-7/gateway", "", "[" + join(n, report) + "]"},
+		"Withings":                       {"hale/v1/cuff-7/withings", "", `{"status":0,"body":{"measuregrps":[` + join(n, group) + `]}}`},
+		"FHIR":                           {"hale/v1/cuff-7/fhir", "", `{"resourceType":"Bundle","type":"history","entry":[` + join(n, entry) + `]}`},
+		"FHIR, a list":                   {"hale/v1/cuff-7/fhir", "", `[` + join(n, entry) + `]`},
+		"FHIR, cut off":                  {"hale/v1/cuff-7/fhir", "", `{"resourceType":"Bundle","type":"batch","entry":[` + join(n, entry) + `,{"resource":{"res`},
+		"FHIR, one a line":               {"hale/v1/cuff-7/fhir", "", strings.ReplaceAll(join(n, entry), `}}},{`, "}}}\n{")},
+		"Withings, something behind it":  {"hale/v1/cuff-7/withings", "", `{"status":0,"body":{"measuregrps":[` + join(n, group) + `]}} x`},
+		"a gateway, cut off":             {"hale/v1/cuff-7/gateway", "", "[" + join(n, report)},
+		"a mapping, cut off":             {"v/x", rule, strings.TrimSuffix(list, "]}")},
+		"a mapping, cut in a number":     {"v/x", rule, strings.TrimSuffix(list, "]}") + `,{"t":` + unix(n) + `,"w":7`},
+		"a mapping, one that is no list": {"v/x", rule, `{"l":{"t":` + unix(0) + `,"w":` + strconv.Itoa(value(0)) + `}}`},
+		"a mapping, something behind it": {"v/x", rule, list + " x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -106,7 +119,7 @@ func TestOfARefusedListEveryMeasurementIsSeen(t *testing.T) {
 			}
 			want := map[time.Time]int64{}
 			for i := range n {
-				if name != "FHIR" || i < 500 {
+				if i == 0 || !strings.HasSuffix(name, "one that is no list") {
 					want[at(i)] = int64(value(i))
 				}
 			}
@@ -139,9 +152,9 @@ func TestOfMoreThanIsScreenedTheOutermostAre(t *testing.T) {
 	add(1, 40, "", "0T07:20:00Z")    // the past
 	add(300, 400, "", "1T07:20:00Z") // nothing measured
 	add(1, 500, "", "1T07:20:00.9Z") // the highest of all
-	records, _ := decode(message(readings, "["+strings.Join(list, ",")+"]"))
-	if len(records) != 1 || records[0].Refused == nil {
-		t.Fatalf("%d records", len(records))
+	records, receipt := decode(message(readings, "["+strings.Join(list, ",")+"]"))
+	if len(records) != 1 || records[0].Refused == nil || len(receipt.Refused) != 1 {
+		t.Fatalf("%d records, told %+v", len(records), receipt)
 	}
 	no := records[0].Refused
 	seen := map[string]bool{}
@@ -151,11 +164,30 @@ func TestOfMoreThanIsScreenedTheOutermostAre(t *testing.T) {
 	if len(no.All()) != ingest.MostSeen || !seen["30.0"] || !seen["40.0"] || !seen["500.0"] || !seen["0.0"] {
 		t.Errorf("%d, %v %v %v %v", len(no.All()), seen["30.0"], seen["40.0"], seen["500.0"], seen["0.0"])
 	}
-	if want := "2503 numbers were read of it, and the 2000 outermost"; !strings.Contains(no.Detail, want) {
-		t.Error(no.Detail)
+	want := "the list has more than 1000 elements; send it in parts (2503 numbers were read of it, and the 2000 outermost are looked at for emergencies)"
+	if no.Detail != want || receipt.Refused[0].Detail != want {
+		t.Errorf("%s, told %s", no.Detail, receipt.Refused[0].Detail)
 	}
 	if cost := ingest.CostOf(records[0]); cost > ingest.MaxEnvelope {
 		t.Errorf("it takes %d bytes of an envelope", cost)
+	}
+}
+
+// TestOfAListOfFHIRNoMoreIsScreenedThanOfAnyOther: an envelope has room for so many.
+func TestOfAListOfFHIRNoMoreIsScreenedThanOfAnyOther(t *testing.T) {
+	t.Parallel()
+	list := make([]string, ingest.MostSeen+3)
+	for i := range list {
+		list[i] = observation("final", fmt.Sprintf("70.%04d", i), "")
+	}
+	records, receipt := decode(message("hale/v1/cuff-7/fhir", "["+strings.Join(list, ",")+"]"))
+	if len(records) != 1 || records[0].Refused == nil || len(receipt.Refused) != 1 {
+		t.Fatalf("%d records, told %+v", len(records), receipt)
+	}
+	no := records[0].Refused
+	want := "it is a list; an object belongs here (2003 numbers were read of it, and the 2000 outermost are looked at for emergencies)"
+	if len(no.All()) != ingest.MostSeen || no.Detail != want || receipt.Refused[0].Detail != want {
+		t.Errorf("%d: %s, told %s", len(no.All()), no.Detail, receipt.Refused[0].Detail)
 	}
 }
 

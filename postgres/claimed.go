@@ -9,6 +9,7 @@ import (
 
 	"hale/account"
 	"hale/alerts"
+	"hale/fault"
 	"hale/vital"
 )
 
@@ -81,8 +82,12 @@ func scanClaimed(row pgx.CollectableRow) (alerts.ClaimedRed, error) {
 	return c, err
 }
 
+const filedFor = `
+SELECT EXISTS (SELECT FROM unverified_value v JOIN reading r ON r.sensor_id = v.sensor_id AND r.metric = v.metric AND r.sent_at = v.sent_at AND r.tie = v.tie
+    WHERE v.id = $1 AND r.patient_id = $2)`
+
 // claimShown writes down of the value that an unverified red shows whose it was said to be, and why, and returns which it is; 0: all have
-// ended.
+// ended. An average that is stored is its owner's: for anybody else it is fault.Conflict, or it would stand with both.
 func claimShown(ctx context.Context, tx pgx.Tx, u *alerts.Unverified, act alerts.UnverifiedAct) (int64, error) {
 	values, err := valuesOf(ctx, tx, u.ID, 1) // the worst of those that have not ended, where there is one
 	if err != nil {
@@ -91,6 +96,15 @@ func claimShown(ctx context.Context, tx pgx.Tx, u *alerts.Unverified, act alerts
 	shown := alerts.Shown(values)
 	if shown == nil {
 		return 0, nil
+	}
+	if shown.Place == alerts.InRecord {
+		var theirs bool
+		if err := tx.QueryRow(ctx, filedFor, shown.ID, int64(act.Claimed)).Scan(&theirs); err != nil {
+			return 0, fmt.Errorf("look whose an average is: %w", err)
+		}
+		if !theirs {
+			return 0, fault.New(fault.Conflict, "it is filed among the readings of somebody else, as an average: undo that filing, or file it anew for whose it is, first")
+		}
 	}
 	if _, err := tx.Exec(ctx, insertClaimed, int32(u.Org), u.ID, []int64{int64(act.Claimed)}, []int64{shown.ID}); err != nil {
 		return 0, fmt.Errorf("write down whose an unverified red is: %w", err)

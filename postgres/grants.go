@@ -122,9 +122,12 @@ func (a *App) GrantSensor(ctx context.Context, actor account.Actor, g devices.Gr
 		if err := lockFamily(ctx, tx, []vital.SensorID{hub.own, sensor}); err != nil {
 			return err
 		}
-		is := devices.Carrier{Revoked: hub.revoked}
-		if err := tx.QueryRow(ctx, countGrants, hub.id, int64(sensor)).Scan(&is.Sensors, &is.Speaks); err != nil {
-			return fmt.Errorf("count what a gateway speaks for: %w", err)
+		if now, err = askTime(ctx, tx); err != nil { // somebody may have got it until a moment ago
+			return err
+		}
+		is, err := hub.carries(ctx, tx, sensor, now)
+		if err != nil {
+			return err
 		}
 		grant, err := decide(is)
 		if err != nil {
@@ -136,7 +139,11 @@ func (a *App) GrantSensor(ctx context.Context, actor account.Actor, g devices.Gr
 			}
 		}
 		if grant {
-			if err := hub.grant(ctx, tx, actor, sensor, g.Sensor, now); err != nil {
+			name := g.Sensor
+			if is.Elsewhere != nil {
+				name += ", of somebody else: confirmed"
+			}
+			if err := hub.grant(ctx, tx, actor, sensor, name, now); err != nil {
 				return err
 			}
 		}
@@ -150,6 +157,38 @@ func (a *App) GrantSensor(ctx context.Context, actor account.Actor, g devices.Gr
 		return touchRegistry(ctx, tx)
 	})
 	return made, err
+}
+
+// whoElse is who has a sensor ($3) at a time ($4) without having the device ($1; $2: its own sensor): since when, and which kits they
+// have. Who has the kit that the device is in, or its own sensor, has the device; where nobody does, who has what it speaks for. Where
+// nobody has anything of it there is no row.
+const whoElse = `
+WITH has AS (SELECT coalesce(w.parent_id, w.id) AS sensor_id, a.patient_id, a.from_at FROM sensor w JOIN assignment a ON a.org_id = w.org_id AND a.sensor_id = w.id
+    WHERE a.from_at <= $4 AND (a.to_at IS NULL OR a.to_at > $4)
+      AND coalesce(w.parent_id, w.id) IN (SELECT unnest(ARRAY[$2, $3]::bigint[]) UNION ALL SELECT g.sensor_id FROM gateway_grant g WHERE g.device_id = $1 AND g.ended_at IS NULL)),
+near AS (SELECT patient_id FROM has WHERE sensor_id = $2
+    UNION SELECT h.patient_id FROM kit_item i JOIN kit_holder h ON h.org_id = i.org_id AND h.kit_id = i.kit_id AND h.to_at IS NULL WHERE i.device_id = $1 AND i.to_at IS NULL),
+hands AS (TABLE near UNION ALL SELECT patient_id FROM has WHERE sensor_id <> $3 AND NOT EXISTS (TABLE near))
+SELECT min(x.from_at), ARRAY(SELECT DISTINCT k.label FROM has o JOIN kit_holder h ON h.patient_id = o.patient_id AND h.to_at IS NULL JOIN kit k ON k.org_id = h.org_id AND k.id = h.kit_id
+    WHERE o.sensor_id = $3 AND o.patient_id NOT IN (TABLE hands) ORDER BY k.label)
+FROM has x WHERE x.sensor_id = $3 AND EXISTS (TABLE hands) AND x.patient_id NOT IN (TABLE hands) HAVING count(*) > 0`
+
+// carries returns the gateway as it is when it is to speak for a sensor.
+func (g gateway) carries(ctx context.Context, tx pgx.Tx, sensor vital.SensorID, now time.Time) (devices.Carrier, error) {
+	is := devices.Carrier{Revoked: g.revoked}
+	if err := tx.QueryRow(ctx, countGrants, g.id, int64(sensor)).Scan(&is.Sensors, &is.Speaks); err != nil {
+		return is, fmt.Errorf("count what a gateway speaks for: %w", err)
+	}
+	var e devices.Elsewhere
+	err := tx.QueryRow(ctx, whoElse, g.id, int64(g.own), int64(sensor), now).Scan(&e.Since, &e.Kits)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return is, nil
+	}
+	if err != nil {
+		return is, fmt.Errorf("look who else has the sensor: %w", err)
+	}
+	is.Elsewhere = &e
+	return is, nil
 }
 
 func (g gateway) grant(ctx context.Context, tx pgx.Tx, actor account.Actor, sensor vital.SensorID, name string, now time.Time) error {
@@ -180,6 +219,9 @@ func (a *App) EndGrant(ctx context.Context, actor account.Actor, device, sensor 
 			return fmt.Errorf("find sensor: %w", err)
 		}
 		if err := lockFamily(ctx, tx, []vital.SensorID{hub.own, id}); err != nil {
+			return err
+		}
+		if now, err = askTime(ctx, tx); err != nil { // after whoever has issued its kit just now
 			return err
 		}
 		done, err := tx.Exec(ctx, endGrant, hub.id, int64(id), now)

@@ -3,7 +3,10 @@ package postgres_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,5 +205,161 @@ func TestWhatWasTakenFromAGatewayIsStillErased(t *testing.T) {
 	d.carryErasureOut(t, d.now(t))
 	if n := d.count(t, `SELECT count(*) FROM quarantine WHERE position('scale-1' IN convert_from(raw, 'UTF8')) > 0`); n != 0 {
 		t.Errorf("%d messages of the erased are left", n)
+	}
+}
+
+// with returns the names of who has a sensor now, and whose time of it ended.
+func (d *depot) with(t *testing.T, sensor string) (now, before []string) {
+	t.Helper()
+	worn, err := d.kits.Worn(t.Context(), d.desk, sensor, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range worn {
+		if w.To.IsZero() {
+			now = append(now, w.Name)
+		} else {
+			before = append(before, w.Name)
+		}
+	}
+	return now, before
+}
+
+// TestAKitThatComesBackTakesNothingFromAThirdPerson whose sensor its gateway speaks for too.
+func TestAKitThatComesBackTakesNothingFromAThirdPerson(t *testing.T) {
+	t.Parallel()
+	d := newDepot(t)
+	ctx, anna, bert := t.Context(), d.patient, d.addPatient(t, d.nurse, "2")
+	d.enrol(t, "hub-a", "scale-a")
+	d.enrol(t, "hub-b", "scale-b", "loose-b")
+	ofAnna, ofBert := d.make(t, "K-A", "hub-a"), d.make(t, "K-B", "hub-b")
+	d.issue(t, ofAnna, anna)
+	d.issue(t, ofBert, bert)
+	if _, err := d.gateways().Grant(ctx, d.desk, devices.Granting{Device: "hub-b", Sensor: "scale-a", Confirmed: true}); err != nil {
+		t.Fatal(err)
+	}
+	// What is nobody's but the kit's comes back with it, whoever has it.
+	if _, err := d.kits.EndAssignment(ctx, d.desk, "loose-b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.app.Assign(ctx, d.desk, devices.Binding{Sensor: "loose-b", Patient: anna.UID, From: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := d.kits.List(ctx, d.desk, devices.KitFilter{})
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d kits, %v", len(list), err)
+	}
+	for i, other := range []string{"hub-b", "hub-a"} {
+		for _, s := range list[i].Items[0].Sensors {
+			if s.UID == "scale-a" && (len(s.Users) != 1 || s.Users[0].Patient != anna.ID || !cmp.Equal(s.Others, []string{other})) {
+				t.Errorf("%s: scale-a is with %+v, and %q speak for it", list[i].Label, s.Users, s.Others)
+			}
+		}
+	}
+	d.grant(t, "hub-a", "new-a")
+	if k, err := d.kits.Get(ctx, d.desk, ofAnna.UID); err != nil || !slices.ContainsFunc(k.Missing(), func(m devices.Missing) bool { return m.String() == "new-a is nobody's" }) {
+		t.Errorf("nobody said whose the new sensor is, and missing is %+v, %v", k.Missing(), err)
+	}
+	nurse := d.nurse
+	nurse.Role = account.Nurse
+	hers, err := d.app.Patient(ctx, nurse, anna.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, err := d.kits.OfPatient(ctx, nurse, &hers); err != nil || len(k) != 1 || slices.ContainsFunc(k[0].Missing(), func(m devices.Missing) bool { return m.What == devices.MissingOwner }) {
+		t.Errorf("a nurse, who may not know of everybody, is told %+v, %v", k, err)
+	}
+	if _, err := d.kits.Return(ctx, d.desk, ofBert.UID); err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := d.with(t, "scale-a"); !cmp.Equal(now, []string{anna.Name}) {
+		t.Errorf("Bert's kit came back, and Anna's scale is with %q", now)
+	}
+	for _, sensor := range []string{"hub-b", "scale-b", "loose-b"} {
+		if now, _ := d.with(t, sensor); len(now) != 0 {
+			t.Errorf("the kit came back, and %s is with %q", sensor, now)
+		}
+	}
+	d.holds(t, "kit_event", `what = 'returned' AND detail = 'somebody else''s still: scale-a'`)
+	if _, err := d.kits.Return(ctx, d.desk, ofAnna.UID); err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := d.with(t, "scale-a"); len(now) != 0 {
+		t.Errorf("Anna's own kit came back, and her scale is with %q", now)
+	}
+}
+
+// TestAKitThatComesBackEndsWhatWasTakenFromItMeanwhile and its holders have still, but not what another gateway has come to speak for.
+func TestAKitThatComesBackEndsWhatWasTakenFromItMeanwhile(t *testing.T) {
+	t.Parallel()
+	d := newDepot(t)
+	anna, bert := d.patient, d.addPatient(t, d.nurse, "2")
+	d.enrol(t, "hub-a", "left", "moved", "handed", "before")
+	d.enrol(t, "hub-c")
+	d.take(t, "hub-a", "before")
+	if _, err := d.app.Assign(t.Context(), d.desk, devices.Binding{Sensor: "before", Patient: anna.UID, From: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	kit := d.make(t, "K-A", "hub-a")
+	d.issue(t, kit, anna)
+	for _, sensor := range []string{"left", "moved", "handed"} {
+		d.take(t, "hub-a", sensor)
+	}
+	d.grant(t, "hub-c", "moved")
+	if _, err := d.kits.EndAssignment(t.Context(), d.desk, "handed"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.app.Assign(t.Context(), d.desk, devices.Binding{Sensor: "handed", Patient: bert.UID, From: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.kits.Return(t.Context(), d.desk, kit.UID); err != nil {
+		t.Fatal(err)
+	}
+	for sensor, want := range map[string][]string{"hub-a": nil, "left": nil, "moved": {anna.Name}, "handed": {bert.Name}, "before": {anna.Name}} {
+		if now, _ := d.with(t, sensor); !cmp.Equal(now, want) {
+			t.Errorf("the kit came back, and %s is with %q, want %q", sensor, now, want)
+		}
+	}
+	d.holds(t, "kit_event", `what = 'returned' AND detail = 'with what was taken from its gateways before: left'`)
+}
+
+// TestAGatewayInOnePersonsHandsIsNotGivenAnothersSensorWithoutAWord: what it sends of it would be the other's.
+func TestAGatewayInOnePersonsHandsIsNotGivenAnothersSensorWithoutAWord(t *testing.T) {
+	t.Parallel()
+	d := newDepot(t)
+	ctx, anna, cora := t.Context(), d.patient, d.addPatient(t, d.nurse, "2")
+	d.enrol(t, "hub-a", "scale-a", "oxi-a")
+	d.enrol(t, "hub-c")
+	d.enrol(t, "hub-lone")
+	d.enrol(t, "hub-some", "theirs")
+	d.enrol(t, "hub-free")
+	d.issue(t, d.make(t, "K-A", "hub-a"), anna)
+	d.issue(t, d.make(t, "K-C", "hub-c"), cora)
+	d.make(t, "K-F", "hub-free")
+	for _, sensor := range []string{"hub-lone", "theirs"} {
+		if _, err := d.app.Assign(ctx, d.desk, devices.Binding{Sensor: sensor, Patient: cora.UID, From: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, hub := range []string{"hub-c", "hub-lone", "hub-some"} {
+		_, err := d.gateways().Grant(ctx, d.desk, devices.Granting{Device: hub, Sensor: "scale-a"})
+		if text := fault.MessageOf(err); !fault.Is(err, fault.Conflict) || !errors.Is(err, devices.ErrElsewhere) || !strings.Contains(text, "scale-a is somebody else's, since ") ||
+			!strings.Contains(text, "(kit K-A)") || strings.Contains(text, anna.Name) {
+			t.Errorf("%s is Cora's, and the scale Anna's: %v", hub, err)
+		}
+		if d.speaks(t, hub, "scale-a") {
+			t.Errorf("%s speaks for what it was refused", hub)
+		}
+		if made, err := d.gateways().Grant(ctx, d.desk, devices.Granting{Device: hub, Sensor: "scale-a", Confirmed: true}); err != nil || !made.Held || !d.speaks(t, hub, "scale-a") {
+			t.Errorf("%s, when it was asked: %+v, %v", hub, made, err)
+		}
+		d.grant(t, hub, "scale-a") // again
+		d.holds(t, "audit", `action = 'grant sensor' AND object = 'device `+hub+`' AND detail = 'sensor scale-a, of somebody else: confirmed'`)
+	}
+	d.holds(t, "kit_event", `what = 'sensor added' AND detail = 'hub-c: scale-a, of somebody else: confirmed'`)
+	d.grant(t, "hub-free", "oxi-a") // of a kit in stock: it is issued to Anna, or not at all
+	d.grant(t, "hub-c", "theirs")   // Cora's own
+	if now, _ := d.with(t, "scale-a"); !cmp.Equal(now, []string{anna.Name}) {
+		t.Errorf("the scale is with %q", now)
 	}
 }

@@ -17,13 +17,16 @@ import (
 
 const waitsInSpan = `
 SELECT EXISTS (SELECT FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id WHERE s.uid = $1 AND i.state = 'waiting' AND i.reason <> '` + parkedRevoked + `'
-    AND i.measured_at >= $2 AND i.measured_at < $3)`
+    AND i.measured_at >= $2 AND i.measured_at < $3 AND ` + sentBy4 + `)`
+
+// What the device of that name sent; of an empty name, whatever any did.
+const sentBy4 = `($4 = '' OR EXISTS (SELECT FROM device g WHERE g.org_id = i.org_id AND g.id = i.device_id AND g.uid = $4))`
 
 // waitsFor refuses a claim of nothing. What waits is nobody's, so the whole organisation is looked at, for whoever may claim.
 func (a *App) waitsFor(ctx context.Context, org vital.OrgID, w safe.Wish) error {
 	return a.inOrg(ctx, org, func(tx pgx.Tx, _ time.Time) error {
 		var some bool
-		if err := tx.QueryRow(ctx, waitsInSpan, w.Sensor, w.From, w.To).Scan(&some); err != nil {
+		if err := tx.QueryRow(ctx, waitsInSpan, w.Sensor, w.From, w.To, w.Device).Scan(&some); err != nil {
 			return fmt.Errorf("look at what waits: %w", err)
 		}
 		if !some {
@@ -42,13 +45,13 @@ const instant = time.Microsecond
 // Within one assignment so many instants are claimed at most; the rest waits for the next claim.
 const waitingWithin = `
 SELECT DISTINCT i.measured_at FROM inbox i WHERE i.sensor_id = $1 AND i.state = 'waiting' AND i.reason <> '` + parkedRevoked + `'
-    AND i.measured_at >= $2 AND i.measured_at < coalesce($3, 'infinity'::timestamptz) AND i.measured_at >= $4 AND i.measured_at < coalesce($5, 'infinity'::timestamptz)
+    AND i.measured_at >= $2 AND i.measured_at < coalesce($3, 'infinity'::timestamptz) AND i.measured_at >= $4 AND i.measured_at < coalesce($5, 'infinity'::timestamptz) AND ($6::bigint IS NULL OR i.device_id = $6)
 ORDER BY 1 LIMIT 500`
 
 // take takes from an assignment the instants of what waits although it holds: because the time is uncertain, or who it was is not
 // said. Of the target's own nothing has to be taken.
 func (r *refiling) take(ctx context.Context, tx pgx.Tx, o owned) ([]span, error) {
-	rows, err := tx.Query(ctx, waitingWithin, int64(r.sensor), r.from, nullTime(r.to), o.from, nullTime(o.to))
+	rows, err := tx.Query(ctx, waitingWithin, int64(r.sensor), r.from, nullTime(r.to), o.from, nullTime(o.to), nullID(r.device))
 	if err != nil {
 		return nil, fmt.Errorf("look for what waits within an assignment: %w", err)
 	}
@@ -88,35 +91,35 @@ func (r *refiling) takeAlong(ctx context.Context, tx pgx.Tx) error {
 }
 
 const waitingGroups = `
-SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at), max(` + vagueParked + `), max(i.received_at)
+SELECT i.sensor_id, i.device_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at), max(` + vagueParked + `), max(i.received_at)
 FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id JOIN device d ON d.org_id = i.org_id AND d.id = i.device_id
-WHERE i.state = 'waiting' GROUP BY i.sensor_id, s.uid, d.uid, d.model, i.reason ORDER BY max(i.received_at) DESC LIMIT $1`
+WHERE i.state = 'waiting' GROUP BY i.sensor_id, i.device_id, s.uid, d.uid, d.model, i.reason ORDER BY max(i.received_at) DESC LIMIT $1`
 
 const parkedOf = `
 SELECT i.metric, i.measured_at, i.received_at, i.findings, i.mantissa, i.exponent, i.unit, i.mantissa2, i.exponent2, i.unit2, i.mantissa3, i.exponent3, i.unit3, ` + vagueParked + `
-FROM inbox i WHERE i.sensor_id = $1 AND i.reason = $2 AND `
+FROM inbox i WHERE i.sensor_id = $1 AND i.device_id = $2 AND i.reason = $3 AND `
 
 const (
 	newestWaiting = parkedOf + `i.state = 'waiting' ORDER BY i.measured_at DESC LIMIT 12`
-	newestAside   = parkedOf + `i.state = 'dismissed' AND i.settled_at = $3 ORDER BY i.measured_at DESC LIMIT 12`
+	newestAside   = parkedOf + `i.state = 'dismissed' AND i.settled_at = $4 ORDER BY i.measured_at DESC LIMIT 12`
 )
 
 // Waiting lists what waits. See safe.InboxBook. What belongs to nobody is read in the view of the organisation; whose it may be, in the
 // actor's own.
 func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]safe.Waiting, error) {
 	var list []safe.Waiting
-	var sensors []int64
+	var sensors, by []int64
 	var denied []map[vital.PatientID]int
 	err := a.inOrg(ctx, actor.Org, func(tx pgx.Tx, _ time.Time) error {
 		rows, err := tx.Query(ctx, waitingGroups, limit)
 		if err == nil {
 			list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (safe.Waiting, error) {
 				var w safe.Waiting
-				var sensor int64
+				var sensor, device int64
 				var vague vagueColumns
-				err := row.Scan(append([]any{&sensor, &w.Sensor, &w.Device, &w.Model, &w.Reason, &w.Count, &w.First, &w.Last}, vague.targets()...)...)
+				err := row.Scan(append([]any{&sensor, &device, &w.Sensor, &w.Device, &w.Model, &w.Reason, &w.Count, &w.First, &w.Last}, vague.targets()...)...)
 				w.First, w.Last, w.Vague = w.First.UTC(), w.Last.UTC(), vague.of()
-				sensors = append(sensors, sensor)
+				sensors, by = append(sensors, sensor), append(by, device)
 				return w, err
 			})
 		}
@@ -124,7 +127,7 @@ func (a *App) Waiting(ctx context.Context, actor account.Actor, limit int) ([]sa
 			return fmt.Errorf("list what waits: %w", err)
 		}
 		for i := range list {
-			if list[i].Readings, err = readParked(ctx, tx, newestWaiting, sensors[i], list[i].Reason); err != nil {
+			if list[i].Readings, err = readParked(ctx, tx, newestWaiting, sensors[i], by[i], list[i].Reason); err != nil {
 				return err
 			}
 			no, err := deniedOf(ctx, tx, sensors[i], list[i].Reason)
@@ -176,8 +179,8 @@ func readParked(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]sa
 }
 
 const dismissWaiting = `
-UPDATE inbox SET state = 'dismissed', settled_at = $6, settled_by = $7, settled_why = $8
-WHERE sensor_id = $1 AND state = 'waiting' AND ($2 = '' OR reason = $2) AND measured_at >= $3 AND measured_at < $4 AND org_id = $5
+UPDATE inbox i SET state = 'dismissed', settled_at = $6, settled_by = $7, settled_why = $8
+WHERE i.sensor_id = $1 AND i.state = 'waiting' AND ($2 = '' OR i.reason = $2) AND i.measured_at >= $3 AND i.measured_at < $5 AND i.org_id = $9 AND ` + sentBy4 + `
 RETURNING metric, sent_at, tie`
 
 // Dismiss puts readings aside. See safe.InboxBook.
@@ -196,7 +199,7 @@ func (a *App) DismissTold(ctx context.Context, actor account.Actor, d safe.Dismi
 		case err != nil:
 			return fmt.Errorf("find sensor: %w", err)
 		}
-		rows, err := tx.Query(ctx, dismissWaiting, sensor, d.Reason, d.From, d.To, int32(actor.Org), now, actor.Name, d.Why)
+		rows, err := tx.Query(ctx, dismissWaiting, sensor, d.Reason, d.From, d.Device, d.To, now, actor.Name, d.Why, int32(actor.Org))
 		if err != nil {
 			return fmt.Errorf("put aside what waits: %w", err)
 		}

@@ -65,12 +65,12 @@ func eventsOf(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]alerts
 }
 
 const asideInSpan = `
-SELECT EXISTS (SELECT FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id WHERE s.uid = $1 AND i.measured_at >= $2 AND i.measured_at < $3 AND ` + byPerson + `)`
+SELECT EXISTS (SELECT FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id WHERE s.uid = $1 AND i.measured_at >= $2 AND i.measured_at < $3 AND ` + sentBy4 + ` AND ` + byPerson + `)`
 
 // mayBeBroughtBack tells whoever claims nothing that it was put aside, where it was.
 func mayBeBroughtBack(ctx context.Context, tx pgx.Tx, w safe.Wish) error {
 	var some bool
-	if err := tx.QueryRow(ctx, asideInSpan, w.Sensor, w.From, w.To).Scan(&some); err != nil {
+	if err := tx.QueryRow(ctx, asideInSpan, w.Sensor, w.From, w.To, w.Device).Scan(&some); err != nil {
 		return fmt.Errorf("look at what was put aside: %w", err)
 	}
 	if some {
@@ -80,9 +80,9 @@ func mayBeBroughtBack(ctx context.Context, tx pgx.Tx, w safe.Wish) error {
 }
 
 const asideGroups = `
-SELECT i.sensor_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at), max(` + vagueParked + `), max(i.received_at), i.settled_by, i.settled_why, i.settled_at
+SELECT i.sensor_id, i.device_id, s.uid, d.uid, d.model, i.reason, count(*), min(i.measured_at), max(i.measured_at), max(` + vagueParked + `), max(i.received_at), i.settled_by, i.settled_why, i.settled_at
 FROM inbox i JOIN sensor s ON s.org_id = i.org_id AND s.id = i.sensor_id JOIN device d ON d.org_id = i.org_id AND d.id = i.device_id
-WHERE ` + byPerson + ` GROUP BY i.sensor_id, s.uid, d.uid, d.model, i.reason, i.settled_by, i.settled_why, i.settled_at ORDER BY i.settled_at DESC, s.uid, i.reason LIMIT $1`
+WHERE ` + byPerson + ` GROUP BY i.sensor_id, i.device_id, s.uid, d.uid, d.model, i.reason, i.settled_by, i.settled_why, i.settled_at ORDER BY i.settled_at DESC, s.uid, d.uid, i.reason LIMIT $1`
 
 // Aside lists what was put aside. See safe.InboxBook.
 func (a *App) Aside(ctx context.Context, actor account.Actor, limit int) ([]safe.Aside, error) {
@@ -92,20 +92,20 @@ func (a *App) Aside(ctx context.Context, actor account.Actor, limit int) ([]safe
 		if err != nil {
 			return fmt.Errorf("list what was put aside: %w", err)
 		}
-		var sensors []int64
+		var sensors, by []int64
 		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (g safe.Aside, err error) {
-			var sensor int64
+			var sensor, device int64
 			var vague vagueColumns
-			err = row.Scan(&sensor, &g.Sensor, &g.Device, &g.Model, &g.Reason, &g.Count, &g.First, &g.Last, &vague.unsure, &vague.received, &g.By, &g.Why, &g.At)
+			err = row.Scan(&sensor, &device, &g.Sensor, &g.Device, &g.Model, &g.Reason, &g.Count, &g.First, &g.Last, &vague.unsure, &vague.received, &g.By, &g.Why, &g.At)
 			g.First, g.Last, g.At, g.Vague = g.First.UTC(), g.Last.UTC(), g.At.UTC(), vague.of()
-			sensors = append(sensors, sensor)
+			sensors, by = append(sensors, sensor), append(by, device)
 			return g, err
 		})
 		if err != nil {
 			return fmt.Errorf("list what was put aside: %w", err)
 		}
 		for i := range list {
-			if list[i].Readings, err = readParked(ctx, tx, newestAside, sensors[i], list[i].Reason, list[i].At); err != nil {
+			if list[i].Readings, err = readParked(ctx, tx, newestAside, sensors[i], by[i], list[i].Reason, list[i].At); err != nil {
 				return err
 			}
 		}
@@ -116,7 +116,7 @@ func (a *App) Aside(ctx context.Context, actor account.Actor, limit int) ([]safe
 
 const bringBack = `
 UPDATE inbox i SET state = 'waiting', settled_at = NULL, settled_by = '', settled_why = ''
-WHERE i.sensor_id = $1 AND i.measured_at >= $2 AND i.measured_at < $3 AND i.org_id = $4 AND ($5::timestamptz IS NULL OR i.settled_at = $5) AND ` + byPerson + `
+WHERE i.sensor_id = $1 AND i.measured_at >= $2 AND i.measured_at < $3 AND ` + sentBy4 + ` AND i.org_id = $5 AND ($6::timestamptz IS NULL OR i.settled_at = $6) AND ` + byPerson + `
 RETURNING metric, sent_at, tie`
 
 // What was red when it came is so again, without a second screening: where the row has ended it is opened anew (openRest). What a person
@@ -150,7 +150,7 @@ func (a *App) BringBackTold(ctx context.Context, actor account.Actor, r safe.Ret
 		case err != nil:
 			return fmt.Errorf("find sensor: %w", err)
 		}
-		rows, err := tx.Query(ctx, bringBack, sensor, r.From, r.To, int32(actor.Org), nullTime(r.At))
+		rows, err := tx.Query(ctx, bringBack, sensor, r.From, r.To, r.Device, int32(actor.Org), nullTime(r.At))
 		if err != nil {
 			return fmt.Errorf("bring back what was put aside: %w", err)
 		}

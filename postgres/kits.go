@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 )
 
 const selectKits = `
-SELECT k.id, k.uid::text, k.label, k.state, k.state_at, k.issued_at, k.cuff_at FROM kit k
+SELECT k.id, k.uid::text, k.label, k.state, k.state_at, k.issued_at, k.cuff_at, current_setting('app.view', true) = 'org' FROM kit k
 WHERE ($1::uuid IS NULL OR k.uid = $1) AND ($2::uuid IS NULL OR EXISTS (SELECT FROM kit_holder h JOIN patient p ON p.org_id = h.org_id AND p.id = h.patient_id
         WHERE h.org_id = k.org_id AND h.kit_id = k.id AND h.to_at IS NULL AND p.uid = $2)) AND ($3 = '' OR k.state = $3)
 ORDER BY lower(k.label) LIMIT $4`
@@ -39,12 +40,23 @@ JOIN LATERAL (SELECT o.id FROM sensor o WHERE o.org_id = d.org_id AND o.device_i
 JOIN sensor s ON s.org_id = d.org_id AND s.id = of.id LEFT JOIN device_type t ON t.org_id = s.org_id AND t.id = s.type_id
 WHERE i.kit_id = ANY($1) AND i.to_at IS NULL ORDER BY i.id, s.device_id IS NULL, s.uid`
 
+// kitTaken are the sensors that were taken from the gateways of kits ($1) since these were issued, while somebody has them.
+const kitTaken = `
+SELECT DISTINCT ON (i.kit_id, s.uid) i.kit_id, s.id, s.uid FROM kit k JOIN kit_item i ON i.org_id = k.org_id AND i.kit_id = k.id AND i.to_at IS NULL
+JOIN gateway_grant g ON g.org_id = i.org_id AND g.device_id = i.device_id AND g.ended_at >= k.issued_at JOIN sensor s ON s.org_id = g.org_id AND s.id = g.sensor_id
+WHERE k.id = ANY($1) AND k.state IN ('issued', 'accepted') ORDER BY i.kit_id, s.uid`
+
+// alsoSpeak are the gateways in use that speak for sensors ($1).
+const alsoSpeak = `
+SELECT g.sensor_id, d.uid FROM gateway_grant g JOIN device d ON d.org_id = g.org_id AND d.id = g.device_id
+WHERE g.sensor_id = ANY($1) AND g.ended_at IS NULL AND d.revoked_at IS NULL ORDER BY d.uid`
+
 // sensorUsers are those who have a sensor or a slot of it at $4, and whether a reading of theirs has come since they had it from this kit.
 // A reading is stored by the time as sent, which differs from the measured one by no more than $3.
 const sensorUsers = `
-SELECT coalesce(s.parent_id, s.id), s.uid, a.patient_id, EXISTS (SELECT FROM reading r WHERE r.sensor_id = s.id AND r.patient_id = a.patient_id
+SELECT x.n, s.uid, a.patient_id, EXISTS (SELECT FROM reading r WHERE r.sensor_id = s.id AND r.patient_id = a.patient_id
     AND r.sent_at >= a.from_at - $3::interval AND r.measured_at >= greatest(a.from_at, x.issued_at))
-FROM unnest($1::bigint[], $2::timestamptz[]) x (sensor, issued_at) JOIN sensor s ON s.id = x.sensor OR s.parent_id = x.sensor
+FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY x (sensor, issued_at, n) JOIN sensor s ON s.id = x.sensor OR s.parent_id = x.sensor
 JOIN assignment a ON a.sensor_id = s.id AND a.from_at <= $4 AND (a.to_at IS NULL OR a.to_at > $4)
 ORDER BY s.parent_id IS NOT NULL, s.slot`
 
@@ -70,6 +82,7 @@ type loadedKit struct {
 	devices.Kit
 	id      int64
 	sensors map[string]vital.SensorID // by name, without user slots
+	taken   map[string]vital.SensorID // likewise, of Taken
 }
 
 // loadKits loads kits with their devices, sensors and holders, as of a time.
@@ -99,7 +112,13 @@ func loadKits(ctx context.Context, tx pgx.Tx, f devices.KitFilter, now time.Time
 	}
 	err = loadItems(ctx, tx, byID, ids)
 	if err == nil {
-		err = loadSensors(ctx, tx, byID, ids, now)
+		err = loadSensors(ctx, tx, byID, ids)
+	}
+	if err == nil {
+		err = loadTaken(ctx, tx, byID, ids)
+	}
+	if err == nil {
+		err = loadUsers(ctx, tx, list, now)
 	}
 	if err == nil {
 		err = loadHolders(ctx, tx, byID, ids)
@@ -111,9 +130,9 @@ func loadKits(ctx context.Context, tx pgx.Tx, f devices.KitFilter, now time.Time
 }
 
 func scanKit(row pgx.CollectableRow) (*loadedKit, error) {
-	k := &loadedKit{sensors: map[string]vital.SensorID{}}
+	k := &loadedKit{sensors: map[string]vital.SensorID{}, taken: map[string]vital.SensorID{}}
 	var issued, cuff *time.Time
-	err := row.Scan(&k.id, &k.UID, &k.Label, &k.State, &k.StateAt, &issued, &cuff)
+	err := row.Scan(&k.id, &k.UID, &k.Label, &k.State, &k.StateAt, &issued, &cuff, &k.Seen)
 	k.StateAt, k.IssuedAt, k.CuffAt = k.StateAt.UTC(), timeOf(issued), timeOf(cuff)
 	return k, err
 }
@@ -132,7 +151,7 @@ func loadItems(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids []
 	return err
 }
 
-func loadSensors(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids []int64, now time.Time) error {
+func loadSensors(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids []int64) error {
 	rows, err := tx.Query(ctx, kitSensors, ids)
 	if err != nil {
 		return err
@@ -142,9 +161,6 @@ func loadSensors(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids 
 	var id vital.SensorID
 	var s devices.KitSensor
 	var d scannedDetails
-	where := map[vital.SensorID]*devices.KitSensor{}
-	var sensors []int64
-	var since []time.Time
 	_, err = pgx.ForEachRow(rows, append([]any{&kit, &device, &id, &s.UID, &s.Own, &s.Carries}, d.targets()...), func() error {
 		k := kits[kit]
 		s.Details = d.details()
@@ -154,29 +170,93 @@ func loadSensors(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids 
 			}
 		}
 		k.sensors[s.UID] = id
-		sensors, since = append(sensors, int64(id)), append(since, k.IssuedAt)
+		return nil
+	})
+	return err
+}
+
+// loadTaken loads what was taken from the kits' gateways and came to no other of the same kit.
+func loadTaken(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids []int64) error {
+	rows, err := tx.Query(ctx, kitTaken, ids)
+	if err != nil {
+		return err
+	}
+	var kit int64
+	var id vital.SensorID
+	var uid string
+	_, err = pgx.ForEachRow(rows, []any{&kit, &id, &uid}, func() error {
+		k := kits[kit]
+		if _, still := k.sensors[uid]; !still {
+			k.Taken, k.taken[uid] = append(k.Taken, devices.KitSensor{UID: uid}), id
+		}
+		return nil
+	})
+	return err
+}
+
+// place is a sensor in a kit.
+type place struct {
+	kit *loadedKit
+	at  *devices.KitSensor
+	id  vital.SensorID
+}
+
+func (k *loadedKit) places() []place {
+	var list []place
+	for i := range k.Items {
+		for j := range k.Items[i].Sensors {
+			at := &k.Items[i].Sensors[j]
+			list = append(list, place{k, at, k.sensors[at.UID]})
+		}
+	}
+	for i := range k.Taken {
+		at := &k.Taken[i]
+		list = append(list, place{k, at, k.taken[at.UID]})
+	}
+	return list
+}
+
+// loadUsers loads who has each sensor of the kits, and which gateways outside its kit speak for it.
+func loadUsers(ctx context.Context, tx pgx.Tx, kits []*loadedKit, now time.Time) error {
+	var places []place
+	for _, k := range kits {
+		places = append(places, k.places()...)
+	}
+	sensors, since := make([]int64, len(places)), make([]time.Time, len(places))
+	for i, p := range places {
+		sensors[i], since[i] = int64(p.id), p.kit.IssuedAt
+	}
+	rows, err := tx.Query(ctx, sensorUsers, sensors, since, widen, now)
+	if err != nil {
+		return err
+	}
+	var n int
+	var u devices.SensorUser
+	_, err = pgx.ForEachRow(rows, []any{&n, &u.Sensor, &u.Patient, &u.Sent}, func() error {
+		at := places[n-1].at
+		at.Users = append(at.Users, u)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, k := range kits {
-		for i := range k.Items {
-			for j := range k.Items[i].Sensors {
-				at := &k.Items[i].Sensors[j]
-				where[k.sensors[at.UID]] = at
+	if rows, err = tx.Query(ctx, alsoSpeak, sensors); err != nil {
+		return err
+	}
+	speak := map[vital.SensorID][]string{}
+	var id vital.SensorID
+	var device string
+	if _, err = pgx.ForEachRow(rows, []any{&id, &device}, func() error { speak[id] = append(speak[id], device); return nil }); err != nil {
+		return err
+	}
+	for _, p := range places {
+		for _, device := range speak[p.id] {
+			if !slices.ContainsFunc(p.kit.Items, func(i devices.KitItem) bool { return i.Device == device }) {
+				p.at.Others = append(p.at.Others, device)
 			}
 		}
 	}
-	if rows, err = tx.Query(ctx, sensorUsers, sensors, since, widen, now); err != nil {
-		return err
-	}
-	var u devices.SensorUser
-	_, err = pgx.ForEachRow(rows, []any{&id, &u.Sensor, &u.Patient, &u.Sent}, func() error {
-		where[id].Users = append(where[id].Users, u)
-		return nil
-	})
-	return err
+	return nil
 }
 
 func loadHolders(ctx context.Context, tx pgx.Tx, kits map[int64]*loadedKit, ids []int64) error {

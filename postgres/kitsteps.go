@@ -63,7 +63,7 @@ func heldKit(ctx context.Context, tx pgx.Tx, actor account.Actor, c devices.KitC
 	for _, p := range people {
 		concerned = append(concerned, p.ID)
 	}
-	if err := holdPartitions(ctx, tx, concerned, slices.Collect(maps.Values(before.sensors))); err != nil {
+	if err := holdPartitions(ctx, tx, concerned, before.all()); err != nil {
 		return nil, err
 	}
 	var all []string
@@ -81,6 +81,9 @@ func heldKit(ctx context.Context, tx pgx.Tx, actor account.Actor, c devices.KitC
 	if _, err := tx.Exec(ctx, lockKit, string(before.UID)); err != nil {
 		return nil, fmt.Errorf("lock kit: %w", err)
 	}
+	if err := lockFamily(ctx, tx, before.all()); err != nil { // a gateway of it gets no sensor from here on, and none is taken from it
+		return nil, err
+	}
 	if now, err = askTime(ctx, tx); err != nil { // somebody may have had it until a moment ago
 		return nil, err
 	}
@@ -88,20 +91,23 @@ func heldKit(ctx context.Context, tx pgx.Tx, actor account.Actor, c devices.KitC
 	if err != nil {
 		return nil, err
 	}
-	if !maps.Equal(k.sensors, before.sensors) || !slices.Equal(k.wearers(), before.wearers()) {
+	if !maps.Equal(k.sensors, before.sensors) || !maps.Equal(k.taken, before.taken) || !slices.Equal(k.wearers(), before.wearers()) {
 		return nil, fault.New(fault.Conflict, "somebody has changed the kit %s just now: look again", k.Label)
 	}
 	return k, nil
 }
 
+// all returns the sensors of the kit, and those that were taken from its gateways.
+func (k *loadedKit) all() []vital.SensorID {
+	return slices.AppendSeq(slices.Collect(maps.Values(k.sensors)), maps.Values(k.taken))
+}
+
 // wearers returns everybody who has something of the kit now, each once and in order.
 func (k *loadedKit) wearers() []vital.PatientID {
 	var list []vital.PatientID
-	for i := range k.Items {
-		for j := range k.Items[i].Sensors {
-			for _, u := range k.Items[i].Sensors[j].Users {
-				list = append(list, u.Patient)
-			}
+	for _, p := range k.places() {
+		for _, u := range p.at.Users {
+			list = append(list, u.Patient)
 		}
 	}
 	for _, h := range k.Holders {
@@ -136,9 +142,6 @@ func askTime(ctx context.Context, tx pgx.Tx) (now time.Time, err error) {
 
 // carryOut does a step.
 func (k *loadedKit) carryOut(ctx context.Context, tx pgx.Tx, actor account.Actor, step devices.KitStep, people map[vital.UID]account.Patient) error {
-	if err := lockFamily(ctx, tx, slices.Collect(maps.Values(k.sensors))); err != nil {
-		return err
-	}
 	now, err := askTime(ctx, tx)
 	if err != nil {
 		return err
@@ -155,7 +158,7 @@ func (k *loadedKit) carryOut(ctx context.Context, tx pgx.Tx, actor account.Actor
 		}
 	}
 	if step.End {
-		if err := k.takeBack(ctx, tx, actor, now); err != nil {
+		if err := k.takeBack(ctx, tx, actor, step.Partly, now); err != nil {
 			return err
 		}
 	}
@@ -221,9 +224,21 @@ func putIn(ctx context.Context, tx pgx.Tx, org vital.OrgID, kit int64, list []st
 	return nil
 }
 
-// takeBack ends all that anybody has of the kit.
-func (k *loadedKit) takeBack(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time) error {
-	if _, err := unassign(ctx, tx, actor, slices.Collect(maps.Values(k.sensors)), "kit "+string(k.UID), now); err != nil {
+// takeBack ends all that anybody has of the kit; of what is named partly, only what those have who have the kit.
+func (k *loadedKit) takeBack(ctx context.Context, tx pgx.Tx, actor account.Actor, partly []string, now time.Time) error {
+	ends := ending{sensors: slices.Collect(maps.Values(k.sensors)), of: make([]vital.PatientID, len(k.Holders))}
+	for i, h := range k.Holders {
+		ends.of[i] = h.Patient
+	}
+	for _, uid := range partly {
+		id, of := k.sensors[uid]
+		if !of {
+			id = k.taken[uid]
+			ends.sensors = append(ends.sensors, id)
+		}
+		ends.partly = append(ends.partly, id)
+	}
+	if _, err := unassign(ctx, tx, actor, ends, "kit "+string(k.UID), now); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, leaveKit, k.id, now); err != nil {
@@ -286,16 +301,24 @@ func lockFamily(ctx context.Context, tx pgx.Tx, sensors []vital.SensorID) error 
 	return nil
 }
 
+// ending is what is taken from people: sensors with their user slots, and of some of them only what these people have.
+type ending struct {
+	sensors []vital.SensorID
+	partly  []vital.SensorID
+	of      []vital.PatientID
+}
+
 // endOpen ends assignments at a time, under another epoch: whatever an edge still believes of them is asked for again. One that was
 // to begin later never does.
 const endOpen = `
 UPDATE assignment a SET to_at = greatest(a.from_at, $2), epoch = a.epoch + 1 FROM sensor s
 WHERE s.org_id = a.org_id AND s.id = a.sensor_id AND (s.id = ANY($1) OR s.parent_id = ANY($1)) AND (a.to_at IS NULL OR a.to_at > $2 AND a.to_at > a.from_at)
+  AND (coalesce(s.id <> ALL($3) AND (s.parent_id IS NULL OR s.parent_id <> ALL($3)), true) OR a.patient_id = ANY($4))
 RETURNING a.patient_id`
 
-// unassign ends what anybody has of the sensors and their user slots, now or from a later time on. It returns how many ended.
-func unassign(ctx context.Context, tx pgx.Tx, actor account.Actor, sensors []vital.SensorID, object string, now time.Time) (int, error) {
-	rows, err := tx.Query(ctx, endOpen, sensors, now)
+// unassign ends what people have, now or from a later time on. It returns how many assignments ended.
+func unassign(ctx context.Context, tx pgx.Tx, actor account.Actor, e ending, object string, now time.Time) (int, error) {
+	rows, err := tx.Query(ctx, endOpen, e.sensors, now, e.partly, e.of)
 	if err != nil {
 		return 0, fmt.Errorf("end assignments: %w", err)
 	}

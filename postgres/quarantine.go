@@ -102,7 +102,7 @@ func (a *App) NoteRetried(ctx context.Context, actor account.Actor, uid vital.UI
 			return fmt.Errorf("note that it was decoded again: %w", err)
 		}
 		if r.Refused == "" {
-			if err := leaveFound(ctx, tx, valuesOfRefused, []any{string(uid)}, leaveQuarantine, now, actor.Name); err != nil {
+			if err := readAgain(ctx, tx, actor, uid, now); err != nil {
 				return err
 			}
 		}

@@ -101,6 +101,7 @@ func refilesBy(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]saf
 type wanted struct {
 	safe.Wish
 	sensor         vital.SensorID
+	device         int64 // of a claim: that sent it; 0: whoever did
 	source, target vital.PatientID
 	low, high      time.Time // of times as sent
 }
@@ -116,6 +117,12 @@ func findWanted(ctx context.Context, tx pgx.Tx, w safe.Wish, now time.Time) (wan
 		return f, fault.New(fault.NotFound, "there is no sensor %q", w.Sensor)
 	case err != nil:
 		return f, fmt.Errorf("find sensor: %w", err)
+	}
+	if w.Device != "" {
+		var err error
+		if f.device, err = deviceID(ctx, tx, w.Device); err != nil {
+			return f, err
+		}
 	}
 	for uid, id := range map[vital.UID]*vital.PatientID{w.Owner: &f.source, w.BelongsTo: &f.target} {
 		if uid == "" {
@@ -298,8 +305,8 @@ func (f *wanted) worthwhile(ctx context.Context, tx pgx.Tx) error {
 }
 
 const insertRefile = `
-INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, to_at, reason, undo_of, merge_id, asked_by, asked_name, asked_role, asked_at, claims)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
+INSERT INTO refile (org_id, uid, sensor_id, source_id, target_id, from_at, to_at, reason, undo_of, merge_id, asked_by, asked_name, asked_role, asked_at, claims, device_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
 
 func (f *wanted) insert(ctx context.Context, tx pgx.Tx, actor account.Actor, now time.Time, undoOf, merge int64) (safe.Refile, error) {
 	if merge == 0 { // a merge moves all that one person has
@@ -309,7 +316,7 @@ func (f *wanted) insert(ctx context.Context, tx pgx.Tx, actor account.Actor, now
 	}
 	uid := newUID()
 	_, err := tx.Exec(ctx, insertRefile, int32(actor.Org), string(uid), int64(f.sensor), nullID(f.source), nullID(f.target), f.From, nullTime(f.To), f.Reason,
-		nullID(undoOf), nullID(merge), nullID(actor.Staff), actor.Name, string(actor.Role), now, f.Claim)
+		nullID(undoOf), nullID(merge), nullID(actor.Staff), actor.Name, string(actor.Role), now, f.Claim, nullID(f.device))
 	switch {
 	case violated(err, "refile_one_at_a_time"):
 		return safe.Refile{}, fault.New(fault.Conflict, "readings of the sensor %q are being filed anew just now: wait until that has ended, and look again", f.Sensor)

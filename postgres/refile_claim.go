@@ -25,7 +25,7 @@ SELECT id, org_id, uid::text, sensor_id, source_id, target_id FROM (
 
 // FOR NO KEY UPDATE: a row that refers to it may be written meanwhile.
 const takeRefile = `
-SELECT from_at, to_at, state, coalesce(undo_of, 0), reached_at, earliest_at, total, moved, asked_name, merge_id IS NOT NULL, claims
+SELECT from_at, to_at, state, coalesce(undo_of, 0), reached_at, earliest_at, total, moved, asked_name, merge_id IS NOT NULL, claims, coalesce(device_id, 0)
 FROM refile WHERE id = $1 AND state IN ('asked', 'running') AND next_action_at <= $2 FOR NO KEY UPDATE`
 
 // nextHeld takes the next refile with all that it needs held. It returns one without an id when there is none, and without a state
@@ -42,7 +42,7 @@ func nextHeld(ctx context.Context, tx pgx.Tx, r *refiling) error {
 		return err
 	}
 	var to, reached, earliest *time.Time
-	err = tx.QueryRow(ctx, takeRefile, r.id, r.now).Scan(&r.from, &to, &r.state, &r.undoOf, &reached, &earliest, &r.total, &r.moved, &r.askedBy, &r.merged, &r.claims)
+	err = tx.QueryRow(ctx, takeRefile, r.id, r.now).Scan(&r.from, &to, &r.state, &r.undoOf, &reached, &earliest, &r.total, &r.moved, &r.askedBy, &r.merged, &r.claims, &r.device)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}

@@ -41,13 +41,13 @@ WHERE p.org_id = $1 AND p.refile_id = $2`
 
 const countParked = `
 SELECT count(*) FROM refile_part p JOIN inbox i ON i.sensor_id = $3 AND i.measured_at >= p.from_at AND i.measured_at < coalesce(p.to_at, 'infinity')
-WHERE p.org_id = $1 AND p.refile_id = $2 AND i.state = 'waiting' AND i.reason <> '` + parkedRevoked + `'`
+WHERE p.org_id = $1 AND p.refile_id = $2 AND i.state = 'waiting' AND i.reason <> '` + parkedRevoked + `' AND ($4::bigint IS NULL OR i.device_id = $4)`
 
 // count notes how much there is to move.
 func (r *refiling) count(ctx context.Context, tx pgx.Tx) error {
-	query, args := countParked, []any{int32(r.org), r.id, int64(r.sensor)}
+	query, args := countParked, []any{int32(r.org), r.id, int64(r.sensor), nullID(r.device)}
 	if r.source != 0 {
-		query, args = countFiled, append(args, int64(r.source), r.reached, r.high())
+		query, args = countFiled, []any{int32(r.org), r.id, int64(r.sensor), int64(r.source), r.reached, r.high()}
 	}
 	if err := tx.QueryRow(ctx, query, args...).Scan(&r.total); err != nil {
 		return fmt.Errorf("count the readings: %w", err)
@@ -103,7 +103,7 @@ const claimParked = `
 WITH chosen AS MATERIALIZED (
     SELECT i.sensor_id, i.metric, i.sent_at, i.tie, p.target_assignment
     FROM refile_part p JOIN inbox i ON i.sensor_id = $3 AND i.measured_at >= p.from_at AND i.measured_at < coalesce(p.to_at, 'infinity')
-    WHERE p.org_id = $1 AND p.refile_id = $2 AND i.state = 'waiting' AND i.reason <> '` + parkedRevoked + `'
+    WHERE p.org_id = $1 AND p.refile_id = $2 AND i.state = 'waiting' AND i.reason <> '` + parkedRevoked + `' AND ($5::bigint IS NULL OR i.device_id = $5)
     ORDER BY i.sent_at LIMIT $4
 )
 UPDATE inbox i SET state = 'claimed' FROM chosen c
@@ -118,7 +118,7 @@ ON CONFLICT (sensor_id, metric, sent_at, tie) DO NOTHING`
 
 // claimParked files parked readings as what they were measured: the rows stay, claimed, so that a resend meets them.
 func (w *Work) claimParked(ctx context.Context, tx pgx.Tx, r *refiling, most int) ([]movedReading, error) {
-	rows, err := tx.Query(ctx, claimParked, int32(r.org), r.id, int64(r.sensor), most)
+	rows, err := tx.Query(ctx, claimParked, int32(r.org), r.id, int64(r.sensor), most, nullID(r.device))
 	if err != nil {
 		return nil, fmt.Errorf("claim parked readings: %w", err)
 	}

@@ -31,6 +31,7 @@ type refiling struct {
 	askedBy  string
 	merged   bool           // it is a part of a merge
 	claims   bool           // what waits is the target's even where the sensor is another's
+	device   int64          // of which a claim takes what it sent; 0: whoever sent it
 	within   map[span]int64 // parts that lie within an assignment that the target has
 	earliest time.Time      // measured: of what has moved so far
 	now      time.Time

@@ -272,6 +272,14 @@ func TestAnEmergencySheetTellsWhatIsKnownAndNeverNone(t *testing.T) {
 	if len(sheet.Teams) != 1 || sheet.Teams[0].Name != "Home care" || sheet.Patient.UID != r.patient.UID {
 		t.Errorf("%+v", sheet)
 	}
+	// Of what came with its date alone no time is made up.
+	dated := r.weight(60, 78_000)
+	dated.Reading.Findings |= vital.TimeLocal | vital.TimeUnsure
+	dated.Reading.More = &vital.More{Clock: vital.Clock{Method: vital.ClockZone, Uncertainty: 25 * time.Hour}}
+	r.advance(t, dated)
+	if sheet, err = s.Sheets.Of(t.Context(), self, r.patient.UID); err != nil || len(sheet.Latest) != 2 || sheet.Latest[0].Vague != (vital.Vague{}) || sheet.Latest[1].Vague != dated.Reading.Vague() {
+		t.Errorf("%+v, %v", sheet.Latest, err)
+	}
 	// A guardian whose document one person only has seen is nobody to call yet.
 	if _, err := r.caregivers().LetIn(t.Context(), r.nurse, r.patient.UID, consent.LetIn{
 		Name: "Gal", Guardian: true, Scopes: account.ScopesOf(account.ForGuardians()...), Document: "court 12/26", Reason: "seen", To: time.Now().Add(24 * time.Hour),

@@ -28,7 +28,7 @@ func (a *App) Sheet(ctx context.Context, actor account.Actor, p account.Patient)
 		return s, err
 	}
 	for _, n := range newest {
-		s.Latest = append(s.Latest, safe.Vital{Metric: n.Metric, At: n.At.UTC(), Values: n.Values, Findings: n.Findings})
+		s.Latest = append(s.Latest, safe.Vital{Metric: n.Metric, At: n.At.UTC(), Vague: n.Vague(), Values: n.Values, Findings: n.Findings})
 	}
 	err = a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
 		rules, err := rulesSeen(ctx, tx, actor, p.ID)

@@ -68,7 +68,8 @@ type wornSpan struct {
 // suggest adds whose they may be, the likeliest first. Of whom somebody has said that none of it is theirs, is not among them. What
 // somebody usually measures is a reason only for whoever may see their readings.
 func suggest(ctx context.Context, tx pgx.Tx, actor account.Actor, sensor int64, denied map[vital.PatientID]int, w *safe.Waiting) error {
-	rows, err := tx.Query(ctx, suggested, sensor, w.First, w.Last)
+	first, last := spanOf(w)
+	rows, err := tx.Query(ctx, suggested, sensor, first, last)
 	if err != nil {
 		return fmt.Errorf("look for whose it may be: %w", err)
 	}
@@ -112,7 +113,7 @@ func rank(all []wornSpan, denied map[vital.PatientID]int, w *safe.Waiting) []saf
 		s := safe.Suggestion{Patient: theirs[id][0].Patient}
 		weak[id] = 4 // no reason yet
 		for i, near := range []bool{false, true} {
-			reasons, then := heldReasons(theirs[id], near, w.First, w.Last)
+			reasons, then := heldReasons(theirs[id], near, w)
 			if len(reasons) > 0 {
 				weak[id] = min(weak[id], 2*i+1)
 			}
@@ -134,12 +135,65 @@ func rank(all []wornSpan, denied map[vital.PatientID]int, w *safe.Waiting) []saf
 // rightAround is how far apart two periods of one person are at most of which no reader could tell that they are two.
 const rightAround = time.Minute
 
-// heldReasons tells when one person had the sensor, or one near it, seen from the time between first and last; then is set when it was
-// within that time.
-func heldReasons(all []wornSpan, near bool, first, last time.Time) (reasons []string, then bool) {
+// spanOf is from when to when what waits can have been measured.
+func spanOf(w *safe.Waiting) (first, last time.Time) {
+	first, _ = w.Vague.Span(w.First)
+	_, last = w.Vague.Span(w.Last)
+	return first, last
+}
+
+const heldForm = "2 January 2006, 15:04"
+
+// mayHaveHad tells of a time that is not known well which part of it one person had the sensor for; all of it is no guess.
+func mayHaveHad(all []wornSpan, near bool, what string, first, last time.Time) (reasons []string) {
+	var had *wornSpan // its pieces that lie close to each other are one; all are newest first
+	tell := func() {
+		if had == nil {
+			return
+		}
+		before, after := !had.from.After(first), had.to.IsZero() || had.to.After(last)
+		from, to := had.from.Format(heldForm), had.to.Format(heldForm)
+		words := "may have had " + what + " then: "
+		switch {
+		case before && after:
+			words = "held " + what + " all the time in which it may have been measured"
+		case before:
+			words += "had it until " + to + " UTC"
+		case had.to.IsZero():
+			words += "has had it since " + from + " UTC"
+		case after:
+			words += "had it from " + from + " UTC"
+		default:
+			words += "had it from " + from + " to " + to + " UTC"
+		}
+		reasons = append(reasons, words)
+	}
+	for _, h := range all {
+		switch {
+		case h.near != near || h.from.After(last) || !h.to.IsZero() && !h.to.After(first):
+		case had != nil && had.from.Sub(h.to) < rightAround:
+			had.from = h.from
+		default:
+			tell()
+			had = &h
+		}
+	}
+	tell()
+	return reasons
+}
+
+// heldReasons tells when one person had the sensor, or one near it, seen from the time in which what waits was measured; then is set when
+// it was within that time. When that time is not known well, nothing is told as if it were.
+func heldReasons(all []wornSpan, near bool, w *safe.Waiting) (reasons []string, then bool) {
+	first, last := spanOf(w)
 	what := "the sensor"
 	if near {
 		what = "another sensor of the same kit"
+	}
+	if !w.Vague.IsZero() {
+		if reasons = mayHaveHad(all, near, what, first, last); len(reasons) > 0 {
+			return reasons, true
+		}
 	}
 	var before, after *wornSpan // the nearest
 	for i := range all {
@@ -160,19 +214,18 @@ func heldReasons(all []wornSpan, near bool, first, last time.Time) (reasons []st
 			return []string{"held the sensor at that time, by the clock"}, true
 		}
 	}
-	const form = "2 January 2006, 15:04"
 	if before != nil && after != nil && after.from.Sub(before.to) < rightAround {
 		return []string{"held " + what + " right before and right after"}, false
 	}
 	if before != nil {
-		reasons = append(reasons, "held "+what+" until "+before.to.Format(form)+" UTC")
+		reasons = append(reasons, "held "+what+" until "+before.to.Format(heldForm)+" UTC")
 	}
 	if after != nil {
 		word := "holds " + what + " since "
 		if !after.to.IsZero() {
 			word = "held " + what + " from "
 		}
-		reasons = append(reasons, word+after.from.Format(form)+" UTC, after it was measured")
+		reasons = append(reasons, word+after.from.Format(heldForm)+" UTC, after it was measured")
 	}
 	return reasons, false
 }

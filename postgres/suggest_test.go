@@ -1,11 +1,15 @@
 package postgres_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"hale/account"
+	"hale/devices"
 	"hale/safe"
 )
 
@@ -61,6 +65,37 @@ func TestWhoeverWasRuledOutIsNotSuggested(t *testing.T) {
 	r.exec(t, `UPDATE inbox SET state = 'waiting' WHERE metric = 4`)
 	if got := r.suggestions(t, "refiled")[string(r.patient.UID)]; !strings.Contains(got, "held the sensor") {
 		t.Errorf("what was taken back rules nobody out: %q", got)
+	}
+}
+
+// TestWhoseADateMayBeIsNotToldByATime: of a reading with no more than its date, everybody who had the sensor in that time may have had it
+// then, also when it was in two pieces; none is told by the midnight that stands for the day.
+func TestWhoseADateMayBeIsNotToldByATime(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	other := r.addPatient(t, r.nurse, "2")
+	changed := since().Add(10 * time.Hour)
+	r.exec(t, fmt.Sprintf(`UPDATE assignment SET from_at = from_at - interval '3 days', to_at = '%s', epoch = epoch + 1 WHERE id = %d`, changed.Format(time.RFC3339), r.given.ID))
+	if _, err := r.app.Assign(t.Context(), r.nurse, devices.Binding{Sensor: "cuff-1", Patient: other.UID, From: changed}); err != nil {
+		t.Fatal(err)
+	}
+	r.advance(t, r.dated(225, 130))
+	reds := r.unverified(t, r.nurse)
+	if len(reds) != 1 || len(reds[0].Holders) != 2 || reds[0].Holders[0].How != "held" || reds[0].Holders[1].How != "held" {
+		t.Errorf("either had it in that time, and nobody knows who did then: %+v", reds)
+	}
+	day := since().Format("2 January 2006")
+	want := map[string]string{
+		string(r.patient.UID): "may have had the sensor then: had it until " + day + ", 10:00 UTC",
+		string(other.UID):     "may have had the sensor then: has had it since " + day + ", 10:00 UTC",
+	}
+	if diff := cmp.Diff(want, r.suggestions(t, "clock_uncertain")); diff != "" {
+		t.Error(diff)
+	}
+	r.exec(t, fmt.Sprintf(`UPDATE assignment SET from_at = from_at + interval '3 days' WHERE id = %d`, r.given.ID))
+	want[string(r.patient.UID)] = "may have had the sensor then: had it from " + day + ", 00:00 to " + day + ", 10:00 UTC"
+	if diff := cmp.Diff(want, r.suggestions(t, "clock_uncertain")); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 const mostTaken = 2000
 
 const takenOf = `
-SELECT k.patient_id, r.metric, r.measured_at, r.id, r.value, r.value2, r.sensor_id, r.sent_at, r.tie
+SELECT k.patient_id, r.metric, r.measured_at, r.id, r.value, r.value2, r.sensor_id, r.sent_at, r.tie, ` + vagueSeen + `, r.received_at
 FROM (SELECT DISTINCT a.patient_id, a.sensor_id, m.metric FROM assignment a CROSS JOIN unnest(@metrics::smallint[]) AS m (metric) WHERE a.patient_id = ANY(@patients)) k
 CROSS JOIN LATERAL (
     SELECT * FROM %s r WHERE r.sensor_id = k.sensor_id AND r.metric = k.metric AND r.sent_at BETWEEN @low AND @high AND r.patient_id = k.patient_id
@@ -50,9 +50,10 @@ func takenBetween(ctx context.Context, tx statements, table string, q measuring.
 	var r measuring.Taken
 	var value float64
 	var value2 *float64
-	_, err = pgx.ForEachRow(rows, []any{&patient, &r.Metric, &r.At, &r.ID, &value, &value2, &r.Key.Sensor, &r.Key.SentAt, &r.Key.Tie}, func() error {
+	var vague vagueColumns
+	_, err = pgx.ForEachRow(rows, append([]any{&patient, &r.Metric, &r.At, &r.ID, &value, &value2, &r.Key.Sensor, &r.Key.SentAt, &r.Key.Tie}, vague.targets()...), func() error {
 		one := r
-		one.At, one.Key.SentAt, one.Key.Metric, one.Values = r.At.UTC(), r.Key.SentAt.UTC(), r.Metric, []float64{value}
+		one.At, one.Key.SentAt, one.Key.Metric, one.Values, one.Vague = r.At.UTC(), r.Key.SentAt.UTC(), r.Metric, []float64{value}, vague.of()
 		if value2 != nil {
 			one.Values = append(one.Values, *value2)
 		}
@@ -87,7 +88,7 @@ const waitingStill = ` WHERE d.answered_at IS NULL AND (NOT $1::boolean OR d.pat
 
 const selectQuestions = `
 SELECT d.uid::text, d.patient_id, s.uid, d.metric, d.measured_at, d.reading_id, r.value, r.value2, d.kind, d.compared, coalesce(extract(epoch FROM d.apart)::float8, 0), d.raised_at,
-    d.answer, d.note, d.answered_at, d.answered_name
+    d.answer, d.note, d.answered_at, d.answered_name, ` + vagueSeen + `, r.received_at
 FROM technique_doubt d JOIN sensor s ON s.org_id = d.org_id AND s.id = d.sensor_id` + stillTheirs
 
 const (
@@ -104,8 +105,10 @@ func scanQuestion(row pgx.CollectableRow) (measuring.Question, error) {
 	var value, apart float64
 	var value2 *float64
 	var answered *time.Time
-	err := row.Scan(&q.UID, &q.Patient.ID, &q.Sensor, &q.Metric, &q.MeasuredAt, &q.Reading, &value, &value2, &q.Doubt, &q.Compared, &apart, &q.RaisedAt,
-		&q.Answer, &q.Note, &answered, &q.AnsweredBy)
+	var vague vagueColumns
+	err := row.Scan(append([]any{&q.UID, &q.Patient.ID, &q.Sensor, &q.Metric, &q.MeasuredAt, &q.Reading, &value, &value2, &q.Doubt, &q.Compared, &apart, &q.RaisedAt,
+		&q.Answer, &q.Note, &answered, &q.AnsweredBy}, vague.targets()...)...)
+	q.Vague = vague.of()
 	q.Values = []float64{value}
 	if value2 != nil {
 		q.Values = append(q.Values, *value2)

@@ -99,6 +99,35 @@ func TestAWeightOfSomebodyElseGoesWithItsAnswer(t *testing.T) {
 	}
 }
 
+// TestADateIsInNoSitting: two pressures of one day, sent with the date alone, were not taken one after the other, as far as anybody knows.
+// A weight of the day is asked about as one of the day.
+func TestADateIsInNoSitting(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	odd := r.weight(30, 92_100)
+	from := r.dated(128, 79)
+	odd.Reading.More, odd.Reading.ReceivedAt = from.Reading.More, from.Reading.ReceivedAt
+	odd.Reading.FindAge()
+	r.advance(t, from, r.weight(0, 78_000), r.weight(10, 78_200), odd)
+	again := r.dated(152, 90)
+	again.Reading.Tie = 1
+	r.advance(t, again)
+	if n := r.count(t, `SELECT count(*) FROM reading WHERE metric = $1`, int16(vital.BloodPressure)); n != 2 {
+		t.Fatalf("%d pressures are in the record", n)
+	}
+	now := since().Add(24 * time.Hour)
+	r.lookThrough(t, now)
+	technique := &measuring.Technique{Book: r.app, People: r.app, Now: func() time.Time { return now }}
+	sat, err := technique.Of(t.Context(), r.nurse, r.patient.UID, 0)
+	if err != nil || len(sat.Sittings) != 0 || len(sat.Questions) != 1 {
+		t.Fatalf("%+v, %v", sat, err)
+	}
+	want := vital.VagueWithin(24*time.Hour+5*time.Minute, odd.Reading.ReceivedAt)
+	if q := sat.Questions[0]; q.Doubt != measuring.OtherPerson || q.Vague != want {
+		t.Errorf("%s, %v", q.Doubt, q.Vague)
+	}
+}
+
 // TestWhatIsDoubtfulWaitsForAPerson measures a sitting that is too quick and a weight of somebody else, and answers both.
 func TestWhatIsDoubtfulWaitsForAPerson(t *testing.T) {
 	t.Parallel()

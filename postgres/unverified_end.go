@@ -29,7 +29,7 @@ WHERE v.metric = $1 AND v.measured_at = $3`
 
 	valuesOfRefused = `
 SELECT v.id, v.unverified_id FROM quarantine q CROSS JOIN LATERAL (
-    SELECT x.id, x.unverified_id FROM unverified_value x WHERE x.quarantine_id = q.id AND x.left_at IS NULL AND x.ended_at IS NULL OFFSET 0) v WHERE q.uid = $1`
+    SELECT x.id, x.unverified_id FROM unverified_value x WHERE x.quarantine_id = q.id AND (x.ended_at IS NULL OR x.became = 'claimed') OFFSET 0) v WHERE q.uid = $1`
 	leaveQuarantine = `UPDATE unverified_value SET left_at = $2, became = 'read_again', by_name = $3 WHERE id = ANY($1) AND left_at IS NULL AND ended_at IS NULL`
 )
 

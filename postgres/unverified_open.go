@@ -109,15 +109,20 @@ func inOrder(a, b *hit) int {
 	return cmp.Or(cmp.Compare(a.sensor, b.sensor), cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Side, b.Side), historic, a.received.Compare(b.received))
 }
 
-// whose says of each possible holder how, at the moment of the value. One stands once, by the nearest way.
+// whose says of each possible holder how, at the moment of the value; of one that is not known well only who had it all that time holds it,
+// and of the others it is told from when, or until when, they did. One stands once, by the nearest way.
 func whose(s *suspect, all []holder) []holder {
 	var list []holder
 	known := s.mayBeKnown == 0
+	first, last := s.At, s.At
+	if !s.measured.IsZero() {
+		first, last = vital.VagueWithin(s.unsure, s.received).Span(s.At)
+	}
 	for _, h := range all {
 		if !h.to.IsZero() && h.to.Before(s.At.Add(-heldLately)) {
 			continue // asked for because of an older value that came with it
 		}
-		if h.how == "held" && !s.At.Before(h.from) && (h.to.IsZero() || s.At.Before(h.to)) {
+		if h.how == "held" && !first.Before(h.from) && (h.to.IsZero() || last.Before(h.to)) {
 			h.how = "holds"
 		}
 		known = known || h.patient == s.mayBeKnown

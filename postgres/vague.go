@@ -12,6 +12,10 @@ import (
 const vagueWithin = `CASE WHEN r.findings & 131072 <> 0 THEN (SELECT m.uncertainty_us FROM reading_more m
     WHERE m.org_id = r.org_id AND m.sensor_id = r.sensor_id AND m.metric = r.metric AND m.sent_at = r.sent_at AND m.tie = r.tie) END`
 
+// vagueSeen is the same of a reading r as readingSeen has it, or as it stands: of the organisation of its sensor.
+const vagueSeen = `CASE WHEN r.findings & 131072 <> 0 THEN (SELECT m.uncertainty_us FROM reading_more m
+    WHERE m.org_id = (SELECT o.org_id FROM sensor o WHERE o.id = r.sensor_id) AND m.sensor_id = r.sensor_id AND m.metric = r.metric AND m.sent_at = r.sent_at AND m.tie = r.tie) END`
+
 // vagueParked is the same of a reading i that waits.
 const vagueParked = `CASE WHEN i.findings & 131072 <> 0 THEN (SELECT m.uncertainty_us FROM reading_more m
     WHERE m.org_id = i.org_id AND m.sensor_id = i.sensor_id AND m.metric = i.metric AND m.sent_at = i.sent_at AND m.tie = i.tie) END`

@@ -89,7 +89,7 @@ func (a *App) EndAssignment(ctx context.Context, actor account.Actor, sensor str
 		if err := tx.QueryRow(ctx, clockNow).Scan(&now); err != nil {
 			return fmt.Errorf("ask the time: %w", err)
 		}
-		if ended, err = unassign(ctx, tx, actor, []vital.SensorID{id}, "sensor "+sensor, now.UTC()); err != nil {
+		if ended, err = unassign(ctx, tx, actor, ending{sensors: []vital.SensorID{id}}, "sensor "+sensor, now.UTC()); err != nil {
 			return err
 		}
 		if ended == 0 {

@@ -295,7 +295,8 @@ const insertOwnNotice = `
 INSERT INTO outbox (org_id, patient_id, topic, dedup, severity, created_at, audience) VALUES ($1, $2, 'reading.withdrawn', $3, 'none', $4, 'patient') ON CONFLICT (org_id, topic, dedup) DO NOTHING`
 
 const listWithdrawn = `
-SELECT id, metric, measured_at, value, value2, value3, withdrawn_at, how, by_name, why, findings FROM withdrawn_reading WHERE patient_id = $1 ORDER BY withdrawn_at DESC, id LIMIT $2`
+SELECT r.id, r.metric, r.measured_at, r.value, r.value2, r.value3, r.withdrawn_at, r.how, r.by_name, r.why, r.findings, r.received_at, ` + vagueWithin + `
+FROM withdrawn_reading r WHERE r.patient_id = $1 ORDER BY r.withdrawn_at DESC, r.id LIMIT $2`
 
 // WithdrawnOf lists what was taken back. See safe.WithdrawnBook.
 func (a *App) WithdrawnOf(ctx context.Context, actor account.Actor, patient vital.PatientID, limit int) ([]safe.WithdrawnReading, error) {
@@ -308,7 +309,8 @@ func (a *App) WithdrawnOf(ctx context.Context, actor account.Actor, patient vita
 				var first float64
 				var second, third *float64
 				var findings int32
-				err := row.Scan(&w.ID, &w.Metric, &w.MeasuredAt, &first, &second, &third, &w.At, &w.How, &w.By, &w.Why, &findings)
+				var vague vagueColumns
+				err := row.Scan(&w.ID, &w.Metric, &w.MeasuredAt, &first, &second, &third, &w.At, &w.How, &w.By, &w.Why, &findings, &vague.received, &vague.unsure)
 				w.Findings = vital.Finding(uint32(findings))
 				w.Values = []float64{first}
 				for _, v := range []*float64{second, third} {
@@ -316,7 +318,7 @@ func (a *App) WithdrawnOf(ctx context.Context, actor account.Actor, patient vita
 						w.Values = append(w.Values, *v)
 					}
 				}
-				w.MeasuredAt, w.At = w.MeasuredAt.UTC(), w.At.UTC()
+				w.MeasuredAt, w.At, w.Vague = w.MeasuredAt.UTC(), w.At.UTC(), vague.of()
 				return w, err
 			})
 		}

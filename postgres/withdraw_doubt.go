@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,6 +48,50 @@ WHERE m.org_id = $1 AND m.name = $3 AND m.sensor_id IN (SELECT s.id FROM sensor 
     AND r.received_at <= $4 AND r.findings & $5 = 0
 RETURNING r.patient_id, r.metric, r.measured_at, r.id, r.value, r.value2, r.value3`
 
+// The same of what waits; it keeps the mark when it is claimed.
+const doubtParked = `
+UPDATE inbox i SET findings = i.findings | $5 FROM reading_more m
+WHERE m.org_id = $1 AND m.name = $3 AND m.sensor_id IN (SELECT s.id FROM sensor s WHERE s.org_id = $1 AND (s.id = $2 OR s.parent_id = $2))
+    AND i.org_id = m.org_id AND i.sensor_id = m.sensor_id AND i.metric = m.metric AND i.sent_at = m.sent_at AND i.tie = m.tie
+    AND i.state IN ('waiting', 'dismissed') AND i.received_at <= $4 AND i.findings & $5 = 0
+RETURNING i.sensor_id, i.metric, i.sent_at, i.tie`
+
+// The reds say so in their logs, and as a finding of the value that they show. (See unsureShown.)
+const doubtUnverified = `
+WITH k AS (
+    SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::timestamptz[], $4::bigint[]) AS u (sensor_id, metric, sent_at, tie)
+), v AS (
+    UPDATE unverified_value x SET findings = x.findings | $6 FROM k
+    WHERE x.sensor_id = k.sensor_id AND x.metric = k.metric AND x.sent_at = k.sent_at AND x.tie = k.tie AND x.ended_at IS NULL AND x.findings & $6 = 0
+    RETURNING x.org_id, x.id, x.unverified_id, x.reading_id, x.measured_at, x.vals
+), shown AS (
+    UPDATE unverified u SET findings = u.findings | $6 WHERE u.findings & $6 = 0
+        AND EXISTS (SELECT FROM v WHERE v.unverified_id = u.id AND v.reading_id = u.reading_id AND v.measured_at = u.measured_at)
+)
+INSERT INTO unverified_entry (org_id, unverified_id, kind, recorded_at, vals, version)
+SELECT v.org_id, v.unverified_id, 'correction_refused', $5, v.vals, u.version FROM v JOIN unverified u ON u.id = v.unverified_id ORDER BY v.id`
+
+// doubtWaiting marks what waits under the name, and reports whether there was any.
+func (w *withdrawing) doubtWaiting(ctx context.Context, tx pgx.Tx) (bool, error) {
+	rows, err := tx.Query(ctx, doubtParked, int32(w.org), int64(w.sensor), w.name, w.received, int32(vital.CorrectionRefused))
+	if err != nil {
+		return false, fmt.Errorf("mark what waits: %w", err)
+	}
+	k := &keyList{}
+	var sensor vital.SensorID
+	var metric vital.Metric
+	var sent time.Time
+	var tie int64
+	if _, err := pgx.ForEachRow(rows, []any{&sensor, &metric, &sent, &tie}, func() error { k.add(sensor, metric, sent, tie); return nil }); err != nil {
+		return false, fmt.Errorf("mark what waits: %w", err)
+	}
+	if len(k.sent) == 0 {
+		return false, nil
+	}
+	_, err = tx.Exec(ctx, doubtUnverified, k.sensors, k.metrics, k.sent, k.ties, w.now, int32(vital.CorrectionRefused))
+	return true, wrapped(err, "say at unverified reds that a correction was refused")
+}
+
 // doubt marks what stands under the name, and lets the alerts say so that told of it. What is not there yet is looked for as long as what is
 // taken back.
 func (w *withdrawing) doubt(ctx context.Context, tx pgx.Tx) error {
@@ -67,7 +112,11 @@ func (w *withdrawing) doubt(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("mark what its device wants changed: %w", err)
 	}
-	if len(list) == 0 {
+	waits, err := w.doubtWaiting(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 && !waits {
 		if w.attempts+1 < withdrawalAttempts {
 			_, err := tx.Exec(ctx, delayWithdrawal, int32(w.org), w.id, w.now)
 			return wrapped(err, "delay a withdrawal")
@@ -99,14 +148,28 @@ func (w *withdrawing) doubt(ctx context.Context, tx pgx.Tx) error {
 	return wrapped(err, "end a withdrawal")
 }
 
+// In the record or where it waits, and at the red that shows it.
 const confirmAmended = `
-UPDATE reading SET findings = findings & ~$6::integer WHERE org_id = $1 AND sensor_id = $2 AND metric = $3 AND sent_at = $4 AND tie = $5 AND findings & $6 <> 0`
+WITH stands AS (
+    UPDATE reading SET findings = findings & ~$6::integer WHERE org_id = $1 AND sensor_id = $2 AND metric = $3 AND sent_at = $4 AND tie = $5 AND findings & $6 <> 0 RETURNING 1
+), waits AS (
+    UPDATE inbox SET findings = findings & ~$6::integer WHERE org_id = $1 AND sensor_id = $2 AND metric = $3 AND sent_at = $4 AND tie = $5 AND findings & $6 <> 0 RETURNING 1
+), v AS (
+    UPDATE unverified_value x SET findings = x.findings & ~$6::integer
+    WHERE x.sensor_id = $2 AND x.metric = $3 AND x.sent_at = $4 AND x.tie = $5 AND x.ended_at IS NULL AND x.findings & $6 <> 0
+    RETURNING x.unverified_id, x.reading_id, x.measured_at
+), shown AS (
+    UPDATE unverified u SET findings = u.findings & ~$6::integer FROM v
+    WHERE v.unverified_id = u.id AND v.reading_id = u.reading_id AND v.measured_at = u.measured_at AND u.findings & $6 <> 0
+)
+SELECT EXISTS (SELECT FROM stands) OR EXISTS (SELECT FROM waits)`
 
 // confirm takes the mark off a reading that its device has sent again as a correction, and reports whether it had one: it wants just that.
 func (w *withdrawing) confirm(ctx context.Context, tx pgx.Tx) (bool, error) {
 	if w.standing != vital.Amended {
 		return false, nil
 	}
-	tag, err := tx.Exec(ctx, confirmAmended, int32(w.org), int64(w.sensor), int16(w.metric), w.sent, w.tie, int32(vital.CorrectionRefused))
-	return tag.RowsAffected() > 0, wrapped(err, "confirm an amendment")
+	var had bool
+	err := tx.QueryRow(ctx, confirmAmended, int32(w.org), int64(w.sensor), int16(w.metric), w.sent, w.tie, int32(vital.CorrectionRefused)).Scan(&had)
+	return had, wrapped(err, "confirm an amendment")
 }

@@ -10,7 +10,7 @@ import (
 	"hale/vital"
 )
 
-// Waiting are readings of one sensor that wait for an owner for one reason.
+// Waiting are readings of one sensor, sent by one device, that wait for an owner for one reason.
 type Waiting struct {
 	Sensor, Device, Model string
 	Reason                string // no_owner, revoked, refiled, clock_uncertain, ...
@@ -60,6 +60,7 @@ type Aside struct {
 // Return says what was put aside and is to wait again.
 type Return struct {
 	Sensor   string
+	Device   string    // that sent it; empty: any
 	From, To time.Time // measured
 	At       time.Time // put aside; zero: at any time
 }
@@ -67,6 +68,7 @@ type Return struct {
 // Dismissal says what nobody is to look for an owner of.
 type Dismissal struct {
 	Sensor   string
+	Device   string    // that sent it; empty: any
 	Reason   string    // for which it waits; empty: any
 	From, To time.Time // measured
 	Why      string
@@ -103,13 +105,19 @@ func (b *Inbox) List(ctx context.Context, actor account.Actor) ([]Waiting, error
 // Claim gives what waits of the sensor, measured in [from, to), to a patient within the actor's reach: it keeps its measured time, is
 // filed by the processor, and everybody concerned is judged anew. What a revoked device sent stays. Errors are those of Refiles.Ask.
 func (b *Inbox) Claim(ctx context.Context, actor account.Actor, sensor string, from, to time.Time, patient vital.UID, reason string) (Refile, error) {
-	if patient == "" {
+	return b.ClaimOf(ctx, actor, Wish{Sensor: sensor, From: from, To: to, BelongsTo: patient, Reason: reason})
+}
+
+// ClaimOf does the same of what one device sent, where the wish names one: several may speak for a sensor, each in another home.
+func (b *Inbox) ClaimOf(ctx context.Context, actor account.Actor, w Wish) (Refile, error) {
+	if w.BelongsTo == "" {
 		return Refile{}, fault.New(fault.Invalid, "patient: say whose the readings are")
 	}
-	if to.IsZero() {
+	if w.To.IsZero() {
 		return Refile{}, fault.New(fault.Invalid, "to: say until when, for example a moment after the last of them")
 	}
-	return b.Refiles.Ask(ctx, actor, Wish{Sensor: sensor, From: from, To: to, BelongsTo: patient, Reason: reason, Claim: true})
+	w.Owner, w.Claim = "", true
+	return b.Refiles.Ask(ctx, actor, w)
 }
 
 // Dismiss puts readings aside that are nobody's: tests, a visitor's, a demonstration. See InboxBook.

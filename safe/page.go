@@ -118,6 +118,17 @@ func (g *page) look(l *Look) {
 
 func (g *page) moment(t time.Time) string { return t.In(g.zone).Format("2 January 2006, 15:04") }
 
+// measured is when a reading was measured, as far as that is known.
+func (g *page) measured(r *Reading) string {
+	switch {
+	case r.Dated():
+		return r.MeasuredAt.In(g.zone).Format("2 January 2006") + ", the time of day was not sent"
+	case r.Findings&vital.TimeUnsure != 0:
+		return g.moment(r.MeasuredAt) + ", or some time from it (when is not known well)"
+	}
+	return g.moment(r.MeasuredAt)
+}
+
 func vitalName(m vital.Metric) string {
 	d, _ := vital.Define(m)
 	return d.Display
@@ -203,7 +214,7 @@ func (g *page) view() pageView {
 func (g *page) vital(d vital.Definition) pageVital {
 	n := g.newest[d.Metric]
 	v := pageVital{
-		Name: d.Display, Newest: valueText(d.Metric, n.Values), When: g.moment(n.MeasuredAt), Disputed: n.Findings&vital.Disputed != 0, Count: g.counts[d.Metric],
+		Name: d.Display, Newest: valueText(d.Metric, n.Values), When: g.measured(n), Disputed: n.Findings&vital.Disputed != 0, Count: g.counts[d.Metric],
 	}
 	var dates []string
 	for k := range g.days {

@@ -41,6 +41,8 @@ type Wish struct {
 	// Claim is set for what waits in the inbox: it is the person's even where the sensor was another's by the clock (its time is
 	// uncertain, its user slot was not said). Whoever cares for the patient may claim.
 	Claim bool
+	// Device is that of which a claim takes what it sent: another that speaks for the sensor may be somebody else's. Empty: whoever sent it.
+	Device string
 	// Doubt is the doubt about a measurement that is answered by it: the reading is somebody else's. The answer, with DoubtNote, is stored with
 	// the command or neither is. Empty: it answers none.
 	Doubt     vital.UID

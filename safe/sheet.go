@@ -22,6 +22,7 @@ type Sheet struct {
 type Vital struct {
 	Metric   vital.Metric
 	At       time.Time
+	Vague    vital.Vague // of At
 	Values   []float64
 	Findings vital.Finding
 }

@@ -18,10 +18,11 @@ type WithdrawnReading struct {
 	Metric     vital.Metric
 	Values     []float64
 	MeasuredAt time.Time
-	Findings   vital.Finding // with TimeUnsure MeasuredAt is not known well
-	At         time.Time     // when it was withdrawn
-	How        string        // "amended" or "entered_in_error"
-	By         string        // empty: the device said it
+	Vague      vital.Vague // of MeasuredAt
+	Findings   vital.Finding
+	At         time.Time // when it was withdrawn
+	How        string    // "amended" or "entered_in_error"
+	By         string    // empty: the device said it
 	Why        string
 }
 

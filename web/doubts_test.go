@@ -42,6 +42,25 @@ func TestManyDoubtsAreTurnedPageByPage(t *testing.T) {
 	}
 }
 
+// TestADoubtAboutADateTellsNoTime: on the list, and on the patient's page.
+func TestADoubtAboutADateTellsNoTime(t *testing.T) {
+	t.Parallel()
+	f := furnish(t)
+	m := f.expects(t)
+	zone, err := time.LoadLocation("Europe/Ljubljana")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := f.now.In(zone)
+	m.doubts[0].MeasuredAt = time.Date(here.Year(), here.Month(), here.Day(), 0, 0, 0, 0, zone)
+	m.doubts[0].Vague = vital.VagueWithin(24*time.Hour+5*time.Minute, f.now)
+	_, page := visit(t, f.app(t), "mira").get("/doubts")
+	wants(t, page, "the time of day was not sent")
+	if text := words(page); strings.Contains(text, "00:00") {
+		t.Errorf("it tells the midnight: %s", text)
+	}
+}
+
 func TestTheListOfDoubtsFitsAPhoneAndReadsAloud(t *testing.T) {
 	t.Parallel()
 	f := furnish(t)

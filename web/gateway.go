@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +19,14 @@ type givingView struct {
 	Sensor  string
 	Who     string
 	Choices []patientLine
+	Adding  addingView
+}
+
+// addingView is a sensor that a gateway is to speak for and that somebody else has than the gateway: it is asked whether that is so.
+type addingView struct {
+	Sensor string
+	Type   vital.UID
+	Worn   []wearLine // who has it now
 }
 
 // addGrants adds to the page of a device what else speaks for its sensors, and what was taken from it while somebody has it still.
@@ -59,8 +68,26 @@ func (w *Web) grantSensor(c *fiber.Ctx) error {
 		}
 		g.Is = &devices.Describing{Type: vital.UID(kind), Serial: is.Serial, Lot: is.Lot, Version: is.Firmware, Due: is.CalibrationDue}
 	}
+	g.Confirmed = g.Sensor != "" && c.FormValue("confirm") == g.Sensor // of another name it was not asked
 	_, err := w.Gateways.Grant(c.UserContext(), session.Actor(c.UserContext()), g)
+	if errors.Is(err, devices.ErrElsewhere) {
+		return w.askWhose(c, g, err)
+	}
 	return w.deviceAgain(c, err)
+}
+
+// askWhose shows the page of a gateway with who has a sensor that it is to speak for, to end that or to confirm it.
+func (w *Web) askWhose(c *fiber.Ctx, g devices.Granting, refused error) error {
+	s, err := w.sensorOf(c, g.Sensor, devices.Details{}, clock{now: w.Now(), zone: w.Zone})
+	if err != nil {
+		return err
+	}
+	asks := addingView{Sensor: g.Sensor, Worn: slices.DeleteFunc(s.Worn, func(l wearLine) bool { return !l.Now })}
+	if g.Is != nil {
+		asks.Type = g.Is.Type
+	}
+	c.Status(session.Status(refused))
+	return w.devicePage(c, sentence(fault.MessageOf(refused)), givingView{Adding: asks})
 }
 
 // takeSensor answers POST /devices/about/{uid}/sensors/take.

@@ -12,6 +12,7 @@ import (
 	"hale/account"
 	"hale/devices"
 	"hale/fault"
+	"hale/vital"
 )
 
 func (b *boxes) Granted(_ context.Context, _ account.Actor, device string) ([]devices.Granted, error) {
@@ -36,7 +37,11 @@ func (b *boxes) GrantSensor(_ context.Context, _ account.Actor, g devices.Granti
 	defer b.mu.Unlock()
 	i := slices.IndexFunc(b.all, func(d devices.Device) bool { return d.UID == g.Device })
 	d := &b.all[i]
-	if grant, err := decide(devices.Carrier{Revoked: d.Revoked, Sensors: len(d.Sensors)}); err != nil || !grant {
+	is := devices.Carrier{Revoked: d.Revoked, Sensors: len(d.Sensors)}
+	if g.Sensor == b.elsewhere {
+		is.Elsewhere = &devices.Elsewhere{Since: b.now, Kits: []string{"K-3"}}
+	}
+	if grant, err := decide(is); err != nil || !grant {
 		return devices.Granted{}, err
 	}
 	d.Sensors = maps.Clone(d.Sensors)
@@ -82,7 +87,18 @@ func TestAGatewayGetsAFurtherSensorOnItsPage(t *testing.T) {
 			t.Errorf("%q: %d %s", sensor, answer.StatusCode, words(page))
 		}
 	}
-	if answer, page := press(desk, at+"/sensors", url.Values{"sensor": {"scale-9"}, "type": {"t-oxi"}}); answer.StatusCode != http.StatusSeeOther {
+	f.boxes.elsewhere = "scale-9"
+	for _, confirm := range []string{"", "yes", "scale-8"} {
+		answer, page := press(desk, at+"/sensors", url.Values{"sensor": {"scale-9"}, "type": {"t-oxi"}, "confirm": {confirm}})
+		if answer.StatusCode != http.StatusConflict {
+			t.Fatalf("add what is somebody else's: %d %s", answer.StatusCode, words(page))
+		}
+		wants(t, page, "The sensor scale-9 is somebody else&#39;s, since", "(kit K-3)", "scale-9 is somebody else’s", "Ana Novak", "End it now", "It stays theirs, and what hub-1 sends of scale-9 is theirs too")
+		if !strings.Contains(page, `name="confirm" value="scale-9"`) || !strings.Contains(page, `value="t-oxi" selected`) {
+			t.Errorf("what was asked for does not stand in the form: %s", words(page))
+		}
+	}
+	if answer, page := press(desk, at+"/sensors", url.Values{"sensor": {"scale-9"}, "type": {"t-oxi"}, "confirm": {"scale-9"}}); answer.StatusCode != http.StatusSeeOther {
 		t.Fatalf("add: %d %s", answer.StatusCode, words(page))
 	}
 	if answer, page := press(desk, at+"/sensors", url.Values{"sensor": {" oxi-2 "}}); answer.StatusCode != http.StatusSeeOther {
@@ -120,5 +136,29 @@ func TestAGatewayGetsAFurtherSensorOnItsPage(t *testing.T) {
 	_, page = desk.get("/devices/about/cuff-9")
 	if strings.Contains(page, "Add a sensor") {
 		t.Error("one that is out of use is offered a sensor")
+	}
+}
+
+// TestTheKitPageSaysWhatAReturnEndsAndWhatNot of sensors for which its gateways do not speak alone, or not any more.
+func TestTheKitPageSaysWhatAReturnEndsAndWhatNot(t *testing.T) {
+	t.Parallel()
+	f := furnish(t)
+	kits, _, _ := f.boxes.services()
+	kit, err := kits.Make(t.Context(), f.staff["desk"], "K-12", []string{"hub-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kits.Issue(t.Context(), f.staff["desk"], devices.Handout{Kit: kit.UID, Patient: f.ana.UID}); err != nil {
+		t.Fatal(err)
+	}
+	with := func(p vital.PatientID) []devices.SensorUser { return []devices.SensorUser{{Patient: p}} }
+	k := &f.boxes.kits[0]
+	k.Items[0].Sensors = append(k.Items[0].Sensors, devices.KitSensor{UID: "scale-3", Others: []string{"hub-8"}, Users: with(f.ana.ID + 1000)})
+	k.Taken = []devices.KitSensor{{UID: "cuff-old", Users: with(f.ana.ID)}, {UID: "cuff-new", Users: with(f.ana.ID + 1000)}}
+	_, page := visit(t, f.app(t), "desk").get("/devices/kits/" + string(kit.UID))
+	wants(t, page, "hub-8 speaks for it too, and is not in this kit. somebody else’s", "somebody else has scale-3, which stays theirs",
+		"Taken from its gateways since it was issued, and still with who has the kit: cuff-old. When the kit comes back, that ends too.")
+	if strings.Contains(page, "cuff-new") {
+		t.Error("what is somebody else's comes back with the kit")
 	}
 }

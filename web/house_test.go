@@ -17,6 +17,7 @@ import (
 	"hale/api/feed"
 	"hale/devices/measuring"
 	"hale/fault"
+	"hale/safe"
 	"hale/vital"
 )
 
@@ -45,6 +46,7 @@ type house struct {
 	pigeons  *pigeons      // where notices are sent
 	troubles *troubles     // what is wrong with devices, and what they are asked
 	lot      *lot          // what is parked
+	safe     *safe.Safe    // nil: no screens of the data safe
 	broken   error         // what every answer of the record is, when it is away
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,8 @@ type kitView struct {
 	Cuff    moment
 	HasCuff bool
 	Items   []kitItemView
+	Taken   []string    // sensors that come back with the kit though they were taken from its gateways
+	Strange []string    // and those that do not: somebody else has them
 	Shared  []slotsView // what several people can use, for the form
 	Free    []string
 	History []kitEventView
@@ -64,6 +67,8 @@ type kitSensorView struct {
 	Waits   bool     // it was issued, and somebody who has it has not sent
 	Sent    bool
 	Carries bool
+	Others  []string // gateways that are not in the kit and speak for it too
+	Strange bool     // somebody has it who has not the kit
 }
 
 type slotsView struct {
@@ -108,6 +113,7 @@ func (w *Web) kitPage(c *fiber.Ctx, view kitView) error {
 	if view.Issued || view.Accepted {
 		view.Ticks, view.Green = ticksOf(&kit)
 	}
+	view.Taken, view.Strange = kit.ToReturn()
 	view.fill(&kit, c)
 	for _, e := range history {
 		view.History = append(view.History, kitEventView{At: k.at(e.At), By: e.By, Role: strings.ReplaceAll(e.Role, "_", " "), What: string(e.What), Detail: e.Detail})
@@ -128,8 +134,11 @@ func ticksOf(kit *devices.Kit) (ticks []tickView, green bool) {
 	}
 	words := kitMissingWords(kit)
 	for i, m := range kit.Missing() {
-		at := map[devices.MissingWhat]int{devices.MissingReading: 0, devices.MissingName: 1, devices.MissingCuff: 2}[m.What]
+		at := map[devices.MissingWhat]int{devices.MissingReading: 0, devices.MissingOwner: 0, devices.MissingName: 1, devices.MissingCuff: 2}[m.What]
 		ticks[at].Done = false
+		if m.What == devices.MissingOwner {
+			ticks[at].Lines = append(ticks[at].Lines, words[i])
+		}
 		if m.What == devices.MissingReading {
 			ticks[at].Lines = append(ticks[at].Lines, words[i]+" ("+m.Sensor+")")
 		}
@@ -145,7 +154,7 @@ func (v *kitView) fill(kit *devices.Kit, c *fiber.Ctx) {
 	}
 	silent := map[string]bool{}
 	for _, m := range kit.Missing() {
-		silent[m.Sensor] = true
+		silent[m.Sensor] = m.What == devices.MissingReading
 	}
 	for i := range kit.Items {
 		item := &kit.Items[i]
@@ -153,7 +162,7 @@ func (v *kitView) fill(kit *devices.Kit, c *fiber.Ctx) {
 		for j := range item.Sensors {
 			s := &item.Sensors[j]
 			line := kitSensorView{UID: s.UID, Kind: string(s.Details.Type.Kind), About: aboutSensor(&s.Details), Due: string(s.Details.CalibrationDue), Carries: s.Carries}
-			line.Waits = silent[s.UID]
+			line.Waits, line.Others, line.Strange = silent[s.UID], s.Others, slices.Contains(v.Strange, s.UID)
 			for _, u := range s.Users {
 				line.Sent = line.Sent || u.Sent
 				if _, slot, ok := devices.SplitSlotUID(u.Sensor); ok && names[u.Patient] != "" {

@@ -28,6 +28,8 @@ type boxes struct {
 	ended []string
 	taken []devices.Granted // from hub-1
 	bound []devices.Binding // of single sensors
+
+	elsewhere string // a sensor that is somebody else's than every gateway
 }
 
 func newBoxes(h *house) *boxes {

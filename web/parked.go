@@ -102,7 +102,7 @@ func (w *Web) inboxPage(c *fiber.Ctx, status int, view inboxView) error {
 
 func viewWaiting(g *safe.Waiting, k clock) waitingView {
 	v := waitingView{
-		Key: g.Sensor + "." + g.Reason, Sensor: g.Sensor, Device: g.Device, Model: g.Model, Why: waitsWords(g.Reason), Waits: g.Reason, Count: g.Count,
+		Key: g.Sensor + "." + g.Reason + "." + g.Device, Sensor: g.Sensor, Device: g.Device, Model: g.Model, Why: waitsWords(g.Reason), Waits: g.Reason, Count: g.Count,
 		From: g.First.Format(time.RFC3339Nano), To: g.Last.Add(time.Microsecond).Format(time.RFC3339Nano), Claimable: g.Reason != "revoked",
 	}
 	v.Measured = k.exact(g.First)
@@ -158,7 +158,7 @@ func (w *Web) inboxClaim(c *fiber.Ctx) error {
 	}
 	if err == nil {
 		var made safe.Refile
-		if made, err = w.Inbox.Claim(ctx, actor, c.FormValue("sensor"), from, to, patient, view.Reason); err == nil {
+		if made, err = w.Inbox.ClaimOf(ctx, actor, safe.Wish{Sensor: c.FormValue("sensor"), Device: c.FormValue("device"), From: from, To: to, BelongsTo: patient, Reason: view.Reason}); err == nil {
 			return c.Redirect("/refiles/"+string(made.UID), http.StatusSeeOther)
 		}
 	}
@@ -172,7 +172,7 @@ func (w *Web) inboxDismiss(c *fiber.Ctx) error {
 	}
 	from, to, err := spanOf(c)
 	if err == nil {
-		_, err = w.Inbox.Dismiss(c.UserContext(), actor, safe.Dismissal{Sensor: c.FormValue("sensor"), Reason: c.FormValue("waits"), From: from, To: to, Why: c.FormValue("why")})
+		_, err = w.Inbox.Dismiss(c.UserContext(), actor, safe.Dismissal{Sensor: c.FormValue("sensor"), Device: c.FormValue("device"), Reason: c.FormValue("waits"), From: from, To: to, Why: c.FormValue("why")})
 	}
 	if err == nil {
 		return c.Redirect("/devices/inbox", http.StatusSeeOther)
@@ -193,7 +193,7 @@ func (w *Web) inboxBringBack(c *fiber.Ctx) error {
 		}
 	}
 	if err == nil {
-		_, err = w.Inbox.BringBack(c.UserContext(), actor, safe.Return{Sensor: c.FormValue("sensor"), From: from, To: to, At: at})
+		_, err = w.Inbox.BringBack(c.UserContext(), actor, safe.Return{Sensor: c.FormValue("sensor"), Device: c.FormValue("device"), From: from, To: to, At: at})
 	}
 	if err == nil {
 		return c.Redirect("/devices/inbox", http.StatusSeeOther)

@@ -223,6 +223,11 @@ func TestWhatWasPutAsideIsShownAndBroughtBack(t *testing.T) {
 	desk := visit(t, f.app(t), "desk")
 	_, page := desk.get("/devices/inbox")
 	wants(t, page, "Put aside 1", "ox-of-the-ward-3: 2 readings, put aside by Dora Desk", "The wrong line was clicked.", "71 %", "nobody held the sensor then", "Bring back")
+	for _, act := range []string{"claim", "dismiss", "bring-back"} { // another device that speaks for the sensor may be in another home
+		if got := desk.form(page, "/devices/inbox/"+act); got.Get("sensor") == "" || got.Get("device") == "" {
+			t.Errorf("%s is not bounded to the device that sent it: %v", act, got)
+		}
+	}
 	form := desk.form(page, "/devices/inbox/bring-back")
 	if answer, page := desk.post("/devices/inbox/bring-back", form); answer.StatusCode != http.StatusSeeOther {
 		t.Fatalf("%d %s", answer.StatusCode, words(page))

@@ -74,7 +74,7 @@ func (w *Web) newestChoices(c *fiber.Ctx, actor account.Actor, p account.Patient
 	for _, r := range latest {
 		list = append(list, offer{
 			Value: r.Metric.String() + " " + strconv.FormatInt(r.At.UnixMicro(), 10) + " " + strconv.FormatInt(r.ID, 10),
-			Text:  metricWord(r.Metric) + " " + valueWords(r.Metric, r.Values) + ", " + k.exact(r.At),
+			Text:  metricWord(r.Metric) + " " + valueWords(r.Metric, r.Values) + ", " + k.measured(r.At, r.Vague()).Exact,
 		})
 	}
 	return list, nil

@@ -41,7 +41,7 @@ func (w *Web) viewSheet(s *safe.Sheet) sheetView {
 		v.Sex = "not recorded"
 	}
 	for _, r := range s.Latest {
-		v.Vitals = append(v.Vitals, sheetVital{Name: metricWord(r.Metric), Values: valueWords(r.Metric, r.Values), When: k.exact(r.At), Notes: findingWords(r.Findings)})
+		v.Vitals = append(v.Vitals, sheetVital{Name: metricWord(r.Metric), Values: valueWords(r.Metric, r.Values), When: k.measured(r.At, r.Vague).Exact, Notes: findingWords(r.Findings)})
 	}
 	for _, l := range s.Limits {
 		v.Limits = append(v.Limits, ownLimitWords(l))

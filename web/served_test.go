@@ -33,8 +33,8 @@ func (h *house) app(t *testing.T) *fiber.App {
 	screens := web.New(web.Config{
 		Webhooks: h.pigeons.service(), Certificates: h.folder.service(), Kits: kits, Types: types, Desk: desk, Gateways: &devices.Gateways{Book: h.boxes}, Problems: &devices.Problems{Book: h.troubles}, Commands: &downlink.CommandDesk{Book: h.troubles},
 		Inbox: &safe.Inbox{Book: h.lot}, Quarantine: &devices.Quarantine{Book: h.lot}, Claimed: &alerts.ClaimedReds{Book: h.lot, Now: h.clock},
-		Unverified: &alerts.Watchlist{Book: h.lot, Now: h.clock},
-		Directory:  &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Past: h, Now: h.clock},
+		Unverified: &alerts.Watchlist{Book: h.lot, Now: h.clock}, Safe: h.safe,
+		Directory: &account.Directory{People: h, Now: h.clock}, Triage: h.triage(), Limits: &alerts.Limits{Book: h, Past: h, Now: h.clock},
 		Charts: h, Sessions: keeper, Log: log, Now: h.clock, Schedules: h.expected.schedules(), Technique: h.expected.technique(), Counts: &devices.Counts{Book: h.expected, Now: h.clock},
 	})
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, Immutable: true, ErrorHandler: func(c *fiber.Ctx, err error) error {

@@ -125,7 +125,7 @@ func doubtWord(d measuring.Doubt) string {
 
 func viewDoubt(q *measuring.Question, s account.Session, k clock) doubtView {
 	v := doubtView{
-		ID: q.UID, Patient: q.Patient.UID, Name: q.Patient.Name, CSRF: s.CSRF, When: k.at(q.MeasuredAt), Weight: q.Doubt == measuring.OtherPerson, Note: q.Note,
+		ID: q.UID, Patient: q.Patient.UID, Name: q.Patient.Name, CSRF: s.CSRF, When: k.measured(q.MeasuredAt, q.Vague), Weight: q.Doubt == measuring.OtherPerson, Note: q.Note,
 		May: q.Answer == measuring.Waiting && account.Allow(s.Actor, account.Refile, &q.Patient) == nil,
 	}
 	v.Title, v.Text = doubtWords(q)

@@ -89,6 +89,7 @@ func happenedWords(kind string) string {
 	return map[string]string{
 		"opened": "It came", "worsened": "It became worse, or is better known", "overdue": "Nobody had looked at it in time", "acknowledged": "Acknowledged", "claimed": "Whose it is was said", "unclaimed": "It is not whose it was said to be",
 		"closed": "Ended", "dismissed": "Put aside in the inbox", "brought_back": "Brought back to wait in the inbox", "taken_back": "Taken back", "read_again": "Decoded again and accepted",
+		"correction_refused": "Its device sent a correction of it that was refused: ask",
 	}[kind]
 }
 

@@ -42,17 +42,6 @@ func (k clock) zoneOfDay(t time.Time, v vital.Vague) *time.Location {
 	return nil
 }
 
-// measuredRoughly is when something was measured of which is not known here how well its time is known.
-func (k clock) measuredRoughly(t time.Time, f vital.Finding) moment {
-	switch {
-	case f&vital.TimeUnsure == 0:
-		return k.at(t)
-	case f&vital.TimeLocal != 0 && (vital.Vague{Within: 24 * time.Hour}).Day(t, k.zone):
-		return k.onDay(t.In(k.zone))
-	}
-	return vagueMoment("at a time that is not known well", "at a time that is not known well")
-}
-
 func (k clock) onDay(day time.Time) moment {
 	today := k.now.In(day.Location())
 	exact := day.Format("2 Jan 2006")

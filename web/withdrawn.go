@@ -52,7 +52,7 @@ func (w *Web) withdrawnOf(ctx context.Context, s account.Session, p *account.Pat
 	view := &withdrawnView{ID: p.UID, CSRF: s.CSRF}
 	for i := range list {
 		one := &list[i]
-		line := withdrawnLine{Metric: metricWord(one.Metric), Values: valueWords(one.Metric, one.Values), Who: "the device", Why: one.Why, Measured: k.measuredRoughly(one.MeasuredAt, one.Findings), At: k.at(one.At), Amended: one.How == "amended"}
+		line := withdrawnLine{Metric: metricWord(one.Metric), Values: valueWords(one.Metric, one.Values), Who: "the device", Why: one.Why, Measured: k.measured(one.MeasuredAt, one.Vague), At: k.at(one.At), Amended: one.How == "amended"}
 		if one.By != "" {
 			line.Who = one.By
 		}

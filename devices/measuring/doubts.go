@@ -31,8 +31,9 @@ type Question struct {
 	Sensor     string // by its name
 	Metric     vital.Metric
 	MeasuredAt time.Time
-	Reading    int64     // vital.Key.ID
-	Values     []float64 // nil for whoever may not see readings, as is Compared
+	Vague      vital.Vague // of MeasuredAt
+	Reading    int64       // vital.Key.ID
+	Values     []float64   // nil for whoever may not see readings, as is Compared
 	Doubt      Doubt
 	Compared   []float64
 	Apart      time.Duration

@@ -13,8 +13,9 @@ type Taken struct {
 	Metric vital.Metric
 	At     time.Time
 	ID     int64
-	Values []float64 // in the metric's canonical units
-	Key    vital.Key // its identity; ID is a hash of it
+	Values []float64   // in the metric's canonical units
+	Key    vital.Key   // its identity; ID is a hash of it
+	Vague  vital.Vague // of At
 }
 
 // Doubt is why a reading may not be what it seems. A doubt hides nothing: the reading counts, and a person is asked.
@@ -44,11 +45,12 @@ type Sitting struct {
 	Doubts   map[int]Doubt
 }
 
-// Sittings groups the blood pressures among readings into sessions, each reading at most sessionGap after the one before.
+// Sittings groups the blood pressures among readings into sessions, each reading at most sessionGap after the one before. One of which no
+// more is known than the day, or some hours, is in none: nobody knows what came before it, nor how soon.
 func Sittings(readings []Taken) []Sitting {
 	var list []Taken
 	for _, r := range readings {
-		if r.Metric == vital.BloodPressure && len(r.Values) >= 2 {
+		if r.Metric == vital.BloodPressure && len(r.Values) >= 2 && r.Vague.IsZero() {
 			list = append(list, r)
 		}
 	}

@@ -20,6 +20,14 @@ func pressures(list ...[3]float64) (all []measuring.Taken) {
 	return all
 }
 
+// dated are readings of which no more than the date is known.
+func dated(list ...measuring.Taken) []measuring.Taken {
+	for i := range list {
+		list[i].Vague = vital.VagueWithin(24*time.Hour, list[i].At.Add(12*time.Hour))
+	}
+	return list
+}
+
 func TestReadingsOfOneSittingAreLookedAtTogether(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -41,6 +49,8 @@ func TestReadingsOfOneSittingAreLookedAtTogether(t *testing.T) {
 		"a weight in between is none of it": {
 			append(pressures([3]float64{0, 130, 80}), measuring.Taken{Metric: vital.BodyWeight, At: time.Date(2026, 6, 1, 6, 0, 5, 0, time.UTC), Values: []float64{80}}), []string{"1 map[]"},
 		},
+		"of two days' dates nobody knows when they were taken": {dated(pressures([3]float64{0, 128, 79}, [3]float64{0, 152, 90})...), nil},
+		"a date is not between two times":                      {append(pressures([3]float64{0, 130, 80}, [3]float64{60, 126, 78}), dated(pressures([3]float64{40, 160, 95})...)...), []string{"2 map[]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,7 +16,7 @@ func FHIR(src []byte) Message { return reading(src, fhirOf) }
 
 func fhirOf(root *node) Message {
 	if no := root.is(object); no != nil {
-		return refused(no)
+		return no.beneath(root, isObservation, resource)
 	}
 	switch kind := root.get("resourceType"); {
 	case kind == nil && root.get("resource") != nil:
@@ -37,14 +37,12 @@ func bundle(b *node) Message {
 		no = malformed(b.at("implicitRules"), "it changes the meaning of the rest in a way that is not known here")
 	}
 	entries, none := b.need("entry", list)
-	if none != nil {
-		return refused(cmp.Or(no, none))
-	}
-	if n := len(entries.items); n == 0 || n > most {
-		no = cmp.Or(no, malformed(entries.path, "the Bundle has %d entries; send 1 to %d", n, most))
+	no = cmp.Or(no, none)
+	if none == nil && (len(entries.items) == 0 || len(entries.items) > most) {
+		no = cmp.Or(no, malformed(entries.path, "the Bundle has %d entries; send 1 to %d", len(entries.items), most))
 	}
 	if no != nil {
-		return no.list(entries.items, entry)
+		return no.beneath(b, isObservation, resource)
 	}
 	var all Message
 	for i, e := range entries.items {
@@ -54,33 +52,50 @@ func bundle(b *node) Message {
 }
 
 func entry(e *node) Message {
-	if no := e.is(object); no != nil {
-		return refused(no)
-	}
+	no := e.is(object)
 	if r := e.get("request"); r != nil {
-		method, no := r.need("method", text)
-		if no == nil {
+		var method *node
+		if method, no = r.need("method", text); no == nil {
 			no = method.among([]string{"POST", "PUT"})
 		}
-		if no != nil {
-			return refused(no)
-		}
 	}
-	r, no := e.need("resource", object)
-	if no != nil {
-		return refused(no)
+	r, none := e.need("resource", object)
+	if no = cmp.Or(no, none); no != nil {
+		return no.beneath(e, isObservation, resource)
 	}
 	return resource(r)
 }
 
+// isObservation reports whether it says that it is one: of what is refused around it, it is read wherever it stands.
+func isObservation(n *node) bool { return said(n, "resourceType") == "Observation" }
+
 func resource(r *node) Message {
 	kind, no := r.need("resourceType", text)
+	if no == nil && kind.raw != "Observation" {
+		no = notKept(kind.path, "a %s is no measurement; send Observations", clipped(kind.raw, 40))
+	}
 	if no != nil {
-		return refused(no)
+		return no.beneath(r, isObservation, resource)
 	}
-	if kind.raw != "Observation" {
-		return refused(notKept(kind.path, "a %s is no measurement; send Observations", clipped(kind.raw, 40)))
+	m := observation(r)
+	if len(m.Drafts) > 0 {
+		return m
 	}
+	var inside outer
+	if inside.beneath(r, isObservation, observation); len(inside.found) == 0 { // what is contained contains nothing
+		return m
+	}
+	var all outer
+	all.see(&m)
+	for _, f := range inside.found {
+		all.one(f.Draft, f.Beyond)
+	}
+	m.Refused[0].NotKept = false // there is something to mend
+	return m.Refused[0].all(&all)
+}
+
+// observation reads an Observation without what it contains.
+func observation(r *node) Message {
 	o, wrong := parsed(r)
 	d, no := observed(&o, r)
 	if wrong != nil && no != nil {

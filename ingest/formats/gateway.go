@@ -14,16 +14,22 @@ import (
 // sender may, as "unit" beside the numbers. Without it a number is taken only where it can be in no other unit than that of the makers'
 // examples, see inUnit.
 func Gateway(src []byte) Message {
-	return each(src, func(n *node) Message {
-		if no := n.is(object); no != nil {
-			return refused(no)
-		}
-		if n.get("systolic") != nil || n.get("diastolic") != nil {
-			return bridged(n)
-		}
-		return report(n)
-	})
+	return each(src, forwarded)
 }
+
+func forwarded(n *node) Message {
+	if no := n.is(object); no != nil {
+		return no.beneath(n, isForwarded, forwarded)
+	}
+	if isBridged(n) {
+		return bridged(n)
+	}
+	return report(n)
+}
+
+func isBridged(n *node) bool { return n.get("systolic") != nil || n.get("diastolic") != nil }
+
+func isForwarded(n *node) bool { return isBridged(n) || n.get("data").get("value") != nil }
 
 // report takes what a gateway forwards of a sensor, or its own sign of life.
 func report(n *node) Message {
@@ -32,7 +38,7 @@ func report(n *node) Message {
 		return Message{Facts: []vital.Fact{{Name: "heartbeat", Value: clipped(said(n, "mac"), 40)}}}
 	}
 	if first == nil && kind.raw != "reportAttribute" {
-		return refused(notKept(kind.path, "%s is no measurement; reportAttribute is", strconv.Quote(clipped(kind.raw, 40))))
+		return notKept(kind.path, "%s is no measurement; reportAttribute is", strconv.Quote(clipped(kind.raw, 40))).beneath(n, isForwarded, forwarded)
 	}
 	d := Draft{Time: Time{Field: n.at("time")}}
 	at, no := n.need("time", number)
@@ -42,7 +48,7 @@ func report(n *node) Message {
 	first = cmp.Or(first, no)
 	data, no := n.need("data", object)
 	if no != nil {
-		return refused(cmp.Or(first, no).of(d))
+		return cmp.Or(first, no).of(d).beneath(n, isForwarded, forwarded)
 	}
 	for _, f := range [...]struct{ name, from, value string }{
 		{"gateway", "mac", said(n, "mac")}, {"sensor", "ble_mac", said(data, "ble_mac")}, {"model", "attribute", said(data, "attribute")},
@@ -53,7 +59,7 @@ func report(n *node) Message {
 	}
 	value, no := data.need("value", object)
 	if no != nil {
-		return refused(cmp.Or(first, no).of(d))
+		return cmp.Or(first, no).of(d).beneath(n, isForwarded, forwarded)
 	}
 	m := d.reported(value)
 	if first != nil {

@@ -29,9 +29,17 @@ func OpenMHealth(src []byte, s Schema) Message {
 	return each(src, func(n *node) Message { return dataPoint(n, s) })
 }
 
+func isDataPoint(n *node) bool { return n.get("header") != nil && n.get("body") != nil }
+
 func dataPoint(n *node, s Schema) Message {
+	instead := func(no *Refusal) Message { // of the data point that is none
+		return no.beneath(n, isDataPoint, func(n *node) Message { return dataPoint(n, s) })
+	}
 	if no := n.is(object); no != nil {
-		return refused(no)
+		if s != (Schema{}) && n.kind == list {
+			return no.list(n.items, func(n *node) Message { return dataPoint(n, s) })
+		}
+		return instead(no)
 	}
 	header, body := n.get("header"), n.get("body")
 	if header == nil && body == nil && s != (Schema{}) {
@@ -39,13 +47,13 @@ func dataPoint(n *node, s Schema) Message {
 	}
 	if header == nil || body == nil {
 		if s == (Schema{}) && header == nil && body == nil {
-			return refused(malformed(n.at("header"), "it is missing: a data point has a header and a body; to send a body alone, name its schema"))
+			return instead(malformed(n.at("header"), "it is missing: a data point has a header and a body; to send a body alone, name its schema"))
 		}
 		which := "header"
 		if body == nil {
 			which = "body"
 		}
-		return refused(malformed(n.at(which), "it is missing: a data point has a header and a body"))
+		return instead(malformed(n.at(which), "it is missing: a data point has a header and a body"))
 	}
 	var d Draft
 	said, no := d.header(header)
@@ -61,7 +69,7 @@ func dataPoint(n *node, s Schema) Message {
 		return no.whole(&m)
 	}
 	if no := body.is(object); no != nil {
-		return refused(no.of(d))
+		return no.of(d).list(body.items, func(b *node) Message { return readBody(b, said, d) })
 	}
 	return readBody(body, said, d)
 }

@@ -205,6 +205,125 @@ func TestOfWhatStandsTwiceBothAreRead(t *testing.T) {
 	}
 }
 
+// TestOfAMessageOfAnotherFormTheMeasurementsAreRead: where they stand is not where they belong, or the text ends too early, and each of
+// them is whole.
+func TestOfAMessageOfAnotherFormTheMeasurementsAreRead(t *testing.T) {
+	t.Parallel()
+	observation := func(value string) string {
+		return `{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"59408-5"}]},` +
+			`"effectiveDateTime":"2026-03-29T08:01:00Z","valueQuantity":{"value":` + value + `,"system":"http://unitsofmeasure.org","code":"%"}}`
+	}
+	entry := func(value string) string { return `{"resource":` + observation(value) + `}` }
+	bundle := func(entries string) string {
+		return `{"resourceType":"Bundle","type":"batch","entry":` + entries + `}`
+	}
+	point := func(value string) string {
+		return `{"header":{"id":"a","creation_date_time":"2026-02-05T07:25:00Z","schema_id":{"namespace":"omh","name":"oxygen-saturation","version":"2.0"}},` +
+			`"body":{"oxygen_saturation":{"value":` + value + `,"unit":"%"},"effective_time_frame":{"date_time":"2026-02-05T07:25:00Z"}}}`
+	}
+	group := func(value string) string {
+		return `{"grpid":17,"attrib":0,"date":1645943416,"category":1,"measures":[{"value":` + value + `,"type":54,"unit":0}]}`
+	}
+	groups := func(of string) string { return `{"status":0,"body":{"measuregrps":` + of + `}}` }
+	report := func(value string) string {
+		return `{"time":1739360702,"type":"reportAttribute","data":{"value":{"spo2":` + value + `}}}`
+	}
+	cut := func(s string, n int) string { return s[:len(s)-n] }
+	both := []string{"97", "72"}
+	for name, c := range map[string]struct {
+		format, payload, field string
+		read                   []string
+	}{
+		"FHIR: a list":                          {"fhir", "[" + observation("97") + "," + observation("72") + "]", "", both},
+		"FHIR: a list of entries and Bundles":   {"fhir", "[" + entry("97") + "," + bundle("["+entry("72")+"]") + "]", "", both},
+		"FHIR: an entry without a method":       {"fhir", bundle(`[{"request":{"url":"Observation"},` + entry("72")[1:] + "]"), "entry[0].request.method", []string{"72"}},
+		"FHIR: one entry that is no list":       {"fhir", bundle(entry("72")), "entry", []string{"72"}},
+		"FHIR: an entry that is a list":         {"fhir", bundle("[[" + entry("97") + "," + entry("72") + "]]"), "entry[0]", both},
+		"FHIR: a resource that is a list":       {"fhir", bundle(`[{"resource":[` + observation("97") + "," + observation("72") + "]}]"), "entry[0].resource", both},
+		"FHIR: a Bundle in a Bundle":            {"fhir", bundle(`[{"resource":` + bundle("["+entry("97")+","+entry("72")+"]") + "}]"), "entry[0].resource.resourceType", both},
+		"FHIR: what another resource contains":  {"fhir", `{"resourceType":"DiagnosticReport","contained":[` + observation("72") + "]}", "resourceType", []string{"72"}},
+		"FHIR: what a group contains":           {"fhir", `{"resourceType":"Observation","status":"final","contained":[` + observation("72") + "]}", "code", []string{"72"}},
+		"FHIR: a wrapper":                       {"fhir", `{"observations":[` + observation("72") + "]}", "resourceType", []string{"72"}},
+		"FHIR: something behind it":             {"fhir", observation("72") + " x", "", []string{"72"}},
+		"FHIR: a brace too many":                {"fhir", bundle("["+entry("72")+"]") + "}", "", []string{"72"}},
+		"FHIR: one a line":                      {"fhir", observation("97") + "\n" + observation("72"), "", both},
+		"FHIR: cut behind whole entries":        {"fhir", cut(bundle("["+entry("97")+","+entry("72")+","), 1), "", both},
+		"FHIR: cut in an entry":                 {"fhir", cut(bundle("["+entry("97")+","+entry("72")+","+entry("70")), 90), "", both},
+		"FHIR: cut in a number":                 {"fhir", bundle("[" + entry("97") + "," + cut(entry("72"), 56)), "", []string{"97"}},
+		"FHIR: cut behind the last":             {"fhir", cut(bundle("["+entry("72")+"]"), 3), "", []string{"72"}},
+		"FHIR: no number":                       {"fhir", bundle("[" + entry("97") + "," + entry("NaN") + "]"), "", []string{"97"}},
+		"FHIR: a number with a comma":           {"fhir", bundle("[" + entry("97") + "," + entry("7,2") + "]"), "", []string{"97", "7 without unit"}},
+		"FHIR: a number that is none":           {"fhir", bundle("[" + entry("97") + "," + entry("7x2") + "]"), "", []string{"97"}},
+		"FHIR: a comma too many":                {"fhir", bundle("[" + entry("97") + "," + entry("72") + ",]"), "", both},
+		"FHIR: not UTF-8":                       {"fhir", bundle("[" + entry("97") + `,{"fullUrl":"` + "\xfc" + `",` + entry("72")[1:] + "]"), "", both},
+		"FHIR: too deep":                        {"fhir", bundle("[" + entry("72") + "," + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "]"), "entry[1]" + strings.Repeat("[0]", 30), []string{"72"}},
+		"FHIR: cut, and a value twice":          {"fhir", cut(bundle("["+entry(`97,"value":72`)+"]"), 1), "", both},
+		"Open mHealth: a list in a list":        {"omh", "[[" + point("97") + "," + point("72") + "]]", "[0]", both},
+		"Open mHealth: a wrapper":               {"omh", `{"data":[` + point("72") + "]}", "header", []string{"72"}},
+		"Open mHealth: a list of bodies":        {"omh", strings.Replace(point("72"), `"body":`, `"body":[`, 1)[:len(point("72"))] + "]}", "body", []string{"72"}},
+		"Open mHealth: something behind it":     {"omh", point("72") + " x", "", []string{"72"}},
+		"Open mHealth: cut behind whole ones":   {"omh", "[" + point("97") + "," + point("72") + ",", "", both},
+		"Withings: a list of answers":           {"withings", "[" + groups("["+group("97")+"]") + "," + groups("["+group("72")+"]") + "]", "", both},
+		"Withings: a list of groups":            {"withings", "[" + group("97") + "," + group("72") + "]", "", both},
+		"Withings: the body of an answer":       {"withings", `{"measuregrps":[` + group("72") + "]}", "status", []string{"72"}},
+		"Withings: an error":                    {"withings", strings.Replace(groups("["+group("72")+"]"), "0", "601", 1), "status", []string{"72"}},
+		"Withings: one group that is no list":   {"withings", groups(group("72")), "body.measuregrps", []string{"72"}},
+		"Withings: one measure that is no list": {"withings", groups("[" + strings.NewReplacer("[", "", "]", "").Replace(group("72")) + "]"), "body.measuregrps[0].measures", []string{"72"}},
+		"Withings: something behind it":         {"withings", groups("["+group("72")+"]") + " x", "", []string{"72"}},
+		"Withings: cut behind whole ones":       {"withings", cut(groups("["+group("97")+","+group("72")+","), 2), "", both},
+		"a gateway: a list in a list":           {"gateway", "[[" + report("97") + "," + report("72") + "]]", "[0]", both},
+		"a gateway: a wrapper":                  {"gateway", `{"type":"batch","data":[` + report("97") + "," + report("72") + "]}", "type", both},
+		"a gateway: a wrapper without a type":   {"gateway", `{"messages":[` + report("72") + "]}", "type", []string{"72"}},
+		"a gateway: something behind it":        {"gateway", report("72") + " x", "", []string{"72"}},
+		"a gateway: cut behind whole ones":      {"gateway", "[" + report("97") + "," + report("72") + ",", "", both},
+		"a gateway: cut in a number":            {"gateway", "[" + report("97") + "," + cut(report("72"), 4), "", []string{"97"}},
+	} {
+		m, err := formats.Read(c.format, []byte(c.payload))
+		if err != nil || len(m.Drafts) != 0 {
+			t.Errorf("%s: %+v, %v", name, m.Drafts, err)
+			continue
+		}
+		var read []string
+		for _, no := range m.Refused {
+			if no.Field != c.field || no.NotKept {
+				t.Errorf("%s: %+v", name, no)
+			}
+			if no.Draft == nil || no.Draft.N == 0 {
+				read = append(read, "none")
+				continue
+			}
+			words := no.Draft.Sent[0].String()
+			if no.Draft.Sent[0].Unit == vital.NoUnit {
+				words += " without unit"
+			}
+			read = append(read, words)
+		}
+		if diff := cmp.Diff(c.read, read); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestWhatHoldsNoMeasurementIsRefusedOnce: what stands around it is read for measurements, and of none nothing is told.
+func TestWhatHoldsNoMeasurementIsRefusedOnce(t *testing.T) {
+	t.Parallel()
+	for payload, notKept := range map[string]bool{
+		`{"resourceType":"DiagnosticReport","contained":[{"resourceType":"Device"}]}`:                          true,
+		`{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"Bundle","entry":[]}}]}`: true,
+		`[{"resourceType":"Device"},{},7]`:  false,
+		`{"resourceType":"Observation","st`: false,
+		`[`:                                 false,
+		` `:                                 false,
+		`[{"resourceType":"Observation","status":"entered-in-error","code":{"coding":[{"system":"http://loinc.org","code":"59408-5"}]},` +
+			`"id":"a","effectiveDateTime":"2026-03-29T08:01:00Z","valueQuantity":{"value":72,"system":"http://unitsofmeasure.org","code":"%"}}]`: false,
+	} {
+		m := formats.FHIR([]byte(payload))
+		if len(m.Drafts) != 0 || len(m.Refused) != 1 || m.Refused[0].NotKept != notKept || m.Refused[0].Draft != nil {
+			t.Errorf("%s: %+v", payload, m)
+		}
+	}
+}
+
 func TestTheFieldOfAnObservationThatIsWrongIsNamed(t *testing.T) {
 	t.Parallel()
 	for sent, want := range map[string]string{

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"slices"
 	"time"
 
 	"hale/vital"
@@ -76,19 +77,67 @@ func (r *Refusal) list(items []*node, read func(*node) Message) Message {
 	return r.all(&o)
 }
 
-// reading reads a message by its tree. One in which a name stands twice is refused as a whole, and read for its numbers in both ways in
-// which it may be meant.
-func reading(src []byte, read func(*node) Message) Message {
-	root, no := parse(src, false)
-	if no == nil {
-		return read(root)
+// beneath refuses what measurements stand in where none belong, such as a Bundle in a Bundle: each that is found below it, however deep,
+// is read all the same.
+func (r *Refusal) beneath(n *node, measurement func(*node) bool, read func(*node) Message) Message {
+	var o outer
+	o.beneath(n, measurement, read)
+	if len(o.found) > 0 {
+		r.NotKept = false // there is something to mend
 	}
-	if root == nil {
-		return refused(no)
+	return r.all(&o)
+}
+
+func (o *outer) beneath(n *node, measurement func(*node) bool, read func(*node) Message) {
+	look := func(child *node) {
+		if !measurement(child) {
+			o.beneath(child, measurement, read)
+			return
+		}
+		m := read(child)
+		o.see(&m)
+	}
+	for _, item := range n.items {
+		look(item)
+	}
+	for _, name := range n.names {
+		if child := n.members[name]; child != nil { // what package fhir could not read was left out
+			look(child)
+		}
+	}
+}
+
+// meant returns the trees of a text that is refused, of which last are those in which of a name that stands twice the last is meant.
+func meant(src []byte, last []*node) []*node {
+	if slices.ContainsFunc(last, func(n *node) bool { return n.other }) {
+		first, _ := parse(src, true)
+		return append(first, last...)
+	}
+	return last
+}
+
+// Before returns what stands in a text before it stops being JSON, as JSON: each list and object that begins there, closed. Where a name
+// stands twice in one, it is returned with the first and with the last.
+func Before(src []byte) [][]byte {
+	var all [][]byte
+	last, _ := parse(src, false)
+	for _, tree := range meant(src, last) {
+		if tree.kind == list || tree.kind == object {
+			all = append(all, tree.json())
+		}
+	}
+	return all
+}
+
+// reading reads a message by its tree. One that stops being JSON somewhere is refused as a whole, and read up to there; so is one in which
+// a name stands twice, and read for its numbers in both ways in which it may be meant.
+func reading(src []byte, read func(*node) Message) Message {
+	last, no := parse(src, false)
+	if no == nil {
+		return read(last[0])
 	}
 	var o outer
-	first, _ := parse(src, true)
-	for _, tree := range [...]*node{first, root} {
+	for _, tree := range meant(src, last) {
 		m := read(tree)
 		o.see(&m)
 	}

@@ -2,10 +2,10 @@ package formats
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -44,31 +44,39 @@ type node struct {
 	names   []string
 	members map[string]*node
 	items   []*node
-	twice   bool // somewhere in it a name stands twice in one object
+	other   bool // src is not what the tree holds: in it a name stands twice in one object, or it ends too early
 }
 
-// parse reads JSON as a tree. What is no JSON, or holds a name twice in one object, is refused as a whole. Of the latter the tree is
-// returned too, with the first of what stands under such a name, or with the last.
-func parse(src []byte, first bool) (*node, *Refusal) {
+// parse reads JSON as a tree. What is no JSON, or holds a name twice in one object, is refused as a whole, and what could be read of it is
+// returned too: all values up to where it is no JSON any more, each as a tree, and of a name that stands twice the first or the last.
+func parse(src []byte, first bool) (roots []*node, no *Refusal) {
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
-	if !utf8.Valid(src) {
-		return nil, refuse(vital.ReasonUnparsable, "", "the text is not UTF-8")
-	}
-	if !json.Valid(src) {
-		at := len(src)
-		var raw json.RawMessage
-		if syntax := (&json.SyntaxError{}); errors.As(json.Unmarshal(src, &raw), &syntax) {
-			at = int(syntax.Offset)
-		}
-		return nil, refuse(vital.ReasonUnparsable, "", "not JSON at byte %d", at)
-	}
+	no = noJSON(src)
 	g := grower{Decoder: json.NewDecoder(bytes.NewReader(src)), src: src, first: first}
 	g.UseNumber()
-	root, no := g.grow("", 0)
-	if no != nil {
-		return nil, no
+	for ended := (*Refusal)(nil); ended == nil && g.More(); no = cmp.Or(no, ended) {
+		var root *node
+		if root, ended = g.grow("", 0); root != nil && (no == nil || root.names != nil || root.items != nil) {
+			roots = append(roots, root)
+		}
 	}
-	return root, g.twice
+	return roots, cmp.Or(no, g.twice)
+}
+
+// noJSON refuses a text that is none.
+func noJSON(src []byte) *Refusal {
+	if !utf8.Valid(src) {
+		return refuse(vital.ReasonUnparsable, "", "the text is not UTF-8")
+	}
+	if json.Valid(src) {
+		return nil
+	}
+	at := len(src)
+	var raw json.RawMessage
+	if syntax := (&json.SyntaxError{}); errors.As(json.Unmarshal(src, &raw), &syntax) {
+		at = int(syntax.Offset)
+	}
+	return refuse(vital.ReasonUnparsable, "", "not JSON at byte %d", at)
 }
 
 // grower makes a tree of a text.
@@ -79,10 +87,11 @@ type grower struct {
 	twice *Refusal // of the first name that stands twice
 }
 
+// grow reads one value. Of a list or an object that ends too early, what it held until then is returned beside the refusal.
 func (d *grower) grow(path string, depth int) (*node, *Refusal) {
 	t, err := d.Token()
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, refuse(vital.ReasonUnparsable, path, "not JSON at byte %d", d.InputOffset())
+	if _, digits := t.(json.Number); err != nil || digits && depth > 0 && !d.whole() {
+		return nil, d.ends(path)
 	}
 	n := &node{path: path}
 	switch v := t.(type) {
@@ -113,7 +122,10 @@ func (d *grower) fill(n *node, opened json.Delim, depth int) (*node, *Refusal) {
 		path := fmt.Sprintf("%s[%d]", n.path, len(n.items))
 		name := ""
 		if n.kind == object {
-			t, _ := d.Token()
+			t, err := d.Token()
+			if err != nil {
+				return d.cut(n, start), d.ends(n.path)
+			}
 			name, _ = t.(string)
 			if path = name; n.path != "" {
 				path = n.path + "." + name
@@ -123,22 +135,40 @@ func (d *grower) fill(n *node, opened json.Delim, depth int) (*node, *Refusal) {
 			}
 		}
 		child, no := d.grow(path, depth+1)
-		if no != nil {
-			return nil, no
-		}
-		if n.kind == list {
+		switch {
+		case child == nil:
+		case n.kind == list:
 			n.items = append(n.items, child)
-		} else {
+			n.other = n.other || child.other
+		default:
 			d.member(n, name, child, path)
+			n.other = n.other || child.other
 		}
-		n.twice = n.twice || child.twice
+		if no != nil {
+			return d.cut(n, start), no
+		}
 	}
-	_, err := d.Token()
-	if err != nil {
-		return nil, refuse(vital.ReasonUnparsable, n.path, "not JSON at byte %d", d.InputOffset())
+	if _, err := d.Token(); err != nil {
+		return d.cut(n, start), d.ends(n.path)
 	}
 	n.src = d.src[start:d.InputOffset()]
 	return n, nil
+}
+
+// cut ends a list or an object where it is no JSON any more.
+func (d *grower) cut(n *node, start int64) *node {
+	n.src, n.other = d.src[start:d.InputOffset()], true
+	return n
+}
+
+func (d *grower) ends(path string) *Refusal {
+	return refuse(vital.ReasonUnparsable, path, "not JSON at byte %d", d.InputOffset())
+}
+
+// whole reports whether the number that was read last ends where numbers do: of 72 that is cut off nobody reads 7.
+func (d *grower) whole() bool {
+	behind := bytes.TrimLeft(d.src[d.InputOffset():], " \t\r\n")
+	return len(behind) > 0 && strings.IndexByte(",]}", behind[0]) >= 0
 }
 
 // member puts what stands under a name into an object.
@@ -147,7 +177,7 @@ func (d *grower) member(n *node, name string, child *node, path string) {
 		n.names, n.members[name] = append(n.names, name), child
 		return
 	}
-	n.twice = true
+	n.other = true
 	if d.twice == nil {
 		d.twice = refuse(vital.ReasonUnparsable, path, "it stands more than once in one object; send each field once")
 	}
@@ -156,9 +186,10 @@ func (d *grower) member(n *node, name string, child *node, path string) {
 	}
 }
 
-// json returns the text of a value: as it was sent, but where a name stands twice in it, with the one that the tree holds.
+// json returns the text of a value: as it was sent, but where a name stands twice in it, with the one that the tree holds, and where it
+// ends too early, with what the tree holds of it.
 func (n *node) json() []byte {
-	if !n.twice {
+	if !n.other {
 		return n.src
 	}
 	whole, err := json.Marshal(n.value())

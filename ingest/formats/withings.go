@@ -19,25 +19,22 @@ func Withings(src []byte) Message { return reading(src, withings) }
 
 func withings(root *node) Message {
 	if no := root.is(object); no != nil {
-		return refused(no)
+		return no.beneath(root, isGroup, group)
 	}
 	if root.get("status") == nil && root.get("measures") != nil {
 		return group(root)
 	}
 	status, no := root.need("status", number)
-	if no != nil {
-		return refused(no)
+	if no == nil && status.raw != "0" {
+		no = malformed(status.path, "%s is an error of Withings, and no measurement", clipped(status.raw, 20))
 	}
-	if status.raw != "0" {
-		return refused(malformed(status.path, "%s is an error of Withings, and no measurement", clipped(status.raw, 20)))
-	}
-	body, no := root.need("body", object)
-	if no != nil {
-		return refused(no)
+	body, none := root.need("body", object)
+	if no = cmp.Or(no, none); no != nil {
+		return no.beneath(root, isGroup, group)
 	}
 	groups, no := body.need("measuregrps", list)
 	if no != nil {
-		return refused(no)
+		return no.beneath(root, isGroup, group)
 	}
 	if len(groups.items) == 0 || len(groups.items) > most {
 		return malformed(groups.path, "it has %d groups; send 1 to %d", len(groups.items), most).list(groups.items, group)
@@ -48,6 +45,8 @@ func withings(root *node) Message {
 	}
 	return all
 }
+
+func isGroup(n *node) bool { return n.get("measures") != nil }
 
 // group takes one group of measures, which were measured together. Where something of it is wrong all of it is refused, and its numbers
 // are read all the same, but those of a goal.
@@ -65,11 +64,15 @@ func group(g *node) Message {
 		first = cmp.Or(first, no)
 	}
 	measures, no := g.need("measures", list)
+	if first = cmp.Or(first, no); measures == nil || no != nil && measures.kind != object {
+		return refused(first.of(d))
+	}
+	items := measures.items
 	if no != nil {
-		return refused(cmp.Or(first, no).of(d))
+		items = []*node{measures} // one that is no list
 	}
 	found := map[int64]vital.Quantity{}
-	for _, m := range measures.items {
+	for _, m := range items {
 		kind, q, no := measure(m)
 		_, twice := found[kind]
 		if no == nil && twice {

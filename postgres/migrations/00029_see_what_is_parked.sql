@@ -78,7 +78,7 @@ CREATE TABLE unverified_entry (
     org_id        integer NOT NULL,
     id            bigint NOT NULL DEFAULT nextval('timeline_id_seq'),
     unverified_id bigint NOT NULL,
-    kind          text NOT NULL CHECK (kind IN ('opened', 'worsened', 'overdue', 'acknowledged', 'claimed', 'unclaimed', 'closed', 'dismissed', 'brought_back', 'taken_back', 'read_again')),
+    kind          text NOT NULL CHECK (kind IN ('opened', 'worsened', 'overdue', 'acknowledged', 'claimed', 'unclaimed', 'closed', 'dismissed', 'brought_back', 'taken_back', 'read_again', 'correction_refused')),
     recorded_at   timestamptz NOT NULL,
     actor_id      bigint,
     actor_name    text NOT NULL DEFAULT '',
@@ -226,9 +226,12 @@ ALTER TABLE quarantine ALTER COLUMN tried_by SET STATISTICS 0, ALTER COLUMN refu
 
 -- A claim gives what waits to a person even where the sensor was another's by the clock.
 ALTER TABLE refile ADD COLUMN claims boolean NOT NULL DEFAULT false;
+-- Of a claim: what this device sent, and no other that speaks for the sensor; null: whoever sent it.
+ALTER TABLE refile ADD COLUMN device_id bigint CHECK (device_id IS NULL OR claims);
+ALTER TABLE refile ADD FOREIGN KEY (org_id, device_id) REFERENCES device (org_id, id);
 
-GRANT INSERT (claims), SELECT (claims) ON refile TO hale_app;
-GRANT SELECT (claims) ON refile TO hale_work;
+GRANT INSERT (claims, device_id), SELECT (claims, device_id) ON refile TO hale_app;
+GRANT SELECT (claims, device_id) ON refile TO hale_work;
 
 -- A notice of what is nobody's goes to whoever is on duty.
 ALTER TABLE outbox DROP CONSTRAINT outbox_about;
@@ -268,7 +271,7 @@ GRANT UPDATE (note) ON unverified_value TO hale_migrate; -- what was said of the
 GRANT UPDATE (vals, note) ON unverified_entry TO hale_migrate;
 GRANT SELECT, INSERT ON reading, withdrawn_reading TO hale_migrate;
 GRANT DELETE ON reading TO hale_migrate;
-GRANT UPDATE (findings) ON reading TO hale_work; -- what is found later: a correction that was refused
+GRANT UPDATE (findings) ON reading, inbox TO hale_work; -- what is found later: a correction that was refused
 RESET ROLE;
 
 -- +goose StatementBegin
