@@ -289,9 +289,9 @@ func kitInStock(state string) []string {
 	return []string{`UPDATE kit SET state = '` + state + `' WHERE uid = '{kit}'`, `UPDATE kit_holder h SET to_at = now() FROM kit k WHERE k.id = h.kit_id AND k.uid = '{kit}'`}
 }
 
-// kitReady is a kit with three green ticks: nobody wears its one sensor just now.
+// kitReady is a kit with three green ticks: who has its one sensor has measured with it.
 func kitReady() []string {
-	return []string{`UPDATE kit SET cuff_at = now() WHERE uid = '{kit}'`, `UPDATE kit_holder h SET named_at = now() FROM kit k WHERE k.id = h.kit_id AND k.uid = '{kit}'`}
+	return []string{`UPDATE assignment a SET to_at = NULL FROM kit k JOIN kit_item i ON i.kit_id = k.id JOIN sensor s ON s.device_id = i.device_id WHERE k.uid = '{kit}' AND a.sensor_id = s.id`, `UPDATE kit SET cuff_at = now() WHERE uid = '{kit}'`, `UPDATE kit_holder h SET named_at = now() FROM kit k WHERE k.id = h.kit_id AND k.uid = '{kit}'`}
 }
 
 func deviceHeld() []string {
