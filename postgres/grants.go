@@ -110,7 +110,7 @@ const countGrants = `SELECT count(*), coalesce(bool_or(sensor_id = $2), false) F
 // where something is asked of the gateway (holdHands) or given to somebody.
 func (a *App) GrantSensor(ctx context.Context, actor account.Actor, g devices.Granting, decide func(devices.Carrier) (bool, error)) (devices.Granted, error) {
 	var made devices.Granted
-	err := a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+	err := a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		hub, err := findOneGateway(ctx, tx, g.Device)
 		if err != nil {
 			return err
@@ -122,7 +122,8 @@ func (a *App) GrantSensor(ctx context.Context, actor account.Actor, g devices.Gr
 		if err := lockFamily(ctx, tx, []vital.SensorID{hub.own, sensor}); err != nil {
 			return err
 		}
-		if now, err = askTime(ctx, tx); err != nil { // somebody may have got it until a moment ago
+		now, err := askTime(ctx, tx) // somebody may have got it until a moment ago
+		if err != nil {
 			return err
 		}
 		is, err := hub.carries(ctx, tx, sensor, now)
@@ -205,7 +206,7 @@ const endGrant = `UPDATE gateway_grant SET ended_at = $3 WHERE device_id = $1 AN
 
 // EndGrant takes a sensor from a gateway. See devices.GrantBook.
 func (a *App) EndGrant(ctx context.Context, actor account.Actor, device, sensor string) error {
-	return a.as(ctx, actor, func(tx pgx.Tx, now time.Time) error {
+	return a.as(ctx, actor, func(tx pgx.Tx, _ time.Time) error {
 		hub, err := findOneGateway(ctx, tx, device)
 		if err != nil {
 			return err
@@ -221,7 +222,8 @@ func (a *App) EndGrant(ctx context.Context, actor account.Actor, device, sensor 
 		if err := lockFamily(ctx, tx, []vital.SensorID{hub.own, id}); err != nil {
 			return err
 		}
-		if now, err = askTime(ctx, tx); err != nil { // after whoever has issued its kit just now
+		now, err := askTime(ctx, tx) // after whoever has issued its kit just now
+		if err != nil {
 			return err
 		}
 		done, err := tx.Exec(ctx, endGrant, hub.id, int64(id), now)

@@ -45,7 +45,7 @@ func (k clock) zoneOfDay(t time.Time, v vital.Vague) *time.Location {
 func (k clock) onDay(day time.Time) moment {
 	today := k.now.In(day.Location())
 	exact := day.Format("2 Jan 2006")
-	short := exact
+	var short string
 	switch {
 	case exact == today.Format("2 Jan 2006"):
 		short = "today"
