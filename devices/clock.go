@@ -208,7 +208,7 @@ func (s *Snapshot) Moment(t Stamp, book *ClockBook) (time.Time, vital.Clock) {
 
 // inZone reads the digits of a clock on the wall where the wearer lives. Whose zone it is, hangs on who wore the sensor then, and
 // that on the zone: where two wearers can be meant, it is uncertain by as much as their answers are apart. Where nobody can, the
-// zone is that of whoever wore it at the time that lies nearest; where nobody ever did, it is UTC.
+// zone is that of whoever wore it at the time that lies nearest, or UTC where nobody ever did, and it is uncertain by MostOffset.
 func (s *Snapshot) inZone(t Stamp) (time.Time, vital.Clock) {
 	type answer struct {
 		at     time.Time
@@ -231,6 +231,9 @@ func (s *Snapshot) inZone(t Stamp) (time.Time, vital.Clock) {
 		nearest.unsure += MostOffset
 	}
 	unsure := nearest.unsure
+	if nearest.far > nearest.unsure {
+		unsure += MostOffset // none of those whom this snapshot knows: it may be somebody's of whom it has not heard
+	}
 	for _, other := range all {
 		if other.far <= other.unsure {
 			unsure = max(unsure, apart(other.at.Sub(t.Sent), nearest.at.Sub(t.Sent))+other.unsure)
