@@ -26,17 +26,7 @@ func clocksRefused(ctx context.Context, tx statements, q measuring.MarkQuery) (m
 	if err != nil {
 		return nil, fmt.Errorf("read what came with a wrong clock: %w", err)
 	}
-	all := map[vital.PatientID][]measuring.Mark{}
-	var patient vital.PatientID
-	var m measuring.Mark
-	_, err = pgx.ForEachRow(rows, []any{&patient, &m.Metric, &m.At}, func() error {
-		all[patient] = append(all[patient], measuring.Mark{Metric: m.Metric, At: m.At.UTC()})
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read what came with a wrong clock: %w", err)
-	}
-	return all, nil
+	return collectMarks(rows)
 }
 
 // ClocksRefused returns when something of patients arrived whose clock cannot be right. What was refused is nobody's by itself, so it is

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -192,19 +191,16 @@ func (a *App) Dismiss(ctx context.Context, actor account.Actor, d safe.Dismissal
 // DismissTold does the same, and returns the events to announce.
 func (a *App) DismissTold(ctx context.Context, actor account.Actor, d safe.Dismissal) (n int, events []alerts.Event, err error) {
 	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
-		var sensor int64
-		switch err := tx.QueryRow(ctx, `SELECT id FROM sensor WHERE uid = $1`, d.Sensor).Scan(&sensor); {
-		case errors.Is(err, pgx.ErrNoRows):
-			return fault.New(fault.NotFound, "there is no sensor %q", d.Sensor)
-		case err != nil:
-			return fmt.Errorf("find sensor: %w", err)
+		sensor, err := sensorNamed(ctx, tx, d.Sensor)
+		if err != nil {
+			return err
 		}
-		rows, err := tx.Query(ctx, dismissWaiting, sensor, d.Reason, d.From, d.Device, d.To, now, actor.Name, d.Why, int32(actor.Org))
+		rows, err := tx.Query(ctx, dismissWaiting, int64(sensor), d.Reason, d.From, d.Device, d.To, now, actor.Name, d.Why, int32(actor.Org))
 		if err != nil {
 			return fmt.Errorf("put aside what waits: %w", err)
 		}
 		k := &keyList{}
-		if err := k.collect(rows, vital.SensorID(sensor)); err != nil {
+		if err := k.collect(rows, sensor); err != nil {
 			return fmt.Errorf("put aside what waits: %w", err)
 		}
 		if n = len(k.ties); n == 0 {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"hale/alerts"
 	"hale/fault"
 	"hale/safe"
-	"hale/vital"
 )
 
 // What its device took back is settled as put aside by it, and does not come back.
@@ -143,19 +141,16 @@ func (a *App) BringBack(ctx context.Context, actor account.Actor, r safe.Return)
 // BringBackTold does the same, and returns the events to announce.
 func (a *App) BringBackTold(ctx context.Context, actor account.Actor, r safe.Return) (n int, events []alerts.Event, err error) {
 	err = a.inOrg(ctx, actor.Org, func(tx pgx.Tx, now time.Time) error {
-		var sensor int64
-		switch err := tx.QueryRow(ctx, `SELECT id FROM sensor WHERE uid = $1`, r.Sensor).Scan(&sensor); {
-		case errors.Is(err, pgx.ErrNoRows):
-			return fault.New(fault.NotFound, "there is no sensor %q", r.Sensor)
-		case err != nil:
-			return fmt.Errorf("find sensor: %w", err)
+		sensor, err := sensorNamed(ctx, tx, r.Sensor)
+		if err != nil {
+			return err
 		}
-		rows, err := tx.Query(ctx, bringBack, sensor, r.From, r.To, r.Device, int32(actor.Org), nullTime(r.At))
+		rows, err := tx.Query(ctx, bringBack, int64(sensor), r.From, r.To, r.Device, int32(actor.Org), nullTime(r.At))
 		if err != nil {
 			return fmt.Errorf("bring back what was put aside: %w", err)
 		}
 		k := &keyList{}
-		if err := k.collect(rows, vital.SensorID(sensor)); err != nil {
+		if err := k.collect(rows, sensor); err != nil {
 			return fmt.Errorf("bring back what was put aside: %w", err)
 		}
 		if n = len(k.ties); n == 0 {

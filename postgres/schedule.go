@@ -240,15 +240,20 @@ func marksBetween(ctx context.Context, tx statements, table string, q measuring.
 	if err != nil {
 		return nil, fmt.Errorf("read when was measured: %w", err)
 	}
+	return collectMarks(rows)
+}
+
+// collectMarks reads rows of patient, metric and time.
+func collectMarks(rows pgx.Rows) (map[vital.PatientID][]measuring.Mark, error) {
 	all := map[vital.PatientID][]measuring.Mark{}
 	var patient vital.PatientID
 	var m measuring.Mark
-	_, err = pgx.ForEachRow(rows, []any{&patient, &m.Metric, &m.At}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&patient, &m.Metric, &m.At}, func() error {
 		all[patient] = append(all[patient], measuring.Mark{Metric: m.Metric, At: m.At.UTC()})
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read when was measured: %w", err)
+		return nil, fmt.Errorf("read when something came: %w", err)
 	}
 	return all, nil
 }

@@ -163,7 +163,9 @@ func (c *checker) effective(at string, o object) {
 		t, err := time.Parse(time.DateOnly, s)
 		if err != nil {
 			c.moment(at+".effective", s) // vs-1: at least to the day
-			t, _ = time.Parse(time.RFC3339Nano, s)
+			if t, err = time.Parse(time.RFC3339Nano, s); err != nil {
+				continue // it has been told
+			}
 		}
 		if t.Before(first) { // per-1
 			c.errorf("%s.effectivePeriod ends at %s, before it begins", at, s)

@@ -141,14 +141,20 @@ func with(r *safe.Reading, findings vital.Finding, facts ...vital.Fact) *safe.Re
 }
 
 // local is a reading by a clock without zone, or of a date, with the end of what lasted.
-func local(sent, until string) *safe.Reading {
+func local(t *testing.T, sent, until string) *safe.Reading {
+	t.Helper()
 	r := with(reading(1, vital.SleepDuration, q(6, 0, vital.Hour)), vital.TimeLocal)
-	r.SentAt, _ = time.Parse("2006-01-02T15:04:05", sent)
+	layout := "2006-01-02T15:04:05"
 	if len(sent) == len(time.DateOnly) {
-		r.SentAt, _ = time.Parse(time.DateOnly, sent)
+		layout = time.DateOnly
 		r.Findings |= vital.TimeUnsure
 	}
-	r.MeasuredAt, _ = vital.Wall(r.SentAt, vital.ZoneOrUTC(holder().Zone))
+	sentAt, err := time.Parse(layout, sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SentAt = sentAt
+	r.MeasuredAt, _ = vital.Wall(r.SentAt, vital.ZoneOrUTC(holder().Zone)) // none of the times here occurs twice
 	if until != "" {
 		r.Facts = []vital.Fact{{Name: vital.Until, Value: until}}
 	}
@@ -182,10 +188,10 @@ func TestNumbersAreWrittenDigitByDigitAsTheyWereSent(t *testing.T) {
 			[]string{`"valueCodeableConcept":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-statistics","code":"average","display":"Average"}],"text":"average"}`}},
 		"what lasted has its end": {with(reading(1, vital.SleepDuration, q(7, 0, vital.Hour)), 0, vital.Fact{Name: vital.Until, Value: "2026-03-29T07:01:00Z"}),
 			[]string{`"effectivePeriod":{"start":"2026-03-29T08:01:00+02:00","end":"2026-03-29T09:01:00+02:00"}`}},
-		"the end of a clock without zone is by the wall of the home": {local("2026-03-29T00:30:00", "2026-03-29T06:30:00"),
+		"the end of a clock without zone is by the wall of the home": {local(t, "2026-03-29T00:30:00", "2026-03-29T06:30:00"),
 			[]string{`"effectivePeriod":{"start":"2026-03-29T00:30:00+01:00","end":"2026-03-29T06:30:00+02:00"}`}},
-		"of what is known to the day no more is said": {local("2026-03-29", ""), []string{`"effectiveDateTime":"2026-03-29"`}},
-		"so is a span of days":                        {local("2026-03-29", "2026-03-30"), []string{`"effectivePeriod":{"start":"2026-03-29","end":"2026-03-30"}`}},
+		"of what is known to the day no more is said": {local(t, "2026-03-29", ""), []string{`"effectiveDateTime":"2026-03-29"`}},
+		"so is a span of days":                        {local(t, "2026-03-29", "2026-03-30"), []string{`"effectivePeriod":{"start":"2026-03-29","end":"2026-03-30"}`}},
 		"an end before the beginning is none": {with(reading(1, vital.HeartRate, q(61, 0, vital.PerMinute)), 0, vital.Fact{Name: vital.Until, Value: "2020-03-29T07:01:00Z"}),
 			[]string{`"effectiveDateTime":"2026-03-29T08:01:00+02:00"`, `{"code":{"text":"until"},"valueString":"2020-03-29T07:01:00Z"}`}},
 		"a local measurement has our own code": {reading(1, vital.BodyWater, q(551, -1, vital.Percent)), []string{`"urn:hale:metric"`, `"value":55.1`}},

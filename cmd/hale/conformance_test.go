@@ -39,7 +39,9 @@ func TestTheDecodersReadTheVectorsOfOthers(t *testing.T) {
 		}
 		var as, all int
 		if at := strings.Index(said, " vectors as expected"); at > 0 {
-			_, _ = fmt.Sscanf(said[strings.LastIndex(said[:at], "\n")+1:], "%d of %d vectors", &as, &all)
+			if _, err := fmt.Sscanf(said[strings.LastIndex(said[:at], "\n")+1:], "%d of %d vectors", &as, &all); err != nil {
+				t.Errorf("%s: %v", format, err)
+			}
 		}
 		if as != all || all < c.least || strings.Contains(said, "MISS") {
 			t.Errorf("%s: %d of %d vectors are read, there are %d:\n%s", format, as, all, c.least, said)
