@@ -196,6 +196,9 @@ func TestWhenAMeasurementWasMade(t *testing.T) {
 		"a date alone is uncertain by a day": {
 			devices.Stamp{Sent: digits("2026-01-10 00:00:00"), Local: true, Day: true, Sensor: 9, Worn: 7}, "2026-01-09 23:00:00",
 			vital.Clock{Offset: -time.Hour, Method: vital.ClockZone, Uncertainty: set + 24*time.Hour}},
+		"a time that no wearer explains is uncertain by a day": {
+			devices.Stamp{Sent: digits("2019-01-10 08:00:00"), Local: true, Sensor: 7, Worn: 7}, "2019-01-10 07:00:00",
+			vital.Clock{Offset: -time.Hour, Method: vital.ClockZone, Uncertainty: set + 24*time.Hour}},
 		"nobody ever wore it": {
 			devices.Stamp{Sent: ten(), Local: true, Sensor: 6, Worn: 6}, "2026-03-02 10:00:00",
 			vital.Clock{Method: vital.ClockZone, Uncertainty: set + 24*time.Hour}},
